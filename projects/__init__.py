@@ -1,0 +1,1 @@
+"""The course projects: each folder is one, and none imports another."""

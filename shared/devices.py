@@ -1,0 +1,66 @@
+"""Where tensors live, how many threads work on them, and what the processor is: said with every figure."""
+
+import os
+import platform
+from pathlib import Path
+
+import torch
+
+from shared.errors import UserError
+
+# What decides the speed of matrix products on a CPU; AMX and VNNI make int8 and bfloat16 worth their while.
+TELLING_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
+
+
+def pick(name: str) -> torch.device:
+    """The device that a `--device` value names.
+
+    Args:
+        name: "auto" (CUDA if there is any, else CPU), or anything that torch.device takes.
+
+    Raises:
+        UserError: If the name means nothing to torch, or the device is not on this machine.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: {str(error).splitlines()[0]}; use auto or cpu") from None
+    return device
+
+
+def cores() -> int:
+    """Processors that this process may use (a container or taskset may allow fewer than the machine has)."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def use_all_cores() -> int:
+    """Give torch one thread a core, once; more threads than cores make everything slower. Returns the number."""
+    threads = cores()
+    if torch.get_num_threads() != threads:
+        torch.set_num_threads(threads)
+    return threads
+
+
+def cpu_flags() -> list[str]:
+    """Those of TELLING_FLAGS that this processor has; empty where the system does not say."""
+    cpuinfo = Path("/proc/cpuinfo")
+    if not cpuinfo.exists():
+        return []
+    flags = next((line for line in cpuinfo.read_text().splitlines() if line.startswith("flags")), "").split()
+    return [flag for flag in TELLING_FLAGS if flag in flags]
+
+
+def machine() -> dict[str, object]:
+    """One line's worth of facts to print beside a speed: system, cores, threads, flags."""
+    return {
+        "system": platform.system(),
+        "machine": platform.machine(),
+        "cores": cores(),
+        "threads": torch.get_num_threads(),
+        "cpu_flags": cpu_flags(),
+    }

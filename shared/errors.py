@@ -1,0 +1,43 @@
+"""Errors that a person causes, and how a command reports them: one line, exit code 2, no traceback."""
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+import tyro
+
+Config = TypeVar("Config")
+Result = TypeVar("Result")
+
+INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+
+
+class UserError(Exception):
+    """Something a person can mend: says what was wrong, where, and what to do, in one line."""
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """Turn a UserError or a Ctrl-C inside the block into one line on stderr and an exit code (2 or 130)."""
+    try:
+        yield
+    except UserError as error:
+        sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except KeyboardInterrupt:
+        sys.stderr.write("interrupted: what was saved before stays; continue with --resume if the command has it\n")
+        sys.exit(INTERRUPTED)
+
+
+def command(main: Callable[[Config], Result], config: type[Config], args: list[str] | None = None) -> Result:
+    """Run `main` on the configuration that the command line describes.
+
+    Args:
+        main: Takes the configuration; what it returns is returned.
+        config: A frozen dataclass; its field docstrings are the help text.
+        args: Words of the command line; by default those of this process.
+    """
+    with reported():
+        return main(tyro.cli(config, args=args, description=main.__doc__))
+    raise AssertionError("unreachable")  # `reported` exits or re-raises

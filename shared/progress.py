@@ -1,0 +1,50 @@
+"""A progress bar on a terminal, a plain line now and then elsewhere."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator
+from typing import TypeVar
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+Item = TypeVar("Item")
+
+QUIET_SECONDS = 20.0  # between two plain lines, so that a log of an hour stays readable
+
+
+def track(items: Iterable[Item], *, description: str, total: int, done: int = 0) -> Iterator[Item]:
+    """Yield the items while showing how far along they are, on stderr.
+
+    Args:
+        items: What is left to do.
+        description: A few words, shown before the bar.
+        total: How many there are in all.
+        done: How many were done before (a resumed run).
+    """
+    if sys.stderr.isatty():
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+            task = bar.add_task(description, total=total, completed=done)
+            for item in items:
+                yield item
+                bar.advance(task)
+        return
+    said = time.monotonic()
+    for count, item in enumerate(items, start=done + 1):
+        yield item
+        if time.monotonic() - said > QUIET_SECONDS:
+            said = time.monotonic()
+            sys.stderr.write(f"{description}: {count}/{total}\n")
+
+
+def table(title: str, columns: list[str], rows: Iterable[Iterable[object]]) -> None:
+    """Print a table on stdout: first column to the left, the others to the right."""
+    drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
+    for index, column in enumerate(columns):
+        drawn.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
+    for row in rows:
+        drawn.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
+    # Off a terminal rich assumes 80 columns and folds; a log should keep its rows whole.
+    Console(width=None if sys.stdout.isatty() else 120).print(drawn)
