@@ -69,7 +69,15 @@ def _temporary_beside(path: Path) -> Path:
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror or error}") from None
     os.close(handle)
-    return Path(name)
+    temporary = Path(name)
+    temporary.chmod(0o666 & ~_umask())  # mkstemp's 0600 would travel to the final file
+    return temporary
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 def _sync(path: Path) -> None:
