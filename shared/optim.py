@@ -18,7 +18,7 @@ def step(optimizer: Optimizer, loss: Tensor, *, max_norm: float | None = None) -
         loss: Scalar.
         max_norm: The gradient's largest Euclidean norm over all groups; None leaves it alone.
     """
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     return _update(optimizer, max_norm)
 
 
@@ -27,8 +27,8 @@ def accumulated_step(
 ) -> float:
     """One update from several micro-batches, equal to the update of their union.
 
-    A mean of means is wrong where micro-batches hold different numbers of labels: each loss is a sum and the division is
-    by the labels of the whole window.
+    A mean of means is wrong where micro-batches hold different numbers of labels: each loss is a sum and the division
+    is by the labels of the whole window.
 
     Args:
         optimizer: Holds every parameter that is to move.
@@ -41,7 +41,7 @@ def accumulated_step(
     """
     seen = 0
     for loss_sum, labels in losses:
-        (loss_sum / total).backward()  # type: ignore[no-untyped-call]
+        (loss_sum / total).backward()
         seen += labels
     if seen != total:
         optimizer.zero_grad()

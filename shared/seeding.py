@@ -24,7 +24,7 @@ def generator(*numbers: int) -> torch.Generator:
 def random_state() -> tuple[dict[str, Tensor], dict[str, Any]]:
     """The state of every generator: tensors for safetensors, and the rest as JSON values."""
     version, words, gauss = random.getstate()
-    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # type: ignore[misc]  # noqa: NPY002
+    name, keys, position, has_gauss, cached = np.random.get_state(legacy=True)  # noqa: NPY002
     tensors = {"torch": torch.get_rng_state(), "numpy": torch.from_numpy(np.asarray(keys, dtype=np.int64))}
     numpy_rest = [str(name), int(position), int(has_gauss), float(cached)]
     return tensors, {"python": [version, list(words), gauss], "numpy": numpy_rest}

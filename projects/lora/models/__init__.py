@@ -1,0 +1,1 @@
+"""The network: LoRA layers and the classifier they are trained in."""

@@ -1,0 +1,1 @@
+"""Commands: training, and pruning with quantisation."""

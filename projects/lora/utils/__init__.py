@@ -1,0 +1,1 @@
+"""Saving and loading LoRA weights, apart or merged."""

@@ -1,0 +1,140 @@
+"""A run's directory: nothing lost, nothing overwritten, and a resumed run equal to one that never stopped."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torch import nn
+
+from shared import optim
+from shared.errors import UserError
+from shared.files import atomic_directory, atomic_path
+from shared.fingerprint import Verdict, verify
+from shared.runs import Run, latest_checkpoint, new_directory, trainable_state
+
+
+@dataclass(frozen=True)
+class Config:
+    width: int = 4
+    out: Path | None = None
+
+
+class Killed(Exception):
+    pass
+
+
+def train(directory, *, steps, resume=False, kill_at=None):
+    """A noisy little training, checkpointed every second step; dies right before the step `kill_at`."""
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 4), nn.Dropout(0.5), nn.Linear(4, 1))
+    optimizer = torch.optim.AdamW(model.parameters(), lr=0.05)
+    schedule = optim.linear_schedule(optimizer, total=steps)
+    with Run(directory, project="test", config=Config(), resume=resume) as run:
+        if resume:
+            run.restore(model.load_state_dict, optimizer, schedule)
+        for step in range(run.step + 1, steps + 1):
+            if step == kill_at:
+                raise Killed
+            loss = (model(torch.randn(8, 4)) - 1).square().mean()
+            optim.step(optimizer, loss)
+            schedule.step()
+            run.log(step, loss=loss.item())
+            if step % 2 == 0:
+                run.save(step, trainable_state(model), optimizer=optimizer, schedule=schedule)
+    return model
+
+
+def without_identity(path):
+    """The records of a log without run id and MACs, which differ between two runs."""
+    records = [json.loads(line) for line in path.read_text().splitlines()]
+    return [{k: v for k, v in r.items() if k not in ("run", "mac")} for r in records]
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
+    straight = train(tmp_path / "straight", steps=8)
+    with pytest.raises(Killed):
+        train(tmp_path / "resumed", steps=8, kill_at=6)
+    assert verify(tmp_path / "resumed" / "metrics.jsonl")[0].verdict is Verdict.INCOMPLETE
+    resumed = train(tmp_path / "resumed", steps=8, resume=True)
+    for mine, theirs in zip(resumed.parameters(), straight.parameters(), strict=True):
+        assert torch.equal(mine, theirs)
+    assert without_identity(tmp_path / "resumed/metrics.jsonl") == without_identity(tmp_path / "straight/metrics.jsonl")
+    assert {f.verdict for f in verify(tmp_path)} == {Verdict.UNTRUSTED_DEMO}
+
+
+def test_tensorboard_holds_the_same_numbers(tmp_path):
+    train(tmp_path / "run", steps=4)
+    events = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("loss")
+    logged = [json.loads(line) for line in (tmp_path / "run/metrics.jsonl").read_text().splitlines()][1:-1]
+    assert [e.step for e in events] == [r["step"] for r in logged]
+    assert [e.value for e in events] == pytest.approx([r["loss"] for r in logged])
+
+
+def test_an_existing_run_is_never_overwritten(tmp_path):
+    train(tmp_path / "run", steps=2)
+    before = (tmp_path / "run/metrics.jsonl").read_bytes()
+    with pytest.raises(UserError, match="is not overwritten"):
+        train(tmp_path / "run", steps=2)
+    assert (tmp_path / "run/metrics.jsonl").read_bytes() == before
+
+
+def test_resuming_what_cannot_be_resumed(tmp_path):
+    with pytest.raises(UserError, match="is not there"):
+        train(tmp_path / "none", steps=2, resume=True)
+    train(tmp_path / "run", steps=2)
+    with pytest.raises(UserError, match="made with another width"):
+        Run(tmp_path / "run", project="test", config=Config(width=5), resume=True)
+
+
+def test_a_tampered_checkpoint_is_not_resumed(tmp_path):
+    train(tmp_path / "run", steps=2)
+    file = latest_checkpoint(tmp_path / "run") / "model.safetensors"
+    content = bytearray(file.read_bytes())
+    content[-1] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=r"model\.safetensors: TAMPERED"):
+        train(tmp_path / "run", steps=4, resume=True)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf")])
+def test_a_number_that_is_none_stops_the_run(tmp_path, value):
+    with (
+        pytest.raises(UserError, match=r"loss is (nan|inf) at step 1: training stopped.*Last checkpoint: none"),
+        Run(tmp_path / "run", project="test", config=Config()) as run,
+    ):
+        run.log(1, loss=value)
+
+
+def test_the_environment_says_versions_and_machine_but_no_host(tmp_path):
+    train(tmp_path / "run", steps=2)
+    environment = json.loads((tmp_path / "run/env.json").read_text())
+    assert environment["versions"]["torch"].startswith("2.")
+    assert environment["threads"] >= 1
+    assert str(Path.home()) not in json.dumps(environment)
+
+
+def test_new_directories_do_not_collide(tmp_path):
+    first = new_directory(tmp_path, "lora", "x")
+    first.mkdir(parents=True)
+    assert new_directory(tmp_path, "lora", "x").name == "x-2"
+
+
+def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with pytest.raises(Killed), atomic_path(file) as temporary:
+        temporary.write_text("half")
+        raise Killed
+    with pytest.raises(Killed), atomic_directory(tmp_path / "folder") as folder:
+        (folder / "b").write_text("half")
+        raise Killed
+    assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and file.read_text() == "old"
+
+
+def test_an_unwritable_place_is_one_line(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match="cannot write"):
+        Run(tmp_path / "file" / "run", project="test", config=Config())
