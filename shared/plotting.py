@@ -40,31 +40,39 @@ STYLE = {
 
 
 @contextmanager
-def figure(
-    path: Path, *, title: str, xlabel: str, ylabel: str, panels: int = 1, size: tuple[float, float] = (6.4, 4.0)
-) -> Iterator[Axes | list[Axes]]:
-    """Draw in the block; the PNG is written atomically when it ends well.
+def panels(
+    path: Path, count: int, *, title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (3.4, 3.4)
+) -> Iterator[list[Axes]]:
+    """Draw on `count` axes side by side with one y axis; the PNG is written atomically when the block ends well.
 
     Args:
         path: Where the PNG goes; parent folders are made.
+        count: Number of panels.
         title: What the figure shows, as a sentence where possible.
-        xlabel: With its unit in brackets, if it has one. Shared by all panels, as is `ylabel`.
+        xlabel: With its unit in brackets, if it has one.
         ylabel: As `xlabel`.
-        panels: Axes side by side with a shared y axis; with 1 the block gets the axes itself, else a list.
-        size: Inches, for one panel.
+        size: Width and height of one panel, in inches.
     """
     with plt.rc_context(STYLE):
-        drawing, axes = plt.subplots(1, panels, figsize=(size[0] * (1 + 0.7 * (panels - 1)), size[1]), sharey=True)
-        listed: list[Axes] = [axes] if panels == 1 else list(axes)
-        for each in listed:
+        drawing, axes = plt.subplots(1, count, figsize=(size[0] * count, size[1]), sharey=True, squeeze=False)
+        for each in axes[0]:
             each.set_xlabel(xlabel)
-        listed[0].set_ylabel(ylabel)
+        axes[0][0].set_ylabel(ylabel)
         drawing.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
         try:
-            yield listed[0] if panels == 1 else listed
+            yield list(axes[0])
             save(drawing, path)
         finally:
             plt.close(drawing)
+
+
+@contextmanager
+def figure(
+    path: Path, *, title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (6.4, 4.0)
+) -> Iterator[Axes]:
+    """As `panels`, with one axes."""
+    with panels(path, 1, title=title, xlabel=xlabel, ylabel=ylabel, size=size) as (axes,):
+        yield axes
 
 
 def save(drawing: Figure, path: Path) -> None:

@@ -42,7 +42,7 @@ def fit_head(head: nn.Linear, features: Float[Tensor, "n d"], labels: Int[Tensor
         value.backward()
         return value
 
-    return float(solver.step(loss))
+    return solver.step(loss).item()
 
 
 def fit_probe(model: Classifier, train: Texts, validation: Texts) -> dict[str, float]:

@@ -65,7 +65,7 @@ class LoRALinear(nn.Module):
         narrow = min(base.in_features, base.out_features)
         if not 1 <= rank <= narrow:
             raise UserError(
-                f"rank {rank} does not fit a {base.in_features}→{base.out_features} layer: 1 to {narrow} do"
+                f"rank {rank} does not fit a {base.in_features}→{base.out_features} layer: use 1 to {narrow}"
             )
         self.base = base.requires_grad_(False)
         self.rank, self.alpha, self.scaling = rank, alpha, scaling
@@ -89,11 +89,13 @@ class LoRALinear(nn.Module):
             return frozen
         down = self.dropout(x) @ self.A  # (*b,d) -> (*b,r)
         # addmm adds, scales and multiplies in one pass: no tensor of the output's size is made twice.
-        updated = torch.addmm(frozen.flatten(0, -2), down.flatten(0, -2), self.B, alpha=self.scale)
+        updated = torch.addmm(
+            frozen.reshape(-1, frozen.shape[-1]), down.reshape(-1, self.rank), self.B, alpha=self.scale
+        )
         return updated.view_as(frozen)
 
     def delta(self) -> Float[Tensor, "k d"]:
-        """ΔW in the base weight's layout, computed in float32 (a product in bfloat16 would lose bits before the sum)."""
+        """ΔW in the base weight's layout, in float32: a product in bfloat16 would lose bits before the sum."""
         return self.scale * (self.A.float() @ self.B.float()).T
 
     @torch.no_grad()

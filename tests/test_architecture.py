@@ -1,0 +1,195 @@
+"""The rules that hold the monorepo together, each as a function that lists what breaks it.
+
+Every rule takes the root of a tree, so that a test can show it a tree that breaks it: a rule that was never seen red
+guards nothing.
+"""
+
+import ast
+import importlib.metadata
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+# The files that each brief names; their names are law.
+BRIEFS = {
+    "adapters": "models/transformer_base.py models/adapter.py hooks/forward_hooks.py train.py evaluate.py",
+    "lora": "models/lora.py utils/state_utils.py scripts/train_lora.py scripts/pruning_quant.py analysis/plots.py",
+    "hf_finetune": "data/preprocess.py training/trainer_config.py training/train.py evaluation/eval.py",
+    "onnx_serving": "inference/pipelines.py export/onnx_export.py benchmarks/benchmark.py server/app.py",
+    "pretrain_lm": "data/clean_corpus.py data/collator.py models/transformer_lm.py train_pretrain.py "
+    "analysis/eval_generation.py",
+    "rlhf_ppo": "data/preferences.py models/reward_model.py rl/ppo.py train_rlhf.py analysis/metrics_rl.py",
+    "rag_agent": "retriever/faiss_index.py models/rag_module.py agents/langchain_flow.py tools/tool_stub.py run_agent.py",
+}
+NEEDED = ("README.md", "exercises.md", "config.py", "__init__.py", "results")
+ALLOWED_TO_HIDE = {"evaluate", "tables"}  # a brief's name; run as a module, it hides nothing
+
+
+def sources(root: Path) -> Iterator[Path]:
+    for top in ("shared", "projects"):
+        yield from sorted((root / top).rglob("*.py"))
+
+
+def imports(path: Path) -> Iterator[tuple[str, int]]:
+    """(absolute module name, level) of every import; the level counts the dots of a relative one."""
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            yield from ((alias.name, 0) for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module or "", node.level
+
+
+def projects(root: Path) -> list[Path]:
+    return sorted(path.parent for path in root.glob("projects/*/__main__.py"))
+
+
+def imported_across(root: Path) -> list[str]:
+    """A project that imports another, or shared code that imports a project."""
+    broken = []
+    for path in sources(root):
+        parts = path.relative_to(root).parts
+        own = f"projects.{parts[1]}" if parts[0] == "projects" and len(parts) > 2 else None
+        for name, _ in imports(path):
+            if name.startswith("projects.") and ".".join(name.split(".")[:2]) != own:
+                broken.append(f"{path.relative_to(root)} imports {name}")
+    return broken
+
+
+def relative_or_by_path(root: Path) -> list[str]:
+    """A relative import, or an edit of sys.path."""
+    broken = [f"{p.relative_to(root)}: relative import" for p in sources(root) if any(lvl for _, lvl in imports(p))]
+    for path in sources(root):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Attribute) and ast.unparse(node) == "sys.path":
+                broken.append(f"{path.relative_to(root)}: sys.path")
+    return broken
+
+
+def without_init(root: Path) -> list[str]:
+    """A folder with sources and without __init__.py."""
+    folders = {path.parent for path in sources(root)}
+    return [str(f.relative_to(root)) for f in sorted(folders) if not (f / "__init__.py").exists()]
+
+
+def hiding(root: Path) -> list[str]:
+    """A file beside a script whose name hides a module of the standard library or of a dependency."""
+    taken = set(sys.stdlib_module_names) | set(importlib.metadata.packages_distributions())
+    taken -= {"projects", "shared", "tests"}
+    broken = []
+    for path in sources(root):
+        names = {path.stem} | ({path.parent.name} if path.name == "__init__.py" else set())
+        names -= ALLOWED_TO_HIDE | {"__init__", "__main__"}
+        broken += [f"{path.relative_to(root)} hides {name}" for name in sorted(names & taken)]
+    return broken
+
+
+def missing(root: Path) -> list[str]:
+    """What a discovered project lacks."""
+    broken = []
+    for project in projects(root):
+        for name in (*NEEDED, *BRIEFS.get(project.name, "").split()):
+            if not (project / name).exists():
+                broken.append(f"projects/{project.name}/{name}")
+        if not list((root / "tests" / project.name).glob("test_*.py")):
+            broken.append(f"tests/{project.name}/test_*.py")
+    return broken
+
+
+def too_long_main(root: Path) -> list[str]:
+    """A __main__.py that is more than a way in."""
+    lengths = {p: len((p / "__main__.py").read_text(encoding="utf-8").splitlines()) for p in projects(root)}
+    return [f"projects/{p.name}/__main__.py: {lines} lines" for p, lines in lengths.items() if lines > 45]
+
+
+def heavy(root: Path) -> list[str]:
+    """A project's results/ over 2 MB, or a weight file anywhere."""
+    broken = []
+    for folder in root.glob("projects/*/results"):
+        size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        if size > 2_000_000:
+            broken.append(f"{folder.relative_to(root)}: {size / 1e6:.1f} MB")
+    for top in ("shared", "projects", "tests"):
+        for suffix in ("safetensors", "gguf", "onnx", "bin", "pt", "pkl", "mp4"):
+            broken += [str(p.relative_to(root)) for p in (root / top).rglob(f"*.{suffix}")]
+    return broken
+
+
+def unsafe_loading(root: Path) -> list[str]:
+    """Pickle, a shell, eval: nothing that is read from outside may run."""
+    banned = {"pickle", "joblib", "dill", "marshal", "shelve"}
+    broken = []
+    for path in sources(root):
+        broken += [f"{path.relative_to(root)} imports {n}" for n, _ in imports(path) if n.split(".")[0] in banned]
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            called = ast.unparse(node.func)
+            shell = any(k.arg == "shell" and ast.unparse(k.value) == "True" for k in node.keywords)
+            if called in {"eval", "exec", "os.system", "torch.load", "torch.save"} or shell:
+                broken.append(f"{path.relative_to(root)}:{node.lineno} calls {called}")
+    return broken
+
+
+RULES = (
+    imported_across,
+    relative_or_by_path,
+    without_init,
+    hiding,
+    missing,
+    too_long_main,
+    heavy,
+    unsafe_loading,
+)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
+def test_the_repository_keeps_the_rule(rule):
+    assert rule(ROOT) == []
+
+
+def write(root: Path, files: dict[str, str]) -> None:
+    for name, text in files.items():
+        path = root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("rule", "files", "found"),
+    [
+        (imported_across, {"projects/a/x.py": "import projects.b.y"}, "projects/a/x.py imports projects.b.y"),
+        (imported_across, {"shared/x.py": "from projects.a import y"}, "shared/x.py imports projects.a"),
+        (relative_or_by_path, {"shared/x.py": "from . import y"}, "shared/x.py: relative import"),
+        (relative_or_by_path, {"shared/x.py": "import sys\nsys.path.append('.')"}, "shared/x.py: sys.path"),
+        (without_init, {"projects/a/models/x.py": ""}, "projects/a/models"),
+        (hiding, {"projects/a/random.py": ""}, "projects/a/random.py hides random"),
+        (hiding, {"projects/a/torch/__init__.py": ""}, "projects/a/torch/__init__.py hides torch"),
+        (missing, {"projects/lora/__main__.py": ""}, "projects/lora/models/lora.py"),
+        (missing, {"projects/lora/__main__.py": ""}, "tests/lora/test_*.py"),
+        (too_long_main, {"projects/a/__main__.py": "\n" * 46}, "projects/a/__main__.py: 46 lines"),
+        (heavy, {"projects/a/results/x.csv": "x" * 2_000_001}, "projects/a/results: 2.0 MB"),
+        (heavy, {"projects/a/results/x.safetensors": ""}, "projects/a/results/x.safetensors"),
+        (unsafe_loading, {"shared/x.py": "import pickle"}, "shared/x.py imports pickle"),
+        (unsafe_loading, {"shared/x.py": "run('ls', shell=True)"}, "shared/x.py:1 calls run"),
+        (unsafe_loading, {"shared/x.py": "torch.load('x')"}, "shared/x.py:1 calls torch.load"),
+    ],
+)
+def test_the_rule_sees_what_breaks_it(rule, files, found, tmp_path):
+    write(tmp_path, files)
+    assert found in rule(tmp_path)
+
+
+def test_importing_every_module_prints_nothing_and_does_nothing():
+    """In a process of its own, in an empty folder, without network: no output, no file, no thread left to wait for."""
+    names = [".".join(p.relative_to(ROOT).with_suffix("").parts) for p in sources(ROOT) if p.name != "__main__.py"]
+    names = [name.removesuffix(".__init__") for name in names]
+    code = "import importlib\nfor name in " + repr(names) + ": importlib.import_module(name)"
+    done = subprocess.run(
+        [sys.executable, "-W", "error::UserWarning", "-c", code], cwd=ROOT, capture_output=True, text=True
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
