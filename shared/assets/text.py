@@ -1,0 +1,93 @@
+"""What makes two texts the same, nearly the same, or different; used to deduplicate corpora and to group them.
+
+A split that shares a text with another measures memory. Sameness has two degrees here: equal keys (`text_key`) are one
+text and only one copy is kept; near duplicates (`near_duplicates`) stay, but in one group, and a group is never divided.
+"""
+
+import re
+import zlib
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+
+_WORD = re.compile(r"\w+")
+
+
+def text_key(text: str) -> str:
+    """The words alone: case folded, whitespace collapsed, punctuation gone ("What 's up ?" equals "what s up").
+
+    A text without a single word ("?!", ":-)") is its own key, stripped.
+    """
+    return " ".join(_WORD.findall(text.casefold())) or text.strip()
+
+
+def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
+    """Hashes of the runs of `size` words in a text; of one that is shorter, the hash of all of it.
+
+    Args:
+        text: Anything; compared by its `text_key`.
+        size: Words in a run, at least 1.
+        keep: Only hashes divisible by it stay, about one in `keep`: an unbiased sample of the set, the same in every
+            text, so Jaccard similarities of samples estimate those of the sets.
+
+    Source: Broder 1997, "On the resemblance and containment of documents", §2 and §4 (the mod m sketch). CRC-32 takes
+    the place of his fingerprints: Python's own hash of a string changes from process to process.
+    """
+    words = text_key(text).split()
+    runs = zip(*(words[start:] for start in range(size)), strict=False) if len(words) >= size else iter([words])
+    hashes = (zlib.crc32(" ".join(run).encode()) for run in runs)
+    return frozenset(value for value in hashes if value % keep == 0)
+
+
+def near_duplicates(texts: Sequence[str], *, size: int, threshold: float, keep: int = 1) -> list[int]:
+    """Group number of each text: texts linked by a chain of pairs with Jaccard similarity ≥ threshold share one.
+
+    Exact over the (sampled) shingles: no pair is missed.
+
+    Args:
+        texts: In any order.
+        size: Words in a shingle.
+        threshold: In (0, 1].
+        keep: See `shingles`.
+
+    Returns:
+        For each text, the position of the first text of its group.
+    """
+    sets = [shingles(text, size, keep) for text in texts]
+    parent = list(range(len(texts)))
+    for left, right in _candidates(sets, threshold):
+        roots = _root(parent, left), _root(parent, right)
+        if roots[0] != roots[1] and jaccard(sets[left], sets[right]) >= threshold:
+            parent[max(roots)] = min(roots)
+    return [_root(parent, position) for position in range(len(texts))]
+
+
+def jaccard(left: frozenset[int], right: frozenset[int]) -> float:
+    """Size of the intersection over that of the union; 0 for two empty sets, which say nothing."""
+    common = len(left & right)
+    return common / (len(left) + len(right) - common) if common else 0.0
+
+
+def _candidates(sets: Sequence[frozenset[int]], threshold: float) -> Iterator[tuple[int, int]]:
+    """Pairs that share one of their rare shingles.
+
+    Two sets with similarity ≥ t share at least ⌈t·|A|⌉ members, so at least one lies among the |A| − ⌈t·|A|⌉ + 1 rarest
+    of each. Source: Chaudhuri, Ganti and Kaushik 2006, prefix filtering.
+    """
+    frequency = Counter(member for each in sets for member in each)
+    holders: dict[int, list[int]] = defaultdict(list)
+    for position, each in enumerate(sets):
+        needed = -int(-threshold * len(each) // 1)  # ⌈t·|A|⌉
+        by_rarity = sorted((member for member in each), key=lambda member: (frequency[member], member))
+        seen: set[int] = set()
+        for member in by_rarity[: len(each) - needed + 1]:
+            if frequency[member] > 1:
+                seen.update(holders[member])
+                holders[member].append(position)
+        yield from ((other, position) for other in sorted(seen))
+
+
+def _root(parent: list[int], position: int) -> int:
+    while parent[position] != position:
+        parent[position] = parent[parent[position]]
+        position = parent[position]
+    return position
