@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from shared.assets.packages import package_file
-from shared.assets.splits import Row, distinct, divide, with_groups
+from shared.assets.splits import Row, distinct, divide, joined, with_groups
 from shared.assets.text import near_duplicates, text_key
 
 if TYPE_CHECKING:
@@ -129,8 +129,8 @@ def film_reviews(*, plots: bool = True) -> DatasetDict:
         for row in table
         if row["category"] in names and row["text"].strip()
     ]
-    group = _films_with_common_texts(rows)
-    rows = [{**row, "group": group[row["film"]]} for row in distinct(rows, label="label")]
+    groups = joined([(row["film"], f"text {text_key(row['text'])}") for row in rows])
+    rows = distinct([{**row, "group": group} for row, group in zip(rows, groups, strict=True)], label="label")
     features = Features(
         text=Value("string"), label=ClassLabel(names=names), film=Value("string"), group=Value("string")
     )
@@ -156,19 +156,3 @@ def _tone(score: float) -> str:
     if abs(score) <= NEUTRAL_BAND:
         return "neutral"
     return "positive" if score > 0 else "negative"
-
-
-def _films_with_common_texts(rows: list[Row]) -> dict[str, str]:
-    """Film → the first film that it is linked to by an equal text."""
-    first_of: dict[str, str] = {}
-    parent: dict[str, str] = {}
-
-    def root(film: str) -> str:
-        while parent.setdefault(film, film) != film:
-            film = parent[film]
-        return film
-
-    for row in rows:
-        earlier, later = sorted((root(first_of.setdefault(text_key(row["text"]), row["film"])), root(row["film"])))
-        parent[later] = earlier
-    return {film: root(film) for film in parent}

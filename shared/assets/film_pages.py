@@ -20,26 +20,15 @@ SCRAPED_BANNER = "NOW SHOWING"  # a streaming site's badge that stuck to eight t
 OPENING = 350  # characters in which an article of a film names it and says that it is a film
 UNKNOWN_YEAR = -1
 
-# What an article says its subject is: the words after the first "is a", up to a comma or the end of the sentence.
-_PREDICATE = re.compile(r"\b(?:is|was|are) (?=an?\b|the\b|one\b|\d{4}\b)([^,.]{0,120})")
+# What an article says its subject is: the words after the first "is a", up to the end of the sentence
+# ("Warner Bros." and initials do not end it).
+_PREDICATE = re.compile(r"\b(?:is|was|are) (?=an?\b|the\b|one\b|\d{4}\b)((?:[^.]|(?<=\b[A-Z])\.|(?<=Bros)\.){0,120})")
 _FILM = re.compile(r"\b(films?|movies?|featurette|documentar(y|ies)|mockumentary|video project)\b", re.IGNORECASE)
-_OTHER = re.compile(r"\b(franchise|monster|movement|sitcom|term)\b", re.IGNORECASE)
-_FUNCTION_WORDS = frozenset("a an the of and or in on at to from with for is by".split())
-_YEAR = -1
-
-_FILM = re.compile(
-    r"\b(films?|movies?|featurette|documentar(y|ies)|mockumentary|miniseries|anime|cinema|short|serial|"
-    r"(drama|comedy|thriller|western|musical|romance|noir)s?)\b",
-    re.IGNORECASE,
-)
-# What the first sentence says the thing is, where that is not a film: "is a 1955 novel", "is the debut studio album".
-_OTHER = re.compile(
-    r"\b(?:is|was|are) (?:an?|the|any|one)\b[^.,]{0,60}?\b(novel|novella|book|play|fairy tale|album|song|track|opera|city|"
-    r"television sitcom|television series|drama series|actress|painter|short story|media franchise|courtroom drama|"
-    r"calendar|letter|boulevard|term|act|type|artifact)\b",
-    re.IGNORECASE,
-)
+_OTHER = re.compile(r"\b(media franchise|film movement|film monster|sitcom)\b", re.IGNORECASE)
 _YEAR = re.compile(r"\b(1[89]\d\d|20[0-4]\d)\b")
+_FUNCTION_WORDS = frozenset(
+    ("a", "an", "and", "at", "by", "for", "from", "in", "is", "of", "on", "or", "the", "to", "with")
+)
 
 same_page = partial(near_duplicates, size=3, threshold=0.6)
 
@@ -98,13 +87,11 @@ def naming(title: str, text: str) -> float:
 
 
 def about_a_film(text: str) -> bool:
-    """Whether the article calls its subject a film, or at least something that somebody directed."""
-    opening = text[:OPENING]
-    predicate = _PREDICATE.search(opening)
-    said = predicate.group(1) if predicate else opening[:120]
-    if _OTHER.search(said):
-        return False
-    return bool(_FILM.search(said) or re.search(r"\bdirected\b", opening))
+    """Whether the article calls its subject a film, or else something that somebody directed ("a 1974 thriller")."""
+    predicate = _PREDICATE.search(text[:OPENING])
+    sentence = predicate.group(1) if predicate else text[:120]
+    noun = sentence.split(",")[0]
+    return not _OTHER.search(noun) and bool(_FILM.search(noun) or re.search(r"\bdirected (by|and)\b", sentence))
 
 
 def year(text: str) -> int:

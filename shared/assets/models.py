@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 EMBEDDED_MODELS = ("minilm", "smollm2")
+HUB_SECONDS = 10.0
 
 
 def resolve_model(name: str) -> str | Path:
@@ -121,21 +122,25 @@ def _load(architecture: Any, name: str) -> tuple[Any, Any]:
 
 def _is_on_hub_here(name: str) -> bool:
     """Whether the hub can be asked for the name, or its files were fetched before."""
-    from huggingface_hub import is_offline_mode, try_to_load_from_cache
-    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub import HfApi, is_offline_mode, try_to_load_from_cache
 
     if name.startswith((".", "/", "~")) or os.sep in name.partition("/")[2]:
         return False  # meant as a path
     try:
-        return isinstance(try_to_load_from_cache(name, "config.json"), str) or not is_offline_mode()
-    except HFValidationError:
+        if isinstance(try_to_load_from_cache(name, "config.json"), str):
+            return True
+        if is_offline_mode():
+            return False
+        HfApi().model_info(name, timeout=HUB_SECONDS)  # one question; loading would retry for a minute, aloud
+    except Exception:  # a bad id, a refusal, or an error of whichever HTTP client is underneath: no model in any case
         return False
+    return True
 
 
 def _not_found(name: str) -> str:
     near = get_close_matches(name, EMBEDDED_MODELS, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return (
-        f"--model {name}: no such model{hint}; use {' or '.join(EMBEDDED_MODELS)}, a local folder, "
+        f"--model {name}: neither embedded{hint}, nor a folder, nor given by the hub; use {' or '.join(EMBEDDED_MODELS)}, a local folder, "
         "or a hub id with HF_HUB_OFFLINE=0"
     )

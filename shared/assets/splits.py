@@ -102,3 +102,35 @@ def with_groups(rows: Sequence[Row], group_of: Callable[[Sequence[str]], list[in
     texts = [row["text"] for row in rows]
     names = [hashlib.sha256(text_key(text).encode()).hexdigest()[:16] for text in texts]
     return [{**row, "group": names[first]} for row, first in zip(rows, group_of(texts), strict=True)]
+
+
+def linked(rows: Sequence[Row], group_of: Callable[[Sequence[str]], list[int]]) -> list[Row]:
+    """As `with_groups`, but rows that came with a `group` of their own also stay with that group's other rows."""
+    near = with_groups([{**row, "group": None} for row in rows], group_of)
+    tags = [
+        (new["group"], f"own group {old['group']}") if "group" in old else (new["group"],)
+        for old, new in zip(rows, near, strict=True)
+    ]
+    return [{**row, "group": name} for row, name in zip(rows, joined(tags), strict=True)]
+
+
+def joined(tags: Sequence[Sequence[str]]) -> list[str]:
+    """For each row the first tag of its component; rows that share a tag, directly or in a chain, form one.
+
+    >>> joined([("a", "x"), ("b",), ("c", "x"), ("c", "y")])
+    ['a', 'b', 'a', 'a']
+    """
+    parent: dict[str, str] = {}
+    age: dict[str, int] = {}
+
+    def root(tag: str) -> str:
+        age.setdefault(tag, len(age))
+        while parent.setdefault(tag, tag) != tag:
+            tag = parent[tag]
+        return tag
+
+    for row in tags:
+        roots = {root(tag) for tag in row}
+        oldest = min(roots, key=age.__getitem__)
+        parent.update(dict.fromkeys(roots, oldest))
+    return [root(row[0]) for row in tags]
