@@ -1,7 +1,7 @@
 """Questions and reviews: four of the embedded corpora, read where their packages put them.
 
 Every function returns fresh splits train, validation and test (0.75, 0.10, 0.15 of the groups), deduplicated by
-`text.text_key`, with a `group` column that no two splits share. Origins, licences and sizes: README.md beside this file.
+`text.text_key`, with a `group` column that no two splits share. Origins, licences and sizes: README.md in this folder.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ NEUTRAL_BAND = 0.5
 """Product sentences whose mean score lies in [−0.5, 0.5] are neutral: raters there disagree even on the sign."""
 
 # Looked at on the questions, Jaccard of word pairs: at 0.7 "Where is McCarren Airport ?" and "… Airport located ?" fall
-# apart; at 0.5 "Where is the Danube ?" and "Where is the Loop ?" join. At 0.6 the largest groups are templates of 46
-# ("What is a fear of …") and 22 ("What is the origin of …") questions, under 1 % each; "the capital of …" makes one of 6.
+# apart; at 0.5 "Where is the Danube ?" and "Where is the Loop ?" join. At 0.6 the largest groups are the templates
+# "What is a fear of …" (46 questions) and "What is the origin of …" (22), under 1 % each; "the capital of …" makes 6.
 similar_sentences = partial(near_duplicates, size=2, threshold=0.6)
 
 
@@ -110,8 +110,9 @@ def product_reviews() -> DatasetDict:
 def film_reviews(*, plots: bool = True) -> DatasetDict:
     """Critics' sentences, fresh or rotten, and plot summaries, by film.
 
-    Columns: text; label (fresh, rotten, plot); film (the source's name, "about_a_boy"); group (the film; one group where
-    two names share a text, as "el_crimen_del_padre_amaro" and "the_crime_of_padre_amaro" do). Empty plots are dropped.
+    Columns: text; label (fresh, rotten, plot); film (the source's name, "about_a_boy"); group (the film; one
+    group where two names share a text, as "el_crimen_del_padre_amaro" and "the_crime_of_padre_amaro" do). Empty plots
+    are dropped.
 
     Args:
         plots: False leaves the plots out and makes the label binary: fresh or rotten.

@@ -36,8 +36,8 @@ same_page = partial(near_duplicates, size=3, threshold=0.6)
 def film_articles() -> DatasetDict:
     """Film titles with an encyclopedia's introduction that may be that of something else.
 
-    The package's author looked titles up by search, and the first hit was taken: "Salesman" brought an article on sales,
-    "Lolita" the novel, and a failed look-up the article of a neighbouring title. Rows with such texts stay, marked.
+    The titles look searched for, and the first hit taken: "Salesman" brought an article on sales, "Lolita" the novel,
+    and where a search found nothing the text of another title stands. Rows with such texts stay, marked.
 
     Columns: title; text; year (of the film, as the opening states it; −1 unknown or mispaired); mispaired (the text is
     not about the film that the title names); group (titles with one text share it). No row is dropped: equal texts

