@@ -10,7 +10,10 @@ import zlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 
+import numpy as np
+
 _WORD = re.compile(r"\w+")
+_BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that every word of a run keeps its weight modulo 2⁶⁴
 
 
 def text_key(text: str) -> str:
@@ -30,13 +33,18 @@ def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
         keep: Only hashes divisible by it stay, about one in `keep`: an unbiased sample of the set, the same in every
             text, so Jaccard similarities of samples estimate those of the sets.
 
-    Source: Broder 1997, "On the resemblance and containment of documents", §2 and §4 (the mod m sketch). CRC-32 takes
-    the place of his fingerprints: Python's own hash of a string changes from process to process.
+    Source: Broder 1997, "On the resemblance and containment of documents", §2 and §4 (the mod m sketch). A polynomial
+    over CRC-32 of the words takes the place of his fingerprints: Python's own hash changes from process to process.
     """
-    words = text_key(text).encode().split()
-    runs = zip(*(words[start:] for start in range(size)), strict=False) if len(words) >= size else iter([words])
-    hashes = (zlib.crc32(b" ".join(run)) for run in runs)
-    return frozenset(value for value in hashes if value % keep == 0)
+    words = text_key(text).encode().split() or [b""]
+    codes = np.array([zlib.crc32(word) for word in words], dtype=np.uint64)
+    size = min(size, len(codes))
+    runs = len(codes) - size + 1
+    hashes = np.zeros(runs, dtype=np.uint64)
+    for offset in range(size):
+        hashes = hashes * _BASE + codes[offset : offset + runs]  # modulo 2⁶⁴
+    hashes ^= hashes >> np.uint64(32)
+    return frozenset(hashes[hashes % np.uint64(keep) == 0].tolist())
 
 
 def near_duplicates(texts: Sequence[str], *, size: int, threshold: float, keep: int = 1) -> list[int]:
