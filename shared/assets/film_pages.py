@@ -30,9 +30,9 @@ _FUNCTION_WORDS = frozenset(
     ("a", "an", "and", "at", "by", "for", "from", "in", "is", "of", "on", "or", "the", "to", "with")
 )
 
-# Read by hand, 40 marked and 40 unmarked rows drawn after the rules below were settled: no wrong verdict (below 7.5 % at
-# 95 % confidence). Known error: "The Lovers on the Bridge" is marked, since its text uses the French title only. What no
-# rule on the text can see: another film of the same title.
+# Read by hand, 40 marked and 40 unmarked rows drawn after the rules below were settled: no wrong verdict (error below
+# 7.5 % at 95 % confidence). Known error: "The Lovers on the Bridge" is marked, since its text uses the French title.
+# What no rule on the text can see: another film of the same title.
 same_page = partial(near_duplicates, size=3, threshold=0.6)
 
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from shared.assets.corpora import film_reviews, movie_reviews, product_reviews, trec
 from shared.assets.film_pages import film_articles
+from shared.assets.models import HUB_SECONDS
 from shared.assets.news_articles import news
 from shared.assets.splits import FRACTIONS, Row, distinct, divide, linked, to_dataset
 from shared.assets.tables import SUFFIXES, read_table, require_columns
@@ -98,9 +99,12 @@ def _fetched(name: str) -> Mapping[str, Dataset]:
     if near and "/" not in name:
         raise UserError(message)
     from datasets import load_dataset as from_hub
+    from huggingface_hub import HfApi, is_offline_mode
 
     identity, _, configuration = name.partition(":")
     try:
+        if not is_offline_mode():  # one question first: loading from a hub out of reach would retry for 20 s, aloud
+            HfApi().dataset_info(identity, timeout=HUB_SECONDS)
         return from_hub(identity, configuration or None)
     # Not found, not reachable, not allowed, or a set that needs a configuration: the library and the HTTP client
     # under it raise a dozen types for these, without a common root below Exception.
