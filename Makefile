@@ -11,7 +11,6 @@ SHELL  := /bin/bash
 
 PROJECTS := $(patsubst projects/%/__main__.py,%,$(sort $(wildcard projects/*/__main__.py)))
 ASSETS   := shared/assets/packages.txt
-PINS     := pyproject.toml constraints.txt $(ASSETS)
 
 # The model hub and telemetry are off unless the caller says otherwise.
 export HF_HUB_OFFLINE ?= 1
@@ -35,19 +34,28 @@ $(VENV)/.extra-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 .PHONY: setup help list check format verify test
-.PRECIOUS: $(VENV)/.extra-%
+.PRECIOUS: $(VENV)/.extra-% .known-% .ready-%
 setup: $(VENV)/.assets $(VENV)/.extra-dev $(PROJECTS:%=$(VENV)/.extra-%) ## install everything
 
 # ---------------------------------------------------------------- one project: make run-lora, test-lora, bench-lora, results-lora
 
-.PHONY: .known-%
 .known-%:
 	$(if $(filter $*,$(PROJECTS)),@:,@echo "no project '$*'; the projects are: $(PROJECTS)" >&2; exit 2)
 
-run-%: .known-% ; @$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-$* && $(PY) -m projects.$* $(ARGS)
-results-%: .known-% ; @$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-$* && $(PY) -m projects.$*.experiments $(ARGS)
-bench-%: .known-% ; @$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-$* && $(PY) -m projects.$*.benchmark $(ARGS)
-test-%: .known-% ; @$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-dev $(VENV)/.extra-$* && $(PY) -m pytest tests/$* projects/$* $(ARGS)
+.ready-%: .known-%
+	@$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-$*
+
+run-%: .ready-%
+	@$(PY) -m projects.$* $(ARGS)
+
+results-%: .ready-%
+	@$(PY) -m projects.$*.experiments $(ARGS)
+
+bench-%: .ready-%
+	@$(PY) -m projects.$*.benchmark $(ARGS)
+
+test-%: .ready-% $(VENV)/.extra-dev
+	@$(PY) -m pytest tests/$* projects/$* $(ARGS)
 
 # ---------------------------------------------------------------- the whole repository
 test: setup ## every fast test

@@ -37,6 +37,8 @@ def test_every_project_has_its_commands(verb):
     for name in NAMES:
         done = make("--dry-run", f"{verb}-{name}")
         assert done.returncode == 0, done.stderr
+        module = {"run": name, "bench": f"{name}.benchmark", "results": f"{name}.experiments"}.get(verb)
+        assert (f"-m projects.{module}" if module else f"-m pytest tests/{name}") in done.stdout
 
 
 def test_every_version_is_pinned():
