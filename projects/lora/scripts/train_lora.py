@@ -104,6 +104,8 @@ def read_corpus(config: Config, tokenizer: object) -> Corpus:
 
 def build(config: Config, encoder: PreTrainedModel, classes: int) -> Classifier:
     """The classifier with exactly the parameters trainable that the arm trains."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # the classifier reads the mean of the tokens: these weights would be counted, not used
     model = Classifier(encoder, encoder.config.hidden_size, classes)
     if config.arm == "lora":
         inject_lora(
