@@ -6,7 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
-import peft
+import peft.optimizers
 import pytest
 import torch
 from safetensors.torch import load_file
@@ -111,7 +111,7 @@ def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path, monkeypatch,
 
 def test_the_frozen_base_does_not_move(config):
     encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
-    kept = {name: p.clone() for name, p in encoder.state_dict().items()}
+    kept = {name: p.clone() for name, p in encoder.state_dict().items() if not name.startswith("pooler.")}
     corpus = read_corpus(config, tokenizer)
     model = build(config, encoder, len(corpus.classes)).train()
     optimizer = AdamW(parameter_groups(config, model))

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
 from projects.lora.config import Config
@@ -200,7 +200,7 @@ def train(config: Config, model: Classifier, corpus: Corpus, run: Run) -> tuple[
     return step, progress.best
 
 
-def training_step(config: Config, model: Classifier, optimizer: AdamW, batch: Batch) -> tuple[float, float]:
+def training_step(config: Config, model: Classifier, optimizer: Optimizer, batch: Batch) -> tuple[float, float]:
     """One update. Returns (mean loss before it, norm of the gradient before clipping)."""
     device = model.head.weight.device
     losses = []
