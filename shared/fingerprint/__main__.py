@@ -124,13 +124,19 @@ def verify_command(chosen: Verify) -> int:
     findings = verify_all(chosen.paths or WHERE, keys, recompute=chosen.recompute, runs=[Path("runs")])
     if not findings and chosen.paths:
         raise UserError(f"nothing to verify: {', '.join(map(str, chosen.paths))} holds no log and no manifest")
-    table("Fingerprints", ["verdict", "path", "found"], [(f.verdict.value, str(f.path), f.detail) for f in findings])
+    table("Fingerprints", ["verdict", "path", "found"], [_row(f) for f in findings])
     worst = gravest(findings)
     code = 0 if worst is Verdict.UNTRUSTED_DEMO and chosen.allow_demo else worst.exit_code
     print(explain(findings, worst, chosen.allow_demo))
     if chosen.json:
         write_json(chosen.json, report(findings, worst, code))
     return code
+
+
+def _row(finding: Finding) -> tuple[str, str, str]:
+    """Verdict, path and detail; bytes of a file name that are not UTF-8 are spelled out."""
+    path, found = (text.encode("utf-8", "backslashreplace").decode() for text in (str(finding.path), finding.detail))
+    return finding.verdict.value, path, found
 
 
 def explain(findings: list[Finding], worst: Verdict, allowed: bool) -> str:
@@ -147,7 +153,7 @@ def explain(findings: list[Finding], worst: Verdict, allowed: bool) -> str:
 def report(findings: list[Finding], worst: Verdict, code: int) -> dict[str, Any]:
     """The JSON report: every finding, and how many there are of each verdict."""
     counts = {verdict.value: sum(f.verdict is verdict for f in findings) for verdict in Verdict}
-    listed = [{"verdict": f.verdict.value, "path": str(f.path), "found": f.detail} for f in findings]
+    listed = [dict(zip(("verdict", "path", "found"), _row(finding), strict=True)) for finding in findings]
     return {"verdict": worst.value, "exit_code": code, "counts": counts, "findings": listed}
 
 

@@ -128,11 +128,10 @@ def inspect(directory: Path, keys: Keys) -> tuple[list[Finding], Sealed | None]:
         files, held = _listed(sealed.body)
     except BrokenError as broken:
         return [broken.at(directory / NAME)], None
-    findings = _unlisted(directory, files.keys())
     present = [name for name in sorted(files) if (directory / name).exists() or (directory / name).is_symlink()]
-    findings += [
-        Finding(directory / name, Verdict.MISSING, "listed, not there") for name in sorted(files.keys() - set(present))
-    ]
+    missing = sorted(files.keys() - set(present))
+    findings = [Finding(directory / name, Verdict.MISSING, "listed, not there") for name in missing]
+    findings += _unlisted(directory, files.keys())
     compared = hashing.in_threads(lambda name: _compare(directory / name, files[name], held.get(name, [])), present)
     findings += [finding for finding in compared if finding is not None]
     findings += _misplaced(directory, sealed.body)

@@ -17,10 +17,11 @@ from typing import Any
 
 from shared.errors import UserError
 from shared.fingerprint import envelope, manifest, strict
-from shared.fingerprint.citations import Cited, Library, Source
+from shared.fingerprint.citations import Cited, Library, Source, keep_log
 from shared.fingerprint.envelope import Sealed
 from shared.fingerprint.keys import Keys, TeamKey
 from shared.fingerprint.log import CheckedLog
+from shared.fingerprint.origin import file_digest
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 
 KIND = "results"
@@ -49,6 +50,7 @@ def seal_table(
     key: TeamKey,
     rows: list[Row] | None = None,
     made_from: tuple[str, ...] = (),
+    keep_logs: bool = False,
 ) -> None:
     """Seal a CSV that has been written.
 
@@ -58,6 +60,7 @@ def seal_table(
         key: The team's.
         rows: One citation a row; None for a table that comes from no run (a benchmark's timings).
         made_from: Names of tables in the same folder that this one was computed from.
+        keep_logs: Put compressed copies of the cited logs into logs/, so that the repository alone can be checked.
 
     Raises:
         UserError: If a citation does not give the number in the table.
@@ -79,7 +82,8 @@ def seal_table(
         "columns": header,
         "runs": {run: source.as_json() for run, source in runs.items()},
         "rows": [_row(row, line) for row, line in zip(rows, lines, strict=True)],
-        "made_from": {name: hashlib.sha256((path.parent / name).read_bytes()).hexdigest() for name in made_from},
+        "kept": {run: file_digest(keep_log(s, path.parent / LOGS)) for run, s in runs.items()} if keep_logs else {},
+        "made_from": {name: file_digest(path.parent / name) for name in made_from},
     }
     envelope.write(_seal_of(path), KIND, body, key)
 
@@ -155,9 +159,17 @@ def _open(table: Path, keys: Keys) -> Sealed:
     if hashlib.sha256(raw).hexdigest() != body["sha256"]:
         raise BrokenError(*_difference(raw, table, body))
     for name, digest in body["made_from"].items():
-        if hashlib.sha256(strict.read_regular(table.with_name(name), LARGEST)).hexdigest() != digest:
+        if _digest(table.with_name(name)) != digest:
             raise BrokenError(Verdict.REPLAYED, f"was made from another {name} than the one beside it")
+    for run, digest in body["kept"].items():
+        kept = table.parent / LOGS / f"{run}.jsonl.gz"
+        if _digest(kept) != digest:
+            raise BrokenError(Verdict.TAMPERED, "is not the log that was kept with the table", kept)
     return sealed
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(strict.read_regular(path, LARGEST)).hexdigest()
 
 
 def _difference(raw: bytes, table: Path, body: dict[str, Any]) -> tuple[Verdict, str]:
@@ -214,7 +226,7 @@ def _cited_manifest(run: str, digest: str | None, keys: Keys, library: Library) 
     if digest is None or directory is None:
         return False
     for path in directory.rglob(manifest.NAME):
-        if hashlib.sha256(path.read_bytes()).hexdigest() == digest:
+        if file_digest(path) == digest:
             envelope.read(path, manifest.KIND, keys)
             return True
     raise BrokenError(Verdict.MISSING, f"no manifest with the cited digest {digest[:16]}…", directory / "checkpoints")

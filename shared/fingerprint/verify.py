@@ -110,8 +110,8 @@ def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = Non
         foreign = list(_against(folder, sealed, checked, path, digests)) if sealed and checked else []
         findings += [f for f in found if not (foreign and f.verdict.unchanged)]
         findings += [finding for finding in foreign if finding not in findings]
-    if checked is None or checked.version > 1:
-        closed, run = (checked.closed, checked.opening["run"]) if checked else (True, None)
+    if checked is None or checked.version > 1 or (directory / events.NAME).exists():
+        closed, run = (checked.closed, checked.opening.get("run")) if checked else (True, None)
         findings += events.verify_events(directory, keys, run=run, closed=closed)
     return findings
 
@@ -120,7 +120,13 @@ def _again(path: Path, checked: CheckedLog, opened: dict[str, Path] | None) -> l
     """A run whose id was seen before: one of the two is a copy under another name."""
     run = checked.opening.get("run", "")
     first = path.parent if opened is None else opened.setdefault(run, path.parent)
-    return [] if first == path.parent else [Finding(path, Verdict.REPLAYED, f"is run {run} again, as at {first}")]
+    return (
+        [] if first == path.parent else [Finding(path, Verdict.REPLAYED, f"is run {run} again: {_from(path, first)}")]
+    )
+
+
+def _from(path: Path, other: Path) -> str:
+    return os.path.relpath(other, path.parent)
 
 
 def _bound(directory: Path, checked: CheckedLog) -> Iterator[Finding]:
