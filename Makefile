@@ -54,6 +54,9 @@ results-%: .ready-%
 bench-%: .ready-%
 	@$(PY) -m projects.$*.benchmark $(ARGS)
 
+exercises-%: .ready-%
+	@$(PY) -m projects.$*.exercises $(ARGS)
+
 test-%: .ready-% $(VENV)/.extra-dev
 	@$(PY) -m pytest tests/$* projects/$* $(ARGS)
 
@@ -83,5 +86,6 @@ help:
 	@echo "  make test-<project>            its tests"
 	@echo "  make bench-<project>           speed and memory against its peers"
 	@echo "  make results-<project>         the whole experiment behind its README's table"
+	@echo "  make exercises-<project>       a team's own theory exercises (ARGS=\"--team x [--check]\")"
 	@echo
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-25s %s\n", $$1, $$2}'
