@@ -251,6 +251,16 @@ def open_checkpoint(directory: Path, key: TeamKey | None = None) -> Opened:
         return open_verified(directory, key or team_key())
 
 
+def verified_tensors(directory: Path, key: TeamKey | None = None) -> dict[str, Tensor]:
+    """The model's tensors of a checkpoint, from the very bytes that were verified.
+
+    Raises:
+        UserError: If it does not verify.
+    """
+    with refused("not loaded"):
+        return load(open_verified(directory, key or team_key()).read("model.safetensors"))
+
+
 @contextmanager
 def refused(consequence: str) -> Iterator[None]:
     """Turn what a fingerprint finds wrong inside the block into one line for a person."""

@@ -5,7 +5,7 @@ cell = source.last("test_accuracy")               one line of one log
 pooled([a.last(…), b.last(…), c.last(…)], "mean")  a line each of three logs
 """
 
-import gzip
+import lzma
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -20,6 +20,7 @@ from shared.fingerprint.log import CheckedLog
 from shared.fingerprint.verdicts import BrokenError, Verdict
 
 LOG_NAME = "metrics.jsonl"
+KEPT = ".jsonl.xz"  # end of the name of a kept log
 Number = int | float
 
 
@@ -77,16 +78,16 @@ class Cited:
         except (KeyError, ValueError, TypeError, statistics.StatisticsError):
             raise BrokenError(Verdict.TAMPERED, f"the log gives no {self.rule} of {self.field}") from None
 
-    def as_json(self) -> dict[str, Any]:
-        """For a seal's body."""
-        parts = [[part.run, part.first, part.last] for part in self.parts]
-        return {"field": self.field, "parts": parts, "rule": self.rule, "digits": self.digits}
+    def as_json(self, runs: list[str]) -> list[Any]:
+        """For a seal's body: short, since a table may have thousands; a run is its place in `runs`."""
+        parts = [[runs.index(part.run), part.first, part.last] for part in self.parts]
+        return [self.field, self.rule, self.digits, parts]
 
     @classmethod
-    def from_json(cls, value: dict[str, Any]) -> Self:
+    def from_json(cls, value: list[Any], runs: list[str]) -> Self:
         """Undo of `as_json`."""
-        parts = tuple(Part(*part) for part in value["parts"])
-        return cls(value["field"], parts, value["rule"], value["digits"])
+        name, rule, digits, parts = value
+        return cls(name, tuple(Part(runs[run], first, last) for run, first, last in parts), rule, digits)
 
 
 def pooled(cells: Iterable[Cited], rule: str, *, digits: int | None = None) -> Cited:
@@ -141,7 +142,8 @@ class Source:
 
     def as_json(self) -> dict[str, Any]:
         """What a seal keeps of a cited run: where its log ended, and in what."""
-        return {"lines": len(self.log.records), "mac": self.log.macs[-1], "manifest": self.manifest}
+        ended = {"lines": len(self.log.records), "mac": self.log.macs[-1]}
+        return {"run": self.run, **ended, "manifest": self.manifest}
 
     def columns(self) -> dict[str, Any]:
         """What a row of a CSV says of its origin: run id, last line of the log (its seq), start of the digest."""
@@ -190,11 +192,11 @@ def manifest_digest(folder: Path, keys: Keys) -> str:
 def keep_log(source: Source, folder: Path) -> Path:
     """Put a compressed copy of a log beside the results, so that they can be recomputed without the runs.
 
-    The copy's bytes depend on the log alone. Returns its path, <folder>/<run id>.jsonl.gz.
+    The copy's bytes depend on the log alone. Returns its path, <folder>/<run id>.jsonl.xz.
     """
-    target = folder / f"{source.run}.jsonl.gz"
+    target = folder / f"{source.run}{KEPT}"
     with atomic_path(target) as temporary:
-        temporary.write_bytes(gzip.compress(strict.read_regular(source.path, log.LARGEST), mtime=0))
+        temporary.write_bytes(lzma.compress(strict.read_regular(source.path, log.LARGEST), preset=9))
     return target
 
 
@@ -222,7 +224,7 @@ class Library:
         Raises:
             BrokenError: MISSING if it is nowhere, WRONG_RUN if it is another run's, else as `log.check_log`.
         """
-        path = kept / f"{run}.jsonl.gz"
+        path = kept / f"{run}{KEPT}"
         directory = None if path.exists() else self.directory(run)
         if directory is not None:
             path = directory / LOG_NAME

@@ -16,13 +16,12 @@ that is shorter or different before that point is found (shared/fingerprint/veri
 Source: the chain of keys follows the idea of forward-secure sealing in systemd's journal, with a hash as generator.
 """
 
-import gzip
 import hashlib
 import hmac
 import io
 import json
+import lzma
 import os
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -254,17 +253,17 @@ def _chain(lines: list[bytes], keys: Keys) -> tuple[Chain, TeamKey]:
 
 
 def check_log(path: Path, keys: Keys) -> CheckedLog:
-    """A log from a file, plain or (by its suffix .gz) compressed.
+    """A log from a file, plain or (by its suffix .xz) compressed.
 
     Raises:
         BrokenError: MISSING, or as `check_lines`.
     """
     raw = strict.read_regular(path, LARGEST)
-    if path.suffix == ".gz":
+    if path.suffix == ".xz":
         try:
-            with gzip.open(io.BytesIO(raw)) as file:
+            with lzma.open(io.BytesIO(raw)) as file:
                 raw = file.read(LARGEST)  # bounded: a small file may unfold to any size
-        except (OSError, EOFError, zlib.error) as error:
+        except (EOFError, lzma.LZMAError) as error:
             raise BrokenError(Verdict.TAMPERED, f"{path.name} cannot be decompressed: {error}", path) from None
     return check_lines(raw.splitlines(keepends=True), keys)
 

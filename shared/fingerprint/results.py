@@ -17,7 +17,7 @@ from typing import Any
 
 from shared.errors import UserError
 from shared.fingerprint import envelope, manifest, strict
-from shared.fingerprint.citations import Cited, Library, Source, keep_log
+from shared.fingerprint.citations import KEPT, Cited, Library, Source, keep_log
 from shared.fingerprint.envelope import Sealed
 from shared.fingerprint.keys import Keys, TeamKey
 from shared.fingerprint.log import CheckedLog
@@ -80,21 +80,22 @@ def seal_table(
         "table": path.name,
         "sha256": hashlib.sha256(raw).hexdigest(),
         "columns": header,
-        "runs": {run: source.as_json() for run, source in runs.items()},
-        "rows": [_row(row, line) for row, line in zip(rows, lines, strict=True)],
+        "runs": [source.as_json() for source in runs.values()],
+        "rows": [_row(row, line, list(runs)) for row, line in zip(rows, lines, strict=True)],
         "kept": {run: file_digest(keep_log(s, path.parent / LOGS)) for run, s in runs.items()} if keep_logs else {},
         "made_from": {name: file_digest(path.parent / name) for name in made_from},
     }
     envelope.write(_seal_of(path), KIND, body, key)
 
 
-def _row(row: Row, line: list[str]) -> dict[str, Any]:
-    cells = {column: cell.as_json() for column, cell in row.cells.items()}
-    return {"runs": [source.run for source in row.sources], "cells": cells, "marks": _marks(line)}
+def _row(row: Row, line: list[str], runs: list[str]) -> dict[str, Any]:
+    cells = {column: cell.as_json(runs) for column, cell in row.cells.items()}
+    return {"runs": [runs.index(source.run) for source in row.sources], "cells": cells, "marks": _marks(line)}
 
 
-def _marks(line: list[str]) -> list[str]:
-    return [hashlib.sha256(cell.encode()).hexdigest()[:8] for cell in line]
+def _marks(line: list[str]) -> str:
+    """Four bytes a cell: they name a cell that differs; the table's whole digest decides."""
+    return "".join(hashlib.sha256(cell.encode()).hexdigest()[:8] for cell in line)
 
 
 def _seal_of(table: Path) -> Path:
@@ -134,12 +135,12 @@ def verify_folder(folder: Path, keys: Keys, library: Library, *, recompute: bool
     for table in sorted(tables):
         try:
             sealed = _open(table, keys)
-            cited |= sealed.body["runs"].keys()
+            cited |= {saved["run"] for saved in sealed.body["runs"]}
             findings.append(_check(table, sealed, keys, library, recompute=recompute))
         except BrokenError as broken:
             findings.append(broken.at(table))
     for path in sorted((folder / LOGS).glob("*")):
-        if path.name.removesuffix(".jsonl.gz") not in cited:
+        if path.name.removesuffix(KEPT) not in cited:
             findings.append(Finding(path, Verdict.EXTRA, "no table here cites this log"))
     return findings
 
@@ -162,7 +163,7 @@ def _open(table: Path, keys: Keys) -> Sealed:
         if _digest(table.with_name(name)) != digest:
             raise BrokenError(Verdict.REPLAYED, f"was made from another {name} than the one beside it")
     for run, digest in body["kept"].items():
-        kept = table.parent / LOGS / f"{run}.jsonl.gz"
+        kept = table.parent / LOGS / f"{run}{KEPT}"
         if _digest(kept) != digest:
             raise BrokenError(Verdict.TAMPERED, "is not the log that was kept with the table", kept)
     return sealed
@@ -178,8 +179,9 @@ def _difference(raw: bytes, table: Path, body: dict[str, Any]) -> tuple[Verdict,
     if header != body["columns"]:
         return Verdict.TAMPERED, "the columns differ from the sealed ones"
     for number, (line, saved) in enumerate(zip(lines, body["rows"], strict=False), start=1):
-        for column, now, then in zip(header, _marks(line), saved["marks"], strict=True):
-            if now != then:
+        now, then = _marks(line), saved["marks"]
+        for index, column in enumerate(header):
+            if now[8 * index : 8 * index + 8] != then[8 * index : 8 * index + 8]:
                 return Verdict.TAMPERED, f"row {number}, column {column} differs from the sealed cell"
     if len(lines) != len(body["rows"]):
         verdict = Verdict.MISSING if len(lines) < len(body["rows"]) else Verdict.EXTRA
@@ -196,12 +198,13 @@ def _check(table: Path, sealed: Sealed, keys: Keys, library: Library, *, recompu
     body = sealed.body
     if not recompute:
         return Finding(table, sealed.verdict, f"{len(body['rows'])} rows as sealed, team {body['team']}")
-    logs = {run: _cited_log(table.parent, run, saved, library) for run, saved in body["runs"].items()}
-    manifests = [_cited_manifest(run, saved["manifest"], keys, library) for run, saved in body["runs"].items()]
+    runs = [saved["run"] for saved in body["runs"]]
+    logs = {saved["run"]: _cited_log(table.parent, saved, library) for saved in body["runs"]}
+    manifests = [_cited_manifest(saved["run"], saved["manifest"], keys, library) for saved in body["runs"]]
     header, lines = _parse(strict.read_regular(table, LARGEST), table)
     count = 0
     for number, (row, line) in enumerate(zip(body["rows"], lines, strict=True), start=1):
-        cells = {column: Cited.from_json(value) for column, value in row["cells"].items()}
+        cells = {column: Cited.from_json(value, runs) for column, value in row["cells"].items()}
         for problem in _recompute(cells, dict(zip(header, line, strict=True)), logs):
             raise BrokenError(Verdict.TAMPERED, f"row {number}: {problem}")
         count += len(cells)
@@ -209,9 +212,10 @@ def _check(table: Path, sealed: Sealed, keys: Keys, library: Library, *, recompu
     return Finding(table, sealed.verdict, f"{detail}; {sum(manifests)} of {len(manifests)} manifests are here")
 
 
-def _cited_log(folder: Path, run: str, saved: dict[str, Any], library: Library) -> CheckedLog:
+def _cited_log(folder: Path, saved: dict[str, Any], library: Library) -> CheckedLog:
+    run = saved["run"]
     checked = library.log(run, folder / LOGS)
-    kept = folder / LOGS / f"{run}.jsonl.gz"
+    kept = folder / LOGS / f"{run}{KEPT}"
     if len(checked.records) < saved["lines"]:
         reason = f"the log of run {run} ends at line {len(checked.records)}; line {saved['lines']} is cited"
         raise BrokenError(Verdict.TRUNCATED, reason, kept if kept.exists() else None)

@@ -13,7 +13,7 @@ from shared.fingerprint.verdicts import Verdict
 
 FOLDER = "projects/lora/results"
 TABLE, SEAL = f"{FOLDER}/runs.csv", f"{FOLDER}/runs.csv.seal.json"
-KEPT, OLDER = f"{FOLDER}/logs/{'0f' * 8}.jsonl.gz", f"{FOLDER}/logs/{'1e' * 8}.jsonl.gz"
+KEPT, OLDER = f"{FOLDER}/logs/{'0f' * 8}.jsonl.xz", f"{FOLDER}/logs/{'1e' * 8}.jsonl.xz"
 
 
 def _table(old: bytes, new: bytes) -> Callable[[Scene], None]:
@@ -30,7 +30,7 @@ def _rows(change: Callable[[list[bytes]], object]) -> Callable[[Scene], None]:
 
 
 def _kept_of(run: str) -> Callable[[Scene], Path]:
-    return lambda scene: scene.results / "logs" / f"{run}.jsonl.gz"
+    return lambda scene: scene.results / "logs" / f"{run}.jsonl.xz"
 
 
 def _lie(scene: Scene) -> None:
@@ -113,9 +113,9 @@ ATTACKS = (
     Attack("kept log: removed", lambda s: _kept_of("1e" * 8)(s).unlink(), Verdict.MISSING, OLDER),
     Attack(
         "kept log: one that no table cites",
-        lambda s: (s.results / "logs/x.jsonl.gz").write_bytes(b""),
+        lambda s: (s.results / "logs/x.jsonl.xz").write_bytes(b""),
         Verdict.EXTRA,
-        f"{FOLDER}/logs/x.jsonl.gz",
+        f"{FOLDER}/logs/x.jsonl.xz",
     ),
     Attack("cited logs nowhere to be found", _without_logs, Verdict.MISSING, KEPT, "is not here"),
     Attack("cited run was run again", _cited_run_again, Verdict.REPLAYED, TABLE, "not the one that was cited"),
