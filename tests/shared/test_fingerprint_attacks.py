@@ -17,7 +17,37 @@ from shared.fingerprint.verify import verify_all
 
 PACKAGE = Path(__file__).resolve().parents[2] / "shared" / "fingerprint"
 # What the issue asks for by name; an attack of each must stay in the suite.
-ASKED = ["bit flipped", "shards swapped", "file added", "file removed", "symbolic link", "hard link", "path traversal", "by case", "header edited, tensors intact", "tensor renamed", "another team's checkpoint", "team and key id edited", "older run", "another project's", "log passed", "duplicate key", "NaN", "−0", "edited", "inserted", "deleted", "reordered", "cut within", "cut and continued", "later key", "spliced", "cell edited", "empty manifest", "after verification"]
+ASKED = [
+    "bit flipped",
+    "shards swapped",
+    "file added",
+    "file removed",
+    "symbolic link",
+    "hard link",
+    "path traversal",
+    "by case",
+    "header edited, tensors intact",
+    "tensor renamed",
+    "another team's checkpoint",
+    "team and key id edited",
+    "older run",
+    "another project's",
+    "log passed",
+    "duplicate key",
+    "NaN",
+    "−0",
+    "edited",
+    "inserted",
+    "deleted",
+    "reordered",
+    "cut within",
+    "cut and continued",
+    "later key",
+    "spliced",
+    "cell edited",
+    "empty manifest",
+    "after verification",
+]
 
 
 @pytest.fixture(autouse=True)

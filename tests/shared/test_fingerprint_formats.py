@@ -60,7 +60,7 @@ def test_a_log_line_is_what_the_format_says(run):
     run_id, previous = b"ab" * 8, bytes(32)
     key = hmac.digest(KEY.subkey("log"), b"chain" + run_id + b"\x01", "sha256")  # one block of HKDF-Expand
     for seq, line in enumerate(lines):
-        body, mac = line[:-75], line[-66:-2]
+        body, mac = line[:-74], line[-66:-2]
         message = b"cc0c2.log.v2" + (16).to_bytes(8, "big") + run_id + seq.to_bytes(8, "big") + previous + body
         previous = hmac.digest(key, message, "sha256")
         assert previous.hex().encode() == mac
