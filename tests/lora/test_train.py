@@ -25,6 +25,7 @@ from shared.assets import load_encoder
 from shared.errors import UserError
 from shared.fingerprint import ChainedLog, Verdict, team_key, verify
 from shared.fingerprint.log import read_records
+from shared.runs import Run
 
 KINDS = {"place": "where city river country", "person": "who wrote woman leader", "number": "many count year old"}
 
@@ -73,15 +74,16 @@ def test_every_arm_learns(config, arm):
     assert json.loads((metrics.directory / "result.json").read_text())["accuracy"] == metrics.accuracy
 
 
-def test_an_audit_repeats_the_logged_steps_and_finds_a_lie(config):
-    """From the seed and from every checkpoint; then the same run with one loss that training did not give."""
+def test_an_audit_repeats_the_logged_steps_and_finds_a_lie(config, monkeypatch):
+    """From the seed and from a checkpoint; then the same run with one loss that training did not give."""
+    monkeypatch.setattr(Run, "keep_checkpoints", lambda *_: None)
     directory = main(replace(config, epochs=2)).directory
     starts = set()
     for seed in range(6):
         result = audit.main(audit.AuditConfig(run=directory, steps=3, seed=seed))
         starts.add(result.start and result.start.name)
         assert result.compared == 9 and result.largest < 1e-5
-    assert None in starts and len(starts) > 1
+    assert None in starts and len(starts) == 2
     records = read_records(directory / "metrics.jsonl")
     (directory / "metrics.jsonl").unlink()
     with ChainedLog(directory / "metrics.jsonl", team_key(), {"run": run_of(directory)}) as log:
