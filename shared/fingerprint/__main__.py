@@ -15,7 +15,7 @@ from shared.fingerprint.verdicts import Finding, Verdict, gravest
 from shared.fingerprint.verify import verify_all
 from shared.progress import table
 
-WHERE = (Path("runs"), Path("projects"), Path("shared"))
+WHERE = (Path("runs"), Path("projects"), Path("shared/fingerprint/results"))
 
 
 @dataclass(frozen=True)
@@ -23,7 +23,7 @@ class Verify:
     """Verify logs, checkpoints, runs, results, or folders of these; by default the whole repository."""
 
     paths: tyro.conf.Positional[tuple[Path, ...]] = ()
-    """What to verify; by default runs/ and every results/ folder below projects/ and shared/."""
+    """What to verify; by default runs/, every results/ folder below projects/, and this package's own."""
     course_key: Path | None = None
     """Verify as a grader, with the keys of all teams that this course key has issued."""
     team: str | None = None
