@@ -9,7 +9,7 @@ from shared.fingerprint import team_key
 from shared.fingerprint.citations import Cited, Source, pooled, read_source
 from shared.fingerprint.results import Row, seal_table
 
-WINDOW = 10  # steps whose losses are averaged to one point of a curve
+WINDOW = 20  # steps whose losses are averaged to one point of a curve
 MEANS = ("accuracy", "macro_f1")  # columns of summary.csv that are means over seeds, beside their deviations
 
 
@@ -36,10 +36,10 @@ def cells_of(source: Source) -> dict[str, Cited]:
 
 
 def curve(source: Source, row: dict[str, Any]) -> list[tuple[dict[str, Any], Row]]:
-    """A run's training loss, averaged over windows of steps, for the figures; each point with its citation."""
+    """A run's training loss, averaged over whole windows of steps, for the figures; each point with its citation."""
     losses = [(seq, r["step"], r["loss"]) for seq, r in enumerate(source.log.records) if "loss" in r]
     points = []
-    for start in range(0, len(losses), WINDOW):
+    for start in range(0, len(losses) - WINDOW + 1, WINDOW):
         window = losses[start : start + WINDOW]
         (first, _, _), (last, step, _) = window[0], window[-1]
         loss = round(statistics.mean(loss for _, _, loss in window), 5)
