@@ -54,7 +54,7 @@ TUNING: dict[str, tuple[Donor, ...]] = {
     ),
     "retries": (
         _donor("tenacity==9.2.1", "tenacity", "__init__", "retry", "wait"),
-        _donor("retrying==1.4.2", "", "retrying"),
+        # Without retrying: tenacity began as a fork of it, and the highest "independent" pair said so.
         _donor("retry==0.9.2", "retry", "api"),
         _donor("backoff==2.2.1", "backoff", "_decorator", "_sync", "_async"),
         _donor("opnieuw==4.0.0", "opnieuw", "retries"),

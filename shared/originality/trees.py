@@ -11,16 +11,17 @@ cutting fragments at a depth, so that an edit spoils only the fragments around i
 """
 
 import ast
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from shared.originality.hashing import label, mix
-from shared.originality.names import FUNCTIONS, FileNames, dotted, file_names, live, temporaries
+from shared.originality.names import BUILTINS, FUNCTIONS, FileNames, dotted, file_names, live, temporaries
 
 RAW_DEPTHS = (2, 3)  # levels below the node, names of temporaries as they stand
 RESOLVED_DEPTHS = (3, 5)  # levels below the node, temporaries replaced by their values
 DEEPEST = max(*RAW_DEPTHS, *RESOLVED_DEPTHS)
 MAX_HOPS = 50  # of a chain of temporaries
+RUN = 3  # constants in a row whose very values count
 
 _COMMUTATIVE = (ast.Add, ast.Mult, ast.BitOr, ast.BitAnd, ast.BitXor)
 _NAMES_FOR = {
@@ -117,9 +118,19 @@ class _Reader:
     # ------------------------------------------------------------------ statements
 
     def _block(self, body: list[ast.stmt]) -> None:
+        constants: list[ast.expr] = []
         for statement in live(body):
             self._place(statement)
             self._statement(statement)
+            value = statement.value if isinstance(statement, (ast.Assign, ast.AnnAssign)) else None
+            constants = [*constants[-(RUN - 1) :], value] if isinstance(value, ast.Constant) else []
+            self._table(constants)
+
+    def _table(self, values: Sequence[ast.expr | None]) -> None:
+        """Constants in a row are what a file of settings consists of: a fragment with their very values."""
+        if len(values) >= RUN and all(isinstance(value, ast.Constant) for value in values):
+            text = ",".join(repr(value.value) for value in values if isinstance(value, ast.Constant))
+            self._add("values", [_Node("values:" + text)])
 
     def _place(self, node: ast.AST) -> None:
         first = getattr(node, "lineno", 1)
@@ -267,6 +278,17 @@ class _Reader:
         self._expression(node.elt)
         return _Node("List")
 
+    def _collection(self, node: ast.List | ast.Tuple | ast.Set) -> _Node:
+        if isinstance(node.ctx if not isinstance(node, ast.Set) else None, ast.Store):
+            return self._add("Tuple", [self._expression(item) for item in node.elts])
+        self._table(node.elts)
+        return self._add(type(node).__name__, [self._expression(item) for item in node.elts])
+
+    def _dictionary(self, node: ast.Dict) -> _Node:
+        self._table(node.values)
+        kids = [self._expression(item) for item in (*node.keys, *node.values) if item is not None]
+        return self._add("Dict", kids)
+
     def _lambda(self, node: ast.Lambda) -> _Node:
         self._add("Return", [self._expression(node.body)])
         return _Node("v")
@@ -312,12 +334,14 @@ _EXPRESSIONS = {
     ast.GeneratorExp: _Reader._comprehension,
     ast.DictComp: _Reader._comprehension,
     ast.Lambda: _Reader._lambda,
+    ast.List: _Reader._collection,
+    ast.Tuple: _Reader._collection,
+    ast.Set: _Reader._collection,
+    ast.Dict: _Reader._dictionary,
 }
 
 
 def _is_builtin(name: str, names: FileNames) -> bool:
-    from shared.originality.names import BUILTINS
-
     return name in BUILTINS and name not in names.shadowed
 
 
