@@ -27,6 +27,7 @@ TABLE = Path(__file__).with_name("calibration.json")
 DENSITY = 2.0  # exponent: how strongly a scatter of common fragments counts for less than a dense match
 SLACK = 40.0  # nats added to a function's weight, so that very short functions never match fully
 MAX_PLACES = 36  # pairs of places of one fragment; one with more of them is an idiom of both files
+MOST_FROM_ODDITIES = 1.0  # of the evidence: names of constants and messages of a protocol are shared without copying
 THRESHOLD = 1.5  # evidence above which the check fails: half as much again as any independent pair
 
 
@@ -188,15 +189,12 @@ class Calibration:
 
     def evidence(self, found: Score) -> float:
         """Evidence of a score: 1.0 is what the most alike of the independent pairs reached."""
-        return self.total(found) / self.highest
+        return sum(self.shares(found).values())
 
-    def total(self, found: Score) -> float:
-        """Sum of the scaled channels."""
-        return (
-            found.trees / self.scales["trees"]
-            + found.tokens / self.scales["tokens"]
-            + found.oddities / self.scales["oddities"]
-        )
+    def shares(self, found: Score) -> dict[str, float]:
+        """What each channel adds to the evidence; oddities alone never add more than 1."""
+        shares = {channel: getattr(found, channel) / scale / self.highest for channel, scale in self.scales.items()}
+        return shares | {"oddities": min(shares["oddities"], MOST_FROM_ODDITIES)}
 
     def p_value(self, evidence: float) -> float:
         """Share of independent pairs that reach the evidence, in [1/(pairs + 1), 1]; rounded up between grid points."""
@@ -221,8 +219,7 @@ def calibrate(scores: Sequence[Score]) -> Calibration:
     if len(scores) < 100:
         raise UserError(f"{len(scores)} independent pairs are too few for a null distribution; give at least 100")
     scales = {channel: sorted(getattr(item, channel) for item in scores)[-3] or 1.0 for channel in ("trees", "tokens", "oddities")}
-    rough = Calibration(len(scores), scales, 1.0, [], [])
-    totals = sorted(rough.total(item) for item in scores)
+    totals = sorted(sum(getattr(item, channel) / scale for channel, scale in scales.items()) for item in scores)
     highest = totals[-1] or 1.0
     n = len(totals)
     places = sorted({*range(max(0, n - UPPER), n), *(round(i * (n - 1) / UPPER) for i in range(UPPER + 1))})

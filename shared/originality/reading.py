@@ -79,6 +79,44 @@ def read(path: Path, owner: str | None = None) -> list[Source]:
     return [read_file(file, owner, file.relative_to(path).as_posix()) for file in files]
 
 
+def read_all(paths: Iterable[Path]) -> list[Source]:
+    """Read several owners' work, one path each; owners of the same name are told apart by their whole paths.
+
+    Raises:
+        UserError: As `read`, or if a path is given twice or lies inside another.
+    """
+    listed = list(paths)
+    resolved = [path.resolve() for path in listed]
+    for place, inner in enumerate(resolved):
+        for outer in (*resolved[:place], *resolved[place + 1 :]):
+            if inner == outer or outer in inner.parents:
+                raise UserError(f"{listed[place]} is given twice, or lies inside {outer}; give each piece of code once")
+    names = [path.name for path in resolved]
+    return [
+        source
+        for path, name in zip(listed, names, strict=True)
+        for source in read(path, name if names.count(name) == 1 else path.as_posix())
+    ]
+
+
+def read_class(folder: Path) -> list[Source]:
+    """Read a class: every file or folder directly below is one owner's work.
+
+    Raises:
+        UserError: If it is not a folder, or holds fewer than two pieces of work.
+    """
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not a folder; give the one that has a folder or a file for each submission")
+    entries = [
+        entry
+        for entry in sorted(folder.iterdir())
+        if not entry.name.startswith(".") and not entry.is_symlink() and (entry.is_dir() or entry.suffix in SUFFIXES)
+    ]
+    if len(entries) < 2:
+        raise UserError(f"{folder} holds {len(entries)} submissions; at least two are needed")
+    return [source for entry in entries for source in read(entry, entry.name)]
+
+
 def read_file(path: Path, owner: str, name: str) -> Source:
     """Read one file; a notebook by its suffix.
 
