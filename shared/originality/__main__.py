@@ -100,4 +100,4 @@ def _say(found: Comparison, out: Path) -> None:
 
 if __name__ == "__main__":
     with reported():
-        sys.exit(main(tyro.cli(Compare | Background | Calibrate, description=__doc__)))  # type: ignore[arg-type]
+        sys.exit(main(tyro.cli(Compare | Background | Calibrate, description=__doc__)))

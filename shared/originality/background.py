@@ -136,7 +136,8 @@ def _sample(folder: Path, each: int, rng: Random) -> list[Path]:
     fit = [
         file
         for file in sorted(folder.rglob("*.py"))
-        if not {"test", "tests", "testing", "site-packages", "externals", "_vendor"} & set(file.relative_to(folder).parts)
+        if not {"test", "tests", "testing", "site-packages", "externals", "_vendor"}
+        & set(file.relative_to(folder).parts)
         and SIZES[0] < file.stat().st_size < SIZES[1]
     ]
     return rng.sample(fit, min(each, len(fit)))

@@ -27,8 +27,8 @@ class Base:
     fragments: frozenset[int]
     grams: frozenset[int]
     odd: frozenset[int]
-    statements: tuple[tuple[frozenset[int], tuple[tuple[int, ...], ...]], ...]
-    """For each unit of a template: its fragments, and its statements as token labels."""
+    statements: tuple[tuple[frozenset[int], tuple[tuple[str, ...], ...]], ...]
+    """For each unit of a template: its fragments, and its statements as tokens."""
 
 
 def gather(profiles: Iterable[Profile]) -> Base:
@@ -84,7 +84,7 @@ def _given(item: Profile, unit: Unit, base: Base, background: Background) -> lis
     return given
 
 
-def _is_edit(statement: tuple[int, ...], originals: tuple[tuple[int, ...], ...]) -> bool:
+def _is_edit(statement: tuple[str, ...], originals: tuple[tuple[str, ...], ...]) -> bool:
     matcher = SequenceMatcher(autojunk=False)
     matcher.set_seq2(statement)
     for original in originals:
@@ -94,11 +94,11 @@ def _is_edit(statement: tuple[int, ...], originals: tuple[tuple[int, ...], ...])
     return False
 
 
-def _labels(item: Profile, place: Place) -> tuple[int, ...]:
-    """Token labels of a statement, names by their spelling: here an edit is told from a rewriting."""
+def _labels(item: Profile, place: Place) -> tuple[str, ...]:
+    """Tokens of a statement, names by their spelling: here an edit is told from a rewriting."""
     lines = item.source.text.split("\n")[place[0] - 1 : place[1]]
     found = tokens.lex("\n".join(lines))
-    return tuple(tokens.label(token.text) for token in found if token.kind not in ("comment", "newline"))
+    return tuple(token.text for token in found if token.kind not in ("comment", "newline"))
 
 
 def _inside(place: Place, dropped: set[int]) -> bool:

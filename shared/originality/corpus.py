@@ -36,7 +36,9 @@ def _donor(package: str, folder: str, *files: str) -> Donor:
 TUNING: dict[str, tuple[Donor, ...]] = {
     "tables": (
         _donor("texttable==1.7.2", "", "texttable"),
-        _donor("terminaltables==3.1.10", "terminaltables", "width_and_alignment", "base_table", "build", "other_tables"),
+        _donor(
+            "terminaltables==3.1.10", "terminaltables", "width_and_alignment", "base_table", "build", "other_tables"
+        ),
         _donor("beautifultable==1.1.0", "beautifultable", "styles", "base", "utils"),
         _donor("columnar==1.4.1", "columnar", "columnar"),
     ),

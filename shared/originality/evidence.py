@@ -218,7 +218,10 @@ def calibrate(scores: Sequence[Score]) -> Calibration:
     """
     if len(scores) < 100:
         raise UserError(f"{len(scores)} independent pairs are too few for a null distribution; give at least 100")
-    scales = {channel: sorted(getattr(item, channel) for item in scores)[-3] or 1.0 for channel in ("trees", "tokens", "oddities")}
+    scales = {
+        channel: sorted(getattr(item, channel) for item in scores)[-3] or 1.0
+        for channel in ("trees", "tokens", "oddities")
+    }
     totals = sorted(sum(getattr(item, channel) / scale for channel, scale in scales.items()) for item in scores)
     highest = totals[-1] or 1.0
     n = len(totals)

@@ -1,6 +1,7 @@
 """Why two files match: which functions, which statements of them, and what was different on the surface."""
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from shared.originality import evidence, tokens
@@ -38,6 +39,7 @@ class UnitMatch:
         fragments: How many fragments both have.
         adds: What the match adds to the evidence.
         names: Names that stand in the same place: (left, right), most frequent first.
+        touched: Lines of either side that share a fragment with some line of the other.
     """
 
     left: Unit
@@ -47,6 +49,7 @@ class UnitMatch:
     adds: float
     statements: tuple[Statement, ...]
     names: tuple[tuple[str, str], ...]
+    touched: tuple[tuple[int, ...], tuple[int, ...]]
 
 
 @dataclass(frozen=True)
@@ -97,7 +100,8 @@ def _unit_matches(pair: Pair, comparison: Comparison) -> tuple[UnitMatch, ...]:
         adds = shared * (shared / (smaller + SLACK)) ** DENSITY / scale
         ranked.append((adds, i, j, shared / smaller))
     ranked.sort(key=lambda entry: (-entry[0], entry[1], entry[2]))
-    chosen, lefts, rights = [], set(), set()
+    chosen: list[UnitMatch] = []
+    lefts, rights = set(), set()
     for adds, i, j, share in ranked:
         if adds >= LEAST and i not in lefts and j not in rights and len(chosen) < MOST_UNITS:
             lefts.add(i)
@@ -123,7 +127,12 @@ def _unit_match(pair: Pair, i: int, j: int, value: tuple[float, float], weights:
             statements.append(Statement(here, there, weight, how))
     statements.sort(key=lambda item: item.left)
     common = tuple(name for name, _ in names.most_common(8))
-    return UnitMatch(left, right, value[0], len(shared), value[1], tuple(statements), common)
+    touched = (_covered(here for here, _ in together), _covered(there for _, there in together))
+    return UnitMatch(left, right, value[0], len(shared), value[1], tuple(statements), common, touched)
+
+
+def _covered(places: Iterable[Place]) -> tuple[int, ...]:
+    return tuple(sorted({line for first, last in places for line in range(first, last + 1)}))
 
 
 def _tokens(side: Weighted, place: Place) -> list[tokens.Token]:

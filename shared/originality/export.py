@@ -10,8 +10,20 @@ from shared.files import write_json, write_text
 from shared.originality.compare import Comparison, Pair
 from shared.originality.explain import Explanation
 from shared.originality.trees import Unit
+from shared.originality.wording import sentence
 
-COLUMNS = ("owner_one", "file_one", "owner_two", "file_two", "evidence", "p_value", "trees", "tokens", "oddities", "above")
+COLUMNS = (
+    "owner_one",
+    "file_one",
+    "owner_two",
+    "file_two",
+    "evidence",
+    "p_value",
+    "trees",
+    "tokens",
+    "oddities",
+    "above",
+)
 
 
 def write_csv(comparison: Comparison, path: Path) -> None:
@@ -38,7 +50,7 @@ def write_report_json(comparison: Comparison, explained: list[tuple[Pair, Explan
                  "p_value": item.best.p_value, "adjusted_p_value": item.adjusted}
                 for item in comparison.owners
             ],
-            "files": {item.source.title: item.notes for item in comparison.profiles},
+            "files": {item.source.title: [sentence(note) for note in item.notes] for item in comparison.profiles},
             "pairs": [_row(pair, comparison) for pair in comparison.pairs],
             "explained": [_row(pair, comparison) | _explained(found) for pair, found in explained],
         },

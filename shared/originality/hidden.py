@@ -103,7 +103,9 @@ def _code(text: str) -> ast.Module | None:
     if len(text) < 20 or not any(mark in text for mark in "=(:"):
         return None
     tree, _ = parse(text)
-    if tree is None or not any(not isinstance(item, ast.Expr) or isinstance(item.value, ast.Call) for item in tree.body):
+    if tree is None or not any(
+        not isinstance(item, ast.Expr) or isinstance(item.value, ast.Call) for item in tree.body
+    ):
         return None
     return tree
 

@@ -47,7 +47,7 @@ def file_names(tree: ast.Module) -> FileNames:
                 names.defined.add(node.attr)
         elif isinstance(node, ast.Name) and not isinstance(node.ctx, ast.Load):
             names.defined.add(node.id)
-    names.shadowed = BUILTINS & names.defined
+    names.shadowed = names.defined & BUILTINS
     for name in names.defined & names.imported.keys():
         del names.imported[name]  # rebound: no longer surely the library's
     return names

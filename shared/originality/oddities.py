@@ -76,7 +76,7 @@ def misspells(word: str, vocabulary: frozenset[int]) -> bool:
         word: In lower case, itself not common.
         vocabulary: 32-bit keys of common words, as `key` makes them.
     """
-    if len(word) < MIN_LETTERS + 1 or word.endswith("s") and key("w:" + word[:-1]) in vocabulary:
+    if len(word) < MIN_LETTERS + 1 or (word.endswith("s") and key("w:" + word[:-1]) in vocabulary):
         return False  # a plural is no mistake
     cuts = [(word[:place], word[place:]) for place in range(len(word) + 1)]
     edits = {left + right[1:] for left, right in cuts if right}

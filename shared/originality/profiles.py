@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass, field
 
-from shared.originality import hidden, oddities, reading, tokens, trees
+from shared.originality import hidden, oddities, tokens, trees
 from shared.originality.oddities import Oddity
-from shared.originality.reading import Source
+from shared.originality.reading import Note, Source
 from shared.originality.trees import Unit
 
 Place = tuple[int, int]  # first and last line
@@ -27,7 +27,7 @@ class Profile:
     units: list[Unit]
     grams: dict[int, Place]
     odd: dict[int, Oddity]
-    notes: list[str]
+    notes: list[Note]
     dropped: set[int] = field(default_factory=set)
 
     @property
@@ -47,16 +47,16 @@ def profile(source: Source) -> Profile:
         _add_hidden(made, source)
     except RecursionError:
         made.units = []
-        made.notes.append(f"{reading.UNPARSED} (nested too deep): compared by tokens only")
+        made.notes.append(Note("too deep"))
     return made
 
 
 def _add_hidden(made: Profile, source: Source) -> None:
     assert source.tree is not None
     for line, name in hidden.runners(source.tree):
-        made.notes.append(f"line {line}: {name} runs text as code")
+        made.notes.append(Note("runs text", line, name))
     for item in hidden.hidden_code(source.tree):
-        made.notes.append(f"line {item.line}: {reading.HIDDEN_CODE} in a string ({item.how}), compared as code")
+        made.notes.append(Note("hidden code", item.line, item.how))
         last = item.line + item.text.count("\n")
         for unit in trees.units(item.tree):
             unit.name, unit.line, unit.end = f"{unit.name} in {item.how}, line {item.line}", item.line, last

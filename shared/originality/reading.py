@@ -21,8 +21,20 @@ MAX_FILES = 20_000  # of one folder
 SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"})
 SUFFIXES = (".py", ".pyw", ".ipynb")
 
-UNPARSED = "does not parse"
-HIDDEN_CODE = "hidden code"
+
+@dataclass(frozen=True, order=True)
+class Note:
+    """What a reader of the report must know about a file; `wording` has the sentences.
+
+    Attributes:
+        kind: `unparsed`, `too deep`, `cut`, `encoding`, `notebook`, `runs text` or `hidden code`.
+        line: 1-based, 0 if it is about the whole file.
+        detail: What the sentence quotes.
+    """
+
+    kind: str
+    line: int = 0
+    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -32,16 +44,16 @@ class Source:
     Attributes:
         owner: Who hands it in; files of one owner are never compared with one another.
         name: Path below the owner's folder, with forward slashes.
-        text: Decoded, newlines as \\n; a notebook is its code cells under headings that are comments.
+        text: Decoded, newlines as line feeds; a notebook is its code cells under headings that are comments.
         tree: None when the text does not parse.
-        notes: What a reader of the report must know, one sentence each.
+        notes: What a reader of the report must know.
     """
 
     owner: str
     name: str
     text: str
     tree: ast.Module | None
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
     @property
     def title(self) -> str:
@@ -129,18 +141,18 @@ def read_file(path: Path, owner: str, name: str) -> Source:
             data = stream.read(limit + 1)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    notes = [f"longer than {limit:,} bytes: only its start was read"] if len(data) > limit else []
+    notes = [Note("cut", detail=f"{limit:,}")] if len(data) > limit else []
     text = decode(data[:limit], notes)
     if path.suffix == ".ipynb":
         text = notebook_code(text, notes)
     return from_text(text, owner, name, notes)
 
 
-def from_text(text: str, owner: str, name: str, notes: Iterable[str] = ()) -> Source:
+def from_text(text: str, owner: str, name: str, notes: Iterable[Note] = ()) -> Source:
     """Parse a text; one that does not parse gets a note instead of a tree."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     tree, problem = parse(text)
-    said = [*notes, *([f"{UNPARSED} ({problem}): compared by tokens only"] if problem else [])]
+    said = [*notes, *([Note("unparsed", detail=problem)] if tree is None else [])]
     return Source(owner, name, text, tree, tuple(said))
 
 
@@ -156,23 +168,25 @@ def parse(text: str) -> tuple[ast.Module | None, str]:
             return None, str(error) or type(error).__name__
 
 
-def decode(data: bytes, notes: list[str]) -> str:
+def decode(data: bytes, notes: list[Note]) -> str:
     """Decode by the file's coding line, else UTF-8, else Latin-1 with a note: no byte stops the comparison."""
     try:
         encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
         return data.decode(encoding)
     except (SyntaxError, LookupError, UnicodeDecodeError):
-        notes.append("not valid in its encoding: read as Latin-1")
+        notes.append(Note("encoding"))
         return data.decode("latin-1")
 
 
-def notebook_code(text: str, notes: list[str]) -> str:
+def notebook_code(text: str, notes: list[Note]) -> str:
     """Code cells in order, each under a comment with its number; magics and shell lines become comments."""
     try:
         cells = json.loads(text)["cells"]
-        sources = [(number, _joined(cell["source"])) for number, cell in enumerate(cells) if cell["cell_type"] == "code"]
+        sources = [
+            (number, _joined(cell["source"])) for number, cell in enumerate(cells) if cell["cell_type"] == "code"
+        ]
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        notes.append(f"not a readable notebook ({type(error).__name__}): compared as plain text")
+        notes.append(Note("notebook", detail=type(error).__name__))
         return text
     return "".join(f"# cell {number}\n{_without_magics(source)}\n" for number, source in sources)
 

@@ -12,6 +12,7 @@ from shared.files import write_text
 from shared.originality.compare import Comparison, OwnerPair, Pair
 from shared.originality.explain import Explanation, Run, SharedOddity, UnitMatch, explain
 from shared.originality.profiles import Place
+from shared.originality.reading import Note
 from shared.originality.trees import Unit
 from shared.originality.wording import KINDS, STYLE, Phrase, phrase
 
@@ -88,7 +89,11 @@ def _owners(comparison: Comparison, explained: list[tuple[Pair, Explanation]]) -
 
 def _owner_row(item: OwnerPair, anchor: int | None, comparison: Comparison) -> str:
     one, two = item.best.one.profile.source.name, item.best.two.profile.source.name
-    link = f'<a href="#pair{anchor}">{_code(one)} ↔ {_code(two)}</a>' if anchor is not None else f"{_code(one)} ↔ {_code(two)}"
+    link = (
+        f'<a href="#pair{anchor}">{_code(one)} ↔ {_code(two)}</a>'
+        if anchor is not None
+        else f"{_code(one)} ↔ {_code(two)}"
+    )
     mark = "strong" if item.best.evidence >= comparison.threshold else "weak"
     return (
         f"<tr><td>{_code(item.one)} ↔ {_code(item.two)}</td><td>{link}</td>"
@@ -118,10 +123,11 @@ def _pair(number: int, pair: Pair, found: Explanation, comparison: Comparison) -
         _runs(found.runs),
         _oddities(found.oddities),
     ]
+    chips = f'<span class="chip">p {_p(pair.p_value, comparison)}</span> {shares}'
     return (
         f'<section id="pair{number}"><details{" open" if number < 3 else ""}><summary><b>{one} ↔ {two}</b> '
         f'<span class="chip main">{_both(phrase("evidence"))} {pair.evidence:.2f}</span> '
-        f'<span class="chip">p {_p(pair.p_value, comparison)}</span> {shares}</summary>{"".join(parts)}</details></section>'
+        f"{chips}</summary>{''.join(parts)}</details></section>"
     )
 
 
@@ -141,46 +147,64 @@ def _unit_match(match: UnitMatch, pair: Pair) -> str:
 
 def _rows(match: UnitMatch, pair: Pair) -> Iterator[str]:
     """One row a matching statement, each side followed by what stands unmatched below it."""
-    left = _segments(match.left, [item.left for item in match.statements], pair.one.profile.source.text)
-    right = _segments(match.right, [item.right for item in match.statements], pair.two.profile.source.text)
+    lefts, rights = [item.left for item in match.statements], [item.right for item in match.statements]
+    left = _Pane(match.left, match.touched[0], pair.one.profile.source.text).segments(lefts)
+    right = _Pane(match.right, match.touched[1], pair.two.profile.source.text).segments(rights)
     yield f"<tr><td>{left[None]}</td><td></td><td>{right[None]}</td></tr>"
     for item in match.statements:
         badge = f'<span class="how {item.how}" title="{item.weight:.1f} nats">{KINDS[item.how]}</span>'
         yield f"<tr><td>{left[item.left]}</td><td>{badge}</td><td>{right[item.right]}</td></tr>"
 
 
-def _segments(unit: Unit, places: list[Place], text: str) -> dict[Place | None, str]:
-    """Each place's lines and what follows up to the next place; under None what stands before the first."""
-    lines = text.split("\n")
-    ordered = sorted(places)
-    found: dict[Place | None, str] = {}
-    start = min([unit.line, *(place[0] for place in ordered)])
-    found[None] = _lines(lines, range(start, ordered[0][0]) if ordered else range(start, start), matched=False)
-    for place, following in zip(ordered, [*ordered[1:], None], strict=True):
-        end = following[0] if following else min(unit.end, len(lines)) + 1
-        last = min(place[1], end - 1) if following else place[1]
-        own = _lines(lines, range(place[0], max(last, place[0]) + 1), matched=True)
-        found[place] = own + _lines(lines, range(max(last, place[0]) + 1, end), matched=False)
-    return found
+class _Pane:
+    """One side: the lines of a function, without the indentation that they share."""
 
+    def __init__(self, unit: Unit, touched: tuple[int, ...], text: str) -> None:
+        self.unit = unit
+        self.touched = frozenset(touched)
+        self.lines = text.expandtabs(4).split("\n")
+        inside = [line for line in self.lines[unit.line - 1 : unit.end] if line.strip()]
+        self.margin = min((len(line) - len(line.lstrip()) for line in inside), default=0)
 
-def _lines(lines: list[str], numbers: range, *, matched: bool) -> str:
-    shown = numbers if matched else numbers[:CONTEXT]
-    style = "hit" if matched else "rest"
-    text = "".join(
-        f'<div class="{style}"><s>{number}</s>{_text(lines[number - 1]) if number <= len(lines) else ""}</div>'
-        for number in shown
-        if matched or (number <= len(lines) and lines[number - 1].strip())
-    )
-    left_out = len(numbers) - len(shown)
-    return text + (f'<div class="rest"><s></s>⋯ {left_out}</div>' if left_out else "")
+    def segments(self, places: list[Place]) -> dict[Place | None, str]:
+        """Each place's lines and what follows up to the next place; under None what stands before the first."""
+        ordered = sorted(places)
+        start = min([self.unit.line, *(place[0] for place in ordered)])
+        found: dict[Place | None, str] = {None: self._rest(start, ordered[0][0]) if ordered else ""}
+        for place, following in zip(ordered, [*ordered[1:], None], strict=True):
+            end = following[0] if following else min(self.unit.end, len(self.lines)) + 1
+            after = max(min(place[1] + 1, end), place[0] + 1)
+            own = "".join(self._line(number, "hit") for number in range(place[0], after))
+            found[place] = own + self._rest(after, end)
+        return found
+
+    def _rest(self, start: int, end: int) -> str:
+        """Lines without a partner of their own: those that touch one are kept, of the others the first few."""
+        shown, left_out, plain = [], 0, 0
+        for number in range(start, min(end, len(self.lines) + 1)):
+            if number in self.touched:
+                shown.append(self._line(number, "also"))
+            elif self.lines[number - 1].strip():
+                plain += 1
+                shown += [self._line(number, "rest")] if plain <= CONTEXT else []
+                left_out += plain > CONTEXT
+        return "".join(shown) + (f'<div class="rest"><s></s>⋯ {left_out}</div>' if left_out else "")
+
+    def _line(self, number: int, style: str) -> str:
+        line = self.lines[number - 1] if number <= len(self.lines) else ""
+        cut = line[self.margin :] if not line[: self.margin].strip() else line
+        return f'<div class="{style}"><s>{number}</s>{_text(cut)}</div>'
 
 
 def _runs(runs: Iterable[Run]) -> str:
     items = "".join(
         f"<li>{run.left[0]}-{run.left[1]} ↔ {run.right[0]}-{run.right[1]} ({run.grams})</li>" for run in runs
     )
-    return f'<details class="sub"><summary>{_both(phrase("runs"))}</summary><ul class="runs">{items}</ul></details>' if items else ""
+    return (
+        f'<details class="sub"><summary>{_both(phrase("runs"))}</summary><ul class="runs">{items}</ul></details>'
+        if items
+        else ""
+    )
 
 
 def _oddities(found: Iterable[SharedOddity]) -> str:
@@ -198,8 +222,9 @@ def _notes(comparison: Comparison) -> str:
     return f"<h2>{_both(phrase('notes'))}</h2>{items}" if items else ""
 
 
-def _note(title: str, note: str) -> str:
-    return f'<p class="note">⚠ {_code(title)}: {_text(note)}</p>'
+def _note(title: str, note: Note) -> str:
+    said = phrase(f"note {note.kind}", line=str(note.line), detail=_visible(note.detail))
+    return f'<p class="note">⚠ {_code(title)}: {_both(said)}</p>'
 
 
 # -------------------------------------------------------------------- text
@@ -214,9 +239,13 @@ def _code(text: str) -> str:
 
 
 def _text(text: str) -> str:
-    """Escaped; control, direction and zero-width characters by their numbers."""
-    visible = "".join(
-        f"\\u{ord(char):04x}" if char in _HIDDEN or (ord(char) < 32 and char != "\t") or 0xD800 <= ord(char) < 0xE000 else char
-        for char in text
-    )
-    return html.escape(visible, quote=True)
+    return html.escape(_visible(text), quote=True)
+
+
+def _visible(text: str) -> str:
+    """Control, direction and zero-width characters, and halves of surrogates, by their numbers."""
+    return "".join(f"\\u{ord(char):04x}" if _is_hidden(char) else char for char in text)
+
+
+def _is_hidden(char: str) -> bool:
+    return char in _HIDDEN or (ord(char) < 32 and char != "\t") or 0xD800 <= ord(char) < 0xE000

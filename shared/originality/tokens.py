@@ -16,15 +16,17 @@ K = 18  # tokens of one gram: the noise threshold, nothing shorter can match
 WINDOW = 8  # grams of one window
 GUARANTEE = WINDOW + K - 1  # tokens: a shared run of this length is always found (§3, property 1)
 
-_STRING = r"[rRbBuUfFtT]{0,3}(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^\\'\n])*'|\"(?:\\.|[^\\\"\n])*\")"
+_STRING = (
+    r"[rRbBuUfFtT]{0,3}(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^\\'\n])*'|\"(?:\\.|[^\\\"\n])*\")"
+)
 _LEXER = re.compile(
     rf"(?P<comment>\#[^\n]*)|(?P<string>{_STRING})|(?P<name>[^\W\d]\w*)|(?P<number>\.?\d(?:[\w.]|(?<=[eE])[+-])*)"
     r"|(?P<newline>\n)|(?P<space>[^\S\n]+|\\\n)|(?P<operator>\*\*=?|//=?|>>=?|<<=?|[-+*/%&|^@=<>!:]=|->|.)",
     re.DOTALL,
 )
-_KEPT_NAMES = frozenset(keyword.kwlist) | frozenset(
-    "len range print open isinstance super sum min max sorted zip map list dict set tuple int float str bool".split()
-)
+_COMMON = ("len", "range", "print", "open", "isinstance", "super", "sum", "min", "max", "sorted", "zip", "map")
+_TYPES = ("list", "dict", "set", "tuple", "int", "float", "str", "bool")
+_KEPT_NAMES = frozenset((*keyword.kwlist, *_COMMON, *_TYPES))
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,15 +11,14 @@ cutting fragments at a depth, so that an edit spoils only the fragments around i
 """
 
 import ast
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from shared.originality.hashing import label, mix
+from shared.originality.hashing import mix
 from shared.originality.names import BUILTINS, FUNCTIONS, FileNames, dotted, file_names, live, temporaries
+from shared.originality.nodes import RAW_DEPTHS, RESOLVED_DEPTHS, Node
 
-RAW_DEPTHS = (2, 3)  # levels below the node, names of temporaries as they stand
-RESOLVED_DEPTHS = (3, 5)  # levels below the node, temporaries replaced by their values
-DEEPEST = max(*RAW_DEPTHS, *RESOLVED_DEPTHS)
 MAX_HOPS = 50  # of a chain of temporaries
 RUN = 3  # constants in a row whose very values count
 
@@ -44,25 +43,6 @@ class Unit:
     line: int
     end: int
     fragments: dict[int, tuple[int, int]] = field(default_factory=dict)
-
-
-class _Node:
-    """A normalised node; `raw[d]` is the hash of what stands within d levels, names as they are."""
-
-    __slots__ = ("kids", "label", "memo", "name", "raw", "sorted")
-
-    def __init__(self, text: str, kids: Iterable["_Node"] = (), *, commutes: bool = False, name: str = "") -> None:
-        self.label = label(text)
-        self.kids = tuple(kids)
-        self.sorted = commutes
-        self.name = name
-        self.memo: dict[int, int] = {}
-        self.raw = [self.label]
-        for depth in range(max(RAW_DEPTHS)):
-            below = [kid.raw[min(depth, len(kid.raw) - 1)] for kid in self.kids]
-            if not below:
-                break
-            self.raw.append(mix(self.label, sorted(below) if commutes else below))
 
 
 def units(tree: ast.Module) -> list[Unit]:
@@ -92,8 +72,8 @@ class _Reader:
         self.scope = scope
         self.unit = Unit(title, getattr(scope, "lineno", 1), getattr(scope, "end_lineno", 1) or 1)
         self.inner: list[ast.AST] = []
-        self.nodes: list[tuple[_Node, int, int]] = []
-        self.values: dict[str, _Node] = {}
+        self.nodes: list[tuple[Node, int, int]] = []
+        self.values: dict[str, Node] = {}
         self.here = (1, 1)
 
     def read(self) -> Unit:
@@ -130,7 +110,7 @@ class _Reader:
         """Constants in a row are what a file of settings consists of: a fragment with their very values."""
         if len(values) >= RUN and all(isinstance(value, ast.Constant) for value in values):
             text = ",".join(repr(value.value) for value in values if isinstance(value, ast.Constant))
-            self._add("values", [_Node("values:" + text)])
+            self._add("values", [Node("values:" + text)])
 
     def _place(self, node: ast.AST) -> None:
         first = getattr(node, "lineno", 1)
@@ -194,108 +174,108 @@ class _Reader:
 
     # ------------------------------------------------------------------ expressions
 
-    def _add(self, text: str, kids: Iterable[_Node], *, commutes: bool = False) -> _Node:
-        node = _Node(text, kids, commutes=commutes)
+    def _add(self, text: str, kids: Iterable[Node], *, commutes: bool = False) -> Node:
+        node = Node(text, kids, commutes=commutes)
         self.nodes.append((node, *self.here))
         return node
 
-    def _expression(self, node: ast.AST) -> _Node:
+    def _expression(self, node: ast.AST) -> Node:
         reader = _EXPRESSIONS.get(type(node))
         if reader is not None:
             return reader(self, node)
         kids = [self._expression(child) for child in ast.iter_child_nodes(node) if not isinstance(child, _SILENT)]
         return self._add(type(node).__name__, kids)
 
-    def _name(self, node: ast.Name) -> _Node:
+    def _name(self, node: ast.Name) -> Node:
         if node.id in self.definitions:
-            return _Node("v", name=node.id)
+            return Node("v", name=node.id)
         if node.id in self.names.imported:
-            return _Node("i:" + self.names.imported[node.id])
+            return Node("i:" + self.names.imported[node.id])
         if _is_builtin(node.id, self.names):
-            return _Node("b:" + node.id)
-        return _Node("v")
+            return Node("b:" + node.id)
+        return Node("v")
 
-    def _attribute(self, node: ast.Attribute) -> _Node:
+    def _attribute(self, node: ast.Attribute) -> Node:
         library = dotted(node, self.names.imported)
         if library:
-            return _Node("i:" + library)
+            return Node("i:" + library)
         free = node.attr in self.names.defined and not node.attr.startswith("__")
         return self._add("." if free else "." + node.attr, [self._expression(node.value)])
 
-    def _call(self, node: ast.Call) -> _Node:
+    def _call(self, node: ast.Call) -> Node:
         if isinstance(node.func, ast.Attribute) and node.func.attr == "format" and _is_text(node.func.value):
             return self._add("text", [self._expression(item) for item in node.args], commutes=True)
         kids = [self._expression(node.func), *(self._expression(item) for item in node.args)]
         kids.extend(self._expression(item) for item in sorted(node.keywords, key=lambda item: item.arg or ""))
         return self._add("call", kids)
 
-    def _keyword(self, node: ast.keyword) -> _Node:
+    def _keyword(self, node: ast.keyword) -> Node:
         name = "k" if node.arg is None or node.arg in self.names.defined else "k:" + node.arg
-        return _Node(name, [self._expression(node.value)])
+        return Node(name, [self._expression(node.value)])
 
-    def _constant(self, node: ast.Constant) -> _Node:
+    def _constant(self, node: ast.Constant) -> Node:
         value = node.value
         if value is None or isinstance(value, bool) or value is ...:
-            return _Node(repr(value))
+            return Node(repr(value))
         if isinstance(value, int) and abs(value) <= 2:
-            return _Node(f"n:{value}")
-        return _Node("S" if isinstance(value, (str, bytes)) else "N")
+            return Node(f"n:{value}")
+        return Node("S" if isinstance(value, (str, bytes)) else "N")
 
-    def _unary(self, node: ast.UnaryOp) -> _Node:
+    def _unary(self, node: ast.UnaryOp) -> Node:
         operand = self._expression(node.operand)
         return operand if isinstance(node.op, ast.Not) else self._add(type(node.op).__name__, [operand])
 
-    def _binary_node(self, node: ast.BinOp) -> _Node:
+    def _binary_node(self, node: ast.BinOp) -> Node:
         if isinstance(node.op, ast.Mod) and _is_text(node.left):
             values = node.right.elts if isinstance(node.right, ast.Tuple) else [node.right]
             return self._add("text", [self._expression(item) for item in values], commutes=True)
         return self._binary(node.op, self._expression(node.left), self._expression(node.right))
 
-    def _binary(self, operator: ast.operator, left: _Node, right: _Node) -> _Node:
+    def _binary(self, operator: ast.operator, left: Node, right: Node) -> Node:
         return self._add(type(operator).__name__, [left, right], commutes=isinstance(operator, _COMMUTATIVE))
 
-    def _boolean(self, node: ast.BoolOp) -> _Node:
+    def _boolean(self, node: ast.BoolOp) -> Node:
         return self._add("bool", [self._expression(item) for item in node.values], commutes=True)
 
-    def _compare(self, node: ast.Compare) -> _Node:
+    def _compare(self, node: ast.Compare) -> Node:
         kids = [self._expression(item) for item in (node.left, *node.comparators)]
         name = "compare:" + ",".join(_NAMES_FOR[type(operator)] for operator in node.ops)
         return self._add(name, kids, commutes=not isinstance(node.ops[0], (ast.In, ast.NotIn)))
 
-    def _text(self, node: ast.JoinedStr) -> _Node:
+    def _text(self, node: ast.JoinedStr) -> Node:
         fields = [self._expression(item.value) for item in node.values if isinstance(item, ast.FormattedValue)]
-        return self._add("text", fields, commutes=True) if fields else _Node("S")
+        return self._add("text", fields, commutes=True) if fields else Node("S")
 
-    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> _Node:
+    def _comprehension(self, node: ast.ListComp | ast.SetComp | ast.GeneratorExp | ast.DictComp) -> Node:
         """What a loop would leave: the element, the sequence and the tests by themselves, and an empty collection."""
         for part in node.generators:
             self._expression(part.iter)
             for test in part.ifs:
                 self._test(test)
         if isinstance(node, ast.DictComp):
-            self._add("assign", [_Node("Subscript", [_Node("v"), self._expression(node.key)]), self._expression(node.value)])
-            return _Node("Dict")
+            self._add(
+                "assign", [Node("Subscript", [Node("v"), self._expression(node.key)]), self._expression(node.value)]
+            )
+            return Node("Dict")
         self._expression(node.elt)
-        return _Node("List")
+        return Node("List")
 
-    def _collection(self, node: ast.List | ast.Tuple | ast.Set) -> _Node:
-        if isinstance(node.ctx if not isinstance(node, ast.Set) else None, ast.Store):
-            return self._add("Tuple", [self._expression(item) for item in node.elts])
-        self._table(node.elts)
+    def _collection(self, node: ast.List | ast.Tuple | ast.Set) -> Node:
+        self._table(node.elts)  # the targets of an assignment are no constants
         return self._add(type(node).__name__, [self._expression(item) for item in node.elts])
 
-    def _dictionary(self, node: ast.Dict) -> _Node:
+    def _dictionary(self, node: ast.Dict) -> Node:
         self._table(node.values)
         kids = [self._expression(item) for item in (*node.keys, *node.values) if item is not None]
         return self._add("Dict", kids)
 
-    def _lambda(self, node: ast.Lambda) -> _Node:
+    def _lambda(self, node: ast.Lambda) -> Node:
         self._add("Return", [self._expression(node.body)])
-        return _Node("v")
+        return Node("v")
 
     # ------------------------------------------------------------------ fragments
 
-    def _emit(self, node: _Node, place: tuple[int, int]) -> None:
+    def _emit(self, node: Node, place: tuple[int, int]) -> None:
         if not node.kids:
             return
         fragments = self.unit.fragments
@@ -304,7 +284,7 @@ class _Reader:
         for depth in RESOLVED_DEPTHS:
             fragments.setdefault(self._resolved(node, depth), place)
 
-    def _resolved(self, node: _Node, depth: int) -> int:
+    def _resolved(self, node: Node, depth: int) -> int:
         hops = 0
         while node.name and node.name in self.values and hops < MAX_HOPS:
             node, hops = self.values[node.name], hops + 1
@@ -318,7 +298,7 @@ class _Reader:
 
 
 _SILENT = (ast.expr_context, ast.operator, ast.unaryop, ast.boolop, ast.cmpop)
-_EXPRESSIONS = {
+_EXPRESSIONS: dict[type[ast.AST], Callable[[_Reader, Any], Node]] = {
     ast.Name: _Reader._name,
     ast.Attribute: _Reader._attribute,
     ast.Call: _Reader._call,

@@ -3,6 +3,8 @@
 import html
 from dataclasses import dataclass
 
+from shared.originality.reading import Note
+
 
 @dataclass(frozen=True)
 class Phrase:
@@ -19,6 +21,11 @@ def phrase(key: str, **values: str) -> Phrase:
     return Phrase(found.es.format(**safe), found.en.format(**safe))
 
 
+def sentence(note: Note) -> str:
+    """What a note says, in English and plain text."""
+    return _PHRASES[f"note {note.kind}"].en.format(line=note.line, detail=note.detail)
+
+
 KINDS = {"identical": "=", "renamed": "≈", "structure": "∼"}
 
 _PHRASES = {
@@ -27,13 +34,14 @@ _PHRASES = {
     "pairs": Phrase("pares comparados", "pairs compared"),
     "above": Phrase("pares sobre el umbral", "pairs above the threshold"),
     "reading": Phrase(
-        "La <b>evidencia</b> mide cuánto más raro es lo compartido que lo que comparten archivos independientes: 1 es lo "
-        "máximo que alcanzó alguno de {null} pares escritos sin relación entre sí; el umbral es {threshold}. <b>p</b> es "
-        "la fracción de esos pares que llega a tanto. No es un porcentaje de copia ni una sentencia: lea los fragmentos, "
-        "y hable con las personas.",
-        "<b>Evidence</b> measures how much rarer the shared code is than what independent files share: 1 is the most that "
-        "any of {null} unrelated pairs reached; the threshold is {threshold}. <b>p</b> is the fraction of those pairs that "
-        "reach as much. It is neither a percentage of copying nor a verdict: read the fragments, and talk to the people.",
+        "La <b>evidencia</b> mide cuánto más raro es lo compartido que lo que comparten archivos independientes: "
+        "1 es lo máximo que alcanzó alguno de {null} pares escritos sin relación entre sí; el umbral es {threshold}. "
+        "<b>p</b> es la fracción de esos pares que llega a tanto. No es un porcentaje de copia ni una sentencia: "
+        "lea los fragmentos, y hable con las personas.",
+        "<b>Evidence</b> measures how much rarer the shared code is than what independent files share: "
+        "1 is the most that any of {null} unrelated pairs reached; the threshold is {threshold}. "
+        "<b>p</b> is the fraction of those pairs that reach as much. It is neither a percentage of copying nor a "
+        "verdict: read the fragments, and talk to the people.",
     ),
     "clusters": Phrase("Grupos", "Clusters"),
     "no clusters": Phrase("Ningún par supera el umbral.", "No pair is above the threshold."),
@@ -48,10 +56,10 @@ _PHRASES = {
     "tokens": Phrase("secuencias", "token runs"),
     "oddities": Phrase("rarezas", "oddities"),
     "why": Phrase(
-        "Coincide el {share} % del peso de la menor de las dos ({fragments} fragmentos del árbol ya normalizado); aporta "
-        "{adds} a la evidencia.",
-        "{share} % of the weight of the smaller one matches ({fragments} fragments of the normalised tree); it adds {adds} "
-        "to the evidence.",
+        "Coincide el {share} % del peso de la menor de las dos ({fragments} fragmentos del árbol ya normalizado); "
+        "aporta {adds} a la evidencia.",
+        "{share} % of the weight of the smaller one matches ({fragments} fragments of the normalised tree); it adds "
+        "{adds} to the evidence.",
     ),
     "how identical": Phrase(
         '<span class="how identical">=</span> mismo texto.', '<span class="how identical">=</span> same text.'
@@ -61,7 +69,7 @@ _PHRASES = {
         '<span class="how renamed">≈</span> same tokens, other names or values.',
     ),
     "how structure": Phrase(
-        '<span class="how structure">∼</span> misma estructura tras deshacer temporales, orden, comparaciones o bucles.',
+        '<span class="how structure">∼</span> misma estructura tras deshacer temporales, orden, comparaciones, bucles.',
         '<span class="how structure">∼</span> same structure once temporaries, order, comparisons or loops are undone.',
     ),
     "names": Phrase("Nombres en el mismo lugar:", "Names in the same place:"),
@@ -73,6 +81,31 @@ _PHRASES = {
     "number": Phrase("número", "number"),
     "rare word": Phrase("palabra rara", "rare word"),
     "notes": Phrase("Avisos", "Notes"),
+    "note unparsed": Phrase(
+        "no se puede analizar como Python ({detail}): se compara solo por símbolos.",
+        "does not parse ({detail}): compared by tokens only.",
+    ),
+    "note too deep": Phrase(
+        "anidado a demasiada profundidad: se compara solo por símbolos.",
+        "nested too deep: compared by tokens only.",
+    ),
+    "note cut": Phrase(
+        "pasa de {detail} bytes: solo se leyó su comienzo.", "longer than {detail} bytes: only its start was read."
+    ),
+    "note encoding": Phrase(
+        "no es válido en su codificación: se leyó como Latin-1.", "not valid in its encoding: read as Latin-1."
+    ),
+    "note notebook": Phrase(
+        "no es un cuaderno legible ({detail}): se compara como texto.",
+        "not a readable notebook ({detail}): compared as text.",
+    ),
+    "note runs text": Phrase(
+        "línea {line}: {detail} ejecuta texto como código.", "line {line}: {detail} runs text as code."
+    ),
+    "note hidden code": Phrase(
+        "línea {line}: código oculto en una cadena ({detail}); se compara como código.",
+        "line {line}: code hidden in a string ({detail}); compared as code.",
+    ),
 }
 
 STYLE = """
@@ -113,7 +146,7 @@ article{margin:18px 0 22px;border-top:1px solid var(--line);padding-top:14px}
 .panes td:nth-child(2){width:34px;text-align:center;padding-top:3px}
 .panes div{white-space:pre-wrap;overflow-wrap:anywhere;padding:0 6px 0 52px;position:relative;min-height:1.5em}
 .panes s{position:absolute;left:0;width:42px;text-align:right;color:#98a4b3;text-decoration:none;user-select:none}
-.hit{background:#fff3d6}.rest{color:#7a8694}
+.hit{background:#fff3d6}.also{background:#fffaee}.rest{color:#7a8694}
 .how{display:inline-block;min-width:20px;padding:0 5px;border-radius:4px;text-align:center;font-weight:700;color:#fff}
 .how.identical{background:#b3470c}.how.renamed{background:#8a5a00}.how.structure{background:#0072b2}
 .sub{margin:10px 0}.runs{columns:4 200px;font-size:13px}

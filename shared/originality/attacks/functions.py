@@ -83,7 +83,9 @@ def _merge(scope: ast.Module | ast.ClassDef, one: ast.FunctionDef, two: ast.Func
     name, mode = fresh(rng), fresh(rng)
     heads = ["self"] if method else []
     rest = [item for item in every if item not in heads]
-    merged = ast.parse(f"def {name}({', '.join([*heads, mode, *rest])}):\n    if {mode}:\n        pass\n    else:\n        pass")
+    merged = ast.parse(
+        f"def {name}({', '.join([*heads, mode, *rest])}):\n    if {mode}:\n        pass\n    else:\n        pass"
+    )
     function = merged.body[0]
     assert isinstance(function, ast.FunctionDef) and isinstance(function.body[0], ast.If)
     function.body[0].body, function.body[0].orelse = one.body, two.body
@@ -96,7 +98,7 @@ def _merge(scope: ast.Module | ast.ClassDef, one: ast.FunctionDef, two: ast.Func
 def definitions(text: str) -> tuple[list[ast.stmt], list[ast.stmt]]:
     """Imports and the other statements of a file, documentation left out."""
     tree = without_docstrings(ast.parse(text))
-    imports = [item for item in tree.body if isinstance(item, (ast.Import, ast.ImportFrom))]
+    imports: list[ast.stmt] = [item for item in tree.body if isinstance(item, (ast.Import, ast.ImportFrom))]
     return imports, [item for item in tree.body if item not in imports]
 
 

@@ -88,7 +88,9 @@ def _idempotent(statement: ast.stmt) -> bool:
     target = ast.unparse(statement.targets[0])
     inside = list(ast.walk(statement.value))
     calls = any(isinstance(node, (ast.Call, ast.Yield, ast.YieldFrom, ast.Await, ast.NamedExpr)) for node in inside)
-    return not calls and all(ast.unparse(node) != target for node in inside if isinstance(node, (ast.Name, ast.Attribute)))
+    return not calls and all(
+        ast.unparse(node) != target for node in inside if isinstance(node, (ast.Name, ast.Attribute))
+    )
 
 
 def wrapping(text: str, rng: Random) -> str:

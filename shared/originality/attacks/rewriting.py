@@ -131,7 +131,7 @@ def _is_super(node: ast.expr) -> bool:
     return isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("super", "locals")
 
 
-def inlining(text: str, rng: Random) -> str:
+def inlining(text: str, _: Random) -> str:
     """A name that is assigned once and read once, by the next statement, gives way to its value."""
     tree = without_docstrings(ast.parse(text))
     for function in [node for node in ast.walk(tree) if isinstance(node, FUNCTIONS)]:
@@ -174,13 +174,13 @@ class _Swap(ast.NodeTransformer):
     def __init__(self, name: str, value: ast.expr) -> None:
         self.name, self.value, self.done = name, value, False
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: N802 - the visitor's name
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         if node.id == self.name and isinstance(node.ctx, ast.Load):
             self.done = True
             return self.value
         return node
 
-    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:  # noqa: N802 - evaluated later: not the same
+    def visit_Lambda(self, node: ast.Lambda) -> ast.AST:
         return node
 
 
@@ -198,14 +198,14 @@ class _Conditions(ast.NodeTransformer):
     def __init__(self, rng: Random) -> None:
         self.rng = rng
 
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:  # noqa: N802 - the visitor's name
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
         self.generic_visit(node)
         mirror = _MIRROR.get(type(node.ops[0]))
         if len(node.ops) == 1 and mirror and self.rng.random() < 0.8:
             return ast.Compare(node.comparators[0], [mirror()], [node.left])
         return node
 
-    def visit_If(self, node: ast.If) -> ast.AST:  # noqa: N802 - the visitor's name
+    def visit_If(self, node: ast.If) -> ast.AST:
         self.generic_visit(node)
         if node.orelse and self.rng.random() < 0.8:
             return ast.If(ast.UnaryOp(ast.Not(), node.test), node.orelse, node.body)

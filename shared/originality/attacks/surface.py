@@ -6,8 +6,45 @@ from random import Random
 
 from shared.originality.names import BUILTINS
 
-_REMARKS = ("adjusted after review", "see the notes", "keep in step with the caller", "tested by hand", "could be faster")
-_SYLLABLES = "ba ce di fo gu ha je ki lo mu na pe qui ro su ta ve wi xo yu za bre cli dro fle gri plo stu tra vro".split()
+_REMARKS = (
+    "adjusted after review",
+    "see the notes",
+    "keep in step with the caller",
+    "tested by hand",
+    "could be faster",
+)
+_SYLLABLES = [
+    "ba",
+    "ce",
+    "di",
+    "fo",
+    "gu",
+    "ha",
+    "je",
+    "ki",
+    "lo",
+    "mu",
+    "na",
+    "pe",
+    "qui",
+    "ro",
+    "su",
+    "ta",
+    "ve",
+    "wi",
+    "xo",
+    "yu",
+    "za",
+    "bre",
+    "cli",
+    "dro",
+    "fle",
+    "gri",
+    "plo",
+    "stu",
+    "tra",
+    "vro",
+]
 _METHODS = frozenset(name for kind in (str, bytes, list, dict, set, int, float) for name in dir(kind))
 
 
@@ -38,7 +75,11 @@ def without_docstrings(tree: ast.Module) -> ast.Module:
         body = getattr(node, "body", None)
         if isinstance(node, (ast.Module, ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)) and body:
             first = body[0]
-            if isinstance(first, ast.Expr) and isinstance(first.value, ast.Constant) and isinstance(first.value.value, str):
+            if (
+                isinstance(first, ast.Expr)
+                and isinstance(first.value, ast.Constant)
+                and isinstance(first.value.value, str)
+            ):
                 node.body = body[1:] or ([] if isinstance(node, ast.Module) else [ast.Pass()])
     return ast.fix_missing_locations(tree)
 
@@ -124,11 +165,16 @@ class _Literals(ast.NodeTransformer):
     def __init__(self, rng: Random) -> None:
         self.rng = rng
 
-    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:  # noqa: N802 - the visitor's name
+    def visit_JoinedStr(self, node: ast.JoinedStr) -> ast.AST:
         return node
 
-    def visit_Constant(self, node: ast.Constant) -> ast.AST:  # noqa: N802 - the visitor's name
-        if isinstance(node.value, str) and " " in node.value.strip() and "%" not in node.value and "{" not in node.value:
+    def visit_Constant(self, node: ast.Constant) -> ast.AST:
+        if (
+            isinstance(node.value, str)
+            and " " in node.value.strip()
+            and "%" not in node.value
+            and "{" not in node.value
+        ):
             return ast.Constant(" ".join(_word(self.rng) for _ in node.value.split()))
         if type(node.value) is int and node.value > 2:
             part = self.rng.randint(1, node.value - 1)
@@ -146,5 +192,7 @@ def annotations(text: str, rng: Random) -> str:
         if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef)):
             node.returns = None if node.returns else ast.Constant("object")
             for argument in (*node.args.posonlyargs, *node.args.args, *node.args.kwonlyargs):
-                argument.annotation = None if argument.annotation else ast.Constant(rng.choice(["object", "int", "str"]))
+                argument.annotation = (
+                    None if argument.annotation else ast.Constant(rng.choice(["object", "int", "str"]))
+                )
     return ast.unparse(ast.fix_missing_locations(tree))
