@@ -129,6 +129,13 @@ def partial(donor: str, host: str, rng: Random, *, share: float) -> str:
     return ast.unparse(ast.fix_missing_locations(ast.Module([*imports, *taken_imports, *body], [])))
 
 
+def pieces(text: str) -> list[str]:
+    """Every function of a file, methods taken out of their classes, as a text of its own."""
+    _, body = definitions(text)
+    flat = [inner for item in body for inner in (item.body if isinstance(item, ast.ClassDef) else [item])]
+    return [ast.unparse(item) for item in flat if isinstance(item, FUNCTIONS)]
+
+
 def _portion(text: str, lines: int, rng: Random, *, pieces: bool = False) -> tuple[list[ast.stmt], list[ast.stmt]]:
     """Imports, and definitions of about so many lines; `pieces` takes single methods, to hit the number."""
     imports, body = definitions(text)
