@@ -70,6 +70,7 @@ def main(command: Compare | Background | Calibrate) -> int:
 
 
 def _compare(command: Compare) -> int:
+    reading.refuse_overlaps((*command.paths, *filter(None, (command.class_folder,)), *command.reference))
     submissions = reading.read_all(command.paths)
     if command.class_folder is not None:
         submissions += reading.read_class(command.class_folder)

@@ -5,7 +5,7 @@ from collections.abc import Iterable
 from shared.originality.hashing import label, mix
 
 RAW_DEPTHS = (2, 3)  # levels below the node, names of temporaries as they stand
-RESOLVED_DEPTHS = (3, 5)  # levels below the node, temporaries replaced by their values
+RESOLVED_DEPTHS = (2, 3, 5)  # levels below the node, temporaries replaced by their values
 
 
 class Node:

@@ -9,7 +9,7 @@ import json
 import os
 import tokenize
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -98,17 +98,27 @@ def read_all(paths: Iterable[Path]) -> list[Source]:
         UserError: As `read`, or if a path is given twice or lies inside another.
     """
     listed = list(paths)
+    refuse_overlaps(listed)
     resolved = [path.resolve() for path in listed]
-    for place, inner in enumerate(resolved):
-        for outer in (*resolved[:place], *resolved[place + 1 :]):
-            if inner == outer or outer in inner.parents:
-                raise UserError(f"{listed[place]} is given twice, or lies inside {outer}; give each piece of code once")
     names = [path.name for path in resolved]
     return [
         source
         for path, name in zip(listed, names, strict=True)
         for source in read(path, name if names.count(name) == 1 else path.as_posix())
     ]
+
+
+def refuse_overlaps(paths: Sequence[Path]) -> None:
+    """Make sure that no code is its own counterpart.
+
+    Raises:
+        UserError: If a path is given twice or lies inside another.
+    """
+    resolved = [path.resolve() for path in paths]
+    for place, inner in enumerate(resolved):
+        for outer in (*resolved[:place], *resolved[place + 1 :]):
+            if inner == outer or outer in inner.parents:
+                raise UserError(f"{paths[place]} is given twice, or lies inside {outer}; give each piece of code once")
 
 
 def read_class(folder: Path) -> list[Source]:

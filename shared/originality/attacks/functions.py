@@ -3,7 +3,7 @@
 import ast
 from random import Random
 
-from shared.originality.attacks.insertion import fresh
+from shared.originality.attacks.insertion import after_imports, fresh
 from shared.originality.attacks.surface import without_docstrings
 from shared.originality.names import FUNCTIONS
 
@@ -26,7 +26,8 @@ def split(text: str, rng: Random) -> str:
                 call = ast.parse(f"return {helper.name}({', '.join(passed)})").body[0]
                 function.body = [*function.body[:cut], call]
                 helpers.append(helper)
-    tree.body.extend(helpers)
+    place = after_imports(tree)
+    tree.body[place:place] = helpers  # before the file's own statements call anything
     return ast.unparse(ast.fix_missing_locations(tree))
 
 

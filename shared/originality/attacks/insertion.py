@@ -25,7 +25,7 @@ def dead_code(text: str, rng: Random, *, share: float) -> str:
         if kind < 0.3 or not bodies:
             function = ast.parse(f"def {fresh(rng)}({fresh(rng)}, {fresh(rng)}=1):\n    pass").body[0]
             function.body = [*block, invented(rng), ast.Return(ast.Name(fresh(rng), ast.Load()))]  # type: ignore[attr-defined]
-            tree.body.insert(rng.randint(_after_imports(tree), len(tree.body)), function)
+            tree.body.insert(rng.randint(after_imports(tree), len(tree.body)), function)
             budget -= len(block) + 4
         else:
             body = rng.choice(bodies)
@@ -77,7 +77,7 @@ def duplication(text: str, rng: Random) -> str:
         if rng.random() < 0.3:
             twin = ast.parse(ast.unparse(function)).body[0]
             twin.name = fresh(rng)  # type: ignore[attr-defined]
-            tree.body.append(twin)
+            tree.body.insert(tree.body.index(function), twin)
     return ast.unparse(tree)
 
 
@@ -110,7 +110,7 @@ def wrapping(text: str, rng: Random) -> str:
             wrapper.body = node.body  # type: ignore[attr-defined]
             node.body = [wrapper]
     if used:
-        tree.body.insert(_after_imports(tree), ast.parse("import contextlib").body[0])
+        tree.body.insert(after_imports(tree), ast.parse("import contextlib").body[0])
     return ast.unparse(ast.fix_missing_locations(tree))
 
 
@@ -152,6 +152,7 @@ def blocks(tree: ast.AST) -> Iterator[list[ast.stmt]]:
                         yield block
 
 
-def _after_imports(tree: ast.Module) -> int:
+def after_imports(tree: ast.Module) -> int:
+    """Where the first statement after the imports stands."""
     places = [i for i, item in enumerate(tree.body) if isinstance(item, (ast.Import, ast.ImportFrom))]
     return places[-1] + 1 if places else 0

@@ -138,16 +138,27 @@ class _Renamer(ast.NodeTransformer):
 
 
 def shuffle(text: str, rng: Random) -> str:
-    """Functions of the file, and methods of each class, in another order."""
+    """Functions of the file, and methods of each class, in another order, never past a statement that may call them."""
     tree = without_docstrings(ast.parse(text))
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.ClassDef)):
-            places = [i for i, item in enumerate(node.body) if _movable(item)]
-            items = [node.body[i] for i in places]
-            rng.shuffle(items)
-            for place, item in zip(places, items, strict=True):
-                node.body[place] = item
+            for places in _runs(node.body):
+                items = [node.body[place] for place in places]
+                rng.shuffle(items)
+                for place, item in zip(places, items, strict=True):
+                    node.body[place] = item
     return ast.unparse(tree)
+
+
+def _runs(body: list[ast.stmt]) -> list[list[int]]:
+    """Places of functions between which there are only definitions."""
+    runs: list[list[int]] = [[]]
+    for place, item in enumerate(body):
+        if _movable(item):
+            runs[-1].append(place)
+        elif not isinstance(item, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
+            runs.append([])
+    return [run for run in runs if len(run) > 1]
 
 
 def _movable(item: ast.stmt) -> bool:
