@@ -2,10 +2,13 @@
 
     python tests/check_originality.py --submission projects --reference DIR [DIR ...]
 
-ends with 0 if no pair of files is above the threshold, 1 if one is, 2 if something was wrong with the call. Under pytest
-it compares projects/ and shared/ with implementations that are installed from the package index: they are found by
-name, read where they lie, never imported and never copied. How it works: shared/originality/README.md.
+ends with 0 if no pair of files is above the threshold, 1 if one is, 2 if something was wrong with the call.
+
+Under pytest it compares projects/ and shared/ with implementations that are installed from the package index: they are
+found by name, read where they lie, never imported and never copied. How it works: shared/originality/README.md.
 """
+
+# ruff: noqa: E402 - the interpreter is chosen before the first import of ours
 
 import importlib.util
 import os
@@ -77,7 +80,7 @@ def check(config: Check) -> int:
 
 
 def described(found: Comparison) -> str:
-    """What was found, for a terminal: one line in all, and three for each of the strongest pairs above the threshold."""
+    """What was found, for a terminal: one line in all, and a few for each of the strongest pairs."""
     lines = [f"{len(found.above)} of {found.compared} pairs of files at or above evidence {found.threshold:g}"]
     for pair in found.above[:10]:
         one, two = pair.titles

@@ -134,8 +134,15 @@ def answer(body: str, template: str = TEMPLATE) -> str:
 
 
 OWN = [
-    '    best = {}\n    for row in rows:\n        for tag in row["tags"]:\n            best[tag] = max(best.get(tag, 0), row["value"])\n    return best\n',
-    '    total = sum(row["value"] for row in rows)\n    return [round(100 * row["value"] / total, 3) for row in rows if "x" in row["tags"]]\n',
+    """    best = {}
+    for row in rows:
+        for tag in row["tags"]:
+            best[tag] = max(best.get(tag, 0), row["value"])
+    return best
+""",
+    """    total = sum(row["value"] for row in rows)
+    return [round(100 * row["value"] / total, 3) for row in rows if "x" in row["tags"]]
+""",
 ]
 
 

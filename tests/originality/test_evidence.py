@@ -60,7 +60,10 @@ def test_scores_are_symmetric(program, weights):
 
 
 def test_many_functions_like_one_count_once(weights):
-    body = "def f{}(rows, limit):\n    for row in rows.values():\n        if row.size * 3 > limit - row.rest:\n            yield row.first(limit, key=row.name)\n"
+    body = (
+        "def f{}(rows, limit):\n    for row in rows.values():\n        if row.size * 3 > limit - row.rest:\n"
+        "            yield row.first(limit, key=row.name)\n"
+    )
     once = ready(body.format(0), weights)
     often = ready("".join(body.format(n) for n in range(5)), weights)
     assert evidence.tree_score(once, often, weights) <= evidence.tree_score(once, once, weights)
@@ -80,7 +83,6 @@ def test_weight_falls_with_the_owners_that_have_it():
 
 
 def test_common_idioms_weigh_little(weights):
-    _, common = ready("for i in range(len(x)):\n    pass\n", weights), None
     fragments = ready("def f(x):\n    for i in range(len(x)):\n        print(i)\n", weights).where
     rare = ready("def f(x):\n    for i in x.quarter(len(x), turn=-7):\n        x.bind(i ** 0.5)\n", weights).where
     assert max(weights("fragments", f) for f in fragments) < max(weights("fragments", f) for f in rare)

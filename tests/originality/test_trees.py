@@ -1,5 +1,6 @@
 """What the tree channel normalises away, and what it does not."""
 
+import re
 from random import Random
 
 import pytest
@@ -89,13 +90,17 @@ def test_different_after_normalisation(name, fragments):
 def test_a_comprehension_is_in_the_loop(fragments):
     made = fragments("def f(rows):\n    return [g(row, 1) for row in rows.items() if row.ok]")
     loop = fragments(
-        "def f(rows):\n    out = []\n    for row in rows.items():\n        if row.ok:\n            out.append(g(row, 1))\n    return out"
+        "def f(rows):\n    out = []\n    for row in rows.items():\n        if row.ok:\n"
+        "            out.append(g(row, 1))\n    return out"
     )
     assert made <= loop
 
 
 def test_units_are_functions_classes_and_the_file():
-    text = "x = f(1)[2]\nclass A(B.c):\n    y = g(2)[1]\n    def m(self):\n        def inner():\n            return h(1)[0]\n        return inner() + 1\n"
+    text = (
+        "x = f(1)[2]\nclass A(B.c):\n    y = g(2)[1]\n    def m(self):\n        def inner():\n"
+        "            return h(1)[0]\n        return inner() + 1\n"
+    )
     tree, _ = reading.parse(text)
     assert tree is not None
     assert [unit.name for unit in trees.units(tree)] == ["(module)", "A", "A.m", "A.m.inner"]
@@ -132,6 +137,4 @@ def test_any_consistent_renaming_leaves_every_fragment(body, order):
 
 
 def _words(text: str) -> list[str]:
-    import re
-
     return re.split(r"\b", text)
