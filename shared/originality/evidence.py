@@ -24,6 +24,7 @@ from shared.originality.background import Background
 from shared.originality.profiles import Profile
 
 TABLE = Path(__file__).with_name("calibration.json")
+CHANNELS = ("trees", "tokens", "oddities")
 DENSITY = 2.0  # exponent: how strongly a scatter of common fragments counts for less than a dense match
 SLACK = 40.0  # nats added to a function's weight, so that very short functions never match fully
 MAX_PLACES = 36  # pairs of places of one fragment; one with more of them is an idiom of both files
@@ -193,7 +194,7 @@ class Calibration:
 
     def shares(self, found: Score) -> dict[str, float]:
         """What each channel adds to the evidence; oddities alone never add more than 1."""
-        shares = {channel: getattr(found, channel) / scale / self.highest for channel, scale in self.scales.items()}
+        shares = {channel: getattr(found, channel) / self.scales[channel] / self.highest for channel in CHANNELS}
         return shares | {"oddities": min(shares["oddities"], MOST_FROM_ODDITIES)}
 
     def p_value(self, evidence: float) -> float:
@@ -218,10 +219,7 @@ def calibrate(scores: Sequence[Score]) -> Calibration:
     """
     if len(scores) < 100:
         raise UserError(f"{len(scores)} independent pairs are too few for a null distribution; give at least 100")
-    scales = {
-        channel: sorted(getattr(item, channel) for item in scores)[-3] or 1.0
-        for channel in ("trees", "tokens", "oddities")
-    }
+    scales = {channel: sorted(getattr(item, channel) for item in scores)[-3] or 1.0 for channel in CHANNELS}
     totals = sorted(sum(getattr(item, channel) / scale for channel, scale in scales.items()) for item in scores)
     highest = totals[-1] or 1.0
     n = len(totals)

@@ -141,7 +141,7 @@ summary{cursor:pointer}
 .chip.main{background:var(--red);color:#fff}
 article{margin:18px 0 22px;border-top:1px solid var(--line);padding-top:14px}
 .why{margin:0 0 8px;color:var(--soft)}
-.panes{table-layout:fixed}
+.panes{table-layout:fixed;min-width:720px}
 .panes td{padding:2px 0;border-bottom:1px solid #edf1f5;width:calc(50% - 17px)}
 .panes td:nth-child(2){width:34px;text-align:center;padding-top:3px}
 .panes div{white-space:pre-wrap;overflow-wrap:anywhere;padding:0 6px 0 52px;position:relative;min-height:1.5em}
