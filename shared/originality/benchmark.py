@@ -22,13 +22,12 @@ from typing import Any
 
 import tyro
 
-from shared import progress
+from shared import plotting, progress
 from shared.errors import UserError, reported
 from shared.files import write_json, write_text
 from shared.originality import background, compare, corpus, evidence, reading
 from shared.originality.attacks import HELD_OUT, TUNED_ON, apply, catalogue, functions
-from shared.originality.evidence import Weighted, Weights
-from shared.originality.profiles import profile
+from shared.originality.detectors import Copydetect, Ours
 from shared.originality.reading import Source
 
 RESULTS = Path(__file__).with_name("results")
@@ -74,57 +73,6 @@ def _disguised(donor: Source, strangers: list[Source], attacks: list[str], seed:
     for name, share in ((QUARTER, 0.25), (TENTH, 0.10)):
         stolen = functions.partial(donor.text, rng.choice(strangers).text, rng, share=share)
         yield name, apply(catalogue.disguise(rng, among), stolen, rng)
-
-
-# -------------------------------------------------------------------- the two detectors
-
-
-class Ours:
-    """This package on texts, each read once."""
-
-    def __init__(self) -> None:
-        self.weights = Weights(background.load())
-        self.calibration = evidence.load()
-        self.ready: dict[str, Weighted] = {}
-
-    def prepare(self, text: str) -> Weighted:
-        """Everything up to the comparison."""
-        if text not in self.ready:
-            self.ready[text] = Weighted(profile(reading.from_text(text, "owner", "name.py")), self.weights)
-        return self.ready[text]
-
-    def score(self, one: str, two: str) -> float:
-        """Evidence of a pair."""
-        return self.calibration.evidence(evidence.score(self.prepare(one), self.prepare(two), self.weights))
-
-
-class Copydetect:
-    """copydetect with its defaults, on texts, each read once.
-
-    Raises:
-        UserError: If it is not installed.
-    """
-
-    def __init__(self) -> None:
-        try:
-            from copydetect import CodeFingerprint, compare_files, defaults
-        except ImportError:
-            raise UserError("copydetect is missing; install the extra: pip install -e '.[originality-bench]'") from None
-        self.fingerprint, self.compare = CodeFingerprint, compare_files
-        self.k = defaults.NOISE_THRESHOLD
-        self.window = defaults.GUARANTEE_THRESHOLD - defaults.NOISE_THRESHOLD + 1
-        self.ready: dict[str, Any] = {}
-
-    def prepare(self, text: str) -> Any:
-        """Everything up to the comparison."""
-        if text not in self.ready:
-            self.ready[text] = self.fingerprint("name.py", self.k, self.window, fp=io.StringIO(text))
-        return self.ready[text]
-
-    def scores(self, one: str, two: str) -> tuple[float, float]:
-        """Its two readings of a pair: the greater similarity, and the number of overlapping tokens."""
-        overlap, similarities, _ = self.compare(self.prepare(one), self.prepare(two))
-        return float(max(similarities)), float(overlap)
 
 
 # -------------------------------------------------------------------- commands
@@ -314,7 +262,23 @@ def table(command: Table) -> list[dict[str, Any]]:
     writer.writeheader()
     writer.writerows(rows)
     write_text(command.out / "results.csv", text.getvalue())
+    draw([row for row in rows if row["topics"] == "held-out"], command.out / "results.png")
     return rows
+
+
+def draw(rows: list[dict[str, Any]], path: Path) -> None:
+    """Recall by disguise, both detectors."""
+    title = "Disguised copies found without one false alarm (packages not tuned on)"
+    with plotting.figure(path, title=title, xlabel="recall", ylabel="", size=(7.4, 6.2)) as axes:
+        assert not isinstance(axes, list)
+        places = range(len(rows), 0, -1)
+        for name, marker, colour in (("ours", "o", plotting.COLOURS[0]), ("copydetect", "s", plotting.COLOURS[1])):
+            axes.plot([row[name] for row in rows], places, marker, color=colour, label=name)
+        axes.set_yticks(
+            list(places), [f"{row['attack']}{'' if row['seen while tuning'] == 'yes' else ' *'}" for row in rows]
+        )
+        axes.set_xlim(-0.02, 1.02)
+        axes.legend(loc="lower left", title="* not seen while tuning, or in part")
 
 
 def _machine() -> dict[str, Any]:
