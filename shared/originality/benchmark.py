@@ -274,20 +274,19 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
         places = range(len(rows), 0, -1)
         for name, marker, colour in (("ours", "o", plotting.COLOURS[0]), ("copydetect", "s", plotting.COLOURS[1])):
             axes.plot([row[name] for row in rows], places, marker, color=colour, label=name)
-        axes.set_yticks(
-            list(places), [f"{row['attack']}{'' if row['seen while tuning'] == 'yes' else ' *'}" for row in rows]
-        )
+        marks = {"yes": "", "in part": " *", "no": " **"}
+        axes.set_yticks(list(places), [row["attack"] + marks[row["seen while tuning"]] for row in rows])
         axes.set_xlim(-0.02, 1.02)
-        axes.legend(loc="lower left", title="* not seen while tuning, or in part")
+        axes.legend(loc="lower left", title="** disguise not seen while tuning, * in part")
+
+
+def _seen(attack: str) -> str:
+    """Whether the disguise was looked at while tuning; mixtures were, with the disguises that were tuned on."""
+    return "yes" if attack in TUNED_ON else "no" if attack in HELD_OUT else "in part"
 
 
 def _machine() -> dict[str, Any]:
-    return {
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "system": platform.system(),
-        "threads": 1,
-    }
+    return {"python": platform.python_version(), "machine": platform.machine(), "threads": 1}
 
 
 def main(command: Detect | Speed | ClassSize | Table) -> None:
