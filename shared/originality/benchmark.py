@@ -62,6 +62,15 @@ def cases(topics: dict[str, list[Source]], attacks: Iterable[str], seed: int) ->
                     yield Case("", text, other.text)
 
 
+def _cases_in_all(topics: dict[str, list[Source]], attacks: tuple[str, ...]) -> int:
+    """How many `cases` there are, without disguising anything."""
+    owners = [source.owner for group in topics.values() for source in group]
+    independent = sum(one != two for one, two in itertools.combinations(owners, 2))
+    mixed = (SEVERAL, MOSAIC, QUARTER, TENTH)
+    strangers = [name for name in (*attacks, *mixed) if name not in ("copy", MOSAIC, QUARTER, TENTH)]
+    return independent + len(owners) * (len(attacks) + len(mixed) + len(strangers))
+
+
 def _disguised(donor: Source, strangers: list[Source], attacks: list[str], seed: int) -> Iterator[tuple[str, str]]:
     for attack in attacks:
         yield attack, apply((attack,), donor.text, Random(f"{seed} {donor.title} {attack}"))
@@ -128,7 +137,7 @@ def detect(command: Detect) -> dict[str, Any]:
     topics = corpus.sources(wanted)
     ours, theirs = Ours(), Copydetect()
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-    total = sum(1 for _ in cases(topics, attacks, command.seed))
+    total = _cases_in_all(topics, attacks)
     for case in progress.track(cases(topics, attacks, command.seed), description="pairs", total=total):
         found[case.attack].append((ours.score(case.text, case.donor), *theirs.scores(case.text, case.donor)))
     result = summary(found, ours.calibration) | {"seed": command.seed, "topics": command.topics}

@@ -87,6 +87,20 @@ def test_different_after_normalisation(name, fragments):
     assert one != two
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "def f(a):\n    a = g(a, 1)\n    return h(a)",
+        "def f(b):\n    for a in g(b, 1):\n        a = g(b, 1)\n    return h(a)",
+        "def f(b):\n    global a\n    a = g(b, 1)\n    return h(a)",
+    ],
+)
+def test_a_name_that_may_hold_something_else_is_no_temporary(text, fragments):
+    inlined = fragments("def f(b):\n    return h(g(b, 1))")
+    assert not inlined <= fragments(text)
+    assert inlined <= fragments("def f(b):\n    a = g(b, 1)\n    return h(a)")
+
+
 def test_a_comprehension_is_in_the_loop(fragments):
     made = fragments("def f(rows):\n    return [g(row, 1) for row in rows.items() if row.ok]")
     loop = fragments(
