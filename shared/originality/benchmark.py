@@ -35,6 +35,7 @@ SEVERAL = "three disguises at once"
 MOSAIC = "mosaic of two donors"
 QUARTER = "25 % stolen, disguised"
 TENTH = "10 % stolen, disguised"
+CLASS_MATERIAL = ("torch", "pandas", "networkx", "scipy", "sklearn", "matplotlib")  # beside the standard library
 
 
 @dataclass(frozen=True)
@@ -207,7 +208,7 @@ def speed(command: Speed) -> dict[str, Any]:
 
 
 def class_size(command: ClassSize) -> dict[str, Any]:
-    """Compare a class made of the standard library's functions, no function in two submissions but for five copies."""
+    """Compare a class made of library functions dealt out once each, in which five submissions copy five others."""
     rng = Random(0)
     submissions = _class(command, rng)
     started, worked = time.perf_counter(), time.process_time()
@@ -217,7 +218,7 @@ def class_size(command: ClassSize) -> dict[str, Any]:
     caught = [pair for pair in planted if any({item.one, item.two} == pair for item in found.owners if _above(item))]
     result = {
         "submissions": len(submissions), "lines": sum(source.lines for source in submissions),
-        "pairs": found.compared, "seconds": seconds, "CPU seconds": worked, "pairs per second": found.compared / seconds,
+        "pairs": found.compared, "seconds": seconds, "CPU seconds": worked,
         "peak memory, MiB": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
         "planted copies": len(planted), "caught": len(caught),
         "others above the threshold": sum(map(_above, found.owners)) - len(caught), "machine": _machine(),
@@ -232,7 +233,7 @@ def _above(item: compare.OwnerPair) -> bool:
 
 def _class(command: ClassSize, rng: Random) -> list[Source]:
     pieces = []
-    for file in background.library_files(each=900):
+    for file in background.library_files(each=900) + background.installed(CLASS_MATERIAL, each=40):
         source = reading.read_file(file, "library", file.name)
         if source.tree is not None:
             pieces.extend(functions.pieces(source.text))
@@ -242,7 +243,7 @@ def _class(command: ClassSize, rng: Random) -> list[Source]:
         lines: list[str] = []
         while len(lines) < command.lines:
             if not pieces:
-                raise UserError(f"the standard library has too little code for {command.submissions} submissions")
+                raise UserError(f"too little code is installed for {command.submissions} submissions; ask for fewer")
             lines.extend(pieces.pop().splitlines())
         texts.append("\n".join(lines) + "\n")
     for place in range(0, min(10, command.submissions - 1), 2):
