@@ -14,7 +14,7 @@ import statistics
 import sys
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -47,32 +47,45 @@ class Case:
     donor: str
 
 
-def cases(topics: dict[str, list[Source]], attacks: Iterable[str], seed: int) -> Iterator[Case]:
-    """Every donor under every disguise, and independent pairs: originals of all topics, disguised ones of their own."""
+def cases(topics: dict[str, list[Source]], attacks: Sequence[str], seed: int, share: float = 1.0) -> Iterator[Case]:
+    """Donors under every disguise, and independent pairs: originals of all topics, disguised ones of their own.
+
+    Args:
+        topics: Files by topic.
+        attacks: Names of disguises.
+        seed: Draws the donors and the disguises.
+        share: Of the files of each topic, how many are donors; all of them are in independent pairs.
+    """
     everything = [source for group in topics.values() for source in group]
     for one, two in itertools.combinations(everything, 2):
         if one.owner != two.owner:
             yield Case("", one.text, two.text)
     for group in topics.values():
-        for donor in group:
+        for donor in donors(group, seed, share):
             strangers = [source for source in group if source.owner != donor.owner]
-            for attack, text in _disguised(donor, strangers, list(attacks), seed):
+            for attack, text in _disguised(donor, strangers, attacks, seed):
                 yield Case(attack, text, donor.text)
                 if attack not in ("copy", MOSAIC, QUARTER, TENTH):
                     other = Random(f"{seed} {donor.title} {attack} other").choice(strangers)
                     yield Case("", text, other.text)
 
 
-def _cases_in_all(topics: dict[str, list[Source]], attacks: tuple[str, ...]) -> int:
+def donors(group: list[Source], seed: int, share: float) -> list[Source]:
+    """The files of a topic that are stolen from."""
+    return Random(f"{seed} donors").sample(group, max(1, round(len(group) * share)))
+
+
+def _cases_in_all(topics: dict[str, list[Source]], attacks: Sequence[str], command: "Detect") -> int:
     """How many `cases` there are, without disguising anything."""
     owners = [source.owner for group in topics.values() for source in group]
     independent = sum(one != two for one, two in itertools.combinations(owners, 2))
     mixed = (SEVERAL, MOSAIC, QUARTER, TENTH)
     strangers = [name for name in (*attacks, *mixed) if name not in ("copy", MOSAIC, QUARTER, TENTH)]
-    return independent + len(owners) * (len(attacks) + len(mixed) + len(strangers))
+    stolen = sum(len(donors(group, command.seed, command.donors)) for group in topics.values())
+    return independent + stolen * (len(attacks) + len(mixed) + len(strangers))
 
 
-def _disguised(donor: Source, strangers: list[Source], attacks: list[str], seed: int) -> Iterator[tuple[str, str]]:
+def _disguised(donor: Source, strangers: list[Source], attacks: Sequence[str], seed: int) -> Iterator[tuple[str, str]]:
     for attack in attacks:
         yield attack, apply((attack,), donor.text, Random(f"{seed} {donor.title} {attack}"))
     rng = Random(f"{seed} {donor.title} mixed")
@@ -94,6 +107,8 @@ class Detect:
 
     seed: int = 0
     """Draws the disguises."""
+    donors: float = 0.5
+    """Share of the files that are stolen from, drawn by the seed."""
     topics: str = "held-out"
     """`held-out` or `tuning`: with `tuning` only the disguises that were tuned on."""
     out: Path = RESULTS
@@ -138,10 +153,15 @@ def detect(command: Detect) -> dict[str, Any]:
     topics = corpus.sources(wanted)
     ours, theirs = Ours(), Copydetect()
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
-    total = _cases_in_all(topics, attacks)
-    for case in progress.track(cases(topics, attacks, command.seed), description="pairs", total=total):
+    total = _cases_in_all(topics, attacks, command)
+    drawn = cases(topics, attacks, command.seed, command.donors)
+    for case in progress.track(drawn, description="pairs", total=total):
         found[case.attack].append((ours.score(case.text, case.donor), *theirs.scores(case.text, case.donor)))
-    result = summary(found, ours.calibration) | {"seed": command.seed, "topics": command.topics}
+    result = summary(found, ours.calibration) | {
+        "seed": command.seed,
+        "topics": command.topics,
+        "donors": command.donors,
+    }
     write_json(command.out / f"{command.topics}-seed{command.seed}.json", result)
     return result
 
