@@ -38,7 +38,8 @@ def gather(profiles: Iterable[Profile]) -> Base:
     odd: set[int] = set()
     statements = []
     for item in profiles:
-        grams.update(item.grams)
+        # Every gram, not the winnowed ones: which of them a submission's windows choose depends on what stands around.
+        grams.update(tokens.grams(tokens.normalise(tokens.lex(item.source.text))[0]))
         odd.update(item.odd)
         for unit in item.units:
             fragments.update(unit.fragments)

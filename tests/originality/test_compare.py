@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-from shared.originality import reading
+from shared.originality import background, base, profiles, reading
 from shared.originality.attacks import apply, functions
 from shared.originality.compare import clustered, compare
 
@@ -160,6 +160,30 @@ def test_edited_base_code_does_not_count_either():
     assert compare(submissions).above
     found = compare(submissions, templates=[of("course", TEMPLATE)])
     assert all(pair.evidence < 0.5 for pair in found.pairs), [pair.score for pair in found.pairs]
+
+
+def test_base_code_does_not_count_where_nothing_parses():
+    submissions = [of("ana", answer(OWN[0]) + "print 'two'\n"), of("eva", answer(OWN[1]) + "exec 'two'\n")]
+    assert compare(submissions).pairs[0].score.tokens > 100
+    found = compare(submissions, templates=[of("course", TEMPLATE)])
+    assert all(pair.score.tokens < 21 for pair in found.pairs), "at most the grams that reach from given code into own"
+
+
+def test_a_statement_that_is_mostly_the_templates_goes_as_a_whole():
+    """One given statement, renamed and with an argument more, in a long function of one's own."""
+    order = "key=lambda row: (-row.value * 7, row.name.lower(), len(row.tags))"
+    given = f"def f(rows):\n    return sorted(rows.items(), {order})\n"
+    mine = "        x.alpha(y.beta[3], z ** 5)\n        y = [x.gamma(z, q=2), z.delta // 9]\n" * 4
+    text = (
+        "def g(z, y, x):\n    for w in z:\n" + mine + "    return sorted(z.items(), key=lambda t: "
+        "(-t.value * 7, t.name.lower(), len(t.tags)), reverse=bool(x.omega))\n"
+    )
+    item = profiles.profile(of("ana", text))
+    last = text.count("\n")
+    base.remove(item, base.gather([profiles.profile(of("course", given))]), background.load())
+    assert item.dropped == {last}
+    assert all(place[1] < last for unit in item.units for place in unit.fragments.values())
+    assert any(unit.fragments for unit in item.units)
 
 
 def test_a_copied_answer_inside_the_template_still_counts(pieces):
