@@ -40,11 +40,16 @@ CLASS_MATERIAL = ("torch", "pandas", "networkx", "scipy", "sklearn", "matplotlib
 
 @dataclass(frozen=True)
 class Case:
-    """A text beside a donor's, and whether anything was stolen: `attack` is empty for independent pairs."""
+    """A text beside a donor's, and whether anything was stolen: `attack` is empty for independent pairs.
+
+    Attributes:
+        title: Both files' names.
+    """
 
     attack: str
     text: str
     donor: str
+    title: str
 
 
 def cases(topics: dict[str, list[Source]], attacks: Sequence[str], seed: int, share: float = 1.0) -> Iterator[Case]:
@@ -58,16 +63,16 @@ def cases(topics: dict[str, list[Source]], attacks: Sequence[str], seed: int, sh
     """
     everything = [source for group in topics.values() for source in group]
     for one, two in itertools.combinations(everything, 2):
-        if one.owner != two.owner:
-            yield Case("", one.text, two.text)
+        if corpus.independent(one, two):
+            yield Case("", one.text, two.text, f"{one.title} and {two.title}")
     for group in topics.values():
         for donor in donors(group, seed, share):
-            strangers = [source for source in group if source.owner != donor.owner]
+            strangers = [source for source in group if corpus.independent(source, donor)]
             for attack, text in _disguised(donor, strangers, attacks, seed):
-                yield Case(attack, text, donor.text)
+                yield Case(attack, text, donor.text, donor.title)
                 if attack not in ("copy", MOSAIC, QUARTER, TENTH):
                     other = Random(f"{seed} {donor.title} {attack} other").choice(strangers)
-                    yield Case("", text, other.text)
+                    yield Case("", text, other.text, f"{donor.title} ({attack}) and {other.title}")
 
 
 def donors(group: list[Source], seed: int, share: float) -> list[Source]:
@@ -77,8 +82,8 @@ def donors(group: list[Source], seed: int, share: float) -> list[Source]:
 
 def _cases_in_all(topics: dict[str, list[Source]], attacks: Sequence[str], command: "Detect") -> int:
     """How many `cases` there are, without disguising anything."""
-    owners = [source.owner for group in topics.values() for source in group]
-    independent = sum(one != two for one, two in itertools.combinations(owners, 2))
+    everything = [source for group in topics.values() for source in group]
+    independent = sum(corpus.independent(one, two) for one, two in itertools.combinations(everything, 2))
     mixed = (SEVERAL, MOSAIC, QUARTER, TENTH)
     strangers = [name for name in (*attacks, *mixed) if name not in ("copy", MOSAIC, QUARTER, TENTH)]
     stolen = sum(len(donors(group, command.seed, command.donors)) for group in topics.values())
@@ -153,15 +158,19 @@ def detect(command: Detect) -> dict[str, Any]:
     topics = corpus.sources(wanted)
     ours, theirs = Ours(), Copydetect()
     found: dict[str, list[tuple[float, float, float]]] = defaultdict(list)
+    ranking: list[tuple[float, str]] = []
     total = _cases_in_all(topics, attacks, command)
     drawn = cases(topics, attacks, command.seed, command.donors)
     for case in progress.track(drawn, description="pairs", total=total):
         found[case.attack].append((ours.score(case.text, case.donor), *theirs.scores(case.text, case.donor)))
+        if not case.attack:
+            ranking.append((round(found[""][-1][0], 3), case.title))
     result = summary(found, ours.calibration) | {
         "seed": command.seed,
         "topics": command.topics,
         "donors": command.donors,
     }
+    result["highest independent pairs by ours"] = [list(entry) for entry in sorted(ranking, reverse=True)[:12]]
     write_json(command.out / f"{command.topics}-seed{command.seed}.json", result)
     return result
 
