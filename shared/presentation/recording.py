@@ -27,7 +27,7 @@ from shared.presentation.cast import Cast, Event
 from shared.presentation.project import Project
 from shared.presentation.screenplay import Screenplay, Step
 
-WIDTH, HEIGHT = 112, 26  # cells; at the size that rendering.py draws them they fill 1080p
+WIDTH, HEIGHT = 104, 24  # cells; at the size that rendering.py draws them they fill 1080p
 PROMPT = "\x1b[1;32m$\x1b[0m "
 CLEAR = "\x1b[H\x1b[2J"
 ECHO_SECONDS = 5.0  # a key whose echo takes longer means that the shell is not reading

@@ -20,12 +20,12 @@ from shared.presentation.screenplay import Bilingual, Screenplay
 from shared.presentation.timeline import Plan, Scene
 
 SIZE = (1920, 1080)
-CELL = (16, 31)  # pixels of a character
+CELL = (17, 34)  # pixels of a character
 HEADER, MARGIN = 76, 64
 TERMINAL_TOP = HEADER + 8
 CAPTION_TOP = 902
 
-MONO_SIZE, HEADER_SIZE, SPANISH_SIZE, ENGLISH_SIZE, BADGE_SIZE = 26, 30, 33, 25, 40
+MONO_SIZE, HEADER_SIZE, SPANISH_SIZE, ENGLISH_SIZE, BADGE_SIZE = 28, 30, 33, 25, 40
 SMALLEST = 22  # pixels: below it text cannot be read on a phone
 
 Colour = tuple[int, int, int]

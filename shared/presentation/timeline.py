@@ -172,7 +172,7 @@ def terminal_scene(start: int, chapter: int, step: Step, take: Take, least: floa
 
     writes = tuple(Write(shown(event.at), event.data) for event in take.output)
     lines = sum(event.data.count("\n") for event in take.output if event.at > take.ran)
-    over = run_from + ran / speed + 1.0 + min(LINES_MOST, LINE_SECONDS * min(lines, 26))
+    over = run_from + ran / speed + 1.0 + min(LINES_MOST, LINE_SECONDS * lines)
     seconds = max(least + typing / 2, over)
     return Scene(
         "terminal",
