@@ -27,7 +27,11 @@ class Film:
 
 
 def encode(
-    path: Path, frames: Iterator[tuple[Image.Image, int]], size: tuple[int, int], metadata: str, sound: Path | None = None
+    path: Path,
+    frames: Iterator[tuple[Image.Image, int]],
+    size: tuple[int, int],
+    metadata: str,
+    sound: Path | None = None,
 ) -> None:
     """Write an H.264 file atomically.
 

@@ -43,7 +43,9 @@ def build(project: Project, *, reuse: bool = False, narrate: bool = False) -> di
     plans = {edition: timeline.plan(play, recorded, edition, spoken) for edition in LENGTHS}
     for edition, plan in plans.items():
         check_length(edition, plan.seconds)
-    made = {edition: render(project, play, recorded, edition, plan, narrate) for edition, plan in plans.items()}
+    made: dict[str, Any] = {}
+    for edition, plan in plans.items():
+        made[edition] = render(project, play, recorded, edition, plan, narrate)
     poster(project, play)
     receipt = {"editions": made, "sources": digests(project, set(play.sources))}
     write_json(project.build / RECEIPT, receipt)

@@ -18,6 +18,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -103,8 +104,11 @@ class Shell:
         for key in text:
             self._added += self._rhythm.uniform(0.03, 0.09) + (0.06 if key == " " else 0.0)
             os.write(self._terminal, key.encode())
-            self._wait(lambda key=key: key in self._seen, ECHO_SECONDS, f"no echo of {key!r}")
+            self._wait(partial(self._shows, key), ECHO_SECONDS, f"no echo of {key!r}")
             self._seen = self._seen.partition(key)[2]
+
+    def _shows(self, text: str) -> bool:
+        return text in self._seen
 
     def enter(self) -> None:
         """Press Enter; what was printed before counts no longer."""

@@ -1,21 +1,21 @@
 """demo.toml: what a recording types, waits for and says. Malformed files end in one line that says where.
 
-    title.es = "…"                        a title card opens the film
-    subtitle.es = "…"
-    [card]                                what the dashboard says of the project (dashboard.py)
-    [provenance]                          how the README's numbers are recomputed (grading/provenance.py)
-    [[chapter]]
-    id = "train"                          one of CHAPTERS; each has to be there once
-    title.es = "…"
-    trailer = true                        the short film shows these chapters
-    [[chapter.step]]
-    caption.es = "… {results:summary.csv?…}"
-    type = "make run-lora"                a command; or figure = "x.png", a picture of results/
-    until = "epoch 3"                     optional: wait for this pattern; a command that then still runs gets Ctrl-C
-    limit = 60                            seconds until the step has failed
-    exit = 11                             the exit code that is expected, else 0
-    squeeze = 8                           seconds of film that the command's run may take; more is compressed
-    trailer = false                       leaves this step out of the short film
+title.es = "…"                        a title card opens the film
+subtitle.es = "…"
+[card]                                what the dashboard says of the project (dashboard.py)
+[provenance]                          how the README's numbers are recomputed (grading/provenance.py)
+[[chapter]]
+id = "train"                          one of CHAPTERS; each has to be there once
+title.es = "…"
+trailer = true                        the short film shows these chapters
+[[chapter.step]]
+caption.es = "… {results:summary.csv?…}"
+type = "make run-lora"                a command; or figure = "x.png", a picture of results/
+until = "epoch 3"                     optional: wait for this pattern; a command that then still runs gets Ctrl-C
+limit = 60                            seconds until the step has failed
+exit = 11                             the exit code that is expected, else 0
+squeeze = 8                           seconds of film that the command's run may take; more is compressed
+trailer = false                       leaves this step out of the short film
 """
 
 import re

@@ -1,5 +1,6 @@
 """Runs a command as a child with limits of time, processor and memory, and says how it ended."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -8,6 +9,7 @@ import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 from shared.presentation.grading.rubric import Limits
 
@@ -82,14 +84,12 @@ def environment(with_key: bool) -> dict[str, str]:
 
 def _end_group(process: subprocess.Popen) -> None:
     """End the child's whole session: a grandchild may not outlive its time."""
-    try:
+    with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
     process.wait()
 
 
-def _tail(output) -> str:  # noqa: ANN001
+def _tail(output: IO[bytes]) -> str:
     size = output.seek(0, os.SEEK_END)
     output.seek(max(0, size - 4 * KEPT))
     return output.read().decode("utf-8", errors="replace")[-KEPT:]

@@ -26,8 +26,8 @@ from shared.presentation.project import Project, read_json_or_none
 from shared.presentation.screenplay import read_toml
 
 NUMBER = re.compile(
-    r"(?<![\w.,/-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>\.\d+)?(?P<power>e-?\d+)?(?P<percent> ?%)?"
-    r"(?![\w/]|\.\d|,\d)"
+    r"(?<![\w.,/-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>\.\d+)?(?P<power>e-?\d+)?"
+    r"(?P<percent> ?%)?(?![\w/]|\.\d|,\d)"
 )
 HIDDEN = re.compile(r"```.*?```|`[^`\n]*`|<!--.*?-->|\]\([^)]*\)|https?://\S+", re.DOTALL)
 SMALL = 100  # whole numbers below it are counts and settings
