@@ -54,6 +54,9 @@ results-%: .ready-%
 bench-%: .ready-%
 	@$(PY) -m projects.$*.benchmark $(ARGS)
 
+exercises-%: .ready-%
+	@$(PY) -m projects.$*.exercises $(ARGS)
+
 test-%: .ready-% $(VENV)/.extra-dev
 	@$(PY) -m pytest tests/$* projects/$* $(ARGS)
 
@@ -102,6 +105,7 @@ help:
 	@echo "  make test-<project>            its tests"
 	@echo "  make bench-<project>           speed and memory against its peers"
 	@echo "  make results-<project>         the whole experiment behind its README's table"
+	@echo "  make exercises-<project>       a team's own theory exercises (ARGS=\"--team x [--check]\")"
 	@echo "  make notebook-<project>        execute its notebook again from results/"
 	@echo "  make demo-<project>            record and render its video and trailer"
 	@echo "  make grade-<project>           its points against the rubric, with reasons"

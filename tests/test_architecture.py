@@ -24,7 +24,8 @@ BRIEFS = {
     "pretrain_lm": "data/clean_corpus.py data/collator.py models/transformer_lm.py train_pretrain.py "
     "analysis/eval_generation.py",
     "rlhf_ppo": "data/preferences.py models/reward_model.py rl/ppo.py train_rlhf.py analysis/metrics_rl.py",
-    "rag_agent": "retriever/faiss_index.py models/rag_module.py agents/langchain_flow.py tools/tool_stub.py run_agent.py",
+    "rag_agent": "retriever/faiss_index.py models/rag_module.py agents/langchain_flow.py tools/tool_stub.py "
+    "run_agent.py",
 }
 NEEDED = ("README.md", "exercises.md", "config.py", "__init__.py", "results")
 ALLOWED_TO_HIDE = {"evaluate", "tables"}  # a brief's name; run as a module, it hides nothing

@@ -4,8 +4,6 @@ Each arm lives in a process of its own, so that its peak memory is its own; the 
 steps, round by round, so that a drift of the machine's speed touches all of them alike.
 """
 
-import csv
-import io
 import multiprocessing as mp
 import statistics
 import time
@@ -15,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from projects.lora.config import Arm, Config
+from projects.lora.tables import README, bench_markdown, put_into_readme, read_csv, write_csv
 from shared import devices
 from shared.errors import UserError, command
-from shared.files import write_json, write_text
+from shared.files import write_json
 from shared.progress import table, track
 
 ARMS: tuple[Arm, ...] = ("lora", "peft", "full")
@@ -138,15 +137,13 @@ def summary(arm: Arm, times: dict[str, list[float]], memory: dict[str, tuple[flo
 
 
 def save(config: BenchConfig, rows: list[dict[str, Any]]) -> None:
-    """bench.csv with the rows, bench.json with what they were measured on."""
+    """bench.csv with the rows, bench.json with what they were measured on, and the README's table."""
     devices.use_all_cores()
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(config.out / "bench.csv", text.getvalue())
+    write_csv(config.out / "bench.csv", rows)
     details = {"rounds": config.rounds - 1, "steps": config.steps, "rank": config.train.rank}
     write_json(config.out / "bench.json", {**details, "batch": config.train.batch_size, **devices.machine()})
+    if config.out == RESULTS:
+        put_into_readme(README, "bench", bench_markdown(read_csv(config.out / "bench.csv")))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,16 @@ from projects.lora.analysis import plots
 from projects.lora.config import Config
 from projects.lora.scripts import pruning_quant
 from projects.lora.scripts.train_lora import main as train
-from projects.lora.tables import markdown, method, put_into_readme, summarise, write_csv
+from projects.lora.tables import (
+    README,
+    markdown,
+    method,
+    pruning_markdown,
+    put_into_readme,
+    read_csv,
+    summarise,
+    write_csv,
+)
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint.log import read_records
@@ -36,8 +45,8 @@ class ExperimentConfig:
     """Where the runs are kept."""
     out: Path = Path("projects/lora/results")
     """Where the CSV files and figures go."""
-    readme: Path = Path("projects/lora/README.md")
-    """Whose table is rewritten."""
+    readme: Path = README
+    """Whose tables are rewritten."""
 
 
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
@@ -50,7 +59,8 @@ def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     summary = summarise(row for row in rows if row["final"])
     write_csv(config.out / "summary.csv", summary)
     plots.main(plots.PlotConfig(results=config.out))
-    put_into_readme(config.readme, markdown(summary))
+    put_into_readme(config.readme, "results", markdown(summary))
+    put_into_readme(config.readme, "pruning", pruning_markdown(read_csv(config.out / "pruning_quant.csv")))
     columns = ["method", "accuracy", "sd", "macro-F1", "trained"]
     table(
         "Means over seeds",

@@ -1,4 +1,4 @@
-"""Rows to CSV and back, and the README's table."""
+"""Rows to CSV and back, and the README's tables, which are made from them."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ from typing import Any
 from shared.errors import UserError
 from shared.files import write_text
 
-START, END = "<!-- results: made by experiments.py -->", "<!-- end of results -->"
+README = Path("projects/lora/README.md")
 
 
 def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
@@ -97,10 +97,43 @@ def _spread(row: dict[str, Any], name: str) -> str:
     return f"{row[name]:.4f} ± {row[name + '_sd']:.4f}"
 
 
-def put_into_readme(readme: Path, table: str) -> None:
-    """Replace what stands between the two marks."""
-    before, _, rest = readme.read_text(encoding="utf-8").partition(START)
-    _, end, after = rest.partition(END)
-    if not end:
-        raise UserError(f"{readme} lacks the marks {START} and {END}")
-    write_text(readme, f"{before}{START}\n{table}\n{END}{after}")
+def bench_markdown(rows: list[dict[str, Any]]) -> str:
+    """The README's table of the benchmark."""
+    names = {"lora": "LoRA, ours", "peft": "PEFT's LoRA", "full": "full fine-tuning"}
+    lines = [
+        "| arm | ms a step, median | ours / arm, median (quartiles) | peak memory | its growth in training |",
+        "|---|---|---|---|---|",
+    ]
+    lines += [
+        f"| {names[row['arm']]} | {row['step_ms']:.0f} | {row['lora_over_arm']:.3f} "
+        f"({row['ratio_q1']:.3f} to {row['ratio_q3']:.3f}) | {row['peak_mb']:.0f} MB | {row['growth_mb']:.0f} MB |"
+        for row in rows
+    ]
+    return "\n".join(lines)
+
+
+def pruning_markdown(rows: list[dict[str, Any]], level: float = 0.5) -> str:
+    """The README's table of pruning and quantisation: nothing done, then every order at one level."""
+    lines = ["| done, in order | accuracy | zeros | file | compressed | one question |", "|---|---|---|---|---|---|"]
+    nothing = [row for row in rows if row["level"] == 0 and row["variant"] in ("merge, prune", "merge, prune, int8")]
+    for row in [*nothing, *(row for row in rows if row["level"] == level)]:
+        done = f"{row['variant']} ({row['level']:.0%})".replace("merge, prune, int8 (0%)", "merge, int8")
+        lines.append(
+            f"| {done.replace('merge, prune (0%)', 'merge')} | {row['accuracy']:.4f} | {row['zeros']:.1%} "
+            f"| {row['file_mb']:.1f} MB | {row['zip_mb']:.1f} MB | {row['ms_one_question']:.1f} ms |"
+        )
+    return "\n".join(lines)
+
+
+def put_into_readme(readme: Path, name: str, table: str) -> None:
+    """Replace what stands between the marks `<!-- begin NAME -->` and `<!-- end NAME -->`.
+
+    Raises:
+        UserError: If a mark is missing.
+    """
+    start, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    before, begun, rest = readme.read_text(encoding="utf-8").partition(start)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
+        raise UserError(f"{readme} lacks the marks {start} and {end}")
+    write_text(readme, f"{before}{start}\n{table}\n{end}{after}")

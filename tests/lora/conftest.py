@@ -12,7 +12,7 @@ from projects.lora.models.lora import inject_lora, lora_layers
 def tiny_classifier(seed=0, classes=3):
     torch.manual_seed(seed)
     size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
-    return Classifier(BertModel(BertConfig(vocab_size=50, **size)), 16, classes).eval()
+    return Classifier(BertModel(BertConfig(vocab_size=50, **size), add_pooling_layer=False), 16, classes).eval()
 
 
 def with_lora(model, *, rank=2, alpha=4.0, targets=BERT_LINEAR, train_b=True):

@@ -12,7 +12,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 from torch import nn
-from torch.optim import AdamW
+from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
 from projects.lora.config import Config
@@ -104,6 +104,8 @@ def read_corpus(config: Config, tokenizer: object) -> Corpus:
 
 def build(config: Config, encoder: PreTrainedModel, classes: int) -> Classifier:
     """The classifier with exactly the parameters trainable that the arm trains."""
+    if getattr(encoder, "pooler", None) is not None:
+        encoder.pooler = None  # the classifier reads the mean of the tokens: these weights would be counted, not used
     model = Classifier(encoder, encoder.config.hidden_size, classes)
     if config.arm == "lora":
         inject_lora(
@@ -198,7 +200,7 @@ def train(config: Config, model: Classifier, corpus: Corpus, run: Run) -> tuple[
     return step, progress.best
 
 
-def training_step(config: Config, model: Classifier, optimizer: AdamW, batch: Batch) -> tuple[float, float]:
+def training_step(config: Config, model: Classifier, optimizer: Optimizer, batch: Batch) -> tuple[float, float]:
     """One update. Returns (mean loss before it, norm of the gradient before clipping)."""
     device = model.head.weight.device
     losses = []

@@ -27,7 +27,7 @@ from shared.presentation.screenplay import read_toml
 
 NUMBER = re.compile(
     r"(?<![\w.,/-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>\.\d+)?(?P<power>e-?\d+)?"
-    r"(?P<percent> ?%)?(?![\w/]|\.\d|,\d)"
+    r"(?P<percent> ?%)?(?P<million> ?M\b)?(?![\w/]|\.\d|,\d)"
 )
 HIDDEN = re.compile(r"```.*?```|`[^`\n]*`|<!--.*?-->|\]\([^)]*\)|https?://\S+", re.DOTALL)
 SMALL = 100  # whole numbers below it are counts and settings
@@ -41,9 +41,9 @@ class Stated:
 
     Attributes:
         text: As printed.
-        value: What it means; a percentage is divided by 100.
+        value: What it means: the printed number times its unit.
         decimals: Places behind the point, as printed.
-        percent: Whether it is a percentage.
+        unit: What one of the printed number is: 1, 0.01 (a percentage) or a million.
         line: Number of its line, from 1.
         context: The whole line.
     """
@@ -51,26 +51,25 @@ class Stated:
     text: str
     value: float
     decimals: int
-    percent: bool
+    unit: float
     line: int
     context: str
 
     @property
     def is_measurement(self) -> bool:
         """Whether it has to have a source: not a count, a setting or a year."""
-        whole = self.decimals == 0 and not self.percent and "e" not in self.text
+        whole = self.decimals == 0 and self.unit == 1 and "e" not in self.text
         return not (whole and (abs(self.value) < SMALL or int(self.value) in YEARS))
 
     def rounds_from(self, value: float) -> bool:
         """Whether a value, rounded as this is printed, gives this.
 
-        >>> Stated("93.2%", 0.932, 1, True, 1, "").rounds_from(0.93196)
+        >>> Stated("93.2%", 0.932, 1, 0.01, 1, "").rounds_from(0.93196)
         True
         """
-        scale = 100 if self.percent else 1
         if "e" in self.text:
             return abs(value - self.value) <= 1e-6 * abs(self.value)
-        return abs(value * scale - self.value * scale) <= 0.5 * 10**-self.decimals + EXACT
+        return abs(value - self.value) / self.unit <= 0.5 * 10**-self.decimals + EXACT
 
 
 @dataclass(frozen=True)
@@ -104,10 +103,9 @@ def stated(text: str) -> list[Stated]:
         for match in NUMBER.finditer(content):
             sign = -1 if match["sign"] in ("-", "−") else 1
             value = sign * float(match["digits"].replace(",", "") + (match["rest"] or "") + (match["power"] or ""))
-            percent = bool(match["percent"])
+            unit = 0.01 if match["percent"] else 1e6 if match["million"] else 1.0
             decimals = len(match["rest"] or ".") - 1
-            value = value / 100 if percent else value
-            found.append(Stated(match[0].strip(), value, decimals, percent, line, content.strip()))
+            found.append(Stated(match[0].strip(), value * unit, decimals, unit, line, content.strip()))
     return found
 
 
