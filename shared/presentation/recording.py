@@ -167,7 +167,8 @@ class Shell:
         self._codes += [int(code) for code in self.mark.findall(text)]
         text = self.mark.sub(b"", text)
         cut = text.rfind(b"\x1b]133;")
-        self._unshown = text[cut:] if cut >= 0 else _incomplete(text)
+        unended = cut >= 0 and b"\x07" not in text[cut:]  # one that has ended is another program's: output
+        self._unshown = text[cut:] if unended else _incomplete(text)
         shown = text[: len(text) - len(self._unshown)].decode("utf-8", errors="replace")
         if shown:
             self._seen += shown

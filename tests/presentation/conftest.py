@@ -49,7 +49,9 @@ directory = "runs/toy/{cell}"
 """
 
 
-def write_toml(step='type = "echo hola"', caption="Exactitud {results:summary.csv?method=baseline&column=accuracy|.2f}"):
+def write_toml(
+    step='type = "echo hola"', caption="Exactitud {results:summary.csv?method=baseline&column=accuracy|.2f}"
+):
     """A screenplay in which every chapter has the one step."""
     text = 'title.es = "Juguete"\ntitle.en = "Toy"\nsubtitle.es = "uno"\nsubtitle.en = "one"\n' + CARD
     for name in CHAPTERS:
