@@ -3,6 +3,7 @@
 import hashlib
 import re
 import subprocess
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -38,7 +39,7 @@ def tiny():
 def test_scenes_follow_each_other_without_gap(tiny):
     plan = timeline.plan(play(), tiny, "demo")
     assert [scene.kind for scene in plan.scenes] == ["title", "chapter", "terminal"]
-    for before, after in zip(plan.scenes, plan.scenes[1:], strict=False):
+    for before, after in pairwise(plan.scenes):
         assert after.start == before.start + before.frames
     assert plan.seconds * RATE == plan.frames
 
@@ -89,7 +90,7 @@ def test_captions_cover_their_scenes_in_order(tiny, write):
     scene = plan.scenes[-1]
     assert len(spans) > 1 and spans[0][0] == pytest.approx(scene.start / RATE, abs=0.001)
     assert spans[-1][1] == pytest.approx(plan.seconds, abs=0.001)
-    assert all(a < b for a, b in spans) and all(x[1] == y[0] for x, y in zip(spans, spans[1:], strict=False))
+    assert all(a < b for a, b in spans) and all(x[1] == y[0] for x, y in pairwise(spans))
     assert max(map(len, text.splitlines())) <= subtitles.LINE
 
 

@@ -15,16 +15,15 @@ from shared.presentation.project import ROOT, find, names
 
 def in_a_process(toy, code):
     """Jupyter's own deprecation warnings are no errors of ours: it runs in a process of its own."""
-    code = f"from pathlib import Path; from shared.presentation import notebook; from shared.presentation.project import Project; p = Project('toy', Path({str(toy.root)!r})); {code}"
+    head = "from pathlib import Path; from shared.presentation import notebook, project"
+    code = f"{head}; p = project.Project('toy', Path({str(toy.root)!r})); {code}"
     guarded = f"from shared.errors import reported\nwith reported():\n    {code}"
     return subprocess.run([sys.executable, "-c", guarded], capture_output=True, text=True, cwd=ROOT)
 
 
 def test_a_notebook_is_built_the_same_twice_and_holds_its_numbers(toy):
-    done = in_a_process(
-        toy,
-        "notebook.build(p); a = notebook.committed(p).read_bytes(); notebook.build(p); assert a == notebook.committed(p).read_bytes()",
-    )
+    twice = "notebook.build(p); a = notebook.committed(p).read_bytes(); notebook.build(p)"
+    done = in_a_process(toy, f"{twice}; assert a == notebook.committed(p).read_bytes()")
     assert done.returncode == 0, done.stderr
     text = notebook.committed(toy).read_text()
     book = json.loads(text)

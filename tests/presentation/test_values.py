@@ -7,7 +7,8 @@ from shared.presentation import project, values
 
 
 def test_a_cell_is_found_by_its_row_and_formatted(toy):
-    text = "{results:summary.csv?method=ours, r = 2&column=accuracy|.1%} y {results:summary.csv?seeds=3&method=baseline&column=seeds}"
+    first = "{results:summary.csv?method=ours, r = 2&column=accuracy|.1%}"
+    text = first + " y {results:summary.csv?seeds=3&method=baseline&column=seeds}"
     assert values.resolve(text, toy.results) == "93.5% y 3"
 
 
@@ -46,7 +47,7 @@ def test_the_files_that_a_text_reads_are_known():
 
 @pytest.mark.parametrize("name", ["nosuch", "../toy", "toy/", "..", "", "/etc", "toy\n", "Toy", "toy;ls"])
 def test_a_name_that_is_no_project(toy, name):
-    with pytest.raises(UserError, match="no project .*; the projects are: toy"):
+    with pytest.raises(UserError, match=r"no project .*; the projects are: toy"):
         project.find(name, toy.root)
 
 
