@@ -10,7 +10,7 @@ demo.toml says what a card shows:
     interval = "± {results:…}"
     baseline = "{results:…}"
     baseline_name.es = "cabeza lineal"
-    time = "{results:…} s"                      of the default run
+    time.es = "{results:…} s de entrenamiento"  how long what is shown takes
     figure = "parameters_accuracy.png"
     command = "make run-lora"
 """
@@ -28,8 +28,8 @@ from shared.presentation.pages import both, esc, page
 from shared.presentation.project import ROOT, Project, inside, names, read_json_or_none
 from shared.presentation.screenplay import LANGUAGES, read_toml
 
-BILINGUAL = ("question", "metric", "baseline_name")
-PLAIN = ("value", "interval", "baseline", "time", "command")
+BILINGUAL = ("question", "metric", "baseline_name", "time")
+PLAIN = ("value", "interval", "baseline", "command")
 FIRST = (("fingerprints", "huellas", "fingerprints"), ("originality", "originalidad", "originality"),
          ("tests", "pruebas", "tests"), ("notebook", "cuaderno", "notebook"),
          ("provenance", "números del README", "README numbers"))  # fmt: skip

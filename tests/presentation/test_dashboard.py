@@ -82,7 +82,7 @@ def test_a_project_writes_no_html_into_the_page(toy, demo_toml):
     [
         ("[card]", "[cart]", "[card] is missing"),
         ('figure = "figure.png"', 'figure = "../demo.toml"', "leaves results/"),
-        ('time = "1 s"', "", "time is missing"),
+        ('time.es = "1 s"\ntime.en = "1 s"\n', "", "time is missing"),
         ("column=accuracy_sd", "column=nosuch", "no column"),
         ('metric.en = "accuracy"', "", "a text in"),
         ("[card]", "[card", "Expected"),

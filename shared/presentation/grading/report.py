@@ -149,7 +149,11 @@ def html_page(all_graded: list[Graded], rules: Rubric) -> str:
 
 def _card(graded: Graded, rules: Rubric) -> str:
     reached, possible, left = totals(graded, rules)
-    rows = "".join(_row(each, graded) for each in rules.criteria)
+    rows = ""
+    for name, group in rules.groups.items():
+        title = both(f"{group['title']['es']}: {group['points']}", f"{group['title']['en']}: {group['points']}")
+        rows += f'<tr><th class="group" colspan="3">{title}</th></tr>'
+        rows += "".join(_row(each, graded) for each in rules.criteria if each.group == name)
     head = f"<tr><th>{both('criterio', 'criterion')}</th><th>{both('puntos', 'points')}</th>"
     head += f"<th>{both('motivo', 'reason')}</th></tr>"
     score = both(
