@@ -1,5 +1,6 @@
 """Frames to MP4 through the ffmpeg that imageio-ffmpeg brings, and what a finished file says of itself."""
 
+import contextlib
 import re
 import subprocess
 import tempfile
@@ -57,14 +58,15 @@ def encode(
                     raw = picture.tobytes()
                     for _ in range(count):
                         process.stdin.write(raw)
-                process.stdin.close()
             except BrokenPipeError:
                 pass  # ffmpeg has ended; its log says why
             except BaseException:
                 process.kill()
-                process.wait()
                 raise
-            code = process.wait()
+            finally:
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.close()
+                code = process.wait()
         if code:
             raise UserError(f"ffmpeg ended with {code}: {complaints.read_text(errors='replace').strip()[-300:]}")
 
