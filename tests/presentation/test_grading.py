@@ -45,7 +45,7 @@ def test_the_rubric_is_the_courses():
     ("old", "new", "said"),
     [
         ("points = 12", "points = 13", "'presentation' add up to 12, not 13"),
-        ('judge = "person"', 'judge = "oracle"', "unknown group or judge"),
+        ('\njudge = "person"', '\njudge = "oracle"', "unknown group or judge"),
         ('id = "trailer"', 'id = "film"', "one id twice"),
         ("[limits]", "[limitz]", "limits"),
         ("points = 12", "points = ", "rubric.toml: "),
