@@ -39,5 +39,11 @@ def command(main: Callable[[Config], Result], config: type[Config], args: list[s
         args: Words of the command line; by default those of this process.
     """
     with reported():
-        return main(tyro.cli(config, args=args, description=main.__doc__))
+        return main(tyro.cli(config, prog=_typed(), args=args, description=main.__doc__, use_underscores=True))
     raise AssertionError("unreachable")  # `reported` exits or re-raises
+
+
+def _typed() -> str | None:
+    """How this program was started, for its help: `python -m package.module`."""
+    spec = getattr(sys.modules["__main__"], "__spec__", None)
+    return f"python -m {spec.name.removesuffix('.__main__')}" if spec else None

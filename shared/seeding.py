@@ -16,7 +16,10 @@ def seed_everything(seed: int) -> None:
 
 
 def generator(*numbers: int) -> torch.Generator:
-    """A torch generator of its own for these numbers, for example (seed, epoch): the same numbers, the same draws."""
+    """A torch generator of its own for these numbers, for example (seed, epoch): the same draws for the same numbers.
+
+    Zeros at the end do not count: (seed,) and (seed, 0) are one stream.
+    """
     state = np.random.SeedSequence(numbers).generate_state(1, dtype=np.uint64)[0]
     return torch.Generator().manual_seed(int(state >> 1))
 

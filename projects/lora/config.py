@@ -39,7 +39,7 @@ class Config:
     lora_dropout: float = 0.05
     """Dropout on the input of each update."""
 
-    lr: float = 5e-4
+    lr: float = 1e-3
     """Learning rate of A (arms lora, peft) or of the encoder (arm full)."""
     lr_ratio: float = 4.0
     """Learning rate of B over that of A (LoRA+, Hayou et al. 2024)."""

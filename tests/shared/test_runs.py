@@ -11,7 +11,7 @@ from torch import nn
 
 from shared import optim
 from shared.errors import UserError
-from shared.files import atomic_directory, atomic_path
+from shared.files import atomic_directory, atomic_path, write_text
 from shared.fingerprint import Verdict, verify
 from shared.runs import Run, latest_checkpoint, new_directory, trainable_state
 
@@ -132,6 +132,16 @@ def test_a_failed_write_leaves_the_old_file_and_no_trace(tmp_path):
         (folder / "b").write_text("half")
         raise Killed
     assert [p.name for p in tmp_path.iterdir()] == ["a.txt"] and file.read_text() == "old"
+
+
+def test_a_reader_keeps_the_old_file_until_it_opens_the_new_one(tmp_path):
+    """The new file takes the old one's place in one step; nothing is written into what others have open."""
+    file = tmp_path / "a.txt"
+    file.write_text("old")
+    with file.open() as reader:
+        write_text(file, "new")
+        assert reader.read() == "old"
+    assert file.read_text() == "new"
 
 
 def test_an_unwritable_place_is_one_line(tmp_path):

@@ -30,26 +30,29 @@ def main(config: PlotConfig) -> None:
 
 
 def parameters_and_accuracy(summary: list[dict[str, Any]], runs: list[dict[str, Any]], path: Path) -> None:
-    """Trained parameters against test accuracy: each run a small dot, each method's mean a large mark with its sd."""
-    title = "LoRA comes close to full fine-tuning with a few per cent of its parameters"
+    """Trained parameters against test accuracy: each run a small dot, each method's mean a large mark with its sd.
+
+    The linear head is far below the rest: it is named at the lower edge instead of squeezing the others together.
+    Methods with equally many parameters stand side by side.
+    """
+    title = "LoRA reaches full fine-tuning with a few per cent of its parameters"
+    (head,) = (row for row in summary if "head" in row["method"])
+    rest = [row for row in summary if row is not head]
     with figure(path, title=title, xlabel="trained parameters", ylabel="test accuracy", size=(7.2, 4.4)) as axes:
         axes.set_xscale("log")
-        for index, row in enumerate(summary):
-            colour, marker = COLOURS[index % len(COLOURS)], MARKERS[index % len(MARKERS)]
-            mine = [r for r in runs if r["final"] and r["trained"] == row["trained"] and method(r) == row["method"]]
-            axes.scatter([r["trained"] for r in mine], [r["accuracy"] for r in mine], s=9, color=colour, alpha=0.5)
-            axes.errorbar(
-                row["trained"],
-                row["accuracy"],
-                yerr=row["accuracy_sd"],
-                marker=marker,
-                markersize=8,
-                capsize=3,
-                linestyle="none",
-                color=colour,
-                label=row["method"],
-            )
-        axes.legend(loc="lower right", fontsize=9)
+        for index, row in enumerate(rest):
+            mine = [r["accuracy"] for r in runs if r["final"] and method(r) == row["method"]]
+            aside = 1.15 if row["trained"] in [other["trained"] for other in rest[:index]] else 1.0
+            x = row["trained"] * aside
+            axes.scatter([x] * len(mine), mine, s=10, color=COLOURS[index], alpha=0.5)
+            axes.errorbar(x, row["accuracy"], yerr=row["accuracy_sd"], label=row["method"], **_mark(index, size=8))
+        axes.annotate(
+            f"↓ {head['method']}: {head['accuracy']:.3f} with {head['trained']:,} parameters",
+            (0.02, 0.03),
+            xycoords="axes fraction",
+        )
+        axes.legend(loc="upper left", fontsize=9, ncols=2)
+        axes.margins(y=0.35)
 
 
 def rates_and_convergence(curves: list[dict[str, Any]], runs: list[dict[str, Any]], path: Path) -> None:
@@ -79,29 +82,27 @@ def rates_and_convergence(curves: list[dict[str, Any]], runs: list[dict[str, Any
 
 
 def scaling_rules(summary: list[dict[str, Any]], path: Path) -> None:
-    """Test accuracy by rank under α/r, and at r = 64 under α/√r too."""
+    """Test accuracy by rank under α/r, and at r = 64 under α/√r too (drawn beside it)."""
     plain = sorted((r for r in summary if _is_plain_lora(r["method"])), key=lambda r: r["trained"])
     root = [r for r in summary if r["method"].endswith("α/√r")]
     full = next(r for r in summary if r["method"] == "full fine-tuning")
+    low, high = full["accuracy"] - full["accuracy_sd"], full["accuracy"] + full["accuracy_sd"]
     title = "Rank and scaling rule (mean ± sd over seeds)"
     with figure(path, title=title, xlabel="rank r", ylabel="test accuracy") as axes:
-        axes.axhspan(
-            full["accuracy"] - full["accuracy_sd"], full["accuracy"] + full["accuracy_sd"], color="#000000", alpha=0.08
-        )
+        axes.axhspan(low, high, color="#000000", alpha=0.08)
         axes.axhline(full["accuracy"], color="#000000", linestyle=":", label="full fine-tuning")
-        for rows, label, index in ((plain, "scale α/r", 0), (root, "scale α/√r", 1)):
-            axes.errorbar(
-                [_rank(r["method"]) for r in rows],
-                [r["accuracy"] for r in rows],
-                yerr=[r["accuracy_sd"] for r in rows],
-                marker=MARKERS[index],
-                color=COLOURS[index],
-                capsize=3,
-                label=label,
-            )
+        for rows, label, index, aside in ((plain, "scale α/r", 0, 1.0), (root, "scale α/√r", 1, 1.12)):
+            ranks, means = [_rank(r["method"]) * aside for r in rows], [r["accuracy"] for r in rows]
+            axes.errorbar(ranks, means, yerr=[r["accuracy_sd"] for r in rows], label=label, **_mark(index))
         axes.set_xscale("log", base=2)
         axes.set_xticks([_rank(r["method"]) for r in plain], labels=[str(_rank(r["method"])) for r in plain])
-        axes.legend(loc="lower right")
+        axes.legend(loc="lower left")
+
+
+def _mark(index: int, size: int = 6) -> dict[str, Any]:
+    """Colour and marker of one method; a mean without a neighbour is not joined to anything."""
+    marker = {"marker": MARKERS[index], "markersize": size, "color": COLOURS[index]}
+    return {**marker, "capsize": 3, "linestyle": "none"}
 
 
 def _is_plain_lora(name: str) -> bool:
