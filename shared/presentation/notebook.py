@@ -50,7 +50,9 @@ def execute(project: Project) -> Any:
     try:
         with tempfile.TemporaryDirectory() as sockets:
             kernel = AsyncKernelManager(transport="ipc", ip=f"{sockets}/kernel")  # files, no port of this machine
-            NotebookClient(book, km=kernel, timeout=CELL_SECONDS, record_timing=False, resources=here).execute()
+            NotebookClient(book, km=kernel, timeout=CELL_SECONDS, record_timing=False, resources=here).execute(
+                cleanup_kc=True
+            )
     except CellExecutionError as error:
         raise UserError(f"projects/{project.name}/notebook.py: a cell ended in {error.ename}: {error.evalue}") from None
     except (CellTimeoutError, DeadKernelError) as error:
