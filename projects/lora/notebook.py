@@ -75,8 +75,8 @@ Table(
 # ## Una tasa de aprendizaje mayor para B
 #
 # B empieza en cero y A no; LoRA+ propone que B aprenda más deprisa. Por cada rango, la misma semilla con tres razones
-# entre las tasas de B y A. En estas ejecuciones ×4 ayuda con r = 16 y r = 64, no con r = 4, y ×16 es demasiado con todos
-# los rangos: la pérdida baja menos y la validación es la peor. Con una sola semilla, ×1 y ×4 no se distinguen bien.
+# entre las tasas de B y A. En estas ejecuciones ×4 ayuda con r = 16 y r = 64, no con r = 4, y ×16 es demasiado con
+# todos los rangos: la validación es la peor. Con una sola semilla, ×1 y ×4 no se distinguen bien.
 
 # %%
 rate = next(r["lr"] for r in runs if r["final"] and r["arm"] == "lora")
@@ -100,8 +100,8 @@ Picture(RESULTS / "rates_convergence.png", "Pérdida de entrenamiento por paso p
 # %% [markdown]
 # ## Rango y regla de escala
 #
-# Con α/r, un rango mayor encoge la actualización; α/√r (rsLoRA) la mantiene. De r = 4 a r = 16 la media sube más que las
-# desviaciones; de r = 16 a r = 64 ya no, y α/√r con r = 64 queda por debajo y con más dispersión entre semillas: con la
+# Con α/r, un rango mayor encoge la actualización; α/√r (rsLoRA) la mantiene. De r = 4 a r = 16 la media sube más que
+# las desviaciones; de r = 16 a r = 64 ya no, y α/√r con r = 64 queda por debajo y con más dispersión entre semillas: con la
 # misma tasa su paso efectivo es ocho veces mayor, y sólo se le eligió la razón entre las tasas.
 
 # %%

@@ -103,9 +103,8 @@ def _card(card: Card, project: Project, folder: Path) -> str:
         f"{both('referencia', 'baseline')} ({both(texts['baseline_name']['es'], texts['baseline_name']['en'])}): "
         f"<strong>{esc(plain['baseline'])}</strong></p>"
     )
-    run = (
-        f"<p>{both('Se repite con', 'Repeat it with')} <code>{esc(plain['command'])}</code> · {esc(plain['time'])}</p>"
-    )
+    repeat = f"{both('Se repite con', 'Repeat it with')} <code>{esc(plain['command'])}</code>"
+    run = f"<p>{repeat} · {both(texts['time']['es'], texts['time']['en'])}</p>"
     picture = base64.b64encode(card.figure.read_bytes()).decode()
     figure = f'<img src="data:image/png;base64,{picture}" alt="{esc(texts["metric"]["es"])}" loading="lazy">'
     return (
