@@ -101,8 +101,8 @@ Picture(RESULTS / "rates_convergence.png", "Pérdida de entrenamiento por paso p
 # ## Rango y regla de escala
 #
 # Con α/r, un rango mayor encoge la actualización; α/√r (rsLoRA) la mantiene. De r = 4 a r = 16 la media sube más que
-# las desviaciones; de r = 16 a r = 64 ya no, y α/√r con r = 64 queda por debajo y con más dispersión entre semillas: con la
-# misma tasa su paso efectivo es ocho veces mayor, y sólo se le eligió la razón entre las tasas.
+# las desviaciones; de r = 16 a r = 64 ya no, y α/√r con r = 64 queda por debajo y con más dispersión entre semillas:
+# con la misma tasa su paso efectivo es ocho veces mayor, y sólo se le eligió la razón entre las tasas.
 
 # %%
 Picture(RESULTS / "scaling_rules.png", "Exactitud de prueba por rango, con las escalas α/r y α/√r")
