@@ -1,10 +1,11 @@
 """A run is a directory: configuration, environment, metrics, checkpoints, all fingerprinted as they are written.
 
     runs/<project>/<name>/
-        config.json  env.json  metrics.jsonl  events.out.tfevents.*  checkpoints/step-000120/
+        config.json  env.json  metrics.jsonl  events.out.tfevents.*  events.seal.json  checkpoints/step-000120/
 
 A checkpoint holds model.safetensors, optimizer.safetensors, random.safetensors, state.json and its manifest. It appears
-under its name only when it is whole.
+under its name only when it is whole. The log's first line holds the digests of config.json and env.json, a checkpoint's
+manifest the head of the log, and events.seal.json the chain of the event files: see shared/fingerprint/README.md.
 """
 
 import dataclasses
@@ -13,15 +14,15 @@ import math
 import platform
 import secrets
 import shutil
-import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load, load_file, save_file
 from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -30,7 +31,10 @@ from torch.utils.tensorboard import SummaryWriter
 from shared import devices, optim, seeding
 from shared.errors import UserError
 from shared.files import atomic_directory, write_json
-from shared.fingerprint import ChainedLog, seal_directory, team_key, verify
+from shared.fingerprint import BrokenError, ChainedLog, TeamKey, open_verified, seal_directory, team_key
+from shared.fingerprint.events import seal_events, verify_events
+from shared.fingerprint.manifest import Opened
+from shared.fingerprint.origin import describe_code, file_digest
 
 VERSIONS_OF = ("torch", "transformers", "peft", "datasets", "safetensors", "numpy")
 
@@ -46,16 +50,22 @@ class Run:
         project: Name of the project, for the fingerprint.
         config: A dataclass; saved as config.json and compared on resume.
         resume: Continue from the last checkpoint instead of starting.
+        data: Digest of the data that the run learns from; the fingerprints carry it.
 
     Raises:
-        UserError: If the directory holds a run and `resume` is false, or holds none (or another) and it is true.
+        UserError: If the directory holds a run and `resume` is false, or holds none (or another) and it is true, or
+            if what is there does not verify.
     """
 
-    def __init__(self, directory: Path, *, project: str, config: Any, resume: bool = False) -> None:
+    def __init__(
+        self, directory: Path, *, project: str, config: Any, resume: bool = False, data: str | None = None
+    ) -> None:
         self.directory = directory
         self.project = project
         self.key = team_key()
+        self._parent: dict[str, Any] | None = None
         described = describe_config(config)
+        self._origin = {**describe_code(), "data": data, "seed": described.get("seed")}
         self.checkpoint = latest_checkpoint(directory) if resume else None
         if resume:
             self._continue(described)
@@ -70,9 +80,13 @@ class Run:
         self.id = secrets.token_hex(8)
         write_json(self.directory / "config.json", config)
         write_json(self.directory / "env.json", describe_environment())
-        identity = {"run": self.id, "project": self.project}
+        self._origin |= self._digests()
+        identity = {"run": self.id, "project": self.project, "data": self._origin["data"], **self._digests()}
         self.log_file = ChainedLog(self.directory / "metrics.jsonl", self.key, identity)
         self.step = 0
+
+    def _digests(self) -> dict[str, str]:
+        return {name: file_digest(self.directory / f"{name}.json") for name in ("config", "env")}
 
     def _continue(self, config: dict[str, Any]) -> None:
         saved = read_json(self.directory / "config.json")
@@ -83,9 +97,30 @@ class Run:
             )
         if self.checkpoint is None:
             raise UserError(f"{self.directory} holds no checkpoint to resume from: remove it and start again")
-        state = read_json(self.checkpoint / "state.json")
-        self.id, self.step = state["run"], state["step"]
-        self.log_file = ChainedLog(self.directory / "metrics.jsonl", self.key, {}, position=state["log_position"])
+        with refused("not resumed"):
+            self._opened = open_verified(self.checkpoint, self.key)
+            state, body = json.loads(self._opened.read("state.json")), self._opened.body
+            self.id, self.step = state["run"], state["step"]
+            self._refuse_other(body)
+            head = body.get("log") or {"position": state["log_position"], "mac": None}  # version 1 kept it in state
+            log, position = self.directory / "metrics.jsonl", head["position"]
+            self.log_file = ChainedLog(log, self.key, {}, position=position, head=head["mac"])
+        self._parent = {"step": self.step, "manifest": self._opened.sealed.digest}
+        self._origin |= self._digests()
+        self._seal_events()  # what a killed process left behind
+
+    def _refuse_other(self, body: dict[str, Any]) -> None:
+        """Refuse to go on where the checkpoint is another's, or configuration, data or event files changed since."""
+        now = {"run": self.id, "project": self.project, "data": self._origin["data"], **self._digests()}
+        known = {name: body[name] for name in now if name in body}
+        for name in sorted(name for name in known if known[name] != now[name]):
+            raise UserError(f"{self.checkpoint} was saved with another {name}; not resumed")
+        for finding in verify_events(self.directory, self.key, run=self.id, closed=False):
+            if finding.verdict.grave:
+                raise UserError(f"{finding.path}: {finding.verdict.value}, {finding.detail}; not resumed")
+
+    def _seal_events(self) -> None:
+        seal_events(self.directory, {"run": self.id, "project": self.project}, self.key)
 
     def log(self, step: int, **metrics: float) -> None:
         """Append one line of metrics, and the same numbers to TensorBoard.
@@ -125,7 +160,6 @@ class Run:
         target = self.checkpoint_path(step)
         tensors, generators = seeding.random_state()
         state = {"run": self.id, "step": step, "random": generators, "extra": extra or {}}
-        state["log_position"] = self.log_file.position
         with atomic_directory(target) as folder:
             save_file(contiguous(model), folder / "model.safetensors")
             save_file(tensors, folder / "random.safetensors")
@@ -135,8 +169,19 @@ class Run:
             if schedule is not None:
                 state["schedule"] = schedule.state_dict()
             write_json(folder / "state.json", state)
-            seal_directory(folder, {"run": self.id, "project": self.project, "step": step}, self.key)
+            digest = self.seal(folder, step)
+        self._parent = {"step": step, "manifest": digest}
         return target
+
+    def seal(self, folder: Path, step: int) -> str:
+        """Write the manifest of a folder with all that the run knows of its origin. Returns the manifest's SHA-256.
+
+        Args:
+            folder: Holds what was saved.
+            step: Optimizer steps done.
+        """
+        place = {"run": self.id, "project": self.project, "step": step, "parent": self._parent}
+        return seal_directory(folder, {**place, **self._origin, "log": self.log_file.head}, self.key)
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step is, or would be."""
@@ -161,23 +206,68 @@ class Run:
             UserError: If the checkpoint does not verify.
         """
         assert self.checkpoint is not None, "restore belongs to a resumed run"
-        wrong = [f for f in verify(self.checkpoint, self.key) if not f.verdict.unchanged]
-        if wrong:
-            raise UserError(f"{wrong[0].path}: {wrong[0].verdict.value}, {wrong[0].detail}; not resumed")
-        state = read_json(self.checkpoint / "state.json")
-        load_model(load_file(self.checkpoint / "model.safetensors"))
-        optim.load_state_tensors(optimizer, load_file(self.checkpoint / "optimizer.safetensors"), state["optimizer"])
-        if schedule is not None:
-            schedule.load_state_dict(state["schedule"])
-        seeding.restore_random_state(load_file(self.checkpoint / "random.safetensors"), state["random"])
-        return state["extra"]
+        return restore(self._opened, load_model, optimizer, schedule)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
         self._board.close()
+        self._seal_events()
         self.log_file.__exit__(kind, None, None)
+
+
+def restore(
+    opened: Opened,
+    load_model: Callable[[dict[str, Tensor]], object],
+    optimizer: Optimizer,
+    schedule: LRScheduler | None = None,
+) -> dict[str, Any]:
+    """Bring model, optimizer, schedule and generators to a verified checkpoint. Returns its `extra`.
+
+    Every file is read, and compared with the manifest as it is read, before the first tensor is copied.
+
+    Raises:
+        UserError: If a file changed since the checkpoint was verified.
+    """
+    with refused("not restored"):
+        files = {name: opened.read(name) for name in opened.names}
+    state = json.loads(files["state.json"])
+    load_model(load(files["model.safetensors"]))
+    optim.load_state_tensors(optimizer, load(files["optimizer.safetensors"]), state["optimizer"])
+    if schedule is not None:
+        schedule.load_state_dict(state["schedule"])
+    seeding.restore_random_state(load(files["random.safetensors"]), state["random"])
+    return state["extra"]
+
+
+def open_checkpoint(directory: Path, key: TeamKey | None = None) -> Opened:
+    """A verified checkpoint, to be restored without its run.
+
+    Raises:
+        UserError: If it does not verify.
+    """
+    with refused("not loaded"):
+        return open_verified(directory, key or team_key())
+
+
+def verified_tensors(directory: Path, key: TeamKey | None = None) -> dict[str, Tensor]:
+    """The model's tensors of a checkpoint, from the very bytes that were verified.
+
+    Raises:
+        UserError: If it does not verify.
+    """
+    with refused("not loaded"):
+        return load(open_verified(directory, key or team_key()).read("model.safetensors"))
+
+
+@contextmanager
+def refused(consequence: str) -> Iterator[None]:
+    """Turn what a fingerprint finds wrong inside the block into one line for a person."""
+    try:
+        yield
+    except BrokenError as broken:
+        raise UserError(f"{broken.path}: {broken.verdict.value}, {broken.detail}; {consequence}") from None
 
 
 def new_directory(root: Path, project: str, name: str) -> Path:
@@ -244,16 +334,7 @@ def describe_environment() -> dict[str, Any]:
             versions[name] = metadata.version(name)
         except metadata.PackageNotFoundError:
             continue
-    return {"versions": versions, "commit": _git("rev-parse", "HEAD"), **devices.machine()}
-
-
-def _git(*words: str) -> str | None:
-    """What git answers, or None outside a checkout or without git."""
-    try:
-        done = subprocess.run(["git", *words], capture_output=True, text=True, timeout=10, check=False)
-    except (OSError, subprocess.TimeoutExpired):
-        return None
-    return done.stdout.strip() or None
+    return {"versions": versions, **describe_code(), **devices.machine()}
 
 
 def peak_memory_mb() -> float:

@@ -17,6 +17,8 @@ from projects.lora.tables import README, bench_markdown, put_into_readme, read_c
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import write_json
+from shared.fingerprint import team_key
+from shared.fingerprint.results import seal_table
 from shared.progress import table, track
 
 ARMS: tuple[Arm, ...] = ("lora", "peft", "full")
@@ -140,6 +142,7 @@ def save(config: BenchConfig, rows: list[dict[str, Any]]) -> None:
     """bench.csv with the rows, bench.json with what they were measured on, and the README's table."""
     devices.use_all_cores()
     write_csv(config.out / "bench.csv", rows)
+    seal_table(config.out / "bench.csv", project="lora", key=team_key())
     details = {"rounds": config.rounds - 1, "steps": config.steps, "rank": config.train.rank}
     write_json(config.out / "bench.json", {**details, "batch": config.train.batch_size, **devices.machine()})
     if config.out == RESULTS:

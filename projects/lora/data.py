@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from shared.assets import load_dataset
+from shared.fingerprint.origin import data_digest
 from shared.seeding import generator
 
 POOL = 16  # batches whose texts are sorted together: less padding, still a shuffled order
@@ -89,6 +90,11 @@ class Corpus:
     validation: Texts
     test: Texts
     classes: list[str]
+
+    def digest(self) -> str:
+        """Of every text and label of the three splits: what a run's fingerprint says of its data."""
+        splits = (self.train, self.validation, self.test)
+        return data_digest(self.classes, *(part for split in splits for part in (split.texts, split.labels)))
 
 
 def load_corpus(

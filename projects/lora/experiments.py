@@ -12,27 +12,19 @@ from typing import Any
 
 from projects.lora.analysis import plots
 from projects.lora.config import Config
+from projects.lora.provenance import source_of, write_runs, write_summary
 from projects.lora.scripts import pruning_quant
 from projects.lora.scripts.train_lora import main as train
-from projects.lora.tables import (
-    README,
-    markdown,
-    method,
-    pruning_markdown,
-    put_into_readme,
-    read_csv,
-    summarise,
-    write_csv,
-)
+from projects.lora.tables import README, markdown, pruning_markdown, put_into_readme, read_csv, summarise
 from shared.errors import command
 from shared.files import write_json
-from shared.fingerprint.log import read_records
+from shared.fingerprint import team_key
+from shared.fingerprint.results import Row, seal_table
 from shared.progress import table
 from shared.runs import describe_environment, latest_checkpoint, read_json
 
 RANKS, RATIOS, SEEDS = (4, 16, 64), (1.0, 4.0, 16.0), (0, 1, 2)
 LORA_RATES, FULL_RATES = (2e-4, 5e-4, 1e-3), (5e-5, 1e-4, 2e-4)
-WINDOW = 10  # steps whose losses are averaged to one point of a curve
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,12 +44,16 @@ class ExperimentConfig:
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     """Choose rates on validation with seed 0, repeat the best over three seeds, write tables and figures."""
     rows = collect(config)
-    write_csv(config.out / "runs.csv", rows)
-    write_csv(config.out / "curves.csv", [point for row in rows for point in curve(config.runs / row["cell"], row)])
+    sources = {row["cell"]: source_of(config.runs / row["cell"]) for row in rows}
+    rows = [{**row, **sources[row["cell"]].columns()} for row in rows]
+    write_runs(config.out, rows, sources)
     write_json(config.out / "environment.json", describe_environment())
-    pruning_quant.main(pruning_quant.PruneConfig(run=config.runs / best_small(rows), out=config.out))
+    small = best_small(rows)
+    pruned = pruning_quant.main(pruning_quant.PruneConfig(run=config.runs / small, out=config.out))
+    cited = [Row([sources[small]])] * len(pruned)
+    seal_table(config.out / "pruning_quant.csv", project="lora", key=team_key(), rows=cited)
     summary = summarise(row for row in rows if row["final"])
-    write_csv(config.out / "summary.csv", summary)
+    write_summary(config.out, summary, rows, sources)
     plots.main(plots.PlotConfig(results=config.out))
     put_into_readme(config.readme, "results", markdown(summary))
     put_into_readme(config.readme, "pruning", pruning_markdown(read_csv(config.out / "pruning_quant.csv")))
@@ -119,24 +115,6 @@ def cell_name(cell: Config) -> str:
         return f"full-lr{cell.lr:g}-seed{cell.seed}"
     root = "-sqrt" if cell.scaling == "alpha/sqrt(r)" else ""
     return f"{cell.arm}-r{cell.rank}{root}-lr{cell.lr:g}-x{cell.lr_ratio:g}-seed{cell.seed}"
-
-
-def curve(directory: Path, row: dict[str, Any]) -> list[dict[str, Any]]:
-    """A run's training loss, averaged over windows of steps, for the figures."""
-    losses = [
-        (record["step"], record["loss"]) for record in read_records(directory / "metrics.jsonl") if "loss" in record
-    ]
-    windows = [losses[i : i + WINDOW] for i in range(0, len(losses), WINDOW)]
-    return [
-        {
-            "cell": row["cell"],
-            "method": method(row),
-            "lr_ratio": row["lr_ratio"],
-            "step": window[-1][0],
-            "loss": round(sum(loss for _, loss in window) / len(window), 5),
-        }
-        for window in windows
-    ]
 
 
 def best_small(rows: list[dict[str, Any]]) -> str:

@@ -1,21 +1,56 @@
 """An authenticated JSON document: verified as bytes before anything parses it.
 
 Source: DSSE (Dead Simple Signing Envelope) v1.0, protocol: the signature covers PAE(type, payload), so that neither the
-type nor the length of a part can be confused. Departure: the signature is an HMAC-SHA256, since the course shares keys.
+type nor the length of a part can be confused. Departures: the signature is an HMAC-SHA256, since the course shares
+keys; and the file has one spelling only, so that no byte of it can change unseen.
 """
 
 import base64
 import binascii
+import hashlib
 import hmac
-import json
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.files import write_json
-from shared.fingerprint.keys import DEMO_KEY, TeamKey
+from shared.files import write_text
+from shared.fingerprint import strict
+from shared.fingerprint.keys import Keys, TeamKey
 from shared.fingerprint.verdicts import BrokenError, Verdict
 
-LARGEST = 16 * 2**20  # bytes; a manifest of ten thousand files is far below
+LARGEST = 64 * 2**20  # bytes; a manifest of a hundred thousand tensors is below
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Sealed:
+    """A document whose MAC holds.
+
+    Attributes:
+        body: The parsed payload.
+        signer: The key it was sealed with.
+        version: Of the format; 1 is read and no longer written.
+        digest: SHA-256 of the file, in hexadecimal: what other documents cite.
+    """
+
+    body: dict[str, Any]
+    signer: TeamKey
+    version: int
+    digest: str
+
+    @property
+    def verdict(self) -> Verdict:
+        """OK, or UNTRUSTED_DEMO for the key that everybody knows."""
+        return Verdict.UNTRUSTED_DEMO if self.signer.is_demo else Verdict.OK
+
+
+def payload_type(kind: str, version: int = VERSION) -> str:
+    """The versioned media type of a kind of document.
+
+    >>> payload_type("checkpoint")
+    'application/vnd.cc0c2.checkpoint.v2+json'
+    """
+    return f"application/vnd.cc0c2.{kind}.v{version}+json"
 
 
 def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
@@ -28,52 +63,56 @@ def pre_authentication_encoding(payload_type: str, payload: bytes) -> bytes:
     return b"DSSEv1 %d %s %d %s" % (len(name), name, len(payload), payload)
 
 
-def write(path: Path, payload_type: str, body: dict[str, Any], key: TeamKey, purpose: str) -> None:
-    """Seal `body` and write the envelope atomically."""
-    payload = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
-    mac = hmac.digest(key.subkey(purpose), pre_authentication_encoding(payload_type, payload), "sha256")
-    envelope = {
-        "payloadType": payload_type,
-        "payload": base64.b64encode(payload).decode(),
-        "signatures": [{"keyid": key.id, "sig": base64.b64encode(mac).decode()}],
-    }
-    write_json(path, envelope)
+def seal(kind: str, body: dict[str, Any], key: TeamKey) -> bytes:
+    """The envelope's bytes; the subkey is the one of this kind."""
+    payload = strict.dumps({**body, "team": key.team, "epoch": key.epoch})
+    mac = hmac.digest(key.subkey(kind), pre_authentication_encoding(payload_type(kind), payload), "sha256")
+    return _spell(payload_type(kind), payload, key.id, mac)
 
 
-def read(path: Path, payload_type: str, key: TeamKey, purpose: str) -> tuple[dict[str, Any], Verdict]:
-    """Check the MAC, then parse. Returns the body and OK or UNTRUSTED_DEMO.
+def write(path: Path, kind: str, body: dict[str, Any], key: TeamKey) -> str:
+    """Seal `body` with the key's team and epoch, and write the envelope atomically. Returns the file's SHA-256."""
+    raw = seal(kind, body, key)
+    write_text(path, raw.decode())
+    return hashlib.sha256(raw).hexdigest()
+
+
+def read(path: Path, kind: str, keys: Keys) -> Sealed:
+    """Check the MAC of a file, then parse.
 
     Raises:
-        BrokenError: TAMPERED, WRONG_TEAM (another key's) or MISSING, with the reason.
+        BrokenError: MISSING, TAMPERED, WRONG_TEAM or UNKNOWN_EPOCH, with the reason.
     """
+    return unseal(strict.read_regular(path, LARGEST), kind, keys, path.name)
+
+
+def unseal(raw: bytes, kind: str, keys: Keys, name: str) -> Sealed:
+    """As `read`, for bytes that `name` stands for in the reasons."""
     try:
-        raw = path.read_bytes()[: LARGEST + 1]
-    except FileNotFoundError:
-        raise BrokenError(Verdict.MISSING, f"{path.name} is not there") from None
-    try:
-        envelope = json.loads(raw)
-        payload = base64.b64decode(envelope["payload"], validate=True)
+        envelope = strict.loads(raw, name)
+        declared, payload = envelope["payloadType"], base64.b64decode(envelope["payload"], validate=True)
         (signature,) = envelope["signatures"]
         mac, key_id = base64.b64decode(signature["sig"], validate=True), signature["keyid"]
-        declared = envelope["payloadType"]
-    except (ValueError, KeyError, TypeError, binascii.Error):
-        raise BrokenError(Verdict.TAMPERED, f"{path.name} is not an envelope") from None
-    if declared != payload_type:
-        raise BrokenError(Verdict.TAMPERED, f"{path.name} is of type {declared!r}, not {payload_type!r}")
-    signer = signing_key(key_id, key)
-    expected = hmac.digest(signer.subkey(purpose), pre_authentication_encoding(payload_type, payload), "sha256")
+    except (BrokenError, ValueError, KeyError, TypeError, binascii.Error):
+        raise BrokenError(Verdict.TAMPERED, f"{name} is not an envelope") from None
+    version = 1 if kind == "checkpoint" and declared == payload_type(kind, 1) else VERSION
+    if declared != payload_type(kind, version):
+        raise BrokenError(Verdict.TAMPERED, f"{name} is of type {declared!r}, not {payload_type(kind)!r}")
+    signer = keys.find(key_id, version)
+    subkey = signer.v1_subkey(kind) if version == 1 else signer.subkey(kind)
+    expected = hmac.digest(subkey, pre_authentication_encoding(declared, payload), "sha256")
     if not hmac.compare_digest(mac, expected):
-        raise BrokenError(Verdict.TAMPERED, f"{path.name} does not match its MAC")
-    return json.loads(payload), Verdict.UNTRUSTED_DEMO if signer.is_demo else Verdict.OK
+        raise BrokenError(Verdict.TAMPERED, f"{name} does not match its MAC")
+    if version == VERSION and raw != _spell(declared, payload, key_id, mac):
+        raise BrokenError(Verdict.TAMPERED, f"{name} says the same in other bytes: it was rewritten")
+    body = strict.loads(payload, name)
+    anonymous = version == 1 and signer.is_demo  # version 1 had no team in its key ids
+    if not isinstance(body, dict) or (body.get("team") != signer.team and not anonymous):
+        raise BrokenError(Verdict.WRONG_TEAM, f"{name} claims another team than {signer.team}, whose key sealed it")
+    return Sealed(body, signer, version, hashlib.sha256(raw).hexdigest())
 
 
-def signing_key(key_id: str, key: TeamKey) -> TeamKey:
-    """The key that `key_id` names: this team's or the demo key.
-
-    Raises:
-        BrokenError: WRONG_TEAM, if it is neither.
-    """
-    for candidate in (key, TeamKey("demo", DEMO_KEY)):
-        if candidate.id == key_id:
-            return candidate
-    raise BrokenError(Verdict.WRONG_TEAM, f"signed with key {key_id}, not with {key.team}'s {key.id}")
+def _spell(declared: str, payload: bytes, key_id: str, mac: bytes) -> bytes:
+    signature = {"keyid": key_id, "sig": base64.b64encode(mac).decode()}
+    document = {"payloadType": declared, "payload": base64.b64encode(payload).decode(), "signatures": [signature]}
+    return strict.dumps(document) + b"\n"

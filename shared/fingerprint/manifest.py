@@ -1,68 +1,187 @@
-"""The manifest of a checkpoint folder: every file's size and digest, under the team's MAC."""
+"""The manifest of a checkpoint folder: every file's size and digest and every tensor's, under the team's MAC.
+
+    seal_directory(folder, {"run": …, "project": …, "step": …}, key)      after the files are written
+    open_verified(folder, key).read("model.safetensors")                  the very bytes that were verified
+
+Source: the idea of a manifest in a DSSE envelope is that of the OpenSSF model-signing project; the body is our own.
+"""
 
 import hashlib
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.fingerprint import envelope
-from shared.fingerprint.keys import TeamKey
+from shared.errors import UserError
+from shared.fingerprint import envelope, hashing, strict, tensors
+from shared.fingerprint.envelope import Sealed
+from shared.fingerprint.keys import Keys, TeamKey
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 
 NAME = "manifest.json"
-PAYLOAD_TYPE = "application/vnd.cc0c2.checkpoint.v1+json"
-PURPOSE = "checkpoint"
+KIND = "checkpoint"
 
 
-def seal_directory(directory: Path, body: dict[str, Any], key: TeamKey) -> None:
-    """Write the manifest of all files in `directory`, subfolders included.
+def seal_directory(directory: Path, body: dict[str, Any], key: TeamKey) -> str:
+    """Write the manifest of all files in `directory`, subfolders included. Returns the manifest's SHA-256.
 
     Args:
         directory: Holds regular files only.
-        body: What the files are: run id, project, step, ... JSON values; "team" and "files" are added.
+        body: What the files are: run id, project, step, ... JSON values; team, epoch, files and tensors are added.
         key: The team's.
-    """
-    files = [describe(directory, path) for path in _files(directory)]
-    envelope.write(directory / NAME, PAYLOAD_TYPE, {**body, "team": key.team, "files": files}, key, PURPOSE)
-
-
-def describe(directory: Path, path: Path) -> dict[str, Any]:
-    """Relative path, size in bytes and SHA-256 of one file."""
-    with path.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    return {"path": path.relative_to(directory).as_posix(), "size": path.stat().st_size, "sha256": digest}
-
-
-def read_body(directory: Path, key: TeamKey) -> dict[str, Any]:
-    """The manifest's body, once its MAC holds (the files are not looked at).
 
     Raises:
-        BrokenError: As `envelope.read`.
+        UserError: If the folder holds a link, no file, names that another system cannot keep apart, or a file that is
+            called safetensors and is none.
     """
-    return envelope.read(directory / NAME, PAYLOAD_TYPE, key, PURPOSE)[0]
-
-
-def verify_directory(directory: Path, key: TeamKey) -> list[Finding]:
-    """Findings for one checkpoint: a single OK (or UNTRUSTED-DEMO), or all that is wrong with it."""
     try:
-        body, verdict = envelope.read(directory / NAME, PAYLOAD_TYPE, key, PURPOSE)
+        names = [name for name, entry in strict.entries(directory) if not entry.is_dir(follow_symlinks=False)]
+        names = sorted(name for name in names if name != NAME)
+        strict.refuse_names(names)
+        described = hashing.in_threads(lambda name: _describe(directory, name), names)
+        held = hashing.in_threads(
+            lambda name: _tensors(directory, name), [n for n in names if n.endswith(tensors.SUFFIX)]
+        )
     except BrokenError as broken:
-        return [Finding(directory / NAME, broken.verdict, broken.detail)]
-    listed = {entry["path"]: entry for entry in body["files"]}
-    present = {path.relative_to(directory).as_posix(): path for path in _files(directory)}
-    findings = [
-        Finding(directory / name, Verdict.MISSING, "listed, not there")
-        for name in sorted(listed.keys() - present.keys())
-    ]
-    findings += [Finding(present[name], Verdict.EXTRA, "there, not listed") for name in sorted(present.keys() - listed)]
-    for name in sorted(listed.keys() & present.keys()):
-        found = describe(directory, present[name])
-        if found != listed[name]:
-            what = "size" if found["size"] != listed[name]["size"] else "content"
-            findings.append(Finding(present[name], Verdict.TAMPERED, f"{what} differs from the manifest"))
-    count = f"{len(listed)} files, step {body.get('step', '?')}, team {body['team']}"
-    return findings or [Finding(directory, verdict, count)]
+        raise UserError(f"{directory} cannot be sealed: {broken.detail}") from None
+    return envelope.write(directory / NAME, KIND, {**body, "files": described, "tensors": dict(held)}, key)
 
 
-def _files(directory: Path) -> list[Path]:
-    """Everything below the folder but folders and its manifest; a link counts as a file and will not match."""
-    return sorted(p for p in directory.rglob("*") if (p.is_symlink() or not p.is_dir()) and p != directory / NAME)
+def _describe(directory: Path, name: str) -> dict[str, Any]:
+    with strict.open_regular(directory / name) as descriptor:
+        digest, size = hashing.sha256_range(descriptor)
+    return {"path": name, "size": size, "sha256": digest}
+
+
+def _tensors(directory: Path, name: str) -> tuple[str, list[dict[str, Any]]]:
+    with strict.open_regular(directory / name) as descriptor:
+        try:
+            return name, [tensors.digest(descriptor, extent) for extent in tensors.extents(descriptor)]
+        except BrokenError as broken:
+            raise BrokenError(broken.verdict, f"{name}: {broken.detail}", directory / name) from None
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A verified folder whose files are read through here, so that what was verified is what is loaded."""
+
+    directory: Path
+    sealed: Sealed
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """The manifest's."""
+        return self.sealed.body
+
+    @property
+    def names(self) -> list[str]:
+        """Of the files, as paths relative to the folder."""
+        return [entry["path"] for entry in self.body["files"]]
+
+    def read(self, name: str) -> bytes:
+        """A file's content; these very bytes are compared with the manifest before they are returned.
+
+        A file that was exchanged or overwritten in place since the folder was verified is found here.
+
+        Raises:
+            BrokenError: TAMPERED or MISSING.
+        """
+        path = self.directory / name
+        entry = next((entry for entry in self.body["files"] if entry["path"] == name), None)
+        if entry is None:
+            raise BrokenError(Verdict.MISSING, f"the manifest lists no {name}", path)
+        raw = strict.read_regular(path, entry["size"])
+        if hashlib.sha256(raw).hexdigest() != entry["sha256"]:
+            raise BrokenError(Verdict.TAMPERED, "changed between verification and load", path)
+        return raw
+
+
+def open_verified(directory: Path, keys: Keys, *, run: str | None = None) -> Opened:
+    """Verify a folder, and hand out its files so that no other bytes can be loaded.
+
+    Args:
+        directory: A sealed folder.
+        keys: Whose seals are accepted; the demo key's always are.
+        run: The run that it must belong to, if that is known.
+
+    Raises:
+        BrokenError: The gravest of what is wrong.
+    """
+    findings, sealed = inspect(directory, keys)
+    worst = max(findings, key=lambda finding: finding.verdict.gravity)
+    if sealed is None or not worst.verdict.unchanged:
+        raise BrokenError(worst.verdict, worst.detail, worst.path)
+    if run is not None and sealed.body.get("run") != run:
+        raise BrokenError(Verdict.WRONG_RUN, f"belongs to run {sealed.body.get('run')}, not to {run}", directory / NAME)
+    return Opened(directory, sealed)
+
+
+def verify_directory(directory: Path, keys: Keys) -> list[Finding]:
+    """Findings for one checkpoint: a single OK (or UNTRUSTED-DEMO), or all that is wrong with it."""
+    return inspect(directory, keys)[0]
+
+
+def inspect(directory: Path, keys: Keys) -> tuple[list[Finding], Sealed | None]:
+    """As `verify_directory`, with the manifest, or None where it does not hold."""
+    try:
+        sealed = envelope.read(directory / NAME, KIND, keys)
+        files, held = _listed(sealed.body)
+    except BrokenError as broken:
+        return [broken.at(directory / NAME)], None
+    present = [name for name in sorted(files) if (directory / name).exists() or (directory / name).is_symlink()]
+    missing = sorted(files.keys() - set(present))
+    findings = [Finding(directory / name, Verdict.MISSING, "listed, not there") for name in missing]
+    findings += _unlisted(directory, files.keys())
+    compared = hashing.in_threads(lambda name: _compare(directory / name, files[name], held.get(name, [])), present)
+    findings += [finding for finding in compared if finding is not None]
+    findings += _misplaced(directory, sealed.body)
+    count = f"{len(files)} files, step {sealed.body.get('step', '?')}, team {sealed.body['team']}"
+    return findings or [Finding(directory, sealed.verdict, count)], sealed
+
+
+def _listed(body: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, list[dict[str, Any]]]]:
+    try:
+        names = [entry["path"] for entry in body["files"]]
+        strict.refuse_names(names)
+        files = {entry["path"]: {"size": int(entry["size"]), "sha256": str(entry["sha256"])} for entry in body["files"]}
+        return files, dict(body.get("tensors", {}))
+    except (KeyError, TypeError, ValueError, AttributeError):
+        raise BrokenError(Verdict.TAMPERED, "the manifest's list of files is malformed") from None
+
+
+def _unlisted(directory: Path, listed: Iterable[str]) -> list[Finding]:
+    """What is there and not in the manifest: files, links, and folders that hold nothing listed."""
+    known = {NAME, *listed}
+    folders = {parent.as_posix() for name in listed for parent in Path(name).parents}
+    findings = []
+    for name, entry in strict.entries(directory):
+        if name in known or (name in folders and entry.is_dir(follow_symlinks=False)):
+            continue
+        twin = next((a if b == name else b for a, b in strict.colliding({*known, name}) if name in (a, b)), None)
+        reason = f"; it differs from {twin} by case or Unicode form only" if twin else ""
+        link = " (a symbolic link)" if entry.is_symlink() else ""
+        findings.append(Finding(Path(entry.path), Verdict.EXTRA, f"there, not listed{link}{reason}"))
+    return findings
+
+
+def _compare(path: Path, saved: dict[str, Any], held: list[dict[str, Any]]) -> Finding | None:
+    try:
+        with strict.open_regular(path) as descriptor:
+            digest, size = hashing.sha256_range(descriptor)
+            if (size, digest) == (saved["size"], saved["sha256"]):
+                return None
+            what = "size" if size != saved["size"] else "content"
+            detail = f"{what} differs from the manifest"
+            if held:
+                detail += f": {tensors.difference(held, descriptor)}"
+    except BrokenError as broken:
+        return broken.at(path)
+    return Finding(path, Verdict.TAMPERED, detail)
+
+
+def _misplaced(directory: Path, body: dict[str, Any]) -> list[Finding]:
+    """A checkpoint under another step's name: an old one put in the place of a new one."""
+    prefix, _, number = directory.name.partition("-")
+    if prefix != "step" or not number.isdecimal() or int(number) == body.get("step"):
+        return []
+    return [Finding(directory, Verdict.REPLAYED, f"was saved as step {body.get('step')}")]

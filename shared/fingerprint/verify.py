@@ -1,37 +1,175 @@
-"""Verify whatever a path is: a log, a checkpoint, a run, or a tree of runs."""
+"""Verify whatever a path is: a log, a checkpoint, a run, a folder of results, or a tree of all of these."""
 
+import hashlib
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Any
 
 from shared.errors import UserError
-from shared.fingerprint import log, manifest
-from shared.fingerprint.keys import TeamKey, team_key
-from shared.fingerprint.verdicts import Finding
+from shared.fingerprint import events, log, manifest, results, strict
+from shared.fingerprint.citations import LOG_NAME, Library
+from shared.fingerprint.envelope import Sealed
+from shared.fingerprint.keys import Keys, team_key
+from shared.fingerprint.log import CheckedLog
+from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 
-LOG_NAME = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"
+BOUND = {"config": "config.json", "env": "env.json"}  # member of the log's first line → file whose digest it is
 
 
-def verify(path: Path, key: TeamKey | None = None) -> list[Finding]:
-    """One finding for each intact log and checkpoint below `path`, and one for each thing that is wrong.
+def verify(path: Path, key: Keys | None = None, *, recompute: bool = False) -> list[Finding]:
+    """One finding for each intact log, checkpoint and table below `path`, and one for each thing that is wrong.
 
     Args:
-        path: A metrics file, a checkpoint folder, a run folder, or a folder of those.
+        path: A metrics file, a checkpoint folder, a run folder, a folder of results, or a folder of those.
         key: By default the key of the environment.
+        recompute: Regenerate the tables' numbers from the logs.
 
     Raises:
         UserError: If there is nothing at the path, or nothing that carries a fingerprint.
     """
-    key = key or team_key()
-    if path.is_file():
-        return [log.verify_log(path, key)]
-    if not path.is_dir():
+    if not path.exists():
         raise UserError(f"nothing to verify: {path} is not there")
-    if (path / manifest.NAME).exists() or path.parent.name == "checkpoints":
-        return manifest.verify_directory(path, key)
-    findings = [log.verify_log(found, key) for found in sorted(path.rglob(LOG_NAME))]
-    for checkpoint in sorted({p for p in path.rglob("checkpoints/*") if p.is_dir()}):
-        findings += manifest.verify_directory(checkpoint, key)
-    for sealed in sorted(p.parent for p in path.rglob(manifest.NAME) if p.parent.parent.name != "checkpoints"):
-        findings += manifest.verify_directory(sealed, key)
+    findings = verify_all([path], key or team_key(), recompute=recompute)
     if not findings:
         raise UserError(f"nothing to verify: {path} holds no log and no manifest")
     return findings
+
+
+def verify_all(
+    paths: Iterable[Path], keys: Keys, *, recompute: bool = False, runs: Iterable[Path] = ()
+) -> list[Finding]:
+    """As `verify`, for several paths at once; an empty list if there is nothing.
+
+    Args:
+        paths: Those that are not there are passed over.
+        keys: Whose seals are accepted.
+        recompute: Regenerate the tables' numbers from the logs.
+        runs: Further folders in which cited logs are looked for.
+    """
+    paths = [path for path in paths if path.exists()]
+    library = Library(keys, [*(path for path in paths if path.is_dir()), *runs])
+    findings: list[Finding] = []
+    opened: dict[str, Path] = {}
+    for path in paths:
+        for kind, found in things(path):
+            if kind == "run":
+                findings += verify_run(found, keys, opened)
+            elif kind == "sealed":
+                findings += manifest.verify_directory(found, keys)
+            elif kind == "results":
+                findings += results.verify_folder(found, keys, library, recompute=recompute)
+            else:
+                findings.append(log.verify_log(found, keys))
+    return findings
+
+
+def things(path: Path) -> Iterator[tuple[str, Path]]:
+    """("log" | "run" | "sealed" | "results", path) of all that carries a fingerprint, without following links."""
+    if path.is_file():
+        yield ("results", path.parent) if path.suffix == ".csv" else ("log", path)
+        return
+    if (path / manifest.NAME).exists() or path.parent.name == CHECKPOINTS:
+        yield "sealed", path
+        return
+    for place, folders, files in os.walk(path):
+        here = Path(place)
+        folders.sort()
+        if LOG_NAME in files or CHECKPOINTS in folders:
+            yield "run", here
+        elif manifest.NAME in files:
+            yield "sealed", here
+        elif here.name == "results" or any(name.endswith(f".csv{results.SUFFIX}") for name in files):
+            yield "results", here
+            continue  # a folder of runs may be called results too
+        else:
+            continue
+        folders.clear()
+
+
+def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = None) -> list[Finding]:
+    """Findings for a run: its log, configuration, checkpoints and event files, each alone and against the log.
+
+    Args:
+        directory: Of the run.
+        keys: Whose seals are accepted.
+        opened: Run id → directory of the runs seen so far; this run is added. The same id twice is a copy.
+    """
+    path, checked = directory / LOG_NAME, None
+    findings: list[Finding] = []
+    try:
+        checked = log.check_log(path, keys)
+        findings = [checked.finding(path), *_bound(directory, checked), *_again(path, checked, opened)]
+    except BrokenError as broken:
+        findings = [broken.at(path)]
+    inspected = {folder: manifest.inspect(folder, keys) for folder in _sealed_folders(directory)}
+    steps = {f: sealed for f, (_, sealed) in inspected.items() if sealed and f.parent.name == CHECKPOINTS}
+    digests = {sealed.body.get("step"): sealed.digest for sealed in steps.values()}
+    for folder, (found, sealed) in inspected.items():
+        foreign = list(_against(folder, sealed, checked, path, digests)) if sealed and checked else []
+        findings += [f for f in found if not (foreign and f.verdict.unchanged)]
+        findings += [finding for finding in foreign if finding not in findings]
+    if checked is None or checked.version > 1 or (directory / events.NAME).exists():
+        closed, run = (checked.closed, checked.opening.get("run")) if checked else (True, None)
+        findings += events.verify_events(directory, keys, run=run, closed=closed)
+    return findings
+
+
+def _again(path: Path, checked: CheckedLog, opened: dict[str, Path] | None) -> list[Finding]:
+    """A run whose id was seen before: one of the two is a copy under another name."""
+    run = checked.opening.get("run", "")
+    first = path.parent if opened is None else opened.setdefault(run, path.parent)
+    return (
+        [] if first == path.parent else [Finding(path, Verdict.REPLAYED, f"is run {run} again: {_from(path, first)}")]
+    )
+
+
+def _from(path: Path, other: Path) -> str:
+    return os.path.relpath(other, path.parent)
+
+
+def _bound(directory: Path, checked: CheckedLog) -> Iterator[Finding]:
+    """The files whose digests the log's first line holds."""
+    for member, name in BOUND.items():
+        if member not in checked.opening:
+            continue
+        try:
+            raw = strict.read_regular(directory / name, 2**26)
+        except BrokenError as broken:
+            yield broken.at(directory / name)
+            continue
+        if hashlib.sha256(raw).hexdigest() != checked.opening[member]:
+            yield Finding(directory / name, Verdict.TAMPERED, "differs from the one that the log was opened with")
+
+
+def _sealed_folders(directory: Path) -> list[Path]:
+    """A run's checkpoints, whether they have a manifest or not, and every other folder that has one."""
+    steps = [p for p in (directory / CHECKPOINTS).glob("*") if p.is_dir() or p.is_symlink()]
+    others = [p.parent for p in directory.rglob(manifest.NAME) if CHECKPOINTS not in p.relative_to(directory).parts]
+    return sorted(steps) + sorted(others)
+
+
+def _against(
+    folder: Path, sealed: Sealed, checked: CheckedLog, path: Path, digests: dict[Any, str]
+) -> Iterator[Finding]:
+    """What a sound checkpoint has in common with its run's log, where it has not."""
+    body, opening = sealed.body, checked.opening
+    for member in ("project", "run"):
+        if body.get(member) != opening.get(member):
+            detail = f"belongs to {member} {body.get(member)}, and the log here to {opening.get(member)}"
+            yield Finding(folder, Verdict.WRONG_RUN, detail)
+            return
+    if sealed.signer.team != checked.signer.team:
+        yield Finding(folder, Verdict.WRONG_TEAM, f"sealed by {sealed.signer.team} in a run of {checked.signer.team}")
+    head = body.get("log")
+    if head and head["position"] > len(checked.macs):
+        detail = f"ends at line {len(checked.macs)}; {folder.name} was saved at line {head['position']}"
+        yield Finding(path, Verdict.TRUNCATED, detail)
+    elif head and checked.macs[head["position"] - 1] != head["mac"]:
+        detail = f"was saved when line {head['position']} of the log read otherwise: of a part that was run again"
+        yield Finding(folder, Verdict.REPLAYED, detail)
+    parent = body.get("parent")
+    if parent and digests.get(parent["step"], parent["manifest"]) != parent["manifest"]:
+        detail = f"follows another checkpoint of step {parent['step']} than the one that is here"
+        yield Finding(folder, Verdict.REPLAYED, detail)

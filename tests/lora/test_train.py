@@ -2,6 +2,7 @@
 
 import csv
 import json
+import random
 import subprocess
 import sys
 from dataclasses import replace
@@ -16,11 +17,15 @@ from transformers import BertConfig, BertModel
 
 from projects.lora.config import SMOKE, Config
 from projects.lora.demo import check_saved
-from projects.lora.scripts import train_lora
+from projects.lora.provenance import source_of, write_runs, write_summary
+from projects.lora.scripts import audit, train_lora
 from projects.lora.scripts.train_lora import build, main, parameter_groups, read_corpus, training_step
+from projects.lora.tables import summarise
 from shared.assets import load_encoder
 from shared.errors import UserError
-from shared.fingerprint import Verdict, verify
+from shared.fingerprint import ChainedLog, Verdict, team_key, verify
+from shared.fingerprint.log import read_records
+from shared.runs import Run
 
 KINDS = {"place": "where city river country", "person": "who wrote woman leader", "number": "many count year old"}
 
@@ -67,6 +72,47 @@ def test_every_arm_learns(config, arm):
     assert (metrics.trained == metrics.parameters) == (arm == "full")
     assert {f.verdict for f in verify(metrics.directory)} == {Verdict.UNTRUSTED_DEMO}
     assert json.loads((metrics.directory / "result.json").read_text())["accuracy"] == metrics.accuracy
+
+
+def test_an_audit_repeats_the_logged_steps_and_finds_a_lie(config, monkeypatch):
+    """From the seed and from a checkpoint; then the same run with one loss that training did not give."""
+    monkeypatch.setattr(Run, "keep_checkpoints", lambda *_: None)
+    directory = main(replace(config, epochs=2)).directory
+    starts = set()
+    for seed in range(6):
+        result = audit.main(audit.AuditConfig(run=directory, steps=3, seed=seed))
+        starts.add(result.start and result.start.name)
+        assert result.compared == 9 and result.largest < 1e-5
+    assert None in starts and len(starts) == 2
+    records = read_records(directory / "metrics.jsonl")
+    (directory / "metrics.jsonl").unlink()
+    with ChainedLog(directory / "metrics.jsonl", team_key(), {"run": run_of(directory)}) as log:
+        for record in records:
+            log.append({**record, "loss": 0.9 * record["loss"]} if record["step"] == 2 and "loss" in record else record)
+    seed = next(s for s in range(99) if random.Random(s).choice([0, 1]) == 0)
+    with pytest.raises(UserError, match="line 3 says loss"):
+        audit.main(audit.AuditConfig(run=directory, steps=3, seed=seed))
+
+
+def run_of(directory):
+    return json.loads((directory / "checkpoints").glob("*").__next__().joinpath("state.json").read_text())["run"]
+
+
+def test_every_row_cites_the_lines_that_it_comes_from(config, tmp_path):
+    metrics = {seed: main(replace(config, epochs=1, seed=seed, out=tmp_path / str(seed))) for seed in (0, 1)}
+    sources = {str(seed): source_of(m.directory) for seed, m in metrics.items()}
+    settings = {"arm": "lora", "rank": 4, "scaling": "alpha/r", "lr": 5e-3, "lr_ratio": 4.0, "final": 1}
+    rows = [
+        {"cell": name, **settings, **json.loads((tmp_path / name / "result.json").read_text()), **source.columns()}
+        for name, source in sources.items()
+    ]
+    out = tmp_path / "projects" / "lora" / "results"
+    write_runs(out, rows, sources)
+    write_summary(out, summarise(rows), rows, sources)
+    assert [f.verdict for f in verify(out, recompute=True)] == [Verdict.UNTRUSTED_DEMO] * 3
+    edited = (out / "summary.csv").read_text().replace(str(summarise(rows)[0]["accuracy"]), "0.99")
+    (out / "summary.csv").write_text(edited)
+    assert "row 1, column accuracy differs" in verify(out)[2].detail
 
 
 def test_ours_and_pefts_train_as_many_parameters(config, tmp_path):

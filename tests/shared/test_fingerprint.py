@@ -4,7 +4,9 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
+from safetensors.numpy import save_file
 
 from shared.errors import UserError
 from shared.fingerprint import ChainedLog, TeamKey, Verdict, seal_directory, team_key, verify
@@ -18,7 +20,7 @@ OTHER = TeamKey("ayni", bytes(range(1, 33)))
 def checkpoint(tmp_path):
     folder = tmp_path / "checkpoints" / "step-000001"
     (folder / "shards").mkdir(parents=True)
-    (folder / "model.safetensors").write_bytes(b"weights" * 100)
+    save_file({"weight": np.arange(6, dtype=np.float32), "bias": np.zeros(2)}, folder / "model.safetensors")
     (folder / "shards" / "0.bin").write_bytes(b"zero")
     (folder / "shards" / "1.bin").write_bytes(b"ones")
     seal_directory(folder, {"run": "r", "project": "lora", "step": 1}, KEY)

@@ -13,7 +13,17 @@ from shared import optim
 from shared.errors import UserError
 from shared.files import atomic_directory, atomic_path, write_text
 from shared.fingerprint import Verdict, verify
-from shared.runs import Run, latest_checkpoint, new_directory, trainable_state
+from shared.fingerprint.attacks.edits import body_of, flip
+from shared.fingerprint.origin import file_digest
+from shared.runs import (
+    Run,
+    latest_checkpoint,
+    new_directory,
+    open_checkpoint,
+    restore,
+    trainable_state,
+    verified_tensors,
+)
 
 
 @dataclass(frozen=True)
@@ -148,3 +158,54 @@ def test_an_unwritable_place_is_one_line(tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(UserError, match="cannot write"):
         Run(tmp_path / "file" / "run", project="test", config=Config())
+
+
+def test_a_checkpoint_says_where_it_comes_from(tmp_path):
+    train(tmp_path / "run", steps=4)
+    first, second = (body_of(tmp_path / "run" / "checkpoints" / f"step-00000{n}") for n in (2, 4))
+    lines = (tmp_path / "run" / "metrics.jsonl").read_bytes().splitlines()
+    opening = json.loads(lines[0])
+    for member in ("run", "project", "config", "env", "data"):
+        assert first[member] == second[member] == opening[member]
+    assert first["config"] == file_digest(tmp_path / "run" / "config.json")
+    assert second["log"] == {"position": 5, "mac": json.loads(lines[4])["mac"]}
+    assert first["parent"] is None and second["parent"]["step"] == 2
+    assert second["parent"]["manifest"] == file_digest(tmp_path / "run/checkpoints/step-000002/manifest.json")
+    assert {"commit", "dirty", "seed", "epoch", "team"} <= second.keys()
+
+
+def test_what_belongs_to_a_run_cannot_change_before_it_is_resumed(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path / "run", steps=8, kill_at=6)
+    for name, match in (("env.json", "saved with another env"), ("events.seal.json", "TAMPERED")):
+        kept = (tmp_path / "run" / name).read_bytes()
+        flip(tmp_path / "run" / name, 0.7)
+        with pytest.raises(UserError, match=match):
+            train(tmp_path / "run", steps=8, resume=True)
+        (tmp_path / "run" / name).write_bytes(kept)
+    with pytest.raises(UserError, match="another data"):
+        Run(tmp_path / "run", project="test", config=Config(), resume=True, data="00" * 32)
+    with pytest.raises(UserError, match="another project"):
+        Run(tmp_path / "run", project="other", config=Config(), resume=True)
+    train(tmp_path / "run", steps=8, resume=True)
+    assert {f.verdict for f in verify(tmp_path / "run")} == {Verdict.UNTRUSTED_DEMO}
+
+
+def test_a_log_that_was_cut_below_the_checkpoint_is_not_resumed(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path / "run", steps=8, kill_at=6)
+    log = tmp_path / "run" / "metrics.jsonl"
+    log.write_bytes(b"".join(log.read_bytes().splitlines(keepends=True)[:3]))
+    with pytest.raises(UserError, match=r"metrics\.jsonl: TRUNCATED"):
+        train(tmp_path / "run", steps=8, resume=True)
+
+
+def test_a_file_exchanged_after_verification_is_not_restored(tmp_path):
+    train(tmp_path / "run", steps=2)
+    model = nn.Linear(1, 1)
+    opened = open_checkpoint(tmp_path / "run" / "checkpoints" / "step-000002")
+    flip(opened.directory / "model.safetensors", 0.99)
+    with pytest.raises(UserError, match="changed between verification and load"):
+        restore(opened, model.load_state_dict, torch.optim.AdamW(model.parameters()))
+    with pytest.raises(UserError, match=r"model\.safetensors: TAMPERED.*; not loaded"):
+        verified_tensors(opened.directory)

@@ -26,9 +26,8 @@ from shared import devices, optim
 from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import write_json
-from shared.fingerprint import seal_directory
 from shared.progress import table, track
-from shared.runs import Run, load_tensors, new_directory, trainable_state
+from shared.runs import Run, new_directory, trainable_state, verified_tensors
 from shared.seeding import seed_everything
 
 
@@ -66,7 +65,7 @@ def main(config: Config) -> Metrics:
     seed_everything(config.seed)
     model = build(config, encoder, len(corpus.classes)).to(device)
     directory = config.out or new_directory(Path("runs"), "lora", config.name)
-    with Run(directory, project="lora", config=config, resume=config.resume) as run:
+    with Run(directory, project="lora", config=config, resume=config.resume, data=corpus.digest()) as run:
         started = time.perf_counter()
         step, validated = probe(model, corpus, run) if config.arm == "head" else train(config, model, corpus, run)
         seconds = time.perf_counter() - started
@@ -75,7 +74,7 @@ def main(config: Config) -> Metrics:
         run.log(step, test_accuracy=tested.accuracy, test_macro_f1=tested.macro_f1)
         if config.arm == "lora" and not (directory / "adapter").exists():
             save_lora_state(model, directory / "adapter")
-            seal_directory(directory / "adapter", {"run": run.id, "project": "lora", "step": step}, run.key)
+            run.seal(directory / "adapter", step)
     metrics = Metrics(
         directory=directory,
         accuracy=tested.accuracy,
@@ -196,7 +195,7 @@ def train(config: Config, model: Classifier, corpus: Corpus, run: Run) -> tuple[
         progress = progress.after(validated.accuracy, step)
         run.save(step, trainable_state(model), optimizer=optimizer, schedule=schedule, extra=asdict(progress))
         run.keep_checkpoints(progress.best_step, step)
-    load_trainable(model, load_tensors(run.checkpoint_path(progress.best_step) / "model.safetensors"))
+    load_trainable(model, verified_tensors(run.checkpoint_path(progress.best_step), run.key))
     return step, progress.best
 
 

@@ -135,11 +135,12 @@ def notebook_numbers(context: Context) -> Outcome:
 
 
 def fingerprints(context: Context) -> Outcome:
-    """Whether every checkpoint and log of the project's runs is as it was saved, and by whom."""
+    """Whether every checkpoint, log and sealed table of the project is as it was saved, and by whom."""
     name = context.project.name
     if not (context.project.root / "runs" / name).is_dir():
         return Outcome(0.0, f"runs/{name}: {NOT_THERE}; make run-{name}")
-    command = [sys.executable, "-m", "shared.presentation.grading.fingerprints", f"runs/{name}"]
+    sealed = [f"projects/{name}/results"] if list(context.project.results.glob("*.seal.json")) else []
+    command = [sys.executable, "-m", "shared.presentation.grading.fingerprints", f"runs/{name}", *sealed]
     ended = children.run(command, context.project.root, context.limits, with_key=True)
     try:
         said = json.loads(ended.output.strip().splitlines()[-1])

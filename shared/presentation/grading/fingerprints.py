@@ -1,4 +1,4 @@
-"""`python -m shared.presentation.grading.fingerprints PATH`: what verifies below a folder, as JSON, for the grader."""
+"""`python -m shared.presentation.grading.fingerprints PATH …`: what verifies below the folders, as JSON, for the grader."""
 
 import json
 import sys
@@ -8,20 +8,21 @@ from shared.errors import UserError
 from shared.fingerprint import verify
 
 
-def main(path: Path) -> int:
+def main(paths: list[Path]) -> int:
     """Print the findings; 0 even if some are bad, since the grader judges them; 2 if there is nothing to verify."""
-    try:
-        found = verify(path)
-    except UserError as error:
-        sys.stdout.write(json.dumps({"error": str(error)}) + "\n")
-        return 2
+    findings, errors = [], []
+    for path in paths:
+        try:
+            findings += verify(path)
+        except UserError as error:
+            errors.append(str(error))
     rows = [
         {"path": str(f.path), "verdict": f.verdict.value, "unchanged": f.verdict.unchanged, "detail": f.detail}
-        for f in found
+        for f in findings
     ]
-    sys.stdout.write(json.dumps({"findings": rows}) + "\n")
-    return 0
+    sys.stdout.write(json.dumps({"findings": rows, "error": "; ".join(errors)}) + "\n")
+    return 0 if rows else 2
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    sys.exit(main([Path(argument) for argument in sys.argv[1:]]))

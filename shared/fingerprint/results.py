@@ -1,0 +1,236 @@
+"""Published tables under the team's MAC, each row with the runs that it comes from.
+
+    seal_table(results / "runs.csv", project="lora", key=key, rows=[Row([source], {"accuracy": source.last(…)}), …])
+
+writes runs.csv.seal.json beside the table: its digest, a short digest of every cell (it names the one that was edited),
+and for each row the run ids, the last line and MAC of each log, the digest of the checkpoint's manifest, and the lines
+that each number comes from. `verify_folder(…, recompute=True)` regenerates the numbers from the logs.
+"""
+
+import csv
+import hashlib
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from shared.errors import UserError
+from shared.fingerprint import envelope, manifest, strict
+from shared.fingerprint.citations import KEPT, Cited, Library, Source, keep_log
+from shared.fingerprint.envelope import Sealed
+from shared.fingerprint.keys import Keys, TeamKey
+from shared.fingerprint.log import CheckedLog
+from shared.fingerprint.origin import file_digest
+from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
+
+KIND = "results"
+SUFFIX = ".seal.json"
+LOGS = "logs"  # folder of kept logs beside the tables
+LARGEST = 2**26  # bytes of a table
+
+
+@dataclass(frozen=True)
+class Row:
+    """Where one row of a table comes from.
+
+    Attributes:
+        sources: The runs behind it.
+        cells: Column → how its number comes from their logs. Other columns are sealed and not recomputed.
+    """
+
+    sources: list[Source]
+    cells: dict[str, Cited] = field(default_factory=dict)
+
+
+def seal_table(
+    path: Path,
+    *,
+    project: str,
+    key: TeamKey,
+    rows: list[Row] | None = None,
+    made_from: tuple[str, ...] = (),
+    keep_logs: bool = False,
+) -> None:
+    """Seal a CSV that has been written.
+
+    Args:
+        path: Of the table.
+        project: Whose result it is.
+        key: The team's.
+        rows: One citation a row; None for a table that comes from no run (a benchmark's timings).
+        made_from: Names of tables in the same folder that this one was computed from.
+        keep_logs: Put compressed copies of the cited logs into logs/, so that the repository alone can be checked.
+
+    Raises:
+        UserError: If a citation does not give the number in the table.
+    """
+    raw = path.read_bytes()
+    header, lines = _parse(raw, path)
+    rows = rows if rows is not None else [Row([]) for _ in lines]
+    if len(rows) != len(lines):
+        raise UserError(f"{path} has {len(lines)} rows, and {len(rows)} citations were given")
+    runs = {source.run: source for row in rows for source in row.sources}
+    logs = {run: source.log for run, source in runs.items()}
+    for number, (row, line) in enumerate(zip(rows, lines, strict=True), start=1):
+        for problem in _recompute(row.cells, dict(zip(header, line, strict=True)), logs):
+            raise UserError(f"{path}, row {number}: {problem}")
+    body = {
+        "project": project,
+        "table": path.name,
+        "sha256": hashlib.sha256(raw).hexdigest(),
+        "columns": header,
+        "runs": [source.as_json() for source in runs.values()],
+        "rows": [_row(row, line, list(runs)) for row, line in zip(rows, lines, strict=True)],
+        "kept": {run: file_digest(keep_log(s, path.parent / LOGS)) for run, s in runs.items()} if keep_logs else {},
+        "made_from": {name: file_digest(path.parent / name) for name in made_from},
+    }
+    envelope.write(_seal_of(path), KIND, body, key)
+
+
+def _row(row: Row, line: list[str], runs: list[str]) -> dict[str, Any]:
+    cells = {column: cell.as_json(runs) for column, cell in row.cells.items()}
+    return {"runs": [runs.index(source.run) for source in row.sources], "cells": cells, "marks": _marks(line)}
+
+
+def _marks(line: list[str]) -> str:
+    """Four bytes a cell: they name a cell that differs; the table's whole digest decides."""
+    return "".join(hashlib.sha256(cell.encode()).hexdigest()[:8] for cell in line)
+
+
+def _seal_of(table: Path) -> Path:
+    return table.with_name(table.name + SUFFIX)
+
+
+def _parse(raw: bytes, path: Path) -> tuple[list[str], list[list[str]]]:
+    try:
+        header, *lines = list(csv.reader(io.StringIO(raw.decode("utf-8"), newline=""), strict=True))
+    except (ValueError, csv.Error):
+        raise BrokenError(Verdict.TAMPERED, f"{path.name} is no table") from None
+    for number, line in enumerate(lines, start=1):
+        if len(line) != len(header):
+            raise BrokenError(Verdict.TAMPERED, f"row {number} has {len(line)} cells, not {len(header)}")
+    return header, lines
+
+
+def _recompute(cells: dict[str, Cited], row: dict[str, str], logs: dict[str, CheckedLog]) -> Iterator[str]:
+    for column, cell in cells.items():
+        value = cell.text(logs)
+        if row.get(column) != value:
+            yield f"{column} is {row.get(column)}, and the log gives {value}"
+
+
+def verify_folder(folder: Path, keys: Keys, library: Library, *, recompute: bool = False) -> list[Finding]:
+    """Findings for every table of a results folder, one if all is well with it.
+
+    Args:
+        folder: Holds the tables, their seals, and perhaps logs/.
+        keys: Whose seals are accepted.
+        library: Finds logs that are not kept in the folder.
+        recompute: Regenerate the cited numbers; without it the seals alone are checked.
+    """
+    tables = set(folder.glob("*.csv"))
+    tables |= {path.with_name(path.name.removesuffix(SUFFIX)) for path in folder.glob(f"*.csv{SUFFIX}")}
+    findings, cited = [], set()
+    for table in sorted(tables):
+        try:
+            sealed = _open(table, keys)
+            cited |= {saved["run"] for saved in sealed.body["runs"]}
+            findings.append(_check(table, sealed, keys, library, recompute=recompute))
+        except BrokenError as broken:
+            findings.append(broken.at(table))
+    for path in sorted((folder / LOGS).glob("*")):
+        if path.name.removesuffix(KEPT) not in cited:
+            findings.append(Finding(path, Verdict.EXTRA, "no table here cites this log"))
+    return findings
+
+
+def _open(table: Path, keys: Keys) -> Sealed:
+    """The table's seal, once the table is the one that it seals."""
+    try:
+        sealed = envelope.read(_seal_of(table), KIND, keys)
+    except BrokenError as broken:
+        detail = "the table has no seal" if broken.verdict is Verdict.MISSING else broken.detail
+        raise BrokenError(broken.verdict, detail, _seal_of(table)) from None
+    body = sealed.body
+    project = table.parent.parent.name if table.parent.name == "results" else body["project"]
+    if (body["table"], body["project"]) != (table.name, project):
+        raise BrokenError(Verdict.WRONG_RUN, f"the seal is of {body['project']}'s {body['table']}", _seal_of(table))
+    raw = strict.read_regular(table, LARGEST)
+    if hashlib.sha256(raw).hexdigest() != body["sha256"]:
+        raise BrokenError(*_difference(raw, table, body))
+    for name, digest in body["made_from"].items():
+        if _digest(table.with_name(name)) != digest:
+            raise BrokenError(Verdict.REPLAYED, f"was made from another {name} than the one beside it")
+    for run, digest in body["kept"].items():
+        kept = table.parent / LOGS / f"{run}{KEPT}"
+        if _digest(kept) != digest:
+            raise BrokenError(Verdict.TAMPERED, "is not the log that was kept with the table", kept)
+    return sealed
+
+
+def _digest(path: Path) -> str:
+    return hashlib.sha256(strict.read_regular(path, LARGEST)).hexdigest()
+
+
+def _difference(raw: bytes, table: Path, body: dict[str, Any]) -> tuple[Verdict, str]:
+    """Which cell, row or header of a table is not the sealed one."""
+    header, lines = _parse(raw, table)
+    if header != body["columns"]:
+        return Verdict.TAMPERED, "the columns differ from the sealed ones"
+    for number, (line, saved) in enumerate(zip(lines, body["rows"], strict=False), start=1):
+        now, then = _marks(line), saved["marks"]
+        for index, column in enumerate(header):
+            if now[8 * index : 8 * index + 8] != then[8 * index : 8 * index + 8]:
+                return Verdict.TAMPERED, f"row {number}, column {column} differs from the sealed cell"
+    if len(lines) != len(body["rows"]):
+        verdict = Verdict.MISSING if len(lines) < len(body["rows"]) else Verdict.EXTRA
+        return verdict, f"{len(lines)} rows, and {len(body['rows'])} were sealed"
+    return Verdict.TAMPERED, "every cell is the sealed one, written in other bytes"
+
+
+def _check(table: Path, sealed: Sealed, keys: Keys, library: Library, *, recompute: bool) -> Finding:
+    """The finding for a table whose seal holds.
+
+    Raises:
+        BrokenError: For the first cited log or manifest that does not hold, or number that the logs do not give.
+    """
+    body = sealed.body
+    if not recompute:
+        return Finding(table, sealed.verdict, f"{len(body['rows'])} rows as sealed, team {body['team']}")
+    runs = [saved["run"] for saved in body["runs"]]
+    logs = {saved["run"]: _cited_log(table.parent, saved, library) for saved in body["runs"]}
+    manifests = [_cited_manifest(saved["run"], saved["manifest"], keys, library) for saved in body["runs"]]
+    header, lines = _parse(strict.read_regular(table, LARGEST), table)
+    count = 0
+    for number, (row, line) in enumerate(zip(body["rows"], lines, strict=True), start=1):
+        cells = {column: Cited.from_json(value, runs) for column, value in row["cells"].items()}
+        for problem in _recompute(cells, dict(zip(header, line, strict=True)), logs):
+            raise BrokenError(Verdict.TAMPERED, f"row {number}: {problem}")
+        count += len(cells)
+    detail = f"{count} of {len(header) * len(lines)} cells recomputed from {len(logs)} logs"
+    return Finding(table, sealed.verdict, f"{detail}; {sum(manifests)} of {len(manifests)} manifests are here")
+
+
+def _cited_log(folder: Path, saved: dict[str, Any], library: Library) -> CheckedLog:
+    run = saved["run"]
+    checked = library.log(run, folder / LOGS)
+    kept = folder / LOGS / f"{run}{KEPT}"
+    if len(checked.records) < saved["lines"]:
+        reason = f"the log of run {run} ends at line {len(checked.records)}; line {saved['lines']} is cited"
+        raise BrokenError(Verdict.TRUNCATED, reason, kept if kept.exists() else None)
+    if checked.macs[saved["lines"] - 1] != saved["mac"]:
+        raise BrokenError(Verdict.REPLAYED, f"the log of run {run} is not the one that was cited: run again since")
+    return checked
+
+
+def _cited_manifest(run: str, digest: str | None, keys: Keys, library: Library) -> bool:
+    """Whether the cited manifest is on this machine; a run that is here must have it."""
+    directory = library.directory(run)
+    if digest is None or directory is None:
+        return False
+    for path in directory.rglob(manifest.NAME):
+        if file_digest(path) == digest:
+            envelope.read(path, manifest.KIND, keys)
+            return True
+    raise BrokenError(Verdict.MISSING, f"no manifest with the cited digest {digest[:16]}…", directory / "checkpoints")

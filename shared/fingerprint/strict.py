@@ -1,0 +1,150 @@
+"""Reading that leaves no second interpretation: files that are files, JSON with one meaning, names that stay inside."""
+
+import json
+import os
+import stat
+import unicodedata
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from shared.fingerprint.verdicts import BrokenError, Verdict
+
+
+@contextmanager
+def open_regular(path: Path) -> Iterator[int]:
+    """A descriptor of a regular file that has this name only.
+
+    A link is refused, because what it leads to can be exchanged without touching this folder.
+
+    Raises:
+        BrokenError: MISSING, or TAMPERED for a symbolic link, a hard link, a folder or a device.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0))
+    except FileNotFoundError:
+        raise BrokenError(Verdict.MISSING, f"{path.name} is not there", path) from None
+    except OSError as error:
+        reason = "is a symbolic link" if path.is_symlink() else f"cannot be read ({error.strerror})"
+        raise BrokenError(Verdict.TAMPERED, f"{path.name} {reason}", path) from None
+    try:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise BrokenError(Verdict.TAMPERED, f"{path.name} is no regular file", path)
+        if status.st_nlink > 1:
+            raise BrokenError(Verdict.TAMPERED, f"{path.name} has {status.st_nlink} names: a hard link", path)
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def read_regular(path: Path, largest: int) -> bytes:
+    """The bytes of a regular file of at most `largest` bytes.
+
+    Raises:
+        BrokenError: As `open_regular`, and TAMPERED for a larger file.
+    """
+    with open_regular(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+        raw = file.read(largest + 1)
+    if len(raw) > largest:
+        raise BrokenError(Verdict.TAMPERED, f"{path.name} is larger than {largest} bytes", path)
+    return raw
+
+
+def loads(raw: bytes, what: str) -> Any:
+    """Parse JSON of which every reader must get the same value.
+
+    Refused are duplicate keys (the first or the last may win), NaN and infinities (no JSON), and what is not UTF-8.
+
+    Raises:
+        BrokenError: TAMPERED, with `what` in the reason.
+    """
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            names = [name for name, _ in pairs]
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ValueError(f"the key {twice!r} stands twice")
+        return found
+
+    def constant(text: str) -> Any:
+        raise ValueError(f"{text} is no JSON number")
+
+    try:
+        return json.loads(raw.decode("utf-8"), object_pairs_hook=members, parse_constant=constant)
+    except (ValueError, RecursionError) as error:
+        reason = "is not UTF-8" if isinstance(error, UnicodeDecodeError) else f"is not strict JSON: {error}"
+        raise BrokenError(Verdict.TAMPERED, f"{what} {reason}") from None
+
+
+def dumps(value: Any) -> bytes:
+    """Canonical JSON: sorted keys, no spaces, UTF-8.
+
+    Raises:
+        ValueError: For NaN and infinities.
+    """
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode()
+
+
+def unsafe_name(name: str) -> str | None:
+    """Why a relative path cannot stand in a manifest, or None.
+
+    >>> unsafe_name("shards/0.bin"), unsafe_name("../key"), unsafe_name("/etc/passwd")
+    (None, "has a part '..'", 'is absolute')
+    """
+    if name.startswith("/") or (len(name) > 1 and name[1] == ":"):
+        return "is absolute"
+    for part in name.split("/"):
+        if part in ("", ".", ".."):
+            return f"has a part {part!r}"
+    if "\\" in name or any(unicodedata.category(character).startswith("C") for character in name):
+        return "has a backslash, a control character or a byte that is not UTF-8"
+    return None
+
+
+def colliding(names: Iterable[str]) -> list[tuple[str, str]]:
+    """Pairs of different paths that another file system takes for one: by case, or by Unicode's composed forms.
+
+    >>> colliding(["Model.bin", "a", "model.bin"])
+    [('Model.bin', 'model.bin')]
+    """
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in sorted(names):
+        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
+        if folded in seen:
+            pairs.append((seen[folded], name))
+        seen.setdefault(folded, name)
+    return pairs
+
+
+def refuse_names(names: list[str]) -> None:
+    """Refuse a list of paths that is unsafe, ambiguous or empty.
+
+    Raises:
+        BrokenError: TAMPERED, with the first path that is wrong.
+    """
+    if not names:
+        raise BrokenError(Verdict.TAMPERED, "the manifest lists no file")
+    for name in names:
+        if reason := unsafe_name(name):
+            raise BrokenError(Verdict.TAMPERED, f"the listed path {name!r} {reason}")
+    if len(set(names)) < len(names):
+        raise BrokenError(Verdict.TAMPERED, "the manifest lists a path twice")
+    for one, other in colliding(names):
+        raise BrokenError(
+            Verdict.TAMPERED, f"the listed paths {one!r} and {other!r} differ by case or Unicode form only"
+        )
+
+
+def entries(directory: Path) -> Iterator[tuple[str, os.DirEntry[str]]]:
+    """(relative path, entry) of all that is below a folder, folders included and links not followed."""
+    waiting = [directory]
+    while waiting:
+        with os.scandir(waiting.pop()) as found:
+            for entry in sorted(found, key=lambda each: each.name):
+                yield PurePosixPath(Path(entry.path).relative_to(directory)).as_posix(), entry
+                if entry.is_dir(follow_symlinks=False):
+                    waiting.append(Path(entry.path))
