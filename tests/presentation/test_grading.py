@@ -158,9 +158,9 @@ def test_fingerprints(toy, context, monkeypatch):
     from shared.fingerprint import seal_directory, team_key
 
     assert "make run-toy" in checks.fingerprints(context).reason
-    folder = toy.root / "runs" / "toy" / "a" / "checkpoints" / "step-1"
+    folder = toy.root / "runs" / "toy" / "adapter"
     folder.mkdir(parents=True)
-    assert "MISSING" in checks.fingerprints(context).reason
+    assert "nothing to verify" in checks.fingerprints(context).reason
     (folder / "x").write_text("1")
     seal_directory(folder, {"step": 1}, team_key())
     outcome = checks.fingerprints(context)

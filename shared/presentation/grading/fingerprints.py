@@ -1,4 +1,4 @@
-"""`python -m shared.presentation.grading.fingerprints PATH …`: what verifies below the folders, as JSON, for the grader."""
+"""`python -m shared.presentation.grading.fingerprints PATH …`: what verifies there, as JSON, for the grader."""
 
 import json
 import sys
