@@ -34,9 +34,9 @@ $(VENV)/.extra-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PY) -m pip install --quiet --no-warn-conflicts -c constraints.txt -e ".[$*]"
 	@touch $@
 
-.PHONY: setup help list check format verify test
-.PRECIOUS: $(VENV)/.extra-% .known-% .ready-%
-setup: $(VENV)/.assets $(VENV)/.extra-dev $(PROJECTS:%=$(VENV)/.extra-%) ## install everything
+.PHONY: setup help list check format verify test grade dashboard
+.PRECIOUS: $(VENV)/.extra-% .known-% .ready-% .shown-%
+setup: $(VENV)/.assets $(VENV)/.extra-dev $(VENV)/.extra-presentation $(PROJECTS:%=$(VENV)/.extra-%) ## install everything
 
 # ---------------------------------------------------------------- one project: make run-lora, test-lora, bench-lora, results-lora
 
@@ -60,6 +60,25 @@ exercises-%: .ready-%
 
 test-%: .ready-% $(VENV)/.extra-dev
 	@$(PY) -m pytest tests/$* projects/$* $(ARGS)
+
+# ---------------------------------------------------------------- shown and graded: make notebook-lora, demo-lora, grade-lora
+.shown-%: .ready-%
+	@$(MAKE) --no-print-directory -s $(VENV)/.extra-dev $(VENV)/.extra-presentation
+
+notebook-%: .shown-%
+	@$(PY) -m shared.presentation notebook $* $(ARGS)
+
+demo-%: .shown-%
+	@$(PY) -m shared.presentation demo $* $(ARGS)
+
+grade-%: .shown-%
+	@$(PY) -m shared.presentation grade $* $(ARGS)
+
+grade: setup ## grade every project: results.json for Gradescope, Markdown, one HTML page
+	@$(PY) -m shared.presentation grade $(ARGS)
+
+dashboard: setup ## one page with a card a project, in build/dashboard/index.html
+	@$(PY) -m shared.presentation dashboard $(ARGS)
 
 # ---------------------------------------------------------------- the whole repository
 test: setup ## every fast test
@@ -88,5 +107,8 @@ help:
 	@echo "  make bench-<project>           speed and memory against its peers"
 	@echo "  make results-<project>         the whole experiment behind its README's table"
 	@echo "  make exercises-<project>       a team's own theory exercises (ARGS=\"--team x [--check]\")"
+	@echo "  make notebook-<project>        execute its notebook again from results/"
+	@echo "  make demo-<project>            record and render its video and trailer"
+	@echo "  make grade-<project>           its points against the rubric, with reasons"
 	@echo
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-25s %s\n", $$1, $$2}'

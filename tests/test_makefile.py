@@ -15,7 +15,7 @@ def make(*words):
     return subprocess.run(["make", "--no-print-directory", *words], cwd=ROOT, capture_output=True, text=True)
 
 
-@pytest.mark.parametrize("verb", ["run", "test", "bench", "results"])
+@pytest.mark.parametrize("verb", ["run", "test", "bench", "results", "notebook", "demo", "grade"])
 def test_a_project_that_is_not_there(verb):
     done = make(f"{verb}-nosuch")
     assert done.returncode == 2
@@ -39,6 +39,14 @@ def test_every_project_has_its_commands(verb):
         assert done.returncode == 0, done.stderr
         module = {"run": name, "bench": f"{name}.benchmark", "results": f"{name}.experiments"}.get(verb)
         assert (f"-m projects.{module}" if module else f"-m pytest tests/{name}") in done.stdout
+
+
+@pytest.mark.parametrize("verb", ["notebook", "demo", "grade"])
+def test_every_project_is_shown_and_graded_by_one_command(verb):
+    for name in NAMES:
+        done = make("--dry-run", f"{verb}-{name}")
+        assert done.returncode == 0, done.stderr
+        assert f"-m shared.presentation {verb} {name}" in done.stdout
 
 
 def test_every_version_is_pinned():

@@ -1,0 +1,167 @@
+# %% [markdown]
+# # LoRA desde cero: resultados
+#
+# **Pregunta.** ¿Cuánta exactitud se pierde si, en vez de afinar los 22,6 millones de parámetros de un codificador, se
+# entrena sólo una actualización de rango bajo junto a cada capa lineal?
+#
+# Todo lo que sigue se lee de `projects/lora/results/`; aquí no se entrena nada. `make results-lora` rehace esos
+# ficheros, `make notebook-lora` rehace este cuaderno.
+#
+# *English summary: LoRA written from scratch on MiniLM, TREC question types. Every number below is read from
+# `results/`; nothing is trained here. Rates and ranks were chosen on validation, the table is on the test questions,
+# mean over seeds.*
+
+# %%
+"""Results of lora, shown from results/; source of results/notebook.ipynb."""
+
+from pathlib import Path
+
+from projects.lora.tables import method, read_csv
+from shared.presentation.cells import Number, Picture, Table, rows_of
+
+RESULTS = Path("projects/lora/results")
+summary = {row["method"]: row for row in read_csv(RESULTS / "summary.csv")}
+runs = read_csv(RESULTS / "runs.csv")
+full, head, chosen = (summary[name] for name in ("full fine-tuning", "frozen encoder, linear head", "LoRA, r = 16"))
+
+# %% [markdown]
+# ## Exactitud contra parámetros entrenados
+#
+# Cada fila es la media de varias semillas sobre las mismas preguntas de prueba, que no se usaron para elegir nada.
+# «A plenos» es la distancia al ajuste completo, en puntos porcentuales.
+
+# %%
+Table(
+    ("se entrena", "exactitud", "desv.", "macro-F1", "a plenos", "parámetros", "semillas"),
+    rows_of(
+        summary.values(),
+        lambda row: row["method"],
+        lambda row: Number(f"accuracy of {row['method']}", row["accuracy"], ".4f"),
+        lambda row: Number(f"sd of {row['method']}", row["accuracy_sd"], ".4f"),
+        lambda row: Number(f"macro-F1 of {row['method']}", row["macro_f1"], ".4f"),
+        lambda row: f"{100 * (row['accuracy'] - full['accuracy']):+.2f}",
+        lambda row: f"{row['trained']:,} ({row['share']:.2%})",
+        lambda row: row["seeds"],
+    ),
+    "Preguntas de prueba de TREC, seis clases.",
+)
+
+# %%
+Picture(RESULTS / "parameters_accuracy.png", "Exactitud de prueba contra parámetros entrenados, un punto por ejecución")
+
+# %% [markdown]
+# ### ¿Es la diferencia mayor que el ruido?
+#
+# Distancia de LoRA (r = 16) al ajuste completo en puntos, y el error típico de esa diferencia entre medias. Con tan
+# pocas semillas el error es a su vez incierto: una distancia menor que dos errores no permite ordenar los métodos, y la
+# de LoRA al ajuste completo lo es. La ventaja sobre la cabeza lineal, en cambio, es de otro orden.
+
+# %%
+gap = 100 * (chosen["accuracy"] - full["accuracy"])
+error = 100 * (chosen["accuracy_sd"] ** 2 / chosen["seeds"] + full["accuracy_sd"] ** 2 / full["seeds"]) ** 0.5
+Table(
+    ("medida", "puntos"),
+    (
+        ("LoRA, r = 16, menos ajuste completo", Number("gap to full, points", gap, "+.2f")),
+        ("error típico de la diferencia", Number("standard error of the gap, points", error, ".2f")),
+        (
+            "LoRA, r = 16, menos codificador congelado con cabeza lineal",
+            Number("gain over the head, points", 100 * (chosen["accuracy"] - head["accuracy"]), "+.2f"),
+        ),
+    ),
+)
+
+# %% [markdown]
+# ## Una tasa de aprendizaje mayor para B
+#
+# B empieza en cero y A no; LoRA+ propone que B aprenda más deprisa. Por cada rango, la misma semilla con tres razones
+# entre las tasas de B y A. En estas ejecuciones ×4 ayuda con r = 16 y r = 64, no con r = 4, y ×16 es demasiado con
+# todos los rangos: la validación es la peor. Con una sola semilla, ×1 y ×4 no se distinguen bien.
+
+# %%
+rate = next(r["lr"] for r in runs if r["final"] and r["arm"] == "lora")
+ratios = [
+    r for r in runs if (r["arm"], r["scaling"], r["seed"], r["lr"]) == ("lora", "alpha/r", 0, rate) and r["steps"]
+]
+Table(
+    ("rango", "tasa de B / tasa de A", "exactitud en validación", "pasos"),
+    rows_of(
+        sorted(ratios, key=lambda r: (r["rank"], r["lr_ratio"])),
+        lambda r: r["rank"],
+        lambda r: f"×{r['lr_ratio']:g}",
+        lambda r: Number(f"validation of {r['cell']}", r["validation_accuracy"], ".4f"),
+        lambda r: r["steps"],
+    ),
+)
+
+# %%
+Picture(RESULTS / "rates_convergence.png", "Pérdida de entrenamiento por paso para cada razón de tasas y cada rango")
+
+# %% [markdown]
+# ## Rango y regla de escala
+#
+# Con α/r, un rango mayor encoge la actualización; α/√r (rsLoRA) la mantiene. De r = 4 a r = 16 la media sube más que
+# las desviaciones; de r = 16 a r = 64 ya no, y α/√r con r = 64 queda por debajo y con más dispersión entre semillas:
+# con la misma tasa su paso efectivo es ocho veces mayor, y sólo se le eligió la razón entre las tasas.
+
+# %%
+Picture(RESULTS / "scaling_rules.png", "Exactitud de prueba por rango, con las escalas α/r y α/√r")
+
+# %% [markdown]
+# ## Podar y cuantizar: el orden importa
+#
+# Una actualización densa sumada a un peso podado no deja ceros: hay que aplicar la máscara otra vez, o podar después
+# de fusionar. Este es el ensayo que **falla** a propósito: «prune, merge» pierde los ceros que se habían ganado.
+
+# %%
+pruned = read_csv(RESULTS / "pruning_quant.csv")
+Table(
+    ("qué, en orden", "poda", "exactitud", "ceros", "fichero", "comprimido"),
+    rows_of(
+        (row for row in pruned if row["level"] in (0.0, 0.5, 0.9)),
+        lambda row: row["variant"],
+        lambda row: f"{row['level']:.0%}",
+        lambda row: Number(f"accuracy of {row['variant']} at {row['level']:g}", row["accuracy"], ".4f"),
+        lambda row: f"{row['zeros']:.1%}",
+        lambda row: f"{row['file_mb']:.1f} MB",
+        lambda row: f"{row['zip_mb']:.1f} MB",
+    ),
+)
+
+# %% [markdown]
+# ## Contra la biblioteca PEFT
+#
+# La misma actualización, con nuestra capa y con la de la biblioteca; los pasos se alternan en una misma ejecución, así
+# que sólo se comparan razones.
+
+# %%
+bench = {row["arm"]: row for row in read_csv(RESULTS / "bench.csv")}
+Table(
+    ("contra", "tiempo de un paso: nuestra / otra", "cuartiles", "memoria máxima"),
+    rows_of(
+        (bench[name] for name in ("peft", "full")),
+        lambda row: row["arm"],
+        lambda row: Number(f"step time over {row['arm']}", row["lora_over_arm"], ".3f"),
+        lambda row: f"{row['ratio_q1']:.3f} a {row['ratio_q3']:.3f}",
+        lambda row: f"{row['peak_mb']:.0f} MB",
+    ),
+)
+
+# %% [markdown]
+# ## Lo que esto no dice
+#
+# Un solo codificador, una sola tarea corta y pocas semillas: no se sigue nada sobre modelos grandes ni sobre
+# generación. El número de ejecuciones que hay detrás de la tabla:
+
+# %%
+finals = [row for row in runs if row["final"]]
+Table(
+    ("ejecuciones", "de ellas en la tabla", "métodos"),
+    (
+        (
+            Number("runs", len(runs), ".0f"),
+            Number("final runs", len(finals), ".0f"),
+            Number("methods", len({method(r) for r in finals}), ".0f"),
+        ),
+    ),
+)

@@ -1,0 +1,82 @@
+"""Recordings in asciinema's format, version 2: a header, then one JSON array [seconds, kind, data] a line.
+
+Kinds that we write: "o" is output of the terminal; "m" is a marker, here the id of a step and what begins:
+
+    [3.2, "m", "train/1 type"]      the prompt is there, the command is being typed
+    [5.0, "m", "train/1 run"]       Enter was pressed
+    [9.9, "m", "train/1 done"]      the prompt is back
+"""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import UserError
+from shared.files import write_text
+
+VERSION = 2
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of a recording.
+
+    Attributes:
+        at: Seconds since its start; never falls.
+        kind: "o" or "m".
+        data: What the terminal received, or the marker's label.
+    """
+
+    at: float
+    kind: str
+    data: str
+
+
+@dataclass(frozen=True)
+class Cast:
+    """A recording: the terminal's size in cells, and its events."""
+
+    width: int
+    height: int
+    events: tuple[Event, ...]
+
+
+def write(path: Path, cast: Cast, *, title: str) -> None:
+    """Write the recording atomically; no date goes in, so that equal recordings are equal files."""
+    header = {"version": VERSION, "width": cast.width, "height": cast.height, "title": title}
+    lines = [json.dumps(header, ensure_ascii=False)]
+    lines += [json.dumps([round(e.at, 3), e.kind, e.data], ensure_ascii=False) for e in cast.events]
+    write_text(path, "\n".join(lines) + "\n")
+
+
+def read(path: Path) -> Cast:
+    """Read a recording.
+
+    Raises:
+        UserError: With the line's number, if it is missing, malformed, of another version, or goes back in time.
+    """
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        header = json.loads(lines[0])
+        if header["version"] != VERSION:
+            raise UserError(f"{path.name}: version {header['version']}, not {VERSION}")
+        width, height = int(header["width"]), int(header["height"])
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there: record it first") from None
+    except (ValueError, KeyError, TypeError, IndexError):
+        raise UserError(f"{path.name}: line 1 is no header of a recording") from None
+    events: list[Event] = []
+    for number, line in enumerate(lines[1:], start=2):
+        events.append(_event(line, f"{path.name}: line {number}", events[-1].at if events else 0.0))
+    return Cast(width, height, tuple(events))
+
+
+def _event(line: str, where: str, earliest: float) -> Event:
+    try:
+        at, kind, data = json.loads(line)
+        event = Event(float(at), str(kind), str(data))
+    except (ValueError, TypeError):
+        raise UserError(f"{where} is no event") from None
+    if not event.at >= earliest:
+        raise UserError(f"{where} goes back in time")
+    return event

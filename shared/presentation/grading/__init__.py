@@ -1,0 +1,1 @@
+"""Points against the rubric, with a reason for each, whatever a project does: checks run in children with limits."""

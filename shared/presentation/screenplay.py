@@ -1,0 +1,208 @@
+"""demo.toml: what a recording types, waits for and says. Malformed files end in one line that says where.
+
+title.es = "…"                        a title card opens the film
+subtitle.es = "…"
+[card]                                what the dashboard says of the project (dashboard.py)
+[provenance]                          how the README's numbers are recomputed (grading/provenance.py)
+[[chapter]]
+id = "train"                          one of CHAPTERS; each has to be there once
+title.es = "…"
+trailer = true                        the short film shows these chapters
+[[chapter.step]]
+caption.es = "… {results:summary.csv?…}"
+type = "make run-lora"                a command; or figure = "x.png", a picture of results/
+until = "epoch 3"                     optional: wait for this pattern; a command that then still runs gets Ctrl-C
+limit = 60                            seconds until the step has failed
+exit = 11                             the exit code that is expected, else 0
+squeeze = 8                           seconds of film that the command's run may take; more is compressed
+trailer = false                       leaves this step out of the short film
+"""
+
+import re
+import tomllib
+from dataclasses import dataclass
+from typing import Any
+
+from shared.errors import UserError
+from shared.presentation import values
+from shared.presentation.project import Project, inside
+
+LANGUAGES = ("es", "en")
+CHAPTERS = ("problem", "test", "train", "result", "ablation", "integrity", "summary")
+
+Bilingual = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that the film shows: a command with what it prints, or a figure, under one caption.
+
+    Attributes:
+        id: "<chapter>/<number from 1>".
+        caption: By language, numbers resolved.
+        command: What is typed, or "".
+        figure: File name in results/, or "".
+        until: Pattern that has to be printed; then a command that still runs is interrupted. "" waits for the prompt.
+        limit: Seconds until the wait has failed.
+        exit: Expected exit code.
+        squeeze: Seconds of film that the run may take.
+        trailer: Whether the short film shows it.
+    """
+
+    id: str
+    caption: Bilingual
+    command: str
+    figure: str
+    until: str
+    limit: float
+    exit: int
+    squeeze: float
+    trailer: bool
+
+
+@dataclass(frozen=True)
+class Chapter:
+    """A titled sequence of steps."""
+
+    id: str
+    title: Bilingual
+    steps: tuple[Step, ...]
+
+
+@dataclass(frozen=True)
+class Screenplay:
+    """A whole demo.toml, with every number resolved.
+
+    Attributes:
+        title: Of the film, by language; `subtitle` says in a line what is shown.
+        subtitle: See `title`.
+        chapters: In the order of the film.
+        sources: Files of the project that captions, cards and figures read: when one changes, the film is out of date.
+    """
+
+    title: Bilingual
+    subtitle: Bilingual
+    chapters: tuple[Chapter, ...]
+    sources: frozenset[str]
+
+    @property
+    def steps(self) -> list[Step]:
+        """Every step, in order."""
+        return [step for chapter in self.chapters for step in chapter.steps]
+
+
+def read_toml(project: Project) -> tuple[dict[str, Any], str]:
+    """demo.toml parsed, and its text.
+
+    Raises:
+        UserError: If it is not there or no TOML; the parser's line and column are quoted.
+    """
+    path = project.folder / "demo.toml"
+    try:
+        text = path.read_text(encoding="utf-8")
+        return tomllib.loads(text), text
+    except FileNotFoundError:
+        raise UserError(f"projects/{project.name}/demo.toml is not there: the project has no film yet") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"projects/{project.name}/demo.toml: {error}") from None
+
+
+def load(project: Project) -> Screenplay:
+    """Read, check and resolve a project's demo.toml.
+
+    Raises:
+        UserError: If it is malformed, lacks a chapter, or a number cannot be resolved.
+    """
+    raw, text = read_toml(project)
+    where = f"projects/{project.name}/demo.toml"
+    chapters = tuple(_chapter(each, where, project) for each in _list(raw, "chapter", where))
+    found = [chapter.id for chapter in chapters]
+    if found != list(CHAPTERS):
+        raise UserError(f"{where}: the chapters are {', '.join(found)}; expected are {', '.join(CHAPTERS)}")
+    figures = {f"results/{step.figure}" for chapter in chapters for step in chapter.steps if step.figure}
+    return Screenplay(
+        title=_bilingual(raw, "title", where, project),
+        subtitle=_bilingual(raw, "subtitle", where, project),
+        chapters=chapters,
+        sources=frozenset(values.sources(text) | figures | {"demo.toml"}),
+    )
+
+
+def _chapter(raw: dict[str, Any], where: str, project: Project) -> Chapter:
+    name = _typed(raw, "id", str, where)
+    where = f"{where}: chapter {name!r}"
+    _only(raw, {"id", "title", "trailer", "step"}, where)
+    trailer = _typed(raw, "trailer", bool, where, default=False)
+    steps = tuple(
+        _step(each, f"{name}/{number}", where, project, trailer)
+        for number, each in enumerate(_list(raw, "step", where), start=1)
+    )
+    return Chapter(name, _bilingual(raw, "title", where, project), steps)
+
+
+def _step(raw: dict[str, Any], name: str, where: str, project: Project, trailer: bool) -> Step:
+    where = f"{where}: step {name.rpartition('/')[2]}"
+    _only(raw, {"caption", "type", "figure", "until", "limit", "exit", "squeeze", "trailer"}, where)
+    command, figure = _typed(raw, "type", str, where, default=""), _typed(raw, "figure", str, where, default="")
+    if bool(command) == bool(figure):
+        raise UserError(f"{where}: either type or figure is needed")
+    if any(ord(character) < 32 for character in command):
+        raise UserError(f"{where}: a command is one line")
+    if figure:
+        try:
+            inside(project.results, figure)
+        except UserError as error:
+            raise UserError(f"{where}: {error}") from None
+    until = _typed(raw, "until", str, where, default="")
+    try:
+        re.compile(until)
+    except re.error as error:
+        raise UserError(f"{where}: until is no pattern: {error}") from None
+    return Step(
+        id=name,
+        caption=_bilingual(raw, "caption", where, project),
+        command=command,
+        figure=figure,
+        until=until,
+        limit=_positive(raw, "limit", 60.0, where),
+        exit=_typed(raw, "exit", int, where, default=0),
+        squeeze=_positive(raw, "squeeze", 8.0, where),
+        trailer=_typed(raw, "trailer", bool, where, default=trailer),
+    )
+
+
+def _bilingual(raw: dict[str, Any], key: str, where: str, project: Project) -> Bilingual:
+    texts = _typed(raw, key, dict, where)
+    if sorted(texts) != sorted(LANGUAGES) or not all(isinstance(t, str) and t.strip() for t in texts.values()):
+        raise UserError(f"{where}: {key} needs a text in each of {', '.join(LANGUAGES)}")
+    try:
+        return {language: values.resolve(" ".join(texts[language].split()), project.results) for language in LANGUAGES}
+    except UserError as error:
+        raise UserError(f"{where}: {key}: {error}") from None
+
+
+def _list(raw: dict[str, Any], key: str, where: str) -> list[dict[str, Any]]:
+    found = raw.get(key)
+    if not isinstance(found, list) or not found or not all(isinstance(each, dict) for each in found):
+        raise UserError(f"{where}: needs at least one [[{key}]]")
+    return found
+
+
+def _typed(raw: dict[str, Any], key: str, kind: type, where: str, default: Any = None) -> Any:
+    value = raw.get(key, default)
+    if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+        raise UserError(f"{where}: {key} is {value!r}, not of type {kind.__name__}")
+    return value
+
+
+def _positive(raw: dict[str, Any], key: str, default: float, where: str) -> float:
+    value = raw.get(key, default)
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+        raise UserError(f"{where}: {key} is {value!r}, not a positive number of seconds")
+    return float(value)
+
+
+def _only(raw: dict[str, Any], known: set[str], where: str) -> None:
+    unknown = sorted(raw.keys() - known)
+    if unknown:
+        raise UserError(f"{where}: unknown key {unknown[0]!r}")
