@@ -1,0 +1,70 @@
+"""A profile: everything that a comparison needs of one file, taken from it once."""
+
+from dataclasses import dataclass, field
+
+from shared.originality import hidden, oddities, tokens, trees
+from shared.originality.oddities import Oddity
+from shared.originality.reading import Note, Source
+from shared.originality.trees import Unit
+
+Place = tuple[int, int]  # first and last line
+
+
+@dataclass(slots=True)
+class Profile:
+    """What a file has in each channel.
+
+    Attributes:
+        source: The file.
+        units: Functions, classes and the file's own statements, each with its fragments.
+        grams: Winnowed token grams.
+        odd: Literals, numbers, comments and words.
+        notes: The source's own and what was found since.
+        dropped: Lines that count for nothing, being base code.
+    """
+
+    source: Source
+    units: list[Unit]
+    grams: dict[int, Place]
+    odd: dict[int, Oddity]
+    notes: list[Note]
+    dropped: set[int] = field(default_factory=set)
+
+    @property
+    def owner(self) -> str:
+        """Whose file it is."""
+        return self.source.owner
+
+
+def profile(source: Source) -> Profile:
+    """Read every channel of a file. Strings that are run as code count as code and are noted."""
+    found = tokens.lex(source.text)
+    made = Profile(source, [], tokens.fingerprints(found), oddities.oddities(found), list(source.notes))
+    if source.tree is None:
+        return made
+    try:
+        made.units = trees.units(source.tree)
+        _add_hidden(made, source)
+    except RecursionError:
+        made.units = []
+        made.notes.append(Note("too deep"))
+    return made
+
+
+def _add_hidden(made: Profile, source: Source) -> None:
+    assert source.tree is not None
+    for line, name in hidden.runners(source.tree):
+        made.notes.append(Note("runs text", line, name))
+    for item in hidden.hidden_code(source.tree):
+        made.notes.append(Note("hidden code", item.line, item.how))
+        last = item.line + item.text.count("\n")
+        for unit in trees.units(item.tree):
+            unit.name, unit.line, unit.end = f"{unit.name} in {item.how}, line {item.line}", item.line, last
+            offset = item.line - 1 if item.how == "exec string" else 0
+            unit.fragments = {
+                fragment: (first + offset, final + offset) if offset else (item.line, last)
+                for fragment, (first, final) in unit.fragments.items()
+            }
+            made.units.append(unit)
+        for gram in tokens.fingerprints(tokens.lex(item.text)):
+            made.grams.setdefault(gram, (item.line, last))

@@ -1,0 +1,120 @@
+"""The token channel: k-grams of normalised tokens, winnowed.
+
+Names become V, strings S, numbers N; comments, blank lines and indentation vanish. The lexer is one regular
+expression that accepts anything, so a file that does not parse is compared as well.
+
+Source: Schleimer, Wilkerson and Aiken 2003, "Winnowing: Local Algorithms for Document Fingerprinting", §3 and §5.
+"""
+
+import keyword
+import re
+from dataclasses import dataclass
+
+from shared.originality.hashing import MASK, label, mix
+
+K = 18  # tokens of one gram: the noise threshold, nothing shorter can match
+WINDOW = 8  # grams of one window
+GUARANTEE = WINDOW + K - 1  # tokens: a shared run of this length is always found (§3, property 1)
+
+_STRING = (
+    r"[rRbBuUfFtT]{0,3}(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^\\'\n])*'|\"(?:\\.|[^\\\"\n])*\")"
+)
+_LEXER = re.compile(
+    rf"(?P<comment>\#[^\n]*)|(?P<string>{_STRING})|(?P<name>[^\W\d]\w*)|(?P<number>\.?\d(?:[\w.]|(?<=[eE])[+-])*)"
+    r"|(?P<newline>\n)|(?P<space>[^\S\n]+|\\\n)|(?P<operator>\*\*=?|//=?|>>=?|<<=?|[-+*/%&|^@=<>!:]=|->|.)",
+    re.DOTALL,
+)
+_COMMON = ("len", "range", "print", "open", "isinstance", "super", "sum", "min", "max", "sorted", "zip", "map")
+_TYPES = ("list", "dict", "set", "tuple", "int", "float", "str", "bool")
+_KEPT_NAMES = frozenset((*keyword.kwlist, *_COMMON, *_TYPES))
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One token: its kind (comment, string, name, number, newline, operator), its text, and its 1-based line."""
+
+    kind: str
+    text: str
+    line: int
+
+
+def lex(text: str) -> list[Token]:
+    """Every token but white space; whatever the text, nothing is raised and no character is lost."""
+    found, line = [], 1
+    for match in _LEXER.finditer(text):
+        kind, piece = match.lastgroup or "operator", match.group()
+        if kind != "space":
+            found.append(Token(kind, piece, line))
+        line += piece.count("\n")
+    return found
+
+
+def normalise(tokens: list[Token]) -> tuple[list[int], list[int]]:
+    """Labels that renaming and reformatting leave alone, and their lines; docstrings count as comments."""
+    labels, lines = [], []
+    start_of_line = True
+    for token in tokens:
+        if token.kind in ("comment", "newline"):
+            start_of_line = start_of_line or token.kind == "newline"
+            continue
+        if not (start_of_line and token.kind == "string"):
+            labels.append(_token_label(token))
+            lines.append(token.line)
+        start_of_line = False
+    return labels, lines
+
+
+def _token_label(token: Token) -> int:
+    if token.kind == "string":
+        return label("S")
+    if token.kind == "number":
+        return label("N")
+    if token.kind == "name" and token.text not in _KEPT_NAMES:
+        return label("V")
+    return label(token.text)
+
+
+def grams(labels: list[int], k: int = K) -> list[int]:
+    """Rolling hash of every run of k labels (Karp and Rabin 1987)."""
+    if len(labels) < k:
+        return []
+    base, top, value = 0x100000001B3, 1, 0
+    for _ in range(k - 1):
+        top = top * base & MASK
+    for item in labels[:k]:
+        value = (value * base + item) & MASK
+    hashes = [mix(value, ())]
+    for old, new in zip(labels, labels[k:], strict=False):
+        value = ((value - old * top) * base + new) & MASK
+        hashes.append(mix(value, ()))
+    return hashes
+
+
+def winnow(hashes: list[int], window: int = WINDOW) -> list[int]:
+    """Positions of the least hash of every window, the rightmost of equals; at least one if there is any hash.
+
+    Source: Schleimer et al. 2003, §3, definition 1 and figure 5 (robust winnowing is not needed for source code).
+    """
+    if len(hashes) <= window:
+        return [len(hashes) - 1 - min(range(len(hashes)), key=hashes[::-1].__getitem__)] if hashes else []
+    chosen: list[int] = []
+    least = -1
+    for end in range(window - 1, len(hashes)):
+        start = end - window + 1
+        if least < start:
+            least = min(range(end, start - 1, -1), key=hashes.__getitem__)
+        elif hashes[end] <= hashes[least]:
+            least = end
+        if not chosen or chosen[-1] != least:
+            chosen.append(least)
+    return chosen
+
+
+def fingerprints(tokens: list[Token], k: int = K, window: int = WINDOW) -> dict[int, tuple[int, int]]:
+    """Winnowed grams of a text: hash -> (first line, last line) of where it stands first."""
+    labels, lines = normalise(tokens)
+    hashes = grams(labels, k)
+    places: dict[int, tuple[int, int]] = {}
+    for position in winnow(hashes, window):
+        places.setdefault(hashes[position], (lines[position], lines[position + k - 1]))
+    return places
