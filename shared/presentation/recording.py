@@ -4,6 +4,7 @@ It never sleeps to wait: every step ends at the shell's prompt or at a pattern, 
 recording is the real one, but for the typing, whose keys are spread as a person's would be.
 """
 
+import contextlib
 import os
 import random
 import re
@@ -116,9 +117,19 @@ class Shell:
         self._seen, self._codes = "", []
         os.write(self._terminal, b"\n")
 
-    def interrupt(self) -> None:
-        """Press Ctrl-C."""
-        os.write(self._terminal, b"\x03")
+    def interrupt(self, limit: float) -> None:
+        """Press Ctrl-C until the command has ended: a shell that is just starting a program may miss the first.
+
+        Raises:
+            UserError: If it goes on all the same.
+        """
+        deadline = time.monotonic() + limit
+        while self.busy:
+            if time.monotonic() > deadline:
+                raise UserError(f"goes on after Ctrl-C for {limit:g} s; last: {self.last_words()!r}")
+            os.write(self._terminal, b"\x03")
+            with contextlib.suppress(UserError):
+                self._wait(lambda: self._codes, 1.0, "not yet")
 
     @property
     def busy(self) -> bool:
@@ -272,7 +283,7 @@ def perform(step: Step, shell: Shell) -> None:
         if step.until:
             shell.wait_for(step.until, step.limit)
             if shell.busy:
-                shell.interrupt()
+                shell.interrupt(step.limit)
         code = shell.wait_for_prompt(step.limit)
         shell.note(f"{step.id} done")
     except UserError as error:

@@ -31,6 +31,12 @@ def run(code, limits=LIMITS, folder=ROOT):
     return children.run([sys.executable, "-c", code], folder, limits)
 
 
+def save(root):
+    """Commit the working tree."""
+    subprocess.run(["git", "add", "-A"], cwd=root, check=True)
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qm", "x"], cwd=root)
+
+
 # ---------------------------------------------------------------- the rubric
 
 
@@ -100,7 +106,7 @@ def test_all_tests_passing_gives_all_points(context):
 def test_a_test_that_fails_costs_its_share(toy, tmp_path_factory):
     from_commit = toy.root / "tests" / "toy" / "test_toy.py"
     from_commit.write_text("def test_a(): pass\n\n\ndef test_b(): assert False\n")
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "x"], cwd=toy.root)
+    save(toy.root)
     outcome = checks.tests(Context(toy, LIMITS, "HEAD", tmp_path_factory.mktemp("s")))
     assert outcome.share == 0.5 and "1 of 2 passed" in outcome.reason
 
@@ -130,7 +136,7 @@ def test_a_commit_that_is_not_there(toy, tmp_path, commit):
 def test_tests_that_crash_or_hang_have_no_points_and_a_reason(toy, tmp_path_factory):
     (toy.folder / "crash.py").write_text("import os\nos.kill(os.getpid(), 11)\n")
     (toy.root / "tests/toy/test_toy.py").write_text("import time\n\n\ndef test_a(): time.sleep(300)\n")
-    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t@example.org", "commit", "-qam", "x"], cwd=toy.root)
+    save(toy.root)
     limits = replace(LIMITS, seconds=6)
     assert "time limit" in checks.tests(Context(toy, limits, "HEAD", tmp_path_factory.mktemp("s"))).reason
     crashed = children.run([sys.executable, "projects/toy/crash.py"], toy.root, LIMITS)
@@ -146,12 +152,22 @@ def test_exercises_need_their_text_and_their_tests(toy, context):
 # ---------------------------------------------------------------- the other checks
 
 
-def test_originality_by_its_exit_code(toy, context):
+def test_originality_by_the_exit_code_of_the_trusted_script(toy, tmp_path_factory):
     script = toy.root / "tests" / "check_originality.py"
-    assert "not there" in checks.originality(context).reason
+    compared = ("loralib", "no_such_package", "peft/no_such_part")
+
+    def outcome(references=compared):
+        return checks.originality(Context(toy, LIMITS, "HEAD", tmp_path_factory.mktemp("s"), references))
+
+    assert "not there" in outcome().reason
     for code, share in ((0, 1), (1, 0), (2, 0)):
-        script.write_text(f"import sys\nassert sys.argv[1:] == ['--submission', 'projects/toy']\nsys.exit({code})\n")
-        assert checks.originality(context).share == share
+        expected = "sys.argv[1:4] == ['--submission', 'projects/toy', '--reference'] and 'loralib' in sys.argv[4]"
+        script.write_text(f"import sys\nassert {expected} and len(sys.argv) == 5, sys.argv\nsys.exit({code})\n")
+        save(toy.root)
+        assert outcome().share == share
+    script.write_text("print('always original')\n")
+    assert "could not be judged (exit code 2)" in outcome().reason, "an edited script is not used"
+    assert "none of the rubric's external solutions" in outcome(("no_such_package",)).reason
 
 
 def test_fingerprints(toy, context, monkeypatch):

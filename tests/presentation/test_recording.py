@@ -57,6 +57,9 @@ def test_a_command_that_goes_on_after_its_pattern_is_interrupted(tmp_path):
     started = time.monotonic()
     played(tmp_path, step("echo up and running; sleep 50", until="up and r.nning", exit=130), step("echo next"))
     assert time.monotonic() - started < 40
+    stubborn = step("trap '' INT; echo up; sleep 30", until="up", limit=1.5)
+    with pytest.raises(UserError, match="goes on after Ctrl-C"):
+        played(tmp_path, stubborn)
 
 
 @pytest.mark.parametrize(

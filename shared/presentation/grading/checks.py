@@ -3,6 +3,7 @@
 A check may find nothing (0, with what to run), find something wrong, or fail itself; none of these stops the others.
 """
 
+import importlib.util
 import json
 import re
 import sys
@@ -47,6 +48,7 @@ class Context:
         limits: Of each child.
         commit: Whose tests are run.
         scratch: An empty folder.
+        references: External solutions, as in the rubric.
         memo: What two checks share, by name.
     """
 
@@ -54,6 +56,7 @@ class Context:
     limits: Limits
     commit: str
     scratch: Path
+    references: tuple[str, ...] = ()
     memo: dict[str, Any] = field(default_factory=dict)
 
 
@@ -158,17 +161,33 @@ def fingerprints(context: Context) -> Outcome:
 
 
 def originality(context: Context) -> Outcome:
-    """What tests/check_originality.py says of the project's code: 0 original, 1 suspicious, 2 could not tell."""
-    root = context.project.root
-    if not (root / "tests" / "check_originality.py").is_file():
-        return Outcome(0.0, f"tests/check_originality.py: {NOT_THERE}")
-    command = [sys.executable, "tests/check_originality.py", "--submission", f"projects/{context.project.name}"]
-    ended = children.run(command, root, context.limits)
+    """What the trusted tests/check_originality.py says of the code: 0 original, 1 suspicious, else unknown."""
+    box = sandbox(context)
+    if not (box.folder / "tests" / "check_originality.py").is_file():
+        return Outcome(0.0, f"tests/check_originality.py: {NOT_THERE} ({box.commit})")
+    known = [str(path) for name in context.references if (path := installed(name)) is not None]
+    if not known:
+        return Outcome(0.0, "none of the rubric's external solutions is installed")
+    words = ["--submission", f"projects/{context.project.name}", "--reference", *known]
+    ended = children.run([sys.executable, "tests/check_originality.py", *words], box.folder, context.limits)
     if ended.trouble:
         return Outcome(0.0, ended.trouble, ended.output)
-    reasons = {0: "no similarity beyond chance", 1: "similar to an external solution: see the detail"}
-    reason = reasons.get(ended.code or 0, f"could not be judged (exit code {ended.code}): see the detail")
+    lines = ended.output.strip().splitlines() or [""]
+    reasons = {0: f"{lines[0]}, compared with {len(known)} external solutions", 1: lines[0]}
+    reason = reasons.get(ended.code or 0, f"could not be judged (exit code {ended.code}): {lines[-1]}")
     return Outcome(float(ended.code == 0), reason, ended.output)
+
+
+def installed(name: str) -> Path | None:
+    """Where a part of an installed package is, or None; nothing is imported.
+
+    Args:
+        name: "package" or "package/part".
+    """
+    package, _, part = name.partition("/")
+    spec = importlib.util.find_spec(package)
+    folders = [Path(folder) for folder in (spec.submodule_search_locations or ())] if spec else []
+    return next((folder / part for folder in folders if (folder / part).exists()), None)
 
 
 def readme_numbers(context: Context) -> Outcome:

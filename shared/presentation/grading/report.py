@@ -50,7 +50,7 @@ def grade(project: Project, rules: Rubric, pristine: str) -> Graded:
     started = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="grade-") as scratch:
-            outcomes = checks.assess(Context(project, rules.limits, pristine, Path(scratch)))
+            outcomes = checks.assess(Context(project, rules.limits, pristine, Path(scratch), rules.references))
     except Exception as error:  # the other projects are graded all the same
         broken = Outcome(0.0, f"grading broke: {type(error).__name__}: {error}")
         outcomes = dict.fromkeys(checks.CHECKS, broken)

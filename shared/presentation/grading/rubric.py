@@ -40,11 +40,13 @@ class Rubric:
         groups: Points and title of each group, by its id.
         criteria: In the rubric's order.
         limits: Of each child process.
+        references: Parts of installed packages with which code is compared, as "package/part".
     """
 
     groups: dict[str, dict]
     criteria: tuple[Criterion, ...]
     limits: Limits
+    references: tuple[str, ...]
 
 
 def load(path: Path = RUBRIC) -> Rubric:
@@ -56,7 +58,7 @@ def load(path: Path = RUBRIC) -> Rubric:
     try:
         raw = tomllib.loads(path.read_text(encoding="utf-8"))
         criteria = tuple(Criterion(**each) for each in raw["criterion"])
-        rubric = Rubric(raw["groups"], criteria, Limits(**raw["limits"]))
+        rubric = Rubric(raw["groups"], criteria, Limits(**raw["limits"]), tuple(raw["originality"]["references"]))
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError) as error:
         raise UserError(f"{path.name}: {error}") from None
     for name, group in rubric.groups.items():
