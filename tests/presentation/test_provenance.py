@@ -59,6 +59,17 @@ def test_a_difference_in_points_is_recomputed(toy):
     assert found["status"] == "traced" and found["source"]["value"] == pytest.approx(100 * (0.8512 - 0.93456))
 
 
+def test_a_number_is_not_found_among_thousands_by_chance(toy):
+    (toy.results / "curves.csv").write_text("run,loss\n" + "".join(f"a,{i / 1000}\n" for i in range(1000)))
+    assert [each["status"] for each in entries(toy, "a mere 0.377\n\nnothing of it: 0.378")] == ["traced", "untraced"]
+
+
+def test_the_heading_tells_columns_of_one_value_apart(toy):
+    (toy.results / "t.csv").write_text("name,level,zeros\nprune,0.5,0.5\n")
+    (found,) = entries(toy, "| done | zeros |\n|---|---|\n| prune | 50.0% |\n")
+    assert found["source"]["column"] == "zeros" and found["cells_that_fit"] == 3
+
+
 def test_a_mean_that_the_runs_do_not_give_is_not_called_recomputed(toy):
     text = (toy.results / "runs.csv").read_text().replace("0.93368", "0.90")
     (toy.results / "runs.csv").write_text(text)

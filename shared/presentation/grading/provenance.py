@@ -31,6 +31,7 @@ NUMBER = re.compile(
 )
 HIDDEN = re.compile(r"```.*?```|`[^`\n]*`|<!--.*?-->|\]\([^)]*\)|https?://\S+", re.DOTALL)
 SMALL = 100  # whole numbers below it are counts and settings
+RAW = 100  # rows; a longer table is raw material, not something that a README states
 YEARS = range(1900, 2100)
 EXACT = 1e-9  # a recomputed statistic equals the stored one to rounding
 
@@ -46,6 +47,7 @@ class Stated:
         unit: What one of the printed number is: 1, 0.01 (a percentage) or a million.
         line: Number of its line, from 1.
         context: The whole line.
+        heading: Of its column, in a table.
     """
 
     text: str
@@ -54,6 +56,7 @@ class Stated:
     unit: float
     line: int
     context: str
+    heading: str = ""
 
     @property
     def is_measurement(self) -> bool:
@@ -74,12 +77,13 @@ class Stated:
 
 @dataclass(frozen=True)
 class Cell:
-    """A number of results/: the file, the row's words, the column, the value."""
+    """A number of results/: the file, the row's words, the column, the value, and how many rows the file has."""
 
     file: str
     row: dict[str, str]
     column: str
     value: float
+    rows: int = 1
 
 
 def report(project: Project) -> list[dict[str, Any]]:
@@ -99,13 +103,18 @@ def stated(text: str) -> list[Stated]:
     """Every number of a Markdown text outside code, links and comments."""
     visible = HIDDEN.sub(lambda m: re.sub(r"[^\n]", " ", m[0]), text)
     found = []
+    headings: list[str] = []
     for line, content in enumerate(visible.splitlines(), start=1):
+        in_table = content.lstrip().startswith("|")
+        headings = (headings or content.split("|")) if in_table else []
         for match in NUMBER.finditer(content):
             sign = -1 if match["sign"] in ("-", "−") else 1
             value = sign * float(match["digits"].replace(",", "") + (match["rest"] or "") + (match["power"] or ""))
             unit = 0.01 if match["percent"] else 1e6 if match["million"] else 1.0
             decimals = len(match["rest"] or ".") - 1
-            found.append(Stated(match[0].strip(), value * unit, decimals, unit, line, content.strip()))
+            column = content[: match.start()].count("|")
+            heading = headings[column] if column < len(headings) else ""
+            found.append(Stated(match[0].strip(), value * unit, decimals, unit, line, content.strip(), heading))
     return found
 
 
@@ -116,10 +125,11 @@ def cells_of(results: Path) -> Iterator[Cell]:
             value = json.loads(path.read_text(encoding="utf-8"))
             yield from (Cell(path.name, {}, key, number) for key, number in _leaves(value))
             continue
-        for row in read_rows(path):
+        rows = read_rows(path)
+        for row in rows:
             for column, cell in row.items():
                 if (number := _number(cell)) is not None:
-                    yield Cell(path.name, row, column, number)
+                    yield Cell(path.name, row, column, number, len(rows))
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
@@ -148,16 +158,17 @@ def entry(number: Stated, cells: list[Cell], settings: dict[str, Any], project: 
     said: dict[str, Any] = {"number": number.text, "line": number.line, "context": number.context[:160]}
     if not number.is_measurement:
         return {**said, "status": "constant"}
-    fitting = [cell for cell in cells if number.rounds_from(cell.value)]
-    if fitting:
-        best = max(fitting, key=lambda cell: _mentions(cell, number.context))
-        source = {"file": best.file, "row": _words(best.row), "column": best.column, "value": best.value}
-        return {**said, "status": "traced", "source": source, **recomputed(best, settings, project)}
-    if (pair := _difference(number, cells)) is not None:
+    if number.text[0] in "+−-" and (pair := _difference(number, cells)) is not None:
         one, other, scale = pair
         formula = f"{scale} × ({_words(one.row)} − {_words(other.row)})"
         source = {"file": one.file, "row": formula, "column": one.column, "value": scale * (one.value - other.value)}
         return {**said, "status": "traced", "source": source, **recomputed(one, settings, project)}
+    fitting = [cell for cell in cells if number.rounds_from(cell.value) and _could_be(cell, number)]
+    if fitting:
+        best = max(fitting, key=lambda cell: (_mentions(cell, number.context), _heads(cell, number.heading)))
+        source = {"file": best.file, "row": _words(best.row), "column": best.column, "value": best.value}
+        more = {"cells_that_fit": len(fitting), **recomputed(best, settings, project)}
+        return {**said, "status": "traced", "source": source, **more}
     return {**said, "status": "untraced"}
 
 
@@ -172,21 +183,30 @@ def _mentions(cell: Cell, context: str) -> int:
     return sum(map(len, words))
 
 
+def _heads(cell: Cell, heading: str) -> int:
+    """How many words of a cell's column stand in the heading of the README's column."""
+    words = set(re.findall(r"[a-z]+", heading.lower()))
+    return len(words & set(cell.column.lower().split("_")))
+
+
+def _could_be(cell: Cell, number: Stated) -> bool:
+    """Whether a fit says something: among thousands of raw values nearly any number is found by chance."""
+    return cell.rows <= RAW or _mentions(cell, number.context) > 0
+
+
 def _difference(number: Stated, cells: list[Cell]) -> tuple[Cell, Cell, int] | None:
-    """Two rows of one column whose difference, plain or in points, is the number; signed numbers only."""
-    if number.text[0] not in "+−-":
-        return None
+    """Two rows of one column whose difference, plain or in points, is the number."""
     by_column: dict[tuple[str, str], list[Cell]] = {}
     for cell in cells:
         by_column.setdefault((cell.file, cell.column), []).append(cell)
-    for column in by_column.values():
-        if len(column) > SMALL:
+    for column in sorted(by_column.values(), key=lambda column: -max(_mentions(c, number.context) for c in column)):
+        if len(column) > RAW:
             continue
         ranked = sorted(column, key=lambda cell: -_mentions(cell, number.context))
-        for one in ranked[:1]:
+        for one in ranked[: bool(_mentions(ranked[0], number.context))]:
             for other in column:
                 for scale in (100, 1):
-                    if other is not one and number.rounds_from(scale * (one.value - other.value)):
+                    if number.rounds_from(scale * (one.value - other.value)):
                         return one, other, scale
     return None
 
