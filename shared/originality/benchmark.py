@@ -314,11 +314,14 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     with plotting.figure(path, title=title, xlabel="recall", ylabel="", size=(7.4, 6.2)) as axes:
         places = range(len(rows), 0, -1)
         for name, marker, colour in (("ours", "o", plotting.COLOURS[0]), ("copydetect", "s", plotting.COLOURS[1])):
-            axes.plot([row[name] for row in rows], places, marker, color=colour, label=name)
+            style = (
+                {"markersize": 9, "fillstyle": "none", "markeredgewidth": 1.6} if name == "ours" else {"markersize": 5}
+            )
+            axes.plot([row[name] for row in rows], places, marker, color=colour, label=name, **style)
         marks = {"yes": "", "in part": " *", "no": " **"}
         axes.set_yticks(list(places), [row["attack"] + marks[row["seen while tuning"]] for row in rows])
         axes.set_xlim(-0.02, 1.02)
-        axes.legend(loc="lower left", title="** disguise not seen while tuning, * in part")
+        axes.legend(loc="center left", title="** disguise not seen while tuning, * in part")
 
 
 def _seen(attack: str) -> str:

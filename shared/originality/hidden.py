@@ -6,6 +6,7 @@ import binascii
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from shared.originality.names import walk
 from shared.originality.reading import parse
 
 RUNNERS = frozenset({"exec", "eval", "compile", "runsource", "runcode", "run_path", "run_module", "execfile"})
@@ -30,10 +31,15 @@ class Hidden:
     how: str
 
 
+def may_run_text(text: str) -> bool:
+    """A look at the text that saves a walk over most trees; outside ASCII, names can be spelt in several ways."""
+    return not text.isascii() or any(word in text for word in (*RUNNERS, "getattr"))
+
+
 def runners(tree: ast.Module) -> list[tuple[int, str]]:
     """Line and name of everything that runs text as code, called, aliased or reached through getattr."""
     found = []
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Name) and node.id in ("exec", "eval", "execfile"):
             found.append((node.lineno, node.id))
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "compile":

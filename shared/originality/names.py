@@ -25,10 +25,30 @@ class FileNames:
     shadowed: set[str] = field(default_factory=set)
 
 
+def children(node: ast.AST) -> list[ast.AST]:
+    """What stands directly below a node, as `ast.iter_child_nodes` but several times as fast; contexts left out."""
+    found: list[ast.AST] = []
+    for part in node._fields:
+        value = getattr(node, part, None)
+        if value.__class__ is list:
+            found += [item for item in value if isinstance(item, ast.AST)]
+        elif isinstance(value, ast.AST) and part != "ctx":
+            found.append(value)
+    return found
+
+
+def walk(tree: ast.AST) -> list[ast.AST]:
+    """Every node of a tree in the order of `ast.walk`, contexts left out."""
+    found = [tree]
+    for node in found:  # grows as it is walked
+        found.extend(children(node))
+    return found
+
+
 def file_names(tree: ast.Module) -> FileNames:
     """Collect the names of a file in one pass over its tree."""
     names = FileNames()
-    for node in ast.walk(tree):
+    for node in walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
                 names.imported[alias.asname or alias.name.split(".")[0]] = (
@@ -105,7 +125,7 @@ def _bindings(body: Iterable[ast.stmt]) -> Iterator[tuple[str, ast.expr | None]]
                 yield node.name, None
             elif isinstance(node, (ast.Global, ast.Nonlocal)):
                 yield from ((name, None) for name in node.names)
-            stack.extend(ast.iter_child_nodes(node))
+            stack.extend(children(node))
 
 
 def live(body: list[ast.stmt]) -> list[ast.stmt]:

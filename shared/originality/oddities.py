@@ -33,7 +33,11 @@ class Oddity:
 def oddities(tokens: list[Token]) -> dict[int, Oddity]:
     """Hash -> literals, numbers, comments and words of a file; what is commonplace is sorted out by the weights."""
     found: dict[int, Oddity] = {}
+    seen: set[str] = set()
     for token in tokens:
+        if token.text in seen:
+            continue  # only the first appearance counts
+        seen.add(token.text)
         if token.kind == "comment":
             words = _WORD.findall(token.text.lower())
             if len(words) >= MIN_WORDS:

@@ -1,6 +1,6 @@
 """A profile: everything that a comparison needs of one file, taken from it once."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from shared.originality import hidden, oddities, tokens, trees
 from shared.originality.oddities import Oddity
@@ -15,7 +15,7 @@ class Profile:
     """What a file has in each channel.
 
     Attributes:
-        source: The file.
+        source: The file, without its tree.
         units: Functions, classes and the file's own statements, each with its fragments.
         grams: Winnowed token grams.
         odd: Literals, numbers, comments and words.
@@ -48,14 +48,15 @@ def profile(source: Source) -> Profile:
     except RecursionError:
         made.units = []
         made.notes.append(Note("too deep"))
+    made.source = replace(source, tree=None)  # a class's trees would fill the memory and keep the collector busy
     return made
 
 
 def _add_hidden(made: Profile, source: Source) -> None:
     assert source.tree is not None
-    for line, name in hidden.runners(source.tree):
-        made.notes.append(Note("runs text", line, name))
-    for item in hidden.hidden_code(source.tree):
+    runners = hidden.runners(source.tree) if hidden.may_run_text(source.text) else []
+    made.notes.extend(Note("runs text", line, name) for line, name in runners)
+    for item in hidden.hidden_code(source.tree) if runners else ():
         made.notes.append(Note("hidden code", item.line, item.how))
         last = item.line + item.text.count("\n")
         for unit in trees.units(item.tree):

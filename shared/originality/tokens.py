@@ -8,7 +8,7 @@ Source: Schleimer, Wilkerson and Aiken 2003, "Winnowing: Local Algorithms for Do
 
 import keyword
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from shared.originality.hashing import MASK, label, mix
 
@@ -29,8 +29,7 @@ _TYPES = ("list", "dict", "set", "tuple", "int", "float", "str", "bool")
 _KEPT_NAMES = frozenset((*keyword.kwlist, *_COMMON, *_TYPES))
 
 
-@dataclass(frozen=True, slots=True)
-class Token:
+class Token(NamedTuple):
     """One token: its kind (comment, string, name, number, newline, operator), its text, and its 1-based line."""
 
     kind: str
@@ -45,7 +44,8 @@ def lex(text: str) -> list[Token]:
         kind, piece = match.lastgroup or "operator", match.group()
         if kind != "space":
             found.append(Token(kind, piece, line))
-        line += piece.count("\n")
+        if "\n" in piece:
+            line += piece.count("\n")
     return found
 
 

@@ -128,6 +128,7 @@ ENCODED = "ZGVmIGFyZWEod2lkdGgsIGhlaWdodCk6CiAgICB0b3RhbCA9IHdpZHRoICogaGVpZ2h0C
         f"import builtins\nbuiltins.exec({HIDDEN!r})",
         f"getattr(__builtins__, 'ex' + 'ec')({HIDDEN!r})",
         f"__import__('builtins').eval(compile({HIDDEN!r}, 'x', 'exec'))",
+        "ｅｘｅｃ(" + repr(HIDDEN) + ")",
         f"run = exec\nrun({HIDDEN[:30]!r} + {HIDDEN[30:]!r})",
         f"exec(''.join([{HIDDEN[:30]!r}, {HIDDEN[30:]!r}]))",
         f"exec({f'exec({HIDDEN!r})'!r})",

@@ -67,5 +67,5 @@ def test_readme_figures_are_the_results(readme):
 
 
 def _rounded(value: float) -> str:
-    """Two significant digits above ten, one decimal below."""
-    return f"{float(f'{value:.2g}'):.0f}" if value >= 10 else f"{value:.1f}"
+    """Three significant digits above ten, one decimal below."""
+    return f"{float(f'{value:.3g}'):g}" if value >= 10 else f"{value:.1f}"
