@@ -33,6 +33,7 @@ def build(project: Project, *, reuse: bool = False, narrate: bool = False) -> di
         UserError: If anything fails; the films that were there stay.
     """
     play = screenplay.load(project)
+    sources = digests(project, set(play.sources))  # as they are now: what changes meanwhile makes the film old
     empty = cast.Cast(recording.WIDTH, recording.HEIGHT, ())
     rendering.Renderer(play, empty, project.results)  # a caption that does not fit is told before the long recording
     spoken = narration.speak(play, project.build / "voice") if narrate else {}
@@ -47,7 +48,7 @@ def build(project: Project, *, reuse: bool = False, narrate: bool = False) -> di
     for edition, plan in plans.items():
         made[edition] = render(project, play, recorded, edition, plan, narrate)
     poster(project, play)
-    receipt = {"editions": made, "sources": digests(project, set(play.sources))}
+    receipt = {"editions": made, "sources": sources}
     write_json(project.build / RECEIPT, receipt)
     return made
 

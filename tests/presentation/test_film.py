@@ -22,7 +22,16 @@ FRAMES = "3dfbfe7f51ff444f7cec24140cc8d8bba0dccbf0b5bdc9c81a8d6bcaaf37f555"
 
 
 def step(name="train/1", caption="Una cosa por pantalla, y <b> & nada más.", **changed):
-    values = {"command": "ls", "figure": "", "until": "", "limit": 9.0, "exit": 0, "squeeze": 3.0, "trailer": True}
+    values = {
+        "command": "ls",
+        "figure": "",
+        "until": "",
+        "shows": "",
+        "limit": 9.0,
+        "exit": 0,
+        "squeeze": 3.0,
+        "trailer": True,
+    }
     return Step(id=name, caption={"es": caption, "en": caption.upper()}, **{**values, **changed})
 
 
