@@ -1,5 +1,6 @@
 """Errors that a person causes, and how a command reports them: one line, exit code 2, no traceback."""
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ Config = TypeVar("Config")
 Result = TypeVar("Result")
 
 INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+PIPE_CLOSED = 141  # and for one whose reader went away
 
 
 class UserError(Exception):
@@ -28,6 +30,9 @@ def reported() -> Iterator[None]:
     except KeyboardInterrupt:
         sys.stderr.write("interrupted: what was saved before stays; continue with --resume if the command has it\n")
         sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # `... | head` has read enough: that is no error of ours
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
+        sys.exit(PIPE_CLOSED)
 
 
 def command(main: Callable[[Config], Result], config: type[Config], args: list[str] | None = None) -> Result:

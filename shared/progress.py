@@ -1,5 +1,6 @@
 """A progress bar on a terminal, a plain line now and then elsewhere."""
 
+import re
 import sys
 import time
 from collections.abc import Iterable, Iterator
@@ -11,6 +12,7 @@ from rich.table import Table
 
 Item = TypeVar("Item")
 
+NUMBER = re.compile(r"[-+]?\d[\d.,]*( ?(%|s|ms|MB)| \(.*\))?$")  # with its unit, or with a share in brackets
 QUIET_SECONDS = 20.0  # between two plain lines, so that a log of an hour stays readable
 
 
@@ -40,11 +42,13 @@ def track(items: Iterable[Item], *, description: str, total: int, done: int = 0)
 
 
 def table(title: str, columns: list[str], rows: Iterable[Iterable[object]]) -> None:
-    """Print a table on stdout: first column to the left, the others to the right."""
+    """Print a table on stdout: columns of numbers to the right, of words to the left."""
+    cells = [[f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row] for row in rows]
     drawn = Table(title=title, title_justify="left", title_style="bold", header_style="bold")
     for index, column in enumerate(columns):
-        drawn.add_column(column, justify="left" if index == 0 else "right", overflow="fold")
-    for row in rows:
-        drawn.add_row(*(f"{cell:.4f}" if isinstance(cell, float) else str(cell) for cell in row))
+        numbers = all(NUMBER.match(row[index]) for row in cells)
+        drawn.add_column(column, justify="right" if numbers else "left", overflow="fold")
+    for row in cells:
+        drawn.add_row(*row)
     # Off a terminal rich assumes 80 columns and folds; a log should keep its rows whole.
     Console(width=None if sys.stdout.isatty() else 120).print(drawn)

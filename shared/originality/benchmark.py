@@ -312,7 +312,6 @@ def draw(rows: list[dict[str, Any]], path: Path) -> None:
     """Recall by disguise, both detectors."""
     title = "Disguised copies found without one false alarm (packages not tuned on)"
     with plotting.figure(path, title=title, xlabel="recall", ylabel="", size=(7.4, 6.2)) as axes:
-        assert not isinstance(axes, list)
         places = range(len(rows), 0, -1)
         for name, marker, colour in (("ours", "o", plotting.COLOURS[0]), ("copydetect", "s", plotting.COLOURS[1])):
             axes.plot([row[name] for row in rows], places, marker, color=colour, label=name)

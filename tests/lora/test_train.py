@@ -99,7 +99,7 @@ def run_of(directory):
 
 
 def test_every_row_cites_the_lines_that_it_comes_from(config, tmp_path):
-    metrics = {seed: main(replace(config, epochs=1, seed=seed, out=tmp_path / str(seed))) for seed in (0, 1)}
+    metrics = {seed: main(replace(config, epochs=2, seed=seed, out=tmp_path / str(seed))) for seed in (0, 1)}
     sources = {str(seed): source_of(m.directory) for seed, m in metrics.items()}
     settings = {"arm": "lora", "rank": 4, "scaling": "alpha/r", "lr": 5e-3, "lr_ratio": 4.0, "final": 1}
     rows = [

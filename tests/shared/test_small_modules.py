@@ -1,7 +1,9 @@
 """Figures, devices, seeds, progress and the way a command reports what a person got wrong."""
 
 import random
+import shlex
 import struct
+import subprocess
 import sys
 from dataclasses import dataclass
 
@@ -87,6 +89,13 @@ def test_a_command_reports_in_one_line(raised, code, said, capsys):
         command(main, Config, [])
     assert ended.value.code == code
     assert capsys.readouterr().err.startswith(said)
+
+
+def test_a_reader_that_goes_away_is_no_traceback():
+    code = "from shared.errors import reported\nwith reported():\n while True: print('x' * 1000)"
+    piped = f"{sys.executable} -c {shlex.quote(code)} | head -n 1; exit ${{PIPESTATUS[0]}}"
+    done = subprocess.run(["bash", "-c", piped], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (141, "")
 
 
 def test_a_command_returns_what_main_returns():
