@@ -1,7 +1,7 @@
 """`make demo-<project>`: record, render, caption; the whole film and its trailer from one recording.
 
-Built into build/demo/<project>/ and not committed: demo.cast, demo.mp4, trailer.mp4, film.json (what they were made
-from). Committed in results/demo/: the poster, and the captions of both in Spanish and English.
+Built into build/demo/<project>/ and not committed: demo.cast, recorded.json, demo.mp4, trailer.mp4, film.json (what
+they were made from). Committed in results/demo/: the poster, and the captions of both in Spanish and English.
 """
 
 import hashlib
@@ -14,11 +14,11 @@ from PIL import Image
 from shared.errors import UserError
 from shared.files import atomic_path, write_json, write_text
 from shared.presentation import cast, encoding, narration, recording, rendering, screenplay, subtitles, timeline
-from shared.presentation.project import Project, digests, read_json_or_none
+from shared.presentation.project import Project, digests, read_json_or_none, stale
 
 LENGTHS: dict[timeline.Edition, tuple[int, int]] = {"demo": (360, 600), "trailer": (60, 90)}  # seconds
 LARGEST = 15_000_000  # bytes of a file
-RECEIPT = "film.json"
+CAST, RECORDED, RECEIPT = "demo.cast", "recorded.json", "film.json"
 
 
 def build(project: Project, *, reuse: bool = False, narrate: bool = False) -> dict[str, Any]:
@@ -33,13 +33,11 @@ def build(project: Project, *, reuse: bool = False, narrate: bool = False) -> di
         UserError: If anything fails; the films that were there stay.
     """
     play = screenplay.load(project)
+    sources = digests(project, set(play.sources))  # as they are now: what changes meanwhile makes the film old
     empty = cast.Cast(recording.WIDTH, recording.HEIGHT, ())
     rendering.Renderer(play, empty, project.results)  # a caption that does not fit is told before the long recording
     spoken = narration.speak(play, project.build / "voice") if narrate else {}
-    path = project.build / "demo.cast"
-    if not reuse:
-        cast.write(path, recording.record(play, recording.stage(project)), title=play.title["es"])
-    recorded = cast.read(path)
+    recorded = reused(project, play) if reuse else record(project, play)
     plans = {edition: timeline.plan(play, recorded, edition, spoken) for edition in LENGTHS}
     for edition, plan in plans.items():
         check_length(edition, plan.seconds)
@@ -47,9 +45,42 @@ def build(project: Project, *, reuse: bool = False, narrate: bool = False) -> di
     for edition, plan in plans.items():
         made[edition] = render(project, play, recorded, edition, plan, narrate)
     poster(project, play)
-    receipt = {"editions": made, "sources": digests(project, set(play.sources))}
+    receipt = {"editions": made, "sources": sources}
     write_json(project.build / RECEIPT, receipt)
     return made
+
+
+def record(project: Project, play: screenplay.Screenplay) -> cast.Cast:
+    """Perform the screenplay; the recording is kept, with what it was made from."""
+    shown = {"commands": commands(play), "results": digests(project, results_of(play))}
+    cast.write(project.build / CAST, recording.record(play, recording.stage(project)), title=play.title["es"])
+    write_json(project.build / RECORDED, shown)
+    return cast.read(project.build / CAST)
+
+
+def reused(project: Project, play: screenplay.Screenplay) -> cast.Cast:
+    """The last recording, if it still shows what the captions speak of.
+
+    Raises:
+        UserError: If there is none, or commands or results changed since: the picture and its caption would disagree.
+    """
+    recorded = cast.read(project.build / CAST)
+    shown = read_json_or_none(project.build / RECORDED) or {}
+    changed = stale(project, {**digests(project, results_of(play)), **shown.get("results", {})})
+    if changed or shown.get("commands") != commands(play):
+        what = ", ".join(changed) or "a command"
+        raise UserError(f"{what} changed since the recording: leave out --reuse and record it again")
+    return recorded
+
+
+def commands(play: screenplay.Screenplay) -> dict[str, str]:
+    """What is typed, by step."""
+    return {step.id: step.command for step in play.steps}
+
+
+def results_of(play: screenplay.Screenplay) -> set[str]:
+    """The files of results/ that the film reads."""
+    return {name for name in play.sources if name.startswith("results/")}
 
 
 def check_length(edition: timeline.Edition, seconds: float) -> None:

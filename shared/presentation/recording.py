@@ -136,6 +136,11 @@ class Shell:
         """Whether the command still runs in the foreground."""
         return not self._codes
 
+    @property
+    def output(self) -> str:
+        """What was printed since Enter; the first line is the command's own echo and left out."""
+        return self._seen.partition("\n")[2]
+
     def wait_for_prompt(self, limit: float) -> int:
         """Read until the command has ended and the prompt is back. Returns its exit code.
 
@@ -153,7 +158,7 @@ class Shell:
         """
         compiled = re.compile(pattern)
         self._wait(
-            lambda: compiled.search(self._seen.partition("\n")[2]),  # the first line is the command's own echo
+            lambda: compiled.search(self.output),
             limit,
             f"{pattern!r} not printed after {limit:g} s",
         )
@@ -292,6 +297,8 @@ def perform(step: Step, shell: Shell) -> None:
         raise UserError(
             f"step {step.id}: {step.command}: exit code {code}, expected {step.exit}; last: {shell.last_words()!r}"
         )
+    if step.shows and not re.search(step.shows, shell.output):
+        raise UserError(f"step {step.id}: {step.command}: {step.shows!r} was not printed; last: {shell.last_words()!r}")
 
 
 def refuse_private(cast: Cast) -> None:

@@ -43,6 +43,7 @@ class Step:
         command: What is typed, or "".
         figure: File name in results/, or "".
         until: Pattern that has to be printed; then a command that still runs is interrupted. "" waits for the prompt.
+        shows: Pattern that the whole output has to contain, or "".
         limit: Seconds until the wait has failed.
         exit: Expected exit code.
         squeeze: Seconds of film that the run may take.
@@ -54,6 +55,7 @@ class Step:
     command: str
     figure: str
     until: str
+    shows: str
     limit: float
     exit: int
     squeeze: float
@@ -142,7 +144,7 @@ def _chapter(raw: dict[str, Any], where: str, project: Project) -> Chapter:
 
 def _step(raw: dict[str, Any], name: str, where: str, project: Project, trailer: bool) -> Step:
     where = f"{where}: step {name.rpartition('/')[2]}"
-    _only(raw, {"caption", "type", "figure", "until", "limit", "exit", "squeeze", "trailer"}, where)
+    _only(raw, {"caption", "type", "figure", "until", "shows", "limit", "exit", "squeeze", "trailer"}, where)
     command, figure = _typed(raw, "type", str, where, default=""), _typed(raw, "figure", str, where, default="")
     if bool(command) == bool(figure):
         raise UserError(f"{where}: either type or figure is needed")
@@ -153,17 +155,13 @@ def _step(raw: dict[str, Any], name: str, where: str, project: Project, trailer:
             inside(project.results, figure)
         except UserError as error:
             raise UserError(f"{where}: {error}") from None
-    until = _typed(raw, "until", str, where, default="")
-    try:
-        re.compile(until)
-    except re.error as error:
-        raise UserError(f"{where}: until is no pattern: {error}") from None
     return Step(
         id=name,
         caption=_bilingual(raw, "caption", where, project),
         command=command,
         figure=figure,
-        until=until,
+        until=_pattern(raw, "until", where),
+        shows=_pattern(raw, "shows", where),
         limit=_positive(raw, "limit", 60.0, where),
         exit=_typed(raw, "exit", int, where, default=0),
         squeeze=_positive(raw, "squeeze", 8.0, where),
@@ -193,6 +191,15 @@ def _typed(raw: dict[str, Any], key: str, kind: type, where: str, default: Any =
     if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
         raise UserError(f"{where}: {key} is {value!r}, not of type {kind.__name__}")
     return value
+
+
+def _pattern(raw: dict[str, Any], key: str, where: str) -> str:
+    text = _typed(raw, key, str, where, default="")
+    try:
+        re.compile(text)
+    except re.error as error:
+        raise UserError(f"{where}: {key} is no pattern: {error}") from None
+    return text
 
 
 def _positive(raw: dict[str, Any], key: str, default: float, where: str) -> float:

@@ -22,7 +22,16 @@ FRAMES = "3dfbfe7f51ff444f7cec24140cc8d8bba0dccbf0b5bdc9c81a8d6bcaaf37f555"
 
 
 def step(name="train/1", caption="Una cosa por pantalla, y <b> & nada más.", **changed):
-    values = {"command": "ls", "figure": "", "until": "", "limit": 9.0, "exit": 0, "squeeze": 3.0, "trailer": True}
+    values = {
+        "command": "ls",
+        "figure": "",
+        "until": "",
+        "shows": "",
+        "limit": 9.0,
+        "exit": 0,
+        "squeeze": 3.0,
+        "trailer": True,
+    }
     return Step(id=name, caption={"es": caption, "en": caption.upper()}, **{**values, **changed})
 
 
@@ -226,6 +235,25 @@ def test_a_caption_that_does_not_fit_is_told_before_anything_is_recorded(toy, de
     monkeypatch.setattr(film.recording, "record", lambda *_: pytest.fail("recorded"))
     with pytest.raises(UserError, match="two fit"):
         film.build(toy)
+
+
+def test_a_recording_is_reused_only_while_it_shows_what_the_captions_say(toy, demo_toml, monkeypatch):
+    text = demo_toml()
+    recorded = Cast(80, 24, (cast.Event(0.0, "o", "x"),))
+    monkeypatch.setattr(film.recording, "record", lambda *_: recorded)
+    load = film.screenplay.load
+    with pytest.raises(UserError, match="record it first"):
+        film.reused(toy, load(toy))
+    film.record(toy, load(toy))
+    (toy.folder / "demo.toml").write_text(text.replace("Exactitud", "La exactitud"))
+    assert film.reused(toy, load(toy)) == recorded, "another wording needs no new recording"
+    (toy.folder / "demo.toml").write_text(text.replace("echo hola", "echo adiós", 1))
+    with pytest.raises(UserError, match="a command changed since the recording"):
+        film.reused(toy, load(toy))
+    (toy.folder / "demo.toml").write_text(text)
+    (toy.results / "summary.csv").write_text((toy.results / "summary.csv").read_text().replace("0.8512", "0.9"))
+    with pytest.raises(UserError, match=r"results/summary\.csv changed since the recording"):
+        film.reused(toy, load(toy))
 
 
 def test_narration_needs_its_program_and_puts_each_voice_at_its_scene(tiny, tmp_path, monkeypatch):

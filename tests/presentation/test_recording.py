@@ -14,7 +14,7 @@ from shared.presentation.screenplay import Step
 
 
 def step(command, **changed):
-    values = {"until": "", "limit": 20.0, "exit": 0, "squeeze": 8.0, "trailer": False, **changed}
+    values = {"until": "", "shows": "", "limit": 20.0, "exit": 0, "squeeze": 8.0, "trailer": False, **changed}
     return Step(id="train/1", caption={}, command=command, figure="", **values)
 
 
@@ -33,7 +33,7 @@ def test_commands_their_output_and_their_exit_codes_are_recorded(tmp_path):
     events = played(
         tmp_path,
         step("echo ñandú ✓ > f; cat f"),
-        step("(exit 3)", exit=3),
+        step("echo why; (exit 3)", exit=3, shows="^why"),
         step("sleep 60 & echo later", until="later"),
     )
     text = printed(events)
@@ -71,6 +71,7 @@ def test_a_command_that_goes_on_after_its_pattern_is_interrupted(tmp_path):
         (step("echo no", until="yes", limit=0.3), "'yes' not printed after 0.3 s"),
         (step("sleep 9 # yes", until="yes", limit=0.3), "'yes' not printed"),
         (step("exit"), "the shell ended"),
+        (step("echo no # yes", shows="yes"), "'yes' was not printed"),
     ],
 )
 def test_what_fails_stops_the_recording(tmp_path, bad, said):

@@ -47,6 +47,7 @@ def test_a_step_may_leave_the_trailer(toy, demo_toml):
         ),
         (lambda demo_toml: demo_toml(step='type = "a\\nb"'), "a command is one line"),
         (lambda demo_toml: demo_toml(step='type = "a"\nuntil = "("'), "until is no pattern"),
+        (lambda demo_toml: demo_toml(step='type = "a"\nshows = "["'), "shows is no pattern"),
         (lambda demo_toml: demo_toml(step='type = "a"\nlimit = -1'), "limit is -1, not a positive"),
         (lambda demo_toml: demo_toml(step='type = "a"\nlimit = inf'), "limit is inf, not a positive"),
         (lambda demo_toml: demo_toml(step='type = "a"\nexit = true'), "exit is True, not of type int"),
