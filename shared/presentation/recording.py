@@ -32,6 +32,7 @@ from shared.presentation.screenplay import Screenplay, Step
 WIDTH, HEIGHT = 104, 24  # cells; at the size that rendering.py draws them they fill 1080p
 PROMPT = "\x1b[1;32m$\x1b[0m "
 CLEAR = "\x1b[H\x1b[2J"
+GRACE_SECONDS = 1.0  # between the words waited for and the prompt, before Ctrl-C is pressed
 ECHO_SECONDS = 5.0  # a key whose echo takes longer means that the shell is not reading
 LAST_WORDS = 300  # characters of output that an error quotes
 KEPT = ("LANG", "LC_ALL", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM", "LD_LIBRARY_PATH")
@@ -149,6 +150,14 @@ class Shell:
         """
         self._wait(lambda: self._codes and PROMPT in self._seen, limit, f"not done after {limit:g} s")
         return self._codes[0]
+
+    def ends_within(self, seconds: float) -> bool:
+        """Whether the command ends by itself; one whose last words were waited for does, a moment later."""
+        try:
+            self.wait_for_prompt(seconds)
+        except UserError:  # still running, or the shell is gone, which the next wait reports
+            return False
+        return True
 
     def wait_for(self, pattern: str, limit: float) -> None:
         """Read until the pattern was printed since Enter (by a job in the background too).
@@ -287,7 +296,7 @@ def perform(step: Step, shell: Shell) -> None:
         shell.enter()
         if step.until:
             shell.wait_for(step.until, step.limit)
-            if shell.busy:
+            if not shell.ends_within(GRACE_SECONDS):
                 shell.interrupt(step.limit)
         code = shell.wait_for_prompt(step.limit)
         shell.note(f"{step.id} done")
