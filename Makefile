@@ -34,7 +34,7 @@ $(VENV)/.extra-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PY) -m pip install --quiet --no-warn-conflicts -c constraints.txt -e ".[$*]"
 	@touch $@
 
-.PHONY: setup help list check format verify test grade dashboard
+.PHONY: setup help list check format verify test grade dashboard originality
 .PRECIOUS: $(VENV)/.extra-% .known-% .ready-% .shown-%
 setup: $(VENV)/.assets $(VENV)/.extra-dev $(VENV)/.extra-presentation $(PROJECTS:%=$(VENV)/.extra-%) ## install everything
 
@@ -95,6 +95,9 @@ format: setup ## rewrite the sources in our format
 
 verify: setup ## every run and every result (ARGS="PATH --recompute ..." for others; the demo key passes, and is named)
 	@$(PY) -m shared.fingerprint verify $(or $(ARGS),--allow-demo)
+
+originality: setup ## structural comparison with external code (ARGS="--reference DIR ...")
+	@$(PY) tests/check_originality.py --submission projects $(ARGS)
 
 list: ## the projects, as JSON
 	@printf '[%s]\n' "$$(printf '"%s",' $(PROJECTS) | sed 's/,$$//')"
