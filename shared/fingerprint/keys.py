@@ -214,6 +214,6 @@ def write_private(path: Path, text: str) -> None:
         raise UserError(f"{path} exists and is not overwritten; choose another name") from None
     except OSError as error:
         raise UserError(f"cannot write {path}: {error.strerror}") from None
-    with open(descriptor, "w", encoding="ascii") as file:
+    with os.fdopen(descriptor, "w", encoding="ascii") as file:
         os.fchmod(file.fileno(), 0o600)  # a umask may have taken rights from the owner, never given some to others
         file.write(text)

@@ -72,9 +72,7 @@ def _pipe(scene: Scene) -> None:
 
 
 def _new_file(name: str | bytes) -> Callable[[Scene], object]:
-    return lambda scene: Path(os.fsdecode(os.path.join(os.fsencode(scene.checkpoint), os.fsencode(name)))).write_text(
-        ""
-    )
+    return lambda scene: (scene.checkpoint / os.fsdecode(name)).write_text("")
 
 
 TAMPERED, EXTRA, MISSING = Verdict.TAMPERED, Verdict.EXTRA, Verdict.MISSING
