@@ -45,7 +45,7 @@ def read_regular(path: Path, largest: int) -> bytes:
     Raises:
         BrokenError: As `open_regular`, and TAMPERED for a larger file.
     """
-    with open_regular(path) as descriptor, open(descriptor, "rb", closefd=False) as file:
+    with open_regular(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
         raw = file.read(largest + 1)
     if len(raw) > largest:
         raise BrokenError(Verdict.TAMPERED, f"{path.name} is larger than {largest} bytes", path)
@@ -107,13 +107,15 @@ def unsafe_name(name: str) -> str | None:
 def colliding(names: Iterable[str]) -> list[tuple[str, str]]:
     """Pairs of different paths that another file system takes for one: by case, or by Unicode's composed forms.
 
+    Source: Unicode Standard, section 3.13, definition D145 (canonical caseless match).
+
     >>> colliding(["Model.bin", "a", "model.bin"])
     [('Model.bin', 'model.bin')]
     """
     seen: dict[str, str] = {}
     pairs = []
     for name in sorted(names):
-        folded = unicodedata.normalize("NFC", unicodedata.normalize("NFKC", name).casefold())
+        folded = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
         if folded in seen:
             pairs.append((seen[folded], name))
         seen.setdefault(folded, name)

@@ -120,13 +120,9 @@ def _again(path: Path, checked: CheckedLog, opened: dict[str, Path] | None) -> l
     """A run whose id was seen before: one of the two is a copy under another name."""
     run = checked.opening.get("run", "")
     first = path.parent if opened is None else opened.setdefault(run, path.parent)
-    return (
-        [] if first == path.parent else [Finding(path, Verdict.REPLAYED, f"is run {run} again: {_from(path, first)}")]
-    )
-
-
-def _from(path: Path, other: Path) -> str:
-    return os.path.relpath(other, path.parent)
+    if first == path.parent:
+        return []
+    return [Finding(path, Verdict.REPLAYED, f"is run {run} again: {os.path.relpath(first, path.parent)}")]
 
 
 def _bound(directory: Path, checked: CheckedLog) -> Iterator[Finding]:
