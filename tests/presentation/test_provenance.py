@@ -1,6 +1,7 @@
 """Numbers of a README and where they come from: found as they are rounded, recomputed from runs, never guessed."""
 
 import json
+import lzma
 import statistics
 
 import pytest
@@ -91,6 +92,16 @@ def test_a_run_that_is_here_shows_its_log_line_manifest_and_commit(toy):
         "run": "runs/toy/a1", "here": True, "log_line": 2, "manifests": ["checkpoints/step-1/manifest.json"],
         "commit": "c" * 40,
     }  # fmt: skip
+
+
+def test_a_run_that_is_not_here_shows_the_line_of_the_log_that_results_kept(toy):
+    (toy.results / "logs").mkdir()
+    with lzma.open(toy.results / "logs" / "0a1b.jsonl.xz", "wt") as file:
+        file.write('{"kind":"open"}\n{"step":1,"accuracy":0.94}\n')
+    (toy.results / "environment.json").write_text(json.dumps({"commit": "d" * 40}))
+    found = provenance.evidence({"cell": "gone", "run": "0a1b", "manifest": "ff"}, 0.94, SETTINGS, toy)
+    assert (found["here"], found["log_line"], found["manifests"], found["commit"]) == (False, 2, ["ff"], "d" * 40)
+    assert "log_line" not in provenance.evidence({"cell": "gone", "run": "../0a1b"}, 0.94, SETTINGS, toy)
 
 
 @pytest.mark.parametrize("cell", ["../../..", "/etc", "a/../../../x"])

@@ -15,6 +15,7 @@ Small whole numbers and years are listed as what they are, not as measurements: 
 
 import csv
 import json
+import lzma
 import re
 import statistics
 from collections.abc import Iterator
@@ -24,6 +25,8 @@ from typing import Any
 
 from shared.presentation.project import Project, read_json_or_none
 from shared.presentation.screenplay import read_toml
+
+LARGEST_LOG = 2**28  # bytes that are read of a log: a small file may unfold to any size
 
 NUMBER = re.compile(
     r"(?<![\w.,/-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>\.\d+)?(?P<power>e-?\d+)?"
@@ -250,19 +253,32 @@ def evidence(row: dict[str, str], value: float | None, settings: dict[str, Any],
         name = ""
     directory = (project.root / name).resolve()
     if not name or not directory.is_relative_to(project.root / "runs") or not directory.is_dir():
-        return {"run": name or _words(row), "here": False}
+        return {"run": name or _words(row), "here": False, **_kept(row, value, project)}
     environment = read_json_or_none(directory / "env.json") or {}
     manifests = sorted(str(p.relative_to(directory)) for p in directory.rglob("manifest.json"))
     line = _log_line(directory / "metrics.jsonl", value)
     return {"run": name, "here": True, "log_line": line, "manifests": manifests, "commit": environment.get("commit")}
 
 
+def _kept(row: dict[str, str], value: float | None, project: Project) -> dict[str, Any]:
+    """What the repository alone tells of a run: the line in the log kept in results/logs, its manifest, the commit."""
+    run = row.get("run", "")
+    path = project.results / "logs" / f"{run}.jsonl.xz"
+    if not re.fullmatch(r"[0-9a-f]{1,64}", run) or not path.is_file():
+        return {}
+    environment = read_json_or_none(project.results / "environment.json") or {}
+    manifests = [row["manifest"]] if row.get("manifest") else []
+    return {"log_line": _log_line(path, value), "manifests": manifests, "commit": environment.get("commit")}
+
+
 def _log_line(path: Path, value: float | None) -> int | None:
-    """Number of the last line of a log that holds the value, or None."""
+    """Number of the last line of a log, plain or compressed, that holds the value, or None."""
     if value is None or not path.is_file():
         return None
     found = None
-    for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
+    with lzma.open(path) if path.suffix == ".xz" else path.open("rb") as file:
+        text = file.read(LARGEST_LOG).decode("utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
         try:
             record = json.loads(line)
         except ValueError:

@@ -213,10 +213,11 @@ def _number_row(entry: dict[str, Any]) -> str:
 
 
 def _run_words(run: dict[str, Any]) -> str:
-    if not run["here"]:
+    if not run["here"] and "log_line" not in run:
         return f"{run['run']} (no está aquí / not here)"
     commit = (run["commit"] or "?")[:10]
-    return f"{run['run']}: metrics.jsonl:{run['log_line']}, {len(run['manifests'])} manifest(s), commit {commit}"
+    log = "metrics.jsonl" if run["here"] else "the log kept in results/logs"
+    return f"{run['run']}: {log}:{run['log_line']}, {len(run['manifests'])} manifest(s), commit {commit}"
 
 
 def show(graded: Graded, rules: Rubric) -> None:
