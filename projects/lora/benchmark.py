@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from projects.lora.config import Arm, Config
-from projects.lora.tables import README, bench_markdown, put_into_readme, read_csv, write_csv
+from projects.lora.tables import README, bench_markdown
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
 from shared.progress import table, track
+from shared.report import put_into_readme, read_csv, write_csv
 
 ARMS: tuple[Arm, ...] = ("lora", "peft", "full")
 RESULTS = Path("projects/lora/results")

@@ -15,12 +15,13 @@ from projects.lora.config import Config
 from projects.lora.provenance import source_of, write_runs, write_summary
 from projects.lora.scripts import pruning_quant
 from projects.lora.scripts.train_lora import main as train
-from projects.lora.tables import README, markdown, pruning_markdown, put_into_readme, read_csv, summarise
+from projects.lora.tables import README, markdown, pruning_markdown, summarise
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import table
+from shared.report import put_into_readme, read_csv
 from shared.runs import describe_environment, latest_checkpoint, read_json
 
 RANKS, RATIOS, SEEDS = (4, 16, 64), (1.0, 4.0, 16.0), (0, 1, 2)

@@ -16,8 +16,9 @@
 
 from pathlib import Path
 
-from projects.lora.tables import method, read_csv
+from projects.lora.tables import method
 from shared.presentation.cells import Number, Picture, Table, rows_of
+from shared.report import read_csv
 
 RESULTS = Path("projects/lora/results")
 summary = {row["method"]: row for row in read_csv(RESULTS / "summary.csv")}

@@ -4,10 +4,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from projects.lora.tables import method, write_csv
+from projects.lora.tables import method
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import Cited, Source, pooled, read_source
 from shared.fingerprint.results import Row, seal_table
+from shared.report import write_csv
 
 WINDOW = 20  # steps whose losses are averaged to one point of a curve
 MEANS = ("accuracy", "macro_f1")  # columns of summary.csv that are means over seeds, beside their deviations

@@ -1,46 +1,12 @@
-"""Rows to CSV and back, and the README's tables, which are made from them."""
+"""What the runs came to, method by method, and the README's tables that are made of it."""
 
-import csv
-import io
-import statistics
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from shared.errors import UserError
-from shared.files import write_text
+from shared.report import markdown_table, mean_sd, spread
 
 README = Path("projects/lora/README.md")
-
-
-def write_csv(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Write rows of equal keys atomically."""
-    text = io.StringIO()
-    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    write_text(path, text.getvalue())
-
-
-def read_csv(path: Path) -> list[dict[str, Any]]:
-    """Rows with numbers as numbers.
-
-    Raises:
-        UserError: If there is no such file.
-    """
-    if not path.exists():
-        raise UserError(f"{path} is not there: run make results-lora first")
-    with path.open(encoding="utf-8", newline="") as file:
-        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
-
-
-def _number(text: str) -> Any:
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            continue
-    return text
 
 
 def method(row: dict[str, Any]) -> str:
@@ -58,15 +24,11 @@ def summarise(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
         groups.setdefault(method(row), []).append(row)
     summary = []
     for name, runs in groups.items():
-        accuracies, f1s = [r["accuracy"] for r in runs], [r["macro_f1"] for r in runs]
         summary.append(
             {
                 "method": name,
                 "seeds": len(runs),
-                "accuracy": statistics.mean(accuracies),
-                "accuracy_sd": statistics.stdev(accuracies) if len(runs) > 1 else 0.0,
-                "macro_f1": statistics.mean(f1s),
-                "macro_f1_sd": statistics.stdev(f1s) if len(runs) > 1 else 0.0,
+                **mean_sd(runs, "accuracy", "macro_f1"),
                 "trained": runs[0]["trained"],
                 "share": runs[0]["trained"] / runs[0]["parameters"],
                 "lr": runs[0]["lr"],
@@ -79,61 +41,56 @@ def summarise(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 def markdown(summary: list[dict[str, Any]]) -> str:
     """The README's table, with each method's distance to full fine-tuning in points."""
     full = next(row["accuracy"] for row in summary if row["method"] == "full fine-tuning")
-    lines = [
-        "| trained | accuracy | macro-F1 | to full, points | parameters | rate of A, ratio | seeds |",
-        "|---|---|---|---|---|---|---|",
-    ]
+    columns = ["trained", "accuracy", "macro-F1", "to full, points", "parameters", "rate of A, ratio", "seeds"]
+    lines = []
     for row in summary:
         rates = f"{row['lr']:g}, ×{row['lr_ratio']:g}" if "LoRA" in row["method"] else f"{row['lr']:g}"
         lines.append(
-            f"| {row['method']} | {_spread(row, 'accuracy')} | {_spread(row, 'macro_f1')} "
-            f"| {100 * (row['accuracy'] - full):+.2f} | {row['trained']:,} ({row['share']:.2%}) "
-            f"| {'L-BFGS' if 'head' in row['method'] else rates} | {row['seeds']} |"
+            [
+                row["method"],
+                spread(row, "accuracy"),
+                spread(row, "macro_f1"),
+                f"{100 * (row['accuracy'] - full):+.2f}",
+                f"{row['trained']:,} ({row['share']:.2%})",
+                "L-BFGS" if "head" in row["method"] else rates,
+                str(row["seeds"]),
+            ]
         )
-    return "\n".join(lines)
-
-
-def _spread(row: dict[str, Any], name: str) -> str:
-    return f"{row[name]:.4f} ± {row[name + '_sd']:.4f}"
+    return markdown_table(columns, lines)
 
 
 def bench_markdown(rows: list[dict[str, Any]]) -> str:
     """The README's table of the benchmark."""
     names = {"lora": "LoRA, ours", "peft": "PEFT's LoRA", "full": "full fine-tuning"}
+    columns = ["arm", "ms a step, median", "ours / arm, median (quartiles)", "peak memory", "its growth in training"]
     lines = [
-        "| arm | ms a step, median | ours / arm, median (quartiles) | peak memory | its growth in training |",
-        "|---|---|---|---|---|",
-    ]
-    lines += [
-        f"| {names[row['arm']]} | {row['step_ms']:.0f} | {row['lora_over_arm']:.3f} "
-        f"({row['ratio_q1']:.3f} to {row['ratio_q3']:.3f}) | {row['peak_mb']:.0f} MB | {row['growth_mb']:.0f} MB |"
+        [
+            names[row["arm"]],
+            f"{row['step_ms']:.0f}",
+            f"{row['lora_over_arm']:.3f} ({row['ratio_q1']:.3f} to {row['ratio_q3']:.3f})",
+            f"{row['peak_mb']:.0f} MB",
+            f"{row['growth_mb']:.0f} MB",
+        ]
         for row in rows
     ]
-    return "\n".join(lines)
+    return markdown_table(columns, lines)
 
 
 def pruning_markdown(rows: list[dict[str, Any]], level: float = 0.5) -> str:
     """The README's table of pruning and quantisation: nothing done, then every order at one level."""
-    lines = ["| done, in order | accuracy | zeros | file | compressed | one question |", "|---|---|---|---|---|---|"]
+    columns = ["done, in order", "accuracy", "zeros", "file", "compressed", "one question"]
+    lines = []
     nothing = [row for row in rows if row["level"] == 0 and row["variant"] in ("merge, prune", "merge, prune, int8")]
     for row in [*nothing, *(row for row in rows if row["level"] == level)]:
         done = f"{row['variant']} ({row['level']:.0%})".replace("merge, prune, int8 (0%)", "merge, int8")
         lines.append(
-            f"| {done.replace('merge, prune (0%)', 'merge')} | {row['accuracy']:.4f} | {row['zeros']:.1%} "
-            f"| {row['file_mb']:.1f} MB | {row['zip_mb']:.1f} MB | {row['ms_one_question']:.1f} ms |"
+            [
+                done.replace("merge, prune (0%)", "merge"),
+                f"{row['accuracy']:.4f}",
+                f"{row['zeros']:.1%}",
+                f"{row['file_mb']:.1f} MB",
+                f"{row['zip_mb']:.1f} MB",
+                f"{row['ms_one_question']:.1f} ms",
+            ]
         )
-    return "\n".join(lines)
-
-
-def put_into_readme(readme: Path, name: str, table: str) -> None:
-    """Replace what stands between the marks `<!-- begin NAME -->` and `<!-- end NAME -->`.
-
-    Raises:
-        UserError: If a mark is missing.
-    """
-    start, end = f"<!-- begin {name} -->", f"<!-- end {name} -->"
-    before, begun, rest = readme.read_text(encoding="utf-8").partition(start)
-    _, ended, after = rest.partition(end)
-    if not (begun and ended):
-        raise UserError(f"{readme} lacks the marks {start} and {end}")
-    write_text(readme, f"{before}{start}\n{table}\n{end}{after}")
+    return markdown_table(columns, lines)

@@ -9,11 +9,9 @@ from projects.lora.tables import (
     markdown,
     method,
     pruning_markdown,
-    put_into_readme,
-    read_csv,
     summarise,
 )
-from shared.errors import UserError
+from shared.report import between_marks, read_csv
 
 RESULTS = README.parent / "results"
 
@@ -23,15 +21,10 @@ def runs():
     return read_csv(RESULTS / "runs.csv")
 
 
-def between_marks(name):
-    text = README.read_text(encoding="utf-8")
-    return text.split(f"<!-- begin {name} -->\n")[1].split(f"\n<!-- end {name} -->")[0]
-
-
 def test_the_readmes_tables_are_those_of_the_files():
-    assert between_marks("results") == markdown(read_csv(RESULTS / "summary.csv"))
-    assert between_marks("bench") == bench_markdown(read_csv(RESULTS / "bench.csv"))
-    assert between_marks("pruning") == pruning_markdown(read_csv(RESULTS / "pruning_quant.csv"))
+    assert between_marks(README, "results") == markdown(read_csv(RESULTS / "summary.csv"))
+    assert between_marks(README, "bench") == bench_markdown(read_csv(RESULTS / "bench.csv"))
+    assert between_marks(README, "pruning") == pruning_markdown(read_csv(RESULTS / "pruning_quant.csv"))
 
 
 def test_the_summary_is_that_of_the_runs(runs):
@@ -66,11 +59,3 @@ def test_what_is_reported_was_chosen_on_validation(runs):
 def test_lora_of_rank_16_trains_under_three_and_a_half_per_cent(runs):
     row = next(r for r in runs if r["final"] and r["arm"] == "lora" and r["rank"] == 16)
     assert row["trained"] / row["parameters"] < 0.035
-
-
-def test_missing_marks_are_an_error_and_leave_the_file(tmp_path):
-    readme = tmp_path / "README.md"
-    readme.write_text("<!-- begin x -->")
-    with pytest.raises(UserError, match="lacks the marks"):
-        put_into_readme(readme, "x", "table")
-    assert readme.read_text() == "<!-- begin x -->"

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from projects.lora.tables import method, read_csv
+from projects.lora.tables import method
 from shared.errors import command
 from shared.plotting import COLOURS, MARKERS, figure, panels
+from shared.report import read_csv
 
 
 @dataclass(frozen=True, kw_only=True)

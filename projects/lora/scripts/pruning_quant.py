@@ -29,11 +29,11 @@ from projects.lora.evaluate import logits_of, score
 from projects.lora.models.classifier import Classifier
 from projects.lora.models.lora import fold_lora
 from projects.lora.scripts.train_lora import read_corpus
-from projects.lora.tables import write_csv
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import write_json
 from shared.progress import table, track
+from shared.report import write_csv
 from shared.runs import contiguous, read_json
 
 Masks = dict[str, Tensor]

@@ -1,0 +1,90 @@
+"""Rows to CSV and back, their mean and spread over seeds, and the tables of a README, which are made from them."""
+
+import csv
+import io
+import statistics
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.errors import UserError
+from shared.files import write_text
+
+
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Write rows of equal keys atomically.
+
+    Raises:
+        ValueError: If a row has a key that the first one lacks.
+    """
+    text = io.StringIO()
+    writer = csv.DictWriter(text, rows[0].keys(), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(path, text.getvalue())
+
+
+def read_csv(path: Path) -> list[dict[str, Any]]:
+    """Rows with numbers as numbers.
+
+    Raises:
+        UserError: If there is no such file.
+    """
+    if not path.exists():
+        raise UserError(f"{path} is not there: make the project's results first (make results-<project>)")
+    with path.open(encoding="utf-8", newline="") as file:
+        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _number(text: str) -> Any:
+    for kind in (int, float):
+        try:
+            return kind(text)
+        except ValueError:
+            continue
+    return text
+
+
+def mean_sd(rows: Sequence[dict[str, Any]], *names: str) -> dict[str, float]:
+    """Of each column `name` its mean, and in `name_sd` the sample standard deviation (0 for a single row)."""
+    columns: dict[str, float] = {}
+    for name in names:
+        values = [row[name] for row in rows]
+        columns[name] = statistics.mean(values)
+        columns[f"{name}_sd"] = statistics.stdev(values) if len(values) > 1 else 0.0
+    return columns
+
+
+def spread(row: dict[str, Any], name: str, digits: int = 4) -> str:
+    """`mean ± deviation`, as a README's table shows what `mean_sd` computed."""
+    return f"{row[name]:.{digits}f} ± {row[name + '_sd']:.{digits}f}"
+
+
+def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in Markdown."""
+    lines = ["| " + " | ".join(line) + " |" for line in (columns, *rows)]
+    return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
+
+
+def put_into_readme(readme: Path, name: str, table: str) -> None:
+    """Replace what stands between the marks `<!-- begin NAME -->` and `<!-- end NAME -->`.
+
+    Raises:
+        UserError: If a mark is missing.
+    """
+    start, end = _marks(name)
+    before, begun, rest = readme.read_text(encoding="utf-8").partition(start)
+    _, ended, after = rest.partition(end)
+    if not (begun and ended):
+        raise UserError(f"{readme} lacks the marks {start} and {end}")
+    write_text(readme, f"{before}{start}\n{table}\n{end}{after}")
+
+
+def between_marks(readme: Path, name: str) -> str:
+    """What stands between the marks, for a test that compares it with the files."""
+    start, end = _marks(name)
+    return readme.read_text(encoding="utf-8").split(f"{start}\n")[1].split(f"\n{end}")[0]
+
+
+def _marks(name: str) -> tuple[str, str]:
+    return f"<!-- begin {name} -->", f"<!-- end {name} -->"

@@ -1,0 +1,48 @@
+"""Tables: what is written is what is read, and a README keeps the rest of its text."""
+
+import statistics
+
+import pytest
+
+from shared.errors import UserError
+from shared.report import between_marks, markdown_table, mean_sd, put_into_readme, read_csv, spread, write_csv
+
+
+def test_csv_gives_back_numbers_as_numbers(tmp_path):
+    rows = [{"name": "a, b", "count": 3, "share": 0.1}, {"name": "ñ", "count": -1, "share": 1e-9}]
+    write_csv(tmp_path / "rows.csv", rows)
+    assert read_csv(tmp_path / "rows.csv") == rows
+
+
+def test_a_row_of_other_keys_is_refused_and_nothing_is_written(tmp_path):
+    with pytest.raises(ValueError, match="count"):
+        write_csv(tmp_path / "rows.csv", [{"name": "a"}, {"name": "b", "count": 1}])
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_file_says_what_makes_it(tmp_path):
+    with pytest.raises(UserError, match="make results-"):
+        read_csv(tmp_path / "rows.csv")
+
+
+def test_mean_and_deviation_are_those_of_the_sample():
+    rows = [{"f1": value} for value in (0.2, 0.5, 0.9)]
+    assert mean_sd(rows, "f1") == {"f1": pytest.approx(1.6 / 3), "f1_sd": statistics.stdev((0.2, 0.5, 0.9))}
+    assert mean_sd(rows[:1], "f1") == {"f1": 0.2, "f1_sd": 0.0}
+    assert spread({"f1": 0.12345, "f1_sd": 0.6}, "f1", 2) == "0.12 ± 0.60"
+
+
+def test_only_what_is_between_the_marks_changes(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("before <!-- begin x -->\nold\n<!-- end x --> after")
+    put_into_readme(readme, "x", markdown_table(["a", "b"], [["1", "2"]]))
+    assert readme.read_text() == "before <!-- begin x -->\n| a | b |\n|---|---|\n| 1 | 2 |\n<!-- end x --> after"
+    assert between_marks(readme, "x") == "| a | b |\n|---|---|\n| 1 | 2 |"
+
+
+def test_missing_marks_are_an_error_and_leave_the_file(tmp_path):
+    readme = tmp_path / "README.md"
+    readme.write_text("<!-- begin x -->")
+    with pytest.raises(UserError, match="lacks the marks"):
+        put_into_readme(readme, "x", "table")
+    assert readme.read_text() == "<!-- begin x -->"
