@@ -1,0 +1,1 @@
+"""A small language model from raw articles to paragraphs: cleaning, masking, a Transformer, training, generation."""

@@ -1,0 +1,1 @@
+"""From raw text to batches: filters, tokenizer, shards and collator."""
