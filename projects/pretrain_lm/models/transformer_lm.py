@@ -177,9 +177,9 @@ class TransformerLM(nn.Module):
         self.head = nn.Linear(size.width, size.vocabulary, bias=False)
         self.register_buffer("rotations", rotations(size.context, size.width // size.heads), persistent=False)
         self.apply(_start)
-        for block in self.blocks:
-            for layer in (block.attention.outward, block.down):
-                nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * size.layers))
+        for name, parameter in self.named_parameters():
+            if name.endswith(("attention.outward.weight", "down.weight")):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * size.layers))
         self.head.weight = self.tokens.weight
 
     def forward(
