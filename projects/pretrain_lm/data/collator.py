@@ -121,6 +121,7 @@ class CustomDataCollator:
 
     def masked(self, chunk: Chunk) -> tuple[Int[Tensor, " t"], Int[Tensor, " t"]]:
         """What is read of a chunk, and what is to be said."""
+        assert self.mask is not None, "only the causal objective does without"
         draw = self.stream(chunk.id)
         ids = torch.tensor(chunk.ids)
         chosen = self.choose(chunk, ids, draw)
