@@ -103,8 +103,7 @@ def test_an_article_stays_as_it_is():
 DROPPED = {
     "too short": "The mayor said that it is of no use to have it.",
     "too long": ARTICLE + " and to the city" * 30_000,
-    "not English": "El alcalde de la ciudad dijo el lunes que el nuevo puente sobre el río se abrirá antes de fin de año. "
-    * 4,
+    "not English": "El alcalde de la ciudad dijo ayer que el puente nuevo sobre el río se abrirá este año. " * 4,
     "unusual word length": "the of and to a in it is " * 20,
     "many symbols": ARTICLE + " #bridge" * 20,
     "few letters": ARTICLE + " 12 34" * 30,
@@ -124,9 +123,9 @@ def test_each_filter_takes_what_it_is_for(reason):
 
 def test_a_copy_is_one_whatever_its_case_and_punctuation():
     seen = Seen()
-    assert not seen.copy(ARTICLE)
-    assert seen.copy(ARTICLE.upper().replace(",", " ;"))
-    assert not seen.copy(ARTICLE + " More.")
+    assert not seen.copy(seen.digest(ARTICLE))
+    assert seen.copy(seen.digest(ARTICLE.upper().replace(",", " ;")))
+    assert not seen.copy(seen.digest(ARTICLE + " More."))
 
 
 def test_signatures_estimate_the_similarity_of_the_runs():

@@ -31,13 +31,17 @@ class Seen:
     """Documents so far."""
 
     def __init__(self) -> None:
-        self._digests: set[bytes] = set()
+        self._digests: set[str] = set()
         self._signatures: list[Signature] = []
         self._bands: dict[tuple[int, Signature], list[int]] = defaultdict(list)
 
-    def copy(self, text: str) -> bool:
-        """Whether a document with the same words was seen; it is remembered."""
-        digest = hashlib.sha256(text_key(text).encode()).digest()[:16]
+    @staticmethod
+    def digest(text: str) -> str:
+        """The same for texts with the same words."""
+        return hashlib.sha256(text_key(text).encode()).hexdigest()[:32]
+
+    def copy(self, digest: str) -> bool:
+        """Whether a document with this digest was seen; it is remembered."""
         if digest in self._digests:
             return True
         self._digests.add(digest)

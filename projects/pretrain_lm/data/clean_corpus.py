@@ -1,0 +1,312 @@
+"""From raw documents to shards of chunks: filter, drop copies, divide by document, learn a tokenizer, cut.
+
+python -m projects.pretrain_lm.data.clean_corpus --dataset news --context 128
+python -m projects.pretrain_lm.data.clean_corpus --dataset folder/of/texts --out runs/pretrain_lm/mine
+python -m projects.pretrain_lm.data.clean_corpus --dataset one.txt --tokenizer char --context 64
+
+Documents pass one at a time and are written in parts. A part is written atomically when it is whole; run again, the
+command goes on behind the last one. The split of a document is decided by a digest of its words, so it stays the same
+when the corpus grows.
+"""
+
+import errno
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from projects.pretrain_lm.data.duplicates import Seen
+from projects.pretrain_lm.data.filters import Dropped, clean
+from projects.pretrain_lm.data.shards import SHARD, chunks_of, write_shard
+from projects.pretrain_lm.data.sources import Document, documents
+from projects.pretrain_lm.data.vocabulary import FILE, Kind, Vocabulary, describe_vocabulary, train_vocabulary
+from shared.assets.text import text_key
+from shared.errors import UserError, command
+from shared.files import write_json, write_text
+from shared.progress import table
+from shared.runs import read_json
+
+SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}
+PART = "part-{:05d}"
+PIECE = 100_000  # characters into which a text that is divided by position is cut
+
+
+@dataclass(frozen=True, kw_only=True)
+class CorpusConfig:
+    """Clean a corpus, learn a tokenizer and cut the texts into chunks."""
+
+    dataset: str = "news"
+    """news (embedded), a file (.txt, .md, .csv, .tsv, .jsonl) or a folder of such files."""
+    text_column: str = "text"
+    """Column of tables that holds the text."""
+    tokenizer: Kind = "bpe"
+    """bpe (byte-level, learned here) or char; char keeps the texts as they are and divides them by position."""
+    vocabulary: int = 4096
+    """Size of a BPE vocabulary, special tokens included."""
+    context: int = 128
+    """Tokens of a chunk."""
+    part_size: int = 500
+    """Raw documents of a part: what an interruption may cost, and the largest piece that is in memory."""
+    out: Path = Path("runs/pretrain_lm/corpus")
+    """Folder of the result."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        if self.context < 2:
+            raise UserError(f"--context {self.context}: a chunk needs at least 2 tokens")
+        if self.part_size < 1:
+            raise UserError(f"--part_size {self.part_size}: must be at least 1")
+
+
+def main(config: CorpusConfig) -> dict[str, Any]:
+    """Clean a corpus, learn a tokenizer and cut the texts into chunks. Returns the report."""
+    require_same(config)
+    with disk(config.out):
+        filter_documents(config)
+        vocabulary = learn_vocabulary(config)
+        cut(config, vocabulary)
+        report = summarise(config, vocabulary)
+        write_json(config.out / "report.json", report)
+    show(report)
+    return report
+
+
+def require_same(config: CorpusConfig) -> None:
+    """Write what the folder is made by, or compare with what was written there.
+
+    Raises:
+        UserError: If another corpus is in the folder.
+    """
+    path = config.out / "corpus.json"
+    now = json.loads(json.dumps({k: v for k, v in asdict(config).items() if k != "out"}))
+    if not path.exists():
+        write_json(path, now)
+    saved = read_json(path)
+    different = sorted(name for name in now if saved.get(name) != now[name])
+    if different:
+        raise UserError(f"{config.out} holds a corpus with another {', '.join(different)}: choose another --out")
+
+
+@contextmanager
+def disk(folder: Path) -> Iterator[None]:
+    """Turn a full disk inside the block into one line.
+
+    Raises:
+        UserError: If there is no space; what was finished before stays.
+    """
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            raise
+        raise UserError(
+            f"{folder}: {error.strerror}; finished parts stay: make room and run the command again"
+        ) from None
+
+
+# ---------------------------------------------------------------- documents
+
+
+def filter_documents(config: CorpusConfig) -> None:
+    """Write documents/part-*.jsonl (what is kept) and part-*.json (what was dropped and why)."""
+    folder = config.out / "documents"
+    if (folder / "done.json").exists():
+        return
+    raw, seen, number = raw_documents(config), Seen(), 0
+    while (folder / f"{PART.format(number)}.json").exists():
+        recall(folder / PART.format(number), seen)
+        next(islice(raw, config.part_size, config.part_size), None)  # what this part was made of
+        number += 1
+    while part := list(islice(raw, config.part_size)):
+        write_part(folder / PART.format(number), part, seen, keep_all=config.tokenizer == "char")
+        number += 1
+    if not number:
+        raise UserError(f"--dataset {config.dataset}: holds no document")
+    write_json(folder / "done.json", {"parts": number})
+
+
+def raw_documents(config: CorpusConfig) -> Iterator[Document]:
+    """The documents, or for characters their pieces by position, named by split."""
+    for document in documents(config.dataset, config.text_column):
+        if config.tokenizer == "bpe":
+            yield document
+            continue
+        start = 0.0
+        for split, share in SPLITS.items():
+            begin, end = (round(place * len(document.text)) for place in (start, start + share))
+            for at in range(begin, end, PIECE):
+                yield Document(split, document.text[at : min(at + PIECE, end)])
+            start += share
+
+
+def write_part(stem: Path, part: list[Document], seen: Seen, *, keep_all: bool) -> None:
+    """Filter one part; its .json is written last and says that the part is whole."""
+    kept, dropped, digests, size = [], Counter[str](), [], 0
+    for document in part:
+        size += len(document.text.encode())
+        if keep_all:
+            kept.append({"split": document.name, "name": "", "text": document.text})
+            continue
+        try:
+            text = clean(document.text)
+        except Dropped as reason:
+            dropped[str(reason)] += 1
+            continue
+        digests.append(digest := seen.digest(text))
+        if seen.copy(digest):
+            dropped["copy"] += 1
+        elif seen.near_copy(text):
+            dropped["near copy"] += 1
+        else:
+            kept.append({"split": split_of(text), "name": document.name, "text": text})
+    lines = (json.dumps(row, ensure_ascii=False) for row in kept)
+    write_text(stem.with_suffix(".jsonl"), "".join(f"{line}\n" for line in lines))
+    counts = {"read": len(part), "bytes": size, "kept": len(kept), "dropped": dict(dropped), "digests": digests}
+    write_json(stem.with_suffix(".json"), counts)
+
+
+def recall(stem: Path, seen: Seen) -> None:
+    """Remember what a finished part had seen."""
+    for digest in read_json(stem.with_suffix(".json"))["digests"]:
+        seen.copy(digest)
+    for row in kept_documents(stem.with_suffix(".jsonl")):
+        seen.near_copy(row["text"])
+
+
+def kept_documents(path: Path) -> Iterator[dict[str, str]]:
+    """The rows of a part.
+
+    Raises:
+        UserError: If a line is cut.
+    """
+    with path.open(encoding="utf-8") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                yield json.loads(line)
+            except ValueError:
+                raise UserError(f"{path}:{number}: no JSON; the file may be cut: remove the folder") from None
+
+
+def split_of(text: str) -> str:
+    """train, validation or test, by a digest of the words."""
+    place = int.from_bytes(hashlib.sha256(b"split\n" + text_key(text).encode()).digest()[:8]) / 2**64
+    for split, share in SPLITS.items():
+        if place < share:
+            return split
+        place -= share
+    return "train"
+
+
+def parts(config: CorpusConfig) -> Iterator[Path]:
+    """The finished parts, in order."""
+    return iter(sorted((config.out / "documents").glob("part-*.jsonl")))
+
+
+def texts_of(config: CorpusConfig, split: str) -> Iterator[str]:
+    """Kept texts of a split."""
+    for path in parts(config):
+        yield from (row["text"] for row in kept_documents(path) if row["split"] == split)
+
+
+# ---------------------------------------------------------------- tokens
+
+
+def learn_vocabulary(config: CorpusConfig) -> Vocabulary:
+    """The tokenizer, learned on the training split if it is not there yet."""
+    if not (config.out / FILE).exists():
+        if next(texts_of(config, "train"), None) is None:
+            raise UserError(f"--dataset {config.dataset}: the filters left no text to train on")
+        train_vocabulary(texts_of(config, "train"), config.tokenizer, config.vocabulary).save(config.out)
+    return Vocabulary.load(config.out)
+
+
+def cut(config: CorpusConfig, vocabulary: Vocabulary) -> None:
+    """Write chunks/<split>/shard-*.jsonl, one a part, and chunks/part-*.json when a part is through.
+
+    Raises:
+        UserError: If all of the training texts are shorter than one chunk.
+    """
+    folder, first = config.out / "chunks", 0
+    for number, path in enumerate(parts(config)):
+        done = folder / f"{PART.format(number)}.json"
+        rows = list(kept_documents(path))
+        if not done.exists():
+            counts: dict[str, list[int]] = {}
+            for split in SPLITS:
+                chunks = [
+                    chunk
+                    for place, row in enumerate(rows, start=first)
+                    if row["split"] == split
+                    for chunk in pieces(config, vocabulary, row["text"], place)
+                ]
+                if chunks:
+                    counts[split] = list(write_shard(folder / split / SHARD.format(number), chunks, vocabulary))
+            write_json(done, counts)
+        first += len(rows)
+    if tokens(config, "train") < config.context:
+        raise UserError(
+            f"--dataset {config.dataset}: {tokens(config, 'train')} tokens to train on are fewer than one chunk of "
+            f"{config.context}; lower --context or bring more text"
+        )
+
+
+def pieces(config: CorpusConfig, vocabulary: Vocabulary, text: str, place: int) -> Iterator[Any]:
+    """The chunks of one document."""
+    return chunks_of(vocabulary.encode(text), document=place, context=config.context, end=vocabulary.end)
+
+
+def tokens(config: CorpusConfig, split: str) -> int:
+    """Tokens of a split's chunks."""
+    found = (read_json(path) for path in (config.out / "chunks").glob("part-*.json"))
+    return sum(counts[split][1] for counts in found if split in counts)
+
+
+# ---------------------------------------------------------------- the report
+
+
+def summarise(config: CorpusConfig, vocabulary: Vocabulary) -> dict[str, Any]:
+    """What was read, what each filter took, and what is left."""
+    counts = [read_json(path) for path in sorted((config.out / "documents").glob("part-*.json"))]
+    dropped = sum((Counter(each["dropped"]) for each in counts), Counter[str]())
+    splits = {}
+    for split in SPLITS:
+        texts = list(texts_of(config, split))
+        chunked = [read_json(path) for path in (config.out / "chunks").glob("part-*.json")]
+        splits[split] = {
+            "documents": len(texts),
+            "bytes": sum(len(text.encode()) for text in texts),
+            "chunks": sum(each[split][0] for each in chunked if split in each),
+            "tokens": tokens(config, split),
+        }
+    return {
+        "dataset": Path(config.dataset).name,
+        "read": sum(each["read"] for each in counts),
+        "read_bytes": sum(each["bytes"] for each in counts),
+        "kept": sum(each["kept"] for each in counts),
+        "dropped": dict(sorted(dropped.items(), key=lambda item: -item[1])),
+        "splits": splits,
+        "tokenizer": describe_vocabulary(vocabulary, texts_of(config, "validation")),
+    }
+
+
+def show(report: dict[str, Any]) -> None:
+    """Print the report."""
+    rows = [(name, *(f"{part[key]:,}" for key in part)) for name, part in report["splits"].items()]
+    title = f"{report['dataset']}: {report['read']:,} documents read, {report['kept']:,} kept"
+    table(title, ["split", "documents", "bytes", "chunks", "tokens"], rows)
+    if report["dropped"]:
+        table("Dropped, and why", ["reason", "documents"], list(report["dropped"].items()))
+    about = report["tokenizer"]
+    print(
+        f"Tokenizer: {about['kind']}, {about['vocabulary']} tokens; held-out text takes {about['bytes_per_token']:.2f} "
+        f"bytes a token, {about['tokens_per_word']:.2f} tokens a word\n"
+    )
+
+
+if __name__ == "__main__":
+    command(main, CorpusConfig)

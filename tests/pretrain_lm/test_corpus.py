@@ -1,0 +1,318 @@
+"""The corpus: nothing lost, nothing twice, nothing shared between splits, and the same after any interruption."""
+
+import json
+import random
+import resource
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from projects.pretrain_lm.data import clean_corpus
+from projects.pretrain_lm.data.clean_corpus import CorpusConfig, main, split_of
+from projects.pretrain_lm.data.collator import NO_LABEL, CustomDataCollator
+from projects.pretrain_lm.data.shards import PIECES, Chunks, Part, batches, chunks_of, count_batches
+from projects.pretrain_lm.data.vocabulary import Vocabulary, describe_vocabulary, train_vocabulary
+from shared.errors import UserError
+
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "to",
+    "a",
+    "in",
+    "that",
+    "is",
+    "was",
+    "he",
+    "for",
+    "it",
+    "with",
+    "as",
+    "his",
+    "on",
+    "be",
+    "at",
+    "by",
+    "had",
+    "not",
+    "are",
+    "but",
+    "from",
+    "or",
+    "have",
+    "an",
+    "they",
+    "city",
+    "bridge",
+    "river",
+    "mayor",
+    "council",
+    "letter",
+    "winter",
+    "year",
+    "report",
+    "money",
+    "people",
+    "water",
+    "train",
+    "station",
+    "morning",
+    "evening",
+    "school",
+    "market",
+]
+
+
+def article(seed, words=80):
+    draw = random.Random(seed)
+    return " ".join(draw.choices(WORDS, k=words)) + f". Number {seed}, é."
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """120 articles, 10 copies, 5 near copies and 7 fragments, in a JSONL file."""
+    texts = [article(seed) for seed in range(120)]
+    texts += [text.upper() for text in texts[:10]] + [text + " And more of it." for text in texts[20:25]]
+    texts += ["too short"] * 7
+    path = tmp_path / "raw.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
+    return path
+
+
+def config_of(folder, tmp_path, **more):
+    settings = {"vocabulary": 300, "context": 16, "part_size": 30, "out": tmp_path / "corpus", **more}
+    return CorpusConfig(dataset=str(folder), **settings)
+
+
+def contents(out):
+    return {p.relative_to(out): p.read_bytes() for p in sorted(out.rglob("*")) if p.is_file()}
+
+
+def test_the_report_counts_every_document_once(folder, tmp_path, capsys):
+    report = main(config_of(folder, tmp_path))
+    assert report["read"] == 142
+    assert report["dropped"] == {"copy": 10, "too short": 7, "near copy": 5}
+    assert report["kept"] == 120 == sum(part["documents"] for part in report["splits"].values())
+    assert "Dropped, and why" in capsys.readouterr().out
+
+
+def test_every_token_is_predicted_exactly_once_and_the_text_comes_back(folder, tmp_path):
+    config = config_of(folder, tmp_path)
+    main(config)
+    vocabulary = Vocabulary.load(config.out)
+    for split in clean_corpus.SPLITS:
+        texts = list(clean_corpus.texts_of(config, split))
+        documents = {}
+        for batch in Chunks(config.out / "chunks" / split, batch=7):
+            for chunk in batch:
+                documents.setdefault(chunk.id // PIECES, []).append(chunk)
+        written = []
+        for _, pieces in sorted(documents.items()):
+            ids = [pieces[0].ids[0], *(token for piece in pieces for token in piece.ids[1:])]
+            assert ids[0] == ids[-1] == vocabulary.end
+            assert all(len(piece.ids) == 16 for piece in pieces[:-1])
+            written.append(vocabulary.decode(ids))
+        assert written == texts
+
+
+def test_splits_share_no_document_and_do_not_depend_on_what_else_is_there(folder, tmp_path):
+    config = config_of(folder, tmp_path)
+    main(config)
+    splits = {split: set(clean_corpus.texts_of(config, split)) for split in clean_corpus.SPLITS}
+    assert min(map(len, splits.values())) > 0
+    assert sum(map(len, splits.values())) == len(set().union(*splits.values()))
+    assert all(split_of(text.upper()) == split for split, texts in splits.items() for text in texts)
+
+
+def test_shares_of_the_splits_are_those_asked_for():
+    found = [split_of(article(seed)) for seed in range(4000)]
+    assert abs(found.count("validation") - 200) < 60
+    assert abs(found.count("test") - 200) < 60
+
+
+@pytest.mark.parametrize("stage", ["write_part", "write_shard", "train_vocabulary"])
+def test_an_interrupted_command_goes_on_and_ends_with_the_same_bytes(folder, tmp_path, monkeypatch, stage):
+    whole = config_of(folder, tmp_path)
+    main(whole)
+    broken = config_of(folder, tmp_path, out=tmp_path / "broken")
+    original, calls = getattr(clean_corpus, stage), []
+
+    def killed(*arguments, **named):
+        calls.append(1)
+        if len(calls) == (1 if stage == "train_vocabulary" else 3):
+            raise KeyboardInterrupt
+        return original(*arguments, **named)
+
+    monkeypatch.setattr(clean_corpus, stage, killed)
+    with pytest.raises(KeyboardInterrupt):
+        main(broken)
+    monkeypatch.setattr(clean_corpus, stage, original)
+    main(broken)
+    assert contents(broken.out) == contents(whole.out)
+
+
+def test_a_full_disk_is_one_line_and_what_was_finished_stays(folder, tmp_path):
+    """A real limit: no file may become larger than 9,000 bytes; then the command is run again without it."""
+    words = ["--dataset", str(folder), "--vocabulary", "300", "--context", "16", "--part_size", "10"]
+    words = [sys.executable, "-m", "projects.pretrain_lm.data.clean_corpus", *words, "--out", str(tmp_path / "corpus")]
+
+    def limit():
+        resource.setrlimit(resource.RLIMIT_FSIZE, (9_000, 9_000))
+
+    done = subprocess.run(words, capture_output=True, text=True, preexec_fn=limit)
+    assert done.returncode == 2
+    assert "make room and run the command again" in done.stderr
+    assert len(done.stderr.strip().splitlines()) == 1
+    assert not list((tmp_path / "corpus").rglob("*.tmp"))
+    assert subprocess.run(words, capture_output=True).returncode == 0
+    report = json.loads((tmp_path / "corpus" / "report.json").read_text())
+    assert report["kept"] == 120
+
+
+def test_another_corpus_in_the_folder_is_one_line(folder, tmp_path):
+    main(config_of(folder, tmp_path))
+    with pytest.raises(UserError, match="another context"):
+        main(config_of(folder, tmp_path, context=32))
+
+
+def test_a_corpus_smaller_than_a_chunk_or_without_a_kept_text_is_one_line(tmp_path):
+    (tmp_path / "one.jsonl").write_text(json.dumps({"text": article(3)}))
+    with pytest.raises(UserError, match="fewer than one chunk of 4000"):
+        main(config_of(tmp_path / "one.jsonl", tmp_path, context=4000))
+    (tmp_path / "short.jsonl").write_text(json.dumps({"text": "short"}))
+    with pytest.raises(UserError, match="left no text"):
+        main(config_of(tmp_path / "short.jsonl", tmp_path, out=tmp_path / "b"))
+    (tmp_path / "empty.jsonl").write_text("")
+    with pytest.raises(UserError, match="holds no document"):
+        main(config_of(tmp_path / "empty.jsonl", tmp_path, out=tmp_path / "c"))
+
+
+def test_one_text_by_characters_is_divided_by_position(tmp_path):
+    text = "".join(article(seed) + "\n" for seed in range(30))
+    (tmp_path / "one.txt").write_text(text)
+    config = config_of(tmp_path / "one.txt", tmp_path, tokenizer="char")
+    report = main(config)
+    joined = {split: "".join(clean_corpus.texts_of(config, split)) for split in clean_corpus.SPLITS}
+    assert joined["train"] + joined["validation"] + joined["test"] == text
+    assert report["splits"]["train"]["bytes"] == pytest.approx(0.9 * len(text.encode()), rel=0.01)
+    assert report["tokenizer"]["vocabulary"] == len(set(joined["train"])) + 3
+
+
+# ---------------------------------------------------------------- tokenizers
+
+
+def test_byte_level_bpe_gives_back_any_text():
+    vocabulary = train_vocabulary(iter([article(n) for n in range(20)]), "bpe", 300)
+    for text in ("the mayor", "ñandú 漢字 \U0001f600\r\n\t  x", ""):
+        assert vocabulary.decode(vocabulary.encode(text)) == text
+    assert len(vocabulary) == 300
+    assert (vocabulary.pad, vocabulary.end, vocabulary.mask) == (0, 1, 2)
+    assert min(vocabulary.encode("<pad><end>")) > 2  # what stands in a text is text
+
+
+def test_words_begin_at_spaces():
+    vocabulary = train_vocabulary(iter([article(n) for n in range(50)]), "bpe", 400)
+    ids = vocabulary.encode("the mayor of the city.")
+    starts = vocabulary.word_starts([vocabulary.end, *ids])
+    assert sum(starts) == 1 + 5 + 1  # the end mark, five words, the full stop
+
+
+def test_the_report_of_a_tokenizer_by_hand():
+    vocabulary = train_vocabulary(iter(["ab c"]), "char", 0)
+    found = describe_vocabulary(vocabulary, ["ab", "c a"])
+    assert found == {
+        "kind": "char",
+        "vocabulary": 7,
+        "bytes_per_token": 1,
+        "tokens_per_word": 5 / 3,
+        "used_on_held_out": 4,
+    } | {"tokens_per_word": round(5 / 3, 4)}
+
+
+def test_an_unknown_character_a_small_vocabulary_and_a_damaged_file_are_one_line(tmp_path):
+    with pytest.raises(UserError, match="'z' is not in the vocabulary"):
+        train_vocabulary(iter(["abc"]), "char", 0).encode("az")
+    with pytest.raises(UserError, match="--vocabulary 10: at least 260"):
+        train_vocabulary(iter(["abc"]), "bpe", 10)
+    with pytest.raises(UserError, match="clean a corpus first"):
+        Vocabulary.load(tmp_path)
+    (tmp_path / "tokenizer.json").write_text('{"kind": "bpe", "tokenizer": {}}')
+    with pytest.raises(UserError, match="no tokenizer"):
+        Vocabulary.load(tmp_path)
+
+
+# ---------------------------------------------------------------- shards
+
+
+@pytest.mark.parametrize(("length", "pieces"), [(0, 1), (14, 1), (15, 2), (29, 2), (100, 7)])
+def test_chunks_overlap_by_one_and_cover_all(length, pieces):
+    ids = list(range(10, 10 + length))
+    found = list(chunks_of(ids, document=3, context=16, end=1))
+    assert len(found) == pieces
+    assert [chunk.id for chunk in found] == [3 * PIECES + n for n in range(pieces)]
+    assert found[0].ids[:1] + [token for chunk in found for token in chunk.ids[1:]] == [1, *ids, 1]
+    assert all(len(chunk.ids) >= 2 for chunk in found)
+
+
+@pytest.fixture
+def shards(folder, tmp_path):
+    config = config_of(folder, tmp_path)
+    main(config)
+    return config.out / "chunks" / "train"
+
+
+def ids_of(chunks):
+    return [[chunk.id for chunk in batch] for batch in chunks]
+
+
+def test_an_epoch_holds_every_chunk_once_in_an_order_of_its_own(shards):
+    chunks = Chunks(shards, batch=1, seed=0)
+    first = ids_of(chunks)
+    assert ids_of(chunks) == first
+    chunks.epoch = 1
+    assert ids_of(chunks) != first
+    assert sorted(ids_of(chunks)) == sorted(first) == sorted(ids_of(Chunks(shards, batch=1)))
+    assert count_batches(shards, 1) == len(first)
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_together_read_the_batches_of_one(shards, world):
+    alone = ids_of(Chunks(shards, batch=2 * world, seed=5))
+    parts = [ids_of(Chunks(shards, batch=2, seed=5, part=Part(rank, world))) for rank in range(world)]
+    assert [count_batches(shards, 2, Part(rank, world)) for rank in range(world)] == list(map(len, parts))
+    together = [sorted(sum(batch, [])) for batch in zip(*parts, strict=False)]  # noqa: RUF017
+    assert together == [sorted(batch) for batch in alone]
+
+
+@pytest.mark.filterwarnings("ignore:This DataLoader will create")
+@pytest.mark.parametrize("workers", [1, 2, 3])
+def test_workers_change_neither_order_nor_masks(shards, workers):
+    vocabulary = Vocabulary.load(shards.parents[1])
+
+    def read(count):
+        collator = CustomDataCollator("dynamic", vocabulary=len(vocabulary), padding=0, mask=2, special=(1,))
+        return list(batches(Chunks(shards, batch=4, seed=0), collator, workers=count))
+
+    for one, other in zip(read(0), read(workers), strict=True):
+        assert torch.equal(one.ids, other.ids)
+        assert torch.equal(one.labels, other.labels)
+        assert (one.labels != NO_LABEL).any()
+
+
+def test_a_resumed_epoch_goes_on_with_the_next_batch(shards):
+    whole, resumed = Chunks(shards, batch=4, seed=0), Chunks(shards, batch=4, seed=0)
+    resumed.skip = 5
+    assert ids_of(resumed) == ids_of(whole)[5:]
+
+
+def test_a_cut_shard_is_one_line_with_its_place(shards):
+    path = sorted(shards.glob("*.jsonl"))[0]
+    lines = path.read_text().splitlines()
+    path.write_text("\n".join([*lines[:3], lines[3][:20]]))
+    with pytest.raises(UserError, match=r"shard-00000.jsonl:4: no chunk"):
+        list(Chunks(shards, batch=4))
+    with pytest.raises(UserError, match="holds no shards"):
+        Chunks(shards / "absent", batch=4)
