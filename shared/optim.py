@@ -1,5 +1,6 @@
 """One optimizer step over one or more micro-batches, parameter groups, and the learning-rate schedule."""
 
+import math
 from collections.abc import Callable, Iterable
 
 import torch
@@ -92,6 +93,26 @@ def linear_schedule(optimizer: Optimizer, *, total: int, warmup: float = 0.06) -
 
     def factor(done: int) -> float:
         return min((done + 1) / rising, max(0.0, (total - done) / max(1, total - rising)))
+
+    return LambdaLR(optimizer, factor)
+
+
+def cosine_schedule(optimizer: Optimizer, *, total: int, warmup: float = 0.05, last: float = 0.1) -> LambdaLR:
+    """Rates rise linearly over the first `warmup` share of `total` steps, then fall along half a cosine to `last`.
+
+    Source: Loshchilov and Hutter 2017, "SGDR", eq. 5, without restarts.
+
+    Args:
+        optimizer: Its rates are the highest.
+        total: Steps in all.
+        warmup: Share of them.
+        last: Share of the highest rate that is left at the end.
+    """
+    rising = max(1, round(total * warmup))
+
+    def factor(done: int) -> float:
+        along = min(1.0, max(0.0, (done - rising) / max(1, total - rising)))
+        return min((done + 1) / rising, last + (1 - last) * 0.5 * (1 + math.cos(math.pi * along)))
 
     return LambdaLR(optimizer, factor)
 

@@ -139,6 +139,10 @@ class Run:
         for name, value in metrics.items():
             self._board.add_scalar(name, value, step)
 
+    def text(self, step: int, name: str, text: str) -> None:
+        """Show a text in TensorBoard; it is no metric and enters no log line."""
+        self._board.add_text(name, text, step)
+
     def save(
         self,
         step: int,

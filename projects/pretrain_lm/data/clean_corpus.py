@@ -28,6 +28,7 @@ from projects.pretrain_lm.data.vocabulary import FILE, Kind, Vocabulary, describ
 from shared.assets.text import text_key
 from shared.errors import UserError, command
 from shared.files import write_json, write_text
+from shared.fingerprint.origin import data_digest
 from shared.progress import table
 from shared.runs import read_json
 
@@ -290,8 +291,14 @@ def summarise(config: CorpusConfig, vocabulary: Vocabulary) -> dict[str, Any]:
         "kept": sum(each["kept"] for each in counts),
         "dropped": dict(sorted(dropped.items(), key=lambda item: -item[1])),
         "splits": splits,
+        "digest": data_digest(*(texts_of(config, split) for split in SPLITS), [about_tokens(config)]),
         "tokenizer": describe_vocabulary(vocabulary, texts_of(config, "validation")),
     }
+
+
+def about_tokens(config: CorpusConfig) -> dict[str, Any]:
+    """What beside the texts decides the chunks."""
+    return {"tokenizer": (config.out / FILE).read_text(encoding="utf-8"), "context": config.context}
 
 
 def show(report: dict[str, Any]) -> None:

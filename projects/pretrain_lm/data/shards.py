@@ -120,7 +120,7 @@ class Chunks:
             yield from ((path, row + 1, lines[row]) for row in rows)
 
 
-class _Stream(IterableDataset):  # type: ignore[type-arg]
+class _Stream(IterableDataset):
     """What the DataLoader wants to see: chunks that can only be iterated."""
 
     def __init__(self, chunks: Chunks) -> None:

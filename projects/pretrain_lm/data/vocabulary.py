@@ -70,12 +70,12 @@ class Vocabulary:
     def decode(self, ids: Iterable[int]) -> str:
         """The text; special tokens are left out."""
         if self.kind == "char":
-            return "".join(self.tokenizer.id_to_token(i) for i in ids if i >= len(SPECIAL))
+            return "".join(self.tokenizer.id_to_token(i) or "" for i in ids if i >= len(SPECIAL))
         return self.tokenizer.decode([i for i in ids if i >= len(SPECIAL)])
 
     def word_starts(self, ids: Iterable[int]) -> list[bool]:
         """Whether each token begins a word: special or behind one, with a space or line end in front, or no letter."""
-        tokens = [self.tokenizer.id_to_token(i) for i in ids]
+        tokens = [self.tokenizer.id_to_token(i) or PAD for i in ids]
         before = [END, *tokens[:-1]]
         return [
             token in SPECIAL or last in SPECIAL or token[0] in "ĠĊ \n" or not token[0].isalnum()

@@ -1,0 +1,137 @@
+"""What a pretraining run can be told. One dataclass is configuration, help text and types at once."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from projects.pretrain_lm.data.clean_corpus import CorpusConfig
+from projects.pretrain_lm.data.collator import Objective
+from projects.pretrain_lm.data.vocabulary import Kind
+from projects.pretrain_lm.models.transformer_lm import Positions, Size
+from shared.errors import UserError
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """Pretrain a small language model on a corpus that is cleaned first."""
+
+    dataset: str = "news"
+    """news (embedded), a file (.txt, .md, .csv, .tsv, .jsonl) or a folder of such files."""
+    text_column: str = "text"
+    """Column of tables that holds the text."""
+    tokenizer: Kind = "bpe"
+    """bpe (byte-level, learned here) or char."""
+    vocabulary: int = 4096
+    """Size of a BPE vocabulary."""
+    context: int = 128
+    """Tokens of a chunk, and the model's longest sequence."""
+    corpus: Path | None = None
+    """Folder of the cleaned corpus; by default one below runs/pretrain_lm/ that is named after the settings above."""
+
+    objective: Objective = "causal"
+    """causal (next token), dynamic (masks drawn anew at each visit) or static (a mask for each chunk, for ever)."""
+    mask_ratio: float = 0.15
+    """Share of the tokens that is masked."""
+    whole_words: bool = False
+    """Mask words whole."""
+
+    layers: int = 4
+    """Blocks."""
+    heads: int = 4
+    """Of each attention."""
+    width: int = 192
+    """Of the hidden states."""
+    positions: Positions = "rotary"
+    """learned or rotary."""
+    bias: bool = True
+    """Biases in linear layers and norms."""
+    dropout: float = 0.0
+    """Probability, after embeddings, in attention and after each sublayer."""
+
+    lr: float = 2e-3
+    """Highest learning rate, reached after the warm-up."""
+    last_lr: float = 0.1
+    """Share of it at the end of the cosine."""
+    warmup: float = 0.05
+    """Share of the steps over which the rate rises."""
+    weight_decay: float = 0.1
+    """Decoupled, on matrices only."""
+    beta2: float = 0.95
+    """AdamW's second coefficient; the first is 0.9."""
+    max_norm: float = 1.0
+    """The gradient is clipped to this Euclidean norm."""
+    batch_size: int = 32
+    """Chunks a step, over all processes."""
+    accumulation: int = 1
+    """Micro-batches that a process's share of a batch is split into."""
+    epochs: int = 4
+    """Passes over the training chunks."""
+    steps: int | None = None
+    """Stop after so many steps; the schedule then ends there."""
+    save_every: int = 200
+    """Steps between two checkpoints inside an epoch; at its end there is always one."""
+    workers: int = 0
+    """Processes that read chunks ahead; the batches are the same for any number."""
+
+    seed: int = 0
+    """Seeds initial weights, order, masks and dropout."""
+    device: str = "auto"
+    """auto, cpu, cuda, ..."""
+    out: Path | None = None
+    """Directory of the run; by default a new one below runs/pretrain_lm/."""
+    resume: bool = False
+    """Continue the run in --out from its last checkpoint."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in one line each."""
+        for name in ("batch_size", "accumulation", "epochs", "save_every"):
+            if getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
+        for name in ("lr", "max_norm"):
+            if not 0 < getattr(self, name) < float("inf"):
+                raise UserError(f"--{name} {getattr(self, name)}: must be a positive number")
+        for name in ("dropout", "beta2", "warmup", "last_lr"):
+            if not 0 <= getattr(self, name) < 1:
+                raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1)")
+        if self.weight_decay < 0 or self.workers < 0:
+            raise UserError("--weight_decay and --workers must not be negative")
+        if self.steps is not None and self.steps < 1:
+            raise UserError(f"--steps {self.steps}: must be at least 1, or None")
+        if self.resume and self.out is None:
+            raise UserError("--resume needs --out, the directory of the run to continue")
+
+    @property
+    def cleaning(self) -> CorpusConfig:
+        """How the corpus is made."""
+        name = f"{Path(self.dataset).stem}-{self.tokenizer}{self.vocabulary if self.tokenizer == 'bpe' else ''}"
+        return CorpusConfig(
+            dataset=self.dataset,
+            text_column=self.text_column,
+            tokenizer=self.tokenizer,
+            vocabulary=self.vocabulary,
+            context=self.context,
+            out=self.corpus or Path("runs/pretrain_lm/corpora") / f"{name}-c{self.context}",
+        )
+
+    def size(self, vocabulary: int) -> Size:
+        """Of the model."""
+        return Size(
+            vocabulary=vocabulary,
+            context=self.context,
+            layers=self.layers,
+            heads=self.heads,
+            width=self.width,
+            causal=self.objective == "causal",
+            positions=self.positions,
+            bias=self.bias,
+            dropout=self.dropout,
+        )
+
+    @property
+    def name(self) -> str:
+        """The run's name when --out does not give one."""
+        ratio = "" if self.objective == "causal" else f"-{self.mask_ratio:g}"
+        return f"{Path(self.dataset).stem}-{self.objective}{ratio}-c{self.context}-seed{self.seed}"
+
+
+SMOKE = Config(vocabulary=300, context=16, layers=1, heads=2, width=16, batch_size=4, epochs=2)
+"""The real configuration, smaller: for tests."""

@@ -1,0 +1,63 @@
+"""The same script on several processes: `torchrun --nproc-per-node 2 -m projects.pretrain_lm.train_pretrain …`.
+
+Without torchrun there is one process, and nothing here does anything.
+"""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+import torch.distributed as dist
+from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
+
+from projects.pretrain_lm.data.collator import Batch
+from projects.pretrain_lm.data.shards import Part
+from projects.pretrain_lm.models.transformer_lm import TransformerLM
+
+
+@contextmanager
+def processes() -> Iterator[Part]:
+    """Join the others inside the block. Yields which of them this is."""
+    world = int(os.environ.get("WORLD_SIZE", "1"))
+    if world == 1:
+        yield Part()
+        return
+    dist.init_process_group("gloo")
+    try:
+        yield Part(dist.get_rank(), world)
+    finally:
+        dist.destroy_process_group()
+
+
+def total(part: Part, *values: float) -> list[float]:
+    """Sums over all processes."""
+    if part.world == 1:
+        return list(values)
+    summed = torch.tensor(values, dtype=torch.float64)
+    dist.all_reduce(summed)
+    return summed.tolist()
+
+
+def wait(part: Part) -> None:
+    """Until every process is here."""
+    if part.world > 1:
+        dist.barrier()
+
+
+class Loss(nn.Module):
+    """A model's loss as a forward pass, which is what DistributedDataParallel wraps."""
+
+    def __init__(self, model: TransformerLM) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, batch: Batch) -> tuple[Tensor, int]:
+        """(summed cross-entropy in nats, number of labels) of a batch."""
+        return self.model.loss(batch.ids, batch.labels, batch.readable)
+
+
+def shared(loss: Loss, part: Part) -> nn.Module:
+    """The loss, its gradients averaged over the processes if there are several."""
+    return loss if part.world == 1 else DistributedDataParallel(loss)
