@@ -7,6 +7,7 @@ import string
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -97,7 +98,7 @@ def balanced_accuracy(scores: Sequence[float], answerable: Sequence[bool], thres
 def best_threshold(scores: Sequence[float], answerable: Sequence[bool]) -> float:
     """The threshold with the best balanced accuracy; of equals the middle one of the first run."""
     cuts = sorted(set(scores))
-    middles = [0.0, *((low + high) / 2 for low, high in zip(cuts, cuts[1:], strict=False)), 1.0]
+    middles = [0.0, *((low + high) / 2 for low, high in pairwise(cuts)), 1.0]
     values = [balanced_accuracy(scores, answerable, cut) for cut in middles]
     best = max(values)
     run = [cut for cut, value in zip(middles, values, strict=True) if value == best]

@@ -6,7 +6,6 @@ them, so the command can be stopped and started at will.
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from projects.rag_agent.config import Config
 from projects.rag_agent.data import load_documents
@@ -39,7 +38,7 @@ def main(config: ExperimentConfig) -> None:
     devices.use_all_cores()
     use_threads()
     bench = prepared(config)
-    chosen, tuning = retrieval.tuned(bench)
+    chosen, _ = retrieval.tuned(bench)
     searched = retrieval.measured(bench, chosen)
     print(chosen)
     for row in retrieval.table(searched)[0]:
@@ -54,7 +53,13 @@ def main(config: ExperimentConfig) -> None:
     reading, read = answers.tuned(bench, generator, config.base)
     print(reading, flush=True)
     for row in answers.table([*read, *answers.measured(bench, generator, config.base, reading)])[0]:
-        print({k: v for k, v in row.items() if k in ("arm", "kind", "k", "template", "exact", "f1", "in_passages", "faithful")})
+        print(
+            {
+                k: v
+                for k, v in row.items()
+                if k in ("arm", "kind", "k", "template", "exact", "f1", "in_passages", "faithful")
+            }
+        )
 
 
 def prepared(config: ExperimentConfig) -> retrieval.Bench:

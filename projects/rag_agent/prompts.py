@@ -1,6 +1,6 @@
 """Every text that the model is given, as small named templates; a new prompt is one more entry in TEMPLATES.
 
-What stands in a passage or in a tool's result is quoted between the marks of `quoted`: it is data. No program part reads
+What stands in a passage is quoted on one line under a number (`quoted`): it is data. No part of the program reads
 commands out of it either; only what a person types and what a policy decides is parsed (see `agents.agent`).
 """
 
@@ -45,13 +45,15 @@ class Template:
 
 
 # Films that do not exist, so that an example gives no answer away; director and cast in either order.
-_HARBOUR = "Passages:\n[1] The Long Harbour: The Long Harbour is a 1961 Danish film directed by Karl Mester, starring Inga Holm."
-_ORCHARD = "Passages:\n[1] Glass Orchard: Starring Paul Brandt and Lea Sund, Glass Orchard is a 1987 film directed by Nina Olt."
+_HARBOUR = (
+    "Passages:\n[1] Long Harbour: Long Harbour is a 1961 Danish film directed by Karl Mester, starring Inga Holm."
+)
+_ORCHARD = "Passages:\n[1] Glass Orchard: Starring Paul Brandt, Glass Orchard is a 1987 film directed by Nina Olt."
 _ASKED = (
-    (_HARBOUR, "Who directed The Long Harbour?", "Karl Mester"),
+    (_HARBOUR, "Who directed Long Harbour?", "Karl Mester"),
     (_ORCHARD, "In which year was Glass Orchard released?", "1987"),
     (_ORCHARD, "Who directed Glass Orchard?", "Nina Olt"),
-    (_HARBOUR, "Name an actor in The Long Harbour.", "Inga Holm"),
+    (_HARBOUR, "Name an actor in Long Harbour.", "Inga Holm"),
 )
 
 TEMPLATES = {
@@ -75,7 +77,8 @@ TEMPLATES = {
     ),
     "call_tool": Template(
         "You call tools. Reply with one line of JSON that holds the tool's name and its arguments.",
-        'Tools:\n{tools}\n\nReply like {{"tool": "name", "arguments": {{"name": "value"}}}}\n\nRequest: {question}\nJSON:',
+        'Tools:\n{tools}\n\nReply like {{"tool": "name", "arguments": {{"name": "value"}}}}\n\n'
+        "Request: {question}\nJSON:",
     ),
 }
 

@@ -1,4 +1,4 @@
-"""Questions made from the film articles by templates, each with the film that it is about and the answers that are right.
+"""Questions made from the film articles by templates, each with its film and the answers that are right.
 
 Three sets ask for a film, with fewer and fewer of the article's words; none uses a word of the title:
 
@@ -100,11 +100,12 @@ def search_questions(documents: Sequence[Document]) -> list[Question]:
     made = []
     for document in documents:
         title = content(document.title)
-        for kind, text in (
+        asked: tuple[tuple[Kind, str], ...] = (
             ("names", _by_names(document)),
             ("reworded", _reworded(document, title)),
             ("other_words", _in_other_words(document, title)),
-        ):
+        )
+        for kind, text in asked:
             if text and not title & content(text):
                 made.append(Question(text, kind, document.title, (document.title,)))
     return made
@@ -115,7 +116,7 @@ def fact_questions(documents: Sequence[Document]) -> list[Question]:
     made = []
     for document in documents:
         facts, name = facts_of(document), re.sub(r" \((?:\d{4} )?film\)$", "", document.title)
-        asked = (
+        asked: tuple[tuple[Kind, str, tuple[str, ...]], ...] = (
             ("year", f"In which year was {name} released?", (facts.year,) if facts.year else ()),
             ("director", f"Who directed {name}?", (*facts.directors, " and ".join(facts.directors))),
             ("cast", f"Name an actor in {name}.", facts.cast),
@@ -130,8 +131,8 @@ def fact_questions(documents: Sequence[Document]) -> list[Question]:
 def unanswerable_questions(documents: Sequence[Document]) -> list[Question]:
     """As many about films that are not among the documents as questions of TREC.
 
-    The former are the titles whose article turned out to be about something else; a title that some document mentions is
-    left out.
+    The former are the titles whose article turned out to be about something else; a title that some document mentions
+    is left out.
     """
     from shared.assets import film_articles, trec
 
@@ -166,7 +167,9 @@ def _by_names(document: Document) -> str:
     facts = facts_of(document)
     if not (facts.year and facts.directors and facts.cast):
         return ""
-    return f"Which film of {facts.year} did {' and '.join(facts.directors)} direct, with {' and '.join(facts.cast[:2])}?"
+    return (
+        f"Which film of {facts.year} did {' and '.join(facts.directors)} direct, with {' and '.join(facts.cast[:2])}?"
+    )
 
 
 def _plot(document: Document) -> str:

@@ -1,11 +1,10 @@
-"""SmolLM2 behind `pipeline("text-generation")`: short greedy answers, many at once or streamed, and choices by likelihood."""
+"""SmolLM2 behind `pipeline("text-generation")`: short greedy answers, many at once or streamed; choices by likelihood."""
 
 # b batch · t time
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from collections.abc import Iterator
 
 import torch
 from transformers import GenerationConfig, TextStreamer, pipeline
@@ -46,8 +45,8 @@ class Generator:
     ) -> list[str]:
         """The likeliest continuation of each prompt, up to its first line end.
 
-        Prompts of a batch are padded on the left under a mask that the tokenizer makes from the lengths: the model's pad
-        token is its end token, so the ids do not tell them apart.
+        Prompts of a batch are padded on the left under a mask that the tokenizer makes from the lengths: the model's
+        pad token is its end token, so the ids do not tell them apart.
 
         Args:
             prompts: Conversations that end with a user's turn.
@@ -77,7 +76,7 @@ class Generator:
 
     @torch.inference_mode()
     def likelihoods(self, messages: list[Message], options: Sequence[str]) -> list[float]:
-        """log p(option and end of text | prompt), in nats, for each option."""
+        """Log p(option and end of text | prompt), in nats, for each option."""
         device = self.model.device
         prompt = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
         scores = []

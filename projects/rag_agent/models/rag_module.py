@@ -28,11 +28,22 @@ class VectorIndex(Protocol):
     dimension: int
 
     def __len__(self) -> int: ...
-    def add(self, ids: Sequence[int], vectors: Vectors) -> None: ...
-    def update(self, ids: Sequence[int], vectors: Vectors) -> None: ...
-    def delete(self, ids: Sequence[int]) -> None: ...
-    def search(self, queries: Vectors, k: int) -> list[list[tuple[int, float]]]: ...
-    def vector(self, each: int) -> Vector: ...
+    def add(self, ids: Sequence[int], vectors: Vectors) -> None:
+        """Store vectors under new ids."""
+
+    def update(self, ids: Sequence[int], vectors: Vectors) -> None:
+        """Put other vectors under known ids."""
+
+    def delete(self, ids: Sequence[int]) -> None:
+        """Take vectors out."""
+
+    def search(self, queries: Vectors, k: int) -> list[list[tuple[int, float]]]:
+        """For each query at most k (id, inner product), the best first."""
+        ...
+
+    def vector(self, each: int) -> Vector:
+        """The vector stored under an id."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -76,7 +87,7 @@ class RagRetriever:
     ) -> None:
         if index.dimension != embedder.dimension:
             raise UserError(
-                f"the index holds vectors of dimension {index.dimension}, {embedder.model_id} makes {embedder.dimension}"
+                f"the index holds vectors of dimension {index.dimension}, {embedder.model_id} {embedder.dimension}"
             )
         self.embedder, self.index = embedder, index
         self.method, self.constant, self.weight = method, constant, weight
@@ -95,6 +106,18 @@ class RagRetriever:
             self._words = None
         return len(new)
 
+    def remove(self, ids: Sequence[int]) -> None:
+        """Take passages out.
+
+        Raises:
+            UserError: If one is not there.
+        """
+        self.index.delete(ids)
+        for each in ids:
+            del self.passages[each]
+        if ids:
+            self._words = None
+
     def delete(self, document: str) -> int:
         """Take every passage of a document out. Returns how many.
 
@@ -104,10 +127,7 @@ class RagRetriever:
         gone = [each for each, passage in self.passages.items() if passage.document == document]
         if not gone:
             raise UserError(f"no document {document!r} in the index")
-        self.index.delete(gone)
-        for each in gone:
-            del self.passages[each]
-        self._words = None
+        self.remove(gone)
         return len(gone)
 
     def update(self, document: str, passages: Sequence[Passage]) -> tuple[int, int]:
@@ -116,15 +136,15 @@ class RagRetriever:
         Returns:
             How many passages came and how many went.
         """
-        wanted = {passage.id for passage in passages}
-        gone = [each for each, p in self.passages.items() if p.document == document and each not in wanted]
-        came = self.add(passages)
-        if gone:
-            self.index.delete(gone)
-            for each in gone:
-                del self.passages[each]
-            self._words = None
-        return came, len(gone)
+        wanted = set(passages)
+        gone = [each for each, p in self.passages.items() if p.document == document and p not in wanted]
+        self.remove(gone)
+        return self.add(passages), len(gone)
+
+    @property
+    def documents(self) -> set[str]:
+        """Ids of the documents whose passages are held."""
+        return {passage.document for passage in self.passages.values()}
 
     def search(self, query: str, k: int) -> list[Found]:
         """At most k passages, the best first.
@@ -187,18 +207,19 @@ class RagRetriever:
         save_index(root, self.index, list(self.passages.values()), self.embedder.model_id)
 
     @classmethod
-    def load(cls, root: Path, embedder: Embedder, **settings: Any) -> "RagRetriever":
+    def load(cls, root: Path, embedder: Embedder, *, hnsw: bool = False, **settings: Any) -> "RagRetriever":
         """What `save` wrote.
 
         Args:
             root: As in `save`.
             embedder: Has to be the model that made the vectors.
+            hnsw: Whether the index has to be a graph.
             settings: method, constant and weight.
 
         Raises:
-            UserError: If nothing was saved there, it changed since, or another model or dimension made it.
+            UserError: If nothing was saved there, it changed since, or another model, dimension or kind made it.
         """
-        index, passages = load_index(root, model=embedder.model_id, dimension=embedder.dimension)
+        index, passages = load_index(root, model=embedder.model_id, dimension=embedder.dimension, hnsw=hnsw)
         return cls(embedder, index, passages, **settings)
 
 
@@ -218,20 +239,20 @@ def save_index(root: Path, index: FaissIndex, passages: Sequence[Passage], model
         write_text(folder / SIDECAR, "".join(f"{line}\n" for line in lines))
 
 
-def load_index(root: Path, *, model: str, dimension: int) -> tuple[FaissIndex, list[Passage]]:
-    """What `save_index` published, if it was made by this model with this dimension.
+def load_index(root: Path, *, model: str, dimension: int, hnsw: bool = False) -> tuple[FaissIndex, list[Passage]]:
+    """What `save_index` published, if it was made by this model with this dimension and is of this kind.
 
     Raises:
         UserError: If not, or if nothing was saved there or it changed since.
     """
     folder, about = versions.current(root)
-    expected = {"model": model, "dimension": dimension, "metric": "inner product", "normalised": True}
+    expected = {"model": model, "dimension": dimension, "metric": "inner product", "normalised": True, "hnsw": hnsw}
     for name, value in expected.items():
         if about.get(name) != value:
             raise UserError(
-                f"{root} was built with {name} {about.get(name)}, not {value}: build it again (remove it, or --out)"
+                f"{root} was built with {name} = {about.get(name)}, not {value}: remove it or choose another --out"
             )
-    index = FaissIndex.load(folder, dimension=dimension, hnsw=bool(about["hnsw"]))
+    index = FaissIndex.load(folder, dimension=dimension, hnsw=hnsw)
     lines = (folder / SIDECAR).read_text(encoding="utf-8").split("\n")
     passages = [Passage(**json.loads(line)) for line in lines if line]
     if len(passages) != len(index) or any(passage.id not in index for passage in passages):
@@ -244,9 +265,7 @@ def build_retriever(config: Config, documents: Sequence[Document], embedder: Emb
     cut = [
         passage
         for document in documents
-        for passage in passages_of(
-            document, limit=config.passage_tokens, overlap=config.overlap, count=embedder.count
-        )
+        for passage in passages_of(document, limit=config.passage_tokens, overlap=config.overlap, count=embedder.count)
     ]
     retriever = RagRetriever(embedder, FaissIndex(embedder.dimension, hnsw=config.hnsw), **settings_of(config))
     retriever.add(cut)
@@ -321,9 +340,7 @@ class RagModule:
     ) -> tuple[list[dict[str, str]], int]:
         """The model's prompt, and how many of the passages are in it."""
         pairs = [(each.passage.title, each.passage.text) for each in found]
-        return fitted(
-            self.template, question, pairs, history, budget=self.config.budget, count=self.generator.count
-        )
+        return fitted(self.template, question, pairs, history, budget=self.config.budget, count=self.generator.count)
 
 
 def confidence(found: Sequence[Found], cosine_share: float) -> float:
@@ -337,7 +354,5 @@ def citations(text: str, found: Sequence[Found]) -> list[int]:
     if not said:
         return []
     return [
-        number
-        for number, each in enumerate(found, start=1)
-        if f" {said} " in f" {normalise(each.passage.searched)} "
+        number for number, each in enumerate(found, start=1) if f" {said} " in f" {normalise(each.passage.searched)} "
     ]

@@ -44,7 +44,9 @@ class Embedder:
         self._device = devices.pick(device)
         self._encoder = encoder.to(self._device)
         self.dimension: int = encoder.config.hidden_size
-        self.model_id = f"{name if not Path(name).exists() else Path(name).name}@{weights_digest(name)}/{POOLING}/{max_length}"
+        self.model_id = (
+            f"{name if not Path(name).exists() else Path(name).name}@{weights_digest(name)}/{POOLING}/{max_length}"
+        )
         self._cache = VectorCache(cache, self.model_id, self.dimension) if cache else None
 
     def count(self, texts: Sequence[str]) -> list[int]:

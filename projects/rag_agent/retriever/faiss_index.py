@@ -69,7 +69,7 @@ class FaissIndex:
         Raises:
             UserError: If an id is negative, repeated or known, or a vector has another dimension or is not finite.
         """
-        numbers, values = self._checked(ids, vectors)
+        numbers, values = checked_ids(ids, vectors, self.dimension)
         known = [each for each in numbers.tolist() if each in self._known]
         if known:
             raise UserError(f"{len(known)} of the ids are in the index already ({known[0]}): update them")
@@ -79,7 +79,7 @@ class FaissIndex:
 
     def update(self, ids: Sequence[int], vectors: Vectors) -> None:
         """Put other vectors under known ids. Raises as `add`; also if an id is not known."""
-        numbers, values = self._checked(ids, vectors)
+        numbers, values = checked_ids(ids, vectors, self.dimension)
         self.delete(numbers.tolist())
         self.add(numbers.tolist(), values)
 
@@ -109,7 +109,7 @@ class FaissIndex:
         """
         if k < 1:
             raise UserError(f"k = {k}: must be at least 1")
-        values = self._checked_vectors(queries)
+        values = checked_vectors(queries, self.dimension)
         if not self._known or not len(values):
             return [[] for _ in values]
         k = min(k, len(self._known))
@@ -146,7 +146,9 @@ class FaissIndex:
         kind = type(faiss.downcast_index(index.index)) if isinstance(index, faiss.IndexIDMap2) else type(index)
         wanted = faiss.IndexHNSWFlat if hnsw else faiss.IndexFlatIP
         if not issubclass(kind, wanted) or index.d != dimension:
-            raise UserError(f"{folder / FILE} holds {kind.__name__} of dimension {index.d}, not {wanted.__name__} {dimension}")
+            raise UserError(
+                f"{folder / FILE} holds {kind.__name__} of dimension {index.d}, not {wanted.__name__} {dimension}"
+            )
         loaded._index = index
         ids = faiss.vector_to_array(index.id_map)
         loaded._known = set(ids[ids != DEAD].tolist())
@@ -177,21 +179,33 @@ class FaissIndex:
         if len(rows):
             self._index.add_with_ids(kept, ids[rows])
 
-    def _checked(self, ids: Sequence[int], vectors: Vectors) -> tuple[Ids, Vectors]:
-        numbers = np.asarray(ids, dtype=np.int64)
-        if len(set(numbers.tolist())) != len(numbers) or (len(numbers) and numbers.min() < 0):
-            raise UserError("ids must be distinct and not negative")
-        values = self._checked_vectors(vectors)
-        if len(values) != len(numbers):
-            raise UserError(f"{len(numbers)} ids for {len(values)} vectors")
-        return numbers, values
 
-    def _checked_vectors(self, vectors: Vectors) -> Vectors:
-        if vectors.shape[1] != self.dimension:
-            raise UserError(f"vectors of dimension {vectors.shape[1]}; the index holds dimension {self.dimension}")
-        if not np.isfinite(vectors).all():
-            raise UserError("a vector holds NaN or infinity")
-        return np.ascontiguousarray(vectors, dtype=np.float32)
+def checked_ids(ids: Sequence[int], vectors: Vectors, dimension: int) -> tuple[Ids, Vectors]:
+    """Both as arrays that an index takes.
+
+    Raises:
+        UserError: If an id is negative or repeated, or the vectors do not fit them or the dimension.
+    """
+    numbers = np.asarray(ids, dtype=np.int64)
+    if len(set(numbers.tolist())) != len(numbers) or (len(numbers) and numbers.min() < 0):
+        raise UserError("ids must be distinct and not negative")
+    values = checked_vectors(vectors, dimension)
+    if len(values) != len(numbers):
+        raise UserError(f"{len(numbers)} ids for {len(values)} vectors")
+    return numbers, values
+
+
+def checked_vectors(vectors: Vectors, dimension: int) -> Vectors:
+    """The vectors as contiguous float32.
+
+    Raises:
+        UserError: If they have another dimension, or one is not finite.
+    """
+    if vectors.shape[1] != dimension:
+        raise UserError(f"vectors of dimension {vectors.shape[1]}; the index holds dimension {dimension}")
+    if not np.isfinite(vectors).all():
+        raise UserError("a vector holds NaN or infinity")
+    return np.ascontiguousarray(vectors, dtype=np.float32)
 
 
 def _empty(dimension: int, hnsw: bool) -> faiss.IndexIDMap2:

@@ -18,13 +18,13 @@ K1, B = 1.5, 0.75  # saturation of repeated words, and how much a long text coun
 _WORD = re.compile(r"\w+")
 
 # Words that carry no topic; of a question also those that ask.
-STOPWORDS = frozenset(
-    "a about after all also an and any are as at be because been before being between both but by can could did do does "
-    "during each for from had has have he her him his how i if in into is it its itself me more most my no not of on "
-    "once one only or other our out over own she so some such than that the their them then there these they this those "
-    "through to too under until up us was we were what when where which while who whom whose why will with would you "
-    "your".split()
-)
+_TOPICLESS = """
+a about after all also an and any are as at be because been before being between both but by can could did do does during
+each for from had has have he her him his how i if in into is it its itself me more most my no not of on once one only or
+other our out over own she so some such than that the their them then there these they this those through to too under
+until up us was we were what when where which while who whom whose why will with would you your
+"""
+STOPWORDS = frozenset(_TOPICLESS.split())
 
 
 def words(text: str, *, stem: bool = True) -> list[str]:
@@ -59,8 +59,8 @@ class Bm25:
         texts: What is searched.
         stem: Whether plurals are cut.
 
-    Source: Robertson and Zaragoza 2009, "The probabilistic relevance framework", eq. 3.14; the inverse document frequency
-    with Lucene's +1, so that no word counts against a text. The library is bm25s.
+    Source: Robertson and Zaragoza 2009, "The probabilistic relevance framework", eq. 3.14; the inverse document
+    frequency with Lucene's +1, so that no word counts against a text. The library is bm25s.
     """
 
     def __init__(self, ids: Sequence[int], texts: Sequence[str], *, stem: bool = True) -> None:
@@ -123,10 +123,10 @@ def fuse_ranks(rankings: Sequence[Ranking], weights: Sequence[float], *, constan
 
 
 def fuse_scores(left: dict[int, float], right: dict[int, float], weight: float) -> list[tuple[int, float]]:
-    """weight · left + (1 − weight) · right, the best first; of equals the smaller id; a missing score counts as 0.
+    """Sum weight · left + (1 − weight) · right, the best first; of equals the smaller id; a missing score counts 0.
 
-    The scores have to mean the same for every query (a cosine, a share of the best possible): then whichever side is sure
-    of itself decides, which ranks cannot express.
+    The scores have to mean the same for every query (a cosine, a share of the best possible): then whichever side is
+    sure of itself decides, which ranks cannot express.
 
     Source: Bruch, Gai and Ingber 2023, "An analysis of fusion functions for hybrid retrieval", eq. 2.
     """

@@ -1,17 +1,16 @@
-"""A folder that changes as a whole: each save is a new version beside the old one, and one small file says which counts.
+"""A folder that changes as a whole: a save is a new version beside the old one, and one small file says which counts.
 
     <root>/CURRENT.json                     {"version": "000002", "manifest": sha256 of its manifest}
     <root>/versions/000002/manifest.json    what it is, and size and SHA-256 of every other file in it
     <root>/versions/000002/...
 
-A version appears under its name when it is complete and on disk, CURRENT.json is replaced after that, and only then is
-what is older removed. Whoever is killed in between leaves the old version or the new one, and rubbish that the next save
-removes.
+A version appears under its name when it is complete and on disk, CURRENT.json is replaced after that, and only then
+is what is older removed. Whoever is killed in between leaves the old version or the new one, and rubbish that the next
+save removes.
 """
 
 import hashlib
 import json
-import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -133,4 +132,4 @@ def _sweep(root: Path) -> None:
         if path.name != kept:
             shutil.rmtree(path, ignore_errors=True)
     for path in root.glob(f".{POINTER}.*.tmp"):
-        os.unlink(path)
+        path.unlink()

@@ -63,11 +63,27 @@ def measured(bench: Bench, generator: Generator, config: Config, reading: Readin
 
 
 def _cell(
-    bench: Bench, generator: Generator, config: Config, reading: Reading, arm: str, kind: str, part: str, size: int, *, name: str
+    bench: Bench,
+    generator: Generator,
+    config: Config,
+    reading: Reading,
+    arm: str,
+    kind: str,
+    part: str,
+    size: int,
+    *,
+    name: str,
 ) -> Done:
     questions = sample(bench, kind, part, size)
     template = "closed_book_turns" if arm == "closed_book" else reading.template
-    settings = {"arm": arm, "kind": kind, "part": part, "template": template, "k": reading.k, "tokens": config.answer_tokens}
+    settings = {
+        "arm": arm,
+        "kind": kind,
+        "part": part,
+        "template": template,
+        "k": reading.k,
+        "tokens": config.answer_tokens,
+    }
     settings |= {"budget": config.budget, "weight": bench.retriever.weight, "method": bench.retriever.method}
     cell = Cell("answers", f"{name}-{arm}-{kind}-{template}-k{reading.k}", settings)
     return complete(bench.runs, cell, digest(questions), lambda: _ask(bench, generator, config, cell, questions))
@@ -109,7 +125,7 @@ def _prompt(module: RagModule, cell: Cell, question: Question, found: Sequence[F
 
 
 def table(done: Sequence[Done]) -> tuple[list[dict[str, Any]], list[Row]]:
-    """One row an arm and kind; of the retrieved arm also how often the answer stands in the passages and is faithful."""
+    """One row an arm and kind; with passages also how often a right answer stands in them, and the given one does."""
     rows, cited = [], []
     for each in done:
         films = [detail["film"] for detail in each.details]

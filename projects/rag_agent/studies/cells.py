@@ -1,4 +1,4 @@
-"""One cell of an experiment: a run whose log holds one line an item, so that every mean in a table can cite its lines."""
+"""A cell of an experiment: a run whose log holds one line an item, so that every mean in a table can cite its lines."""
 
 import json
 import shutil

@@ -1,7 +1,7 @@
 """Up to 100,000 real sentences and their vectors: what the index is measured on when it grows.
 
-The film articles alone make about two thousand passages. The rest are sentences of the other embedded corpora; nothing is
-made up and no vector is a disturbed copy of another.
+The film articles alone make about two thousand passages. The rest are sentences of the other embedded corpora; nothing
+is made up and no vector is a disturbed copy of another.
 """
 
 from collections.abc import Iterator
@@ -12,12 +12,12 @@ from jaxtyping import Float
 
 from projects.rag_agent.data import load_documents, sentences
 from projects.rag_agent.retriever.embedder import Embedder
-from shared.assets import load_dataset
+from shared.assets import NAMES
 from shared.assets.splits import shuffled
 from shared.assets.text import text_key
 from shared.errors import UserError
 
-WORDS = range(4, 26)  # of a sentence that is taken
+WORDS = range(3, 33)  # of a sentence that is taken
 CORPORA = ("news", "film_reviews", "movie_reviews", "product_reviews", "trec")
 
 
@@ -37,7 +37,7 @@ def _texts() -> Iterator[tuple[str, str]]:
     for document in load_documents("film_articles"):
         yield "film_articles", document.text
     for corpus in CORPORA:
-        for part in load_dataset(corpus).values():
+        for part in NAMES[corpus]().values():
             yield from ((corpus, row["text"]) for row in part)
 
 

@@ -3,6 +3,7 @@
 import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ def candidates() -> list[Fusion]:
 
 
 def tuned(bench: Bench) -> tuple[dict[str, Fusion], Done]:
-    """Of each fusion the setting with the best mean over the three sets of their mean reciprocal ranks, on tuning films."""
+    """Of each fusion the setting with the best mean reciprocal rank, averaged over the three sets, on tuning films."""
     sets = {kind: bench.of(kind, "tune") for kind in SEARCHES}
 
     def measure() -> Iterator[Item]:
@@ -100,7 +101,9 @@ def tuned(bench: Bench) -> tuple[dict[str, Fusion], Done]:
     tried = [Fusion(**each) for each in done.details]
     best = {}
     for method in ("rrf", "hybrid"):
-        scored = [(mrr, fusion) for mrr, fusion in zip(done.values("mrr"), tried, strict=True) if fusion.method == method]
+        scored = [
+            (mrr, fusion) for mrr, fusion in zip(done.values("mrr"), tried, strict=True) if fusion.method == method
+        ]
         best[method] = max(scored, key=lambda pair: pair[0])[1]
     return {"bm25": Fusion("bm25"), "vectors": Fusion("vectors"), **best}, done
 
@@ -112,7 +115,7 @@ def measured(bench: Bench, chosen: dict[str, Fusion]) -> list[Done]:
         questions = bench.of(kind, "test")
         for method in METHODS:
             cell = Cell("retrieval", f"{kind}-{method}", {"kind": kind, "places": PLACES, **asdict(chosen[method])})
-            found.append(complete(bench.runs, cell, digest(questions), lambda c=cell, q=questions: _search(bench, c, q)))
+            found.append(complete(bench.runs, cell, digest(questions), partial(_search, bench, cell, questions)))
     return found
 
 
@@ -158,7 +161,14 @@ def differences(done: Sequence[Done]) -> list[dict[str, Any]]:
             mean = round(statistics.mean(gaps), 4)
             better = round(float((resampled_means(gaps, films) >= 0).mean()), 4)
             rows.append(
-                {"questions": kind, "minus": method, "mrr": mean, "low": round(low, 4), "high": round(high, 4), "not_worse": better}
+                {
+                    "questions": kind,
+                    "minus": method,
+                    "mrr": mean,
+                    "low": round(low, 4),
+                    "high": round(high, 4),
+                    "not_worse": better,
+                }
             )
     return rows
 
@@ -177,8 +187,10 @@ def confidence_cells(bench: Bench, part: str, k: int) -> dict[str, Done]:
     }
     cells = {}
     for kind, questions in groups.items():
-        cell = Cell("refusal", f"{part}-{kind.replace(' ', '_')}", {"kind": kind, "part": part, "k": k, **_ranking(bench)})
-        cells[kind] = complete(bench.runs, cell, digest(questions), lambda q=questions: _sure(bench, q, k))
+        cell = Cell(
+            "refusal", f"{part}-{kind.replace(' ', '_')}", {"kind": kind, "part": part, "k": k, **_ranking(bench)}
+        )
+        cells[kind] = complete(bench.runs, cell, digest(questions), partial(_sure, bench, questions, k))
     return cells
 
 
@@ -209,7 +221,9 @@ def refusal_rows(cells: dict[str, Done], share: float, threshold: float) -> list
         refused = [float(value < threshold) for value in done.values(f"share_{share:g}")]
         low, high = bootstrap(refused, [detail["film"] for detail in done.details])
         mean = round(statistics.mean(refused), 4)
-        rows.append({"questions": kind, "count": len(refused), "refused": mean, "low": round(low, 4), "high": round(high, 4)})
+        rows.append(
+            {"questions": kind, "count": len(refused), "refused": mean, "low": round(low, 4), "high": round(high, 4)}
+        )
     scores, answerable = _scores(cells, share)
     accuracy = round(balanced_accuracy(scores, answerable, threshold), 4)
     return [{**row, "cosine_share": share, "threshold": threshold, "balanced_accuracy": accuracy} for row in rows]

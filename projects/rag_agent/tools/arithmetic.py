@@ -47,7 +47,9 @@ _SPELLED = (
 )
 _RUN = re.compile(r"(?:(?:sqrt|abs|round|min|max|log|exp|pi)\b|[\d.()+\-*/%, ])+")
 _DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
-_OPERATION = re.compile(r"\d\)* *(?:\*\*|//|[-+*/%]) *[-+(]*(?:\d|sqrt|abs|round|min|max|log|exp|pi)|\b(?:sqrt|abs|round|min|max|log|exp)\(")
+_OPERATION = re.compile(
+    r"\d\)* *(?:\*\*|//|[-+*/%]) *[-+(]*(?:\d|sqrt|abs|round|min|max|log|exp|pi)|\b(?:sqrt|abs|round|min|max|log|exp)\("
+)
 
 
 def evaluate(text: str) -> Value:
@@ -77,8 +79,8 @@ def _value(node: ast.expr, depth: int) -> Value:
     match node:
         case ast.Constant(value=bool()):
             pass
-        case ast.Constant(value=int() | float()):
-            return _bounded(node.value)
+        case ast.Constant(value=(int() | float()) as number):
+            return _bounded(number)
         case ast.Name(id=name) if name in _NAMES:
             return _NAMES[name]
         case ast.UnaryOp(op=sign, operand=inner) if type(sign) in _UNARY:
@@ -89,7 +91,9 @@ def _value(node: ast.expr, depth: int) -> Value:
             return _bounded(_BINARY[type(sign)](_value(left, depth + 1), _value(right, depth + 1)))
         case ast.Call(func=ast.Name(id=name), args=inner, keywords=[]) if name in _FUNCTIONS:
             return _bounded(_FUNCTIONS[name](*(_value(each, depth + 1) for each in inner)))
-    raise UserError(f"{ast.unparse(node)[:40]!r} is no arithmetic: numbers, + - * / // % ** and {', '.join(_FUNCTIONS)}")
+    raise UserError(
+        f"{ast.unparse(node)[:40]!r} is no arithmetic: numbers, + - * / // % ** and {', '.join(_FUNCTIONS)}"
+    )
 
 
 def _power(base: Value, exponent: Value) -> Value:
