@@ -50,8 +50,7 @@ _HARBOUR = (
 )
 _ORCHARD = "Passages:\n[1] Glass Orchard: Starring Paul Brandt, Glass Orchard is a 1987 film directed by Nina Olt."
 _ASKED = (
-    (_HARBOUR, "Who directed Long Harbour?", "Karl Mester"),
-    (_ORCHARD, "In which year was Glass Orchard released?", "1987"),
+    (_HARBOUR, "In which year was Long Harbour released?", "1961"),
     (_ORCHARD, "Who directed Glass Orchard?", "Nina Olt"),
     (_HARBOUR, "Name an actor in Long Harbour.", "Inga Holm"),
 )

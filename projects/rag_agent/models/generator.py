@@ -1,4 +1,4 @@
-"""SmolLM2 behind `pipeline("text-generation")`: short greedy answers, many at once or streamed; choices by likelihood."""
+"""SmolLM2 behind `pipeline("text-generation")`: greedy answers, many at once or streamed; choices by likelihood."""
 
 # b batch · t time
 

@@ -183,4 +183,4 @@ def _connected(uri: str, token: str) -> Any:
 def _batches(ids: list[int], vectors: Vectors) -> Iterator[list[dict[str, Any]]]:
     for start in range(0, len(ids), BATCH):
         chosen = slice(start, start + BATCH)
-        yield [{"id": each, "vector": row.tolist()} for each, row in zip(ids[chosen], vectors[chosen], strict=True)]
+        yield [{"id": each, "vector": row} for each, row in zip(ids[chosen], vectors[chosen], strict=True)]

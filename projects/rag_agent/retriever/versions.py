@@ -72,6 +72,15 @@ def current(root: Path) -> tuple[Path, dict[str, Any]]:
     raise UserError(f"{root} changes faster than it can be read")
 
 
+def current_name(root: Path) -> str:
+    """Name of the current version's folder.
+
+    Raises:
+        UserError: If there is none.
+    """
+    return _name(_read(root / POINTER), root)
+
+
 def exists(root: Path) -> bool:
     """Whether something was ever saved there."""
     return (root / POINTER).exists()
@@ -125,9 +134,7 @@ def _describe(folder: Path) -> dict[str, dict[str, Any]]:
 
 def _sweep(root: Path) -> None:
     """Remove what killed writers left: temporary files, half versions, versions that never became current."""
-    kept = None
-    if exists(root):
-        kept = json.loads((root / POINTER).read_text(encoding="utf-8")).get("version")
+    kept = current_name(root) if exists(root) else None
     for path in (root / VERSIONS).iterdir():
         if path.name != kept:
             shutil.rmtree(path, ignore_errors=True)

@@ -22,9 +22,7 @@ from shared.assets.splits import shuffled
 from shared.fingerprint.results import Row
 
 ARMS = ("closed_book", "retrieved", "right")
-TUNED_ON, TESTED_ON = 24, 80  # questions of each kind
-PASSAGES = (1, 2, 3)
-PROMPTS = ("answer", "answer_turns")
+TUNED_ON, TESTED_ON = 24, 67  # questions of each kind
 
 
 @dataclass(frozen=True)
@@ -33,6 +31,9 @@ class Reading:
 
     template: str
     k: int
+
+
+READINGS = (Reading("answer", 1), *(Reading("answer_turns", k) for k in (1, 2, 3)))
 
 
 def sample(bench: Bench, kind: str, part: str, size: int) -> list[Question]:
@@ -44,7 +45,7 @@ def tuned(bench: Bench, generator: Generator, config: Config) -> tuple[Reading, 
     """The prompt and the number of passages with the best F1 on the films for tuning."""
     scores: dict[Reading, float] = {}
     cells = []
-    for reading in (Reading(template, k) for template in PROMPTS for k in PASSAGES):
+    for reading in READINGS:
         done = [
             _cell(bench, generator, config, reading, "retrieved", kind, "tune", TUNED_ON, name="tune") for kind in FACTS
         ]

@@ -233,3 +233,41 @@ def _scores(cells: dict[str, Done], share: float) -> tuple[list[float], list[boo
     scores = [value for done in cells.values() for value in done.values(f"share_{share:g}")]
     answerable = [kind == "answerable" for kind, done in cells.items() for _ in done.details]
     return scores, answerable
+
+
+def refusal_curve(cells: dict[str, Done], share: float) -> list[dict[str, Any]]:
+    """Of each kind of question the share that each threshold from 0 to 1 refuses."""
+    return [
+        {
+            "questions": kind,
+            "threshold": cut / 50,
+            "refused": round(_below(done.values(f"share_{share:g}"), cut / 50), 4),
+        }
+        for kind, done in cells.items()
+        for cut in range(51)
+    ]
+
+
+def _below(values: Sequence[float], cut: float) -> float:
+    return statistics.mean(float(value < cut) for value in values)
+
+
+def tuning_table(done: Done) -> tuple[list[dict[str, Any]], list[Row]]:
+    """Every setting that was tried on the tuning films, with its mean reciprocal ranks."""
+    rows, cited = [], []
+    seqs = [seq for seq, record in enumerate(done.source.log.records) if "mrr" in record]
+    for seq, detail in zip(seqs, done.details, strict=True):
+        record = done.source.log.records[seq]
+        names = [name for name in record if name.startswith("mrr")]
+        rows.append({**detail, **{name: record[name] for name in names}})
+        cited.append(Row([done.source], {name: done.source.window(name, seq, seq, "value") for name in names}))
+    return rows, cited
+
+
+def use(bench: Bench, fusion: Fusion) -> None:
+    """Set the retriever that all later studies share."""
+    bench.retriever.method, bench.retriever.weight, bench.retriever.constant = (
+        fusion.method,
+        fusion.weight,
+        fusion.constant,
+    )
