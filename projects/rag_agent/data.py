@@ -179,8 +179,8 @@ def passages_of(
         if end == len(pieces):
             break
         start = _next_start(start, end, sizes, room, overlap)
-    made = [Passage(passage_id(document.id, t), document.id, document.title, n, t) for n, t in enumerate(texts)]
-    return list({passage.id: passage for passage in reversed(made)}.values())[::-1]  # a repeated text counts once
+    distinct = dict.fromkeys(texts)  # a repeated text counts once
+    return [Passage(passage_id(document.id, t), document.id, document.title, n, t) for n, t in enumerate(distinct)]
 
 
 def _next_start(start: int, end: int, sizes: Sequence[int], room: int, overlap: int) -> int:

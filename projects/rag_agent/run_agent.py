@@ -7,10 +7,10 @@ In a conversation Ctrl-C ends the answer that is being written, not the conversa
 import atexit
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 from projects.rag_agent.agents.agent import Agent, Reply
 from projects.rag_agent.agents.memory import Conversation
@@ -65,7 +65,7 @@ def one_shot(agent: Agent, question: str, *, as_json: bool) -> int:
     return NOT_ANSWERED if reply.refused else ANSWERED
 
 
-def piped(agent: Agent, lines: TextIO, *, as_json: bool) -> int:
+def piped(agent: Agent, lines: Iterable[str], *, as_json: bool) -> int:
     """Answer each line that is not empty, in order, without a prompt; the exit code is that of the worst."""
     worst = ANSWERED
     for line in lines:

@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from projects.rag_agent.agents.memory import Conversation, Turn
 from projects.rag_agent.models.generator import Generator
@@ -72,6 +72,7 @@ def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+@runtime_checkable
 class Policy(Protocol):
     """Decides what to do with a request; the answer is text that `parse` has to accept."""
 

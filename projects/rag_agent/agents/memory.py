@@ -172,4 +172,7 @@ def _put_aside(path: Path, reason: str) -> str:
 
 
 def _write(path: Path, turns: Sequence[Turn]) -> None:
-    write_json(path, {"schema": SCHEMA, "turns": [asdict(turn) for turn in turns]})
+    try:
+        write_json(path, {"schema": SCHEMA, "turns": [asdict(turn) for turn in turns]})
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror or error}") from None

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from projects.rag_agent.config import Config, Method
 from projects.rag_agent.data import Document, Passage, passages_of
@@ -14,7 +14,7 @@ from projects.rag_agent.prompts import NOT_FOUND, TEMPLATES, Template, fitted
 from projects.rag_agent.retriever import versions
 from projects.rag_agent.retriever.embedder import Embedder
 from projects.rag_agent.retriever.faiss_index import FaissIndex, Vector, Vectors
-from projects.rag_agent.retriever.lexical import Bm25, fuse_ranks, fuse_scores
+from projects.rag_agent.retriever.lexical import STOPWORDS, Bm25, fuse_ranks, fuse_scores
 from shared.errors import UserError
 from shared.files import write_text
 
@@ -22,6 +22,7 @@ DEPTH = 50  # places of each ranking that the fusion looks at
 SIDECAR = "passages.jsonl"
 
 
+@runtime_checkable
 class VectorIndex(Protocol):
     """What the retriever asks of an index: FaissIndex has it, and MilvusIndex."""
 
@@ -245,16 +246,19 @@ def load_index(root: Path, *, model: str, dimension: int, hnsw: bool = False) ->
     Raises:
         UserError: If not, or if nothing was saved there or it changed since.
     """
-    folder, about = versions.current(root)
     expected = {"model": model, "dimension": dimension, "metric": "inner product", "normalised": True, "hnsw": hnsw}
-    for name, value in expected.items():
-        if about.get(name) != value:
-            raise UserError(
-                f"{root} was built with {name} = {about.get(name)}, not {value}: remove it or choose another --out"
-            )
-    index = FaissIndex.load(folder, dimension=dimension, hnsw=hnsw)
-    lines = (folder / SIDECAR).read_text(encoding="utf-8").split("\n")
-    passages = [Passage(**json.loads(line)) for line in lines if line]
+
+    def read(folder: Path, about: dict[str, Any]) -> tuple[FaissIndex, list[Passage]]:
+        for name, value in expected.items():
+            if about.get(name) != value:
+                raise UserError(
+                    f"{root} was built with {name} = {about.get(name)}, not {value}: remove it or choose another --out"
+                )
+        index = FaissIndex.load(folder, dimension=dimension, hnsw=hnsw)
+        lines = (folder / SIDECAR).read_text(encoding="utf-8").split("\n")
+        return index, [Passage(**json.loads(line)) for line in lines if line]
+
+    index, passages = versions.current(root, read)
     if len(passages) != len(index) or any(passage.id not in index for passage in passages):
         raise UserError(f"{root}: the vectors and the passages are not the same ones: build the index again")
     return index, passages
@@ -285,7 +289,7 @@ class Answer:
         text: The answer, or NOT_FOUND.
         refused: Whether it is the latter.
         sources: The passages that the model was given, in the order of their numbers.
-        cited: Numbers (from 1) of the sources that hold the answer's words; empty: the answer stands in none of them.
+        cited: Numbers (from 1) of the sources that hold what the answer says; empty: none does (see `citations`).
         confidence: What the threshold is compared with, in [0, 1].
     """
 
@@ -333,7 +337,7 @@ class RagModule:
             return Answer(NOT_FOUND, True, found, [], sure)
         messages, used = self.prompt(question, found, history)
         (text,) = self.generator.answer([messages], max_tokens=self.config.answer_tokens, stream=stream)
-        return Answer(text, False, found[:used], citations(text, found[:used]), sure)
+        return Answer(text, False, found[:used], citations(text, found[:used], question), sure)
 
     def prompt(
         self, question: str, found: Sequence[Found], history: Sequence[str] = ()
@@ -348,11 +352,14 @@ def confidence(found: Sequence[Found], cosine_share: float) -> float:
     return max((cosine_share * each.cosine + (1 - cosine_share) * each.coverage for each in found), default=0.0)
 
 
-def citations(text: str, found: Sequence[Found]) -> list[int]:
-    """Numbers of the passages in which the answer stands, word for word, whatever the case and punctuation."""
-    said = normalise(text)
-    if not said:
+def citations(text: str, found: Sequence[Found], question: str = "") -> list[int]:
+    """Numbers of the passages that hold every word with which the answer goes beyond the question.
+
+    "Vertigo was released in 1958." says nothing but 1958 to who asked when Vertigo was released; a passage has to hold
+    that. Words that carry no topic do not count; an answer that only repeats the question counts as a whole.
+    """
+    said = [word for word in normalise(text).split() if word not in STOPWORDS]
+    new = set(said) - set(normalise(question).split()) or set(said)
+    if not new:
         return []
-    return [
-        number for number, each in enumerate(found, start=1) if f" {said} " in f" {normalise(each.passage.searched)} "
-    ]
+    return [n for n, each in enumerate(found, start=1) if new <= set(normalise(each.passage.searched).split())]

@@ -20,9 +20,9 @@ _WORD = re.compile(r"\w+")
 # Words that carry no topic; of a question also those that ask.
 _TOPICLESS = """
 a about after all also an and any are as at be because been before being between both but by can could did do does
-during each for from had has have he her him his how i if in into is it its itself me more most my no not of on once one
-only or other our out over own she so some such than that the their them then there these they this those through to too under
-until up us was we were what when where which while who whom whose why will with would you your
+during each for from had has have he her him his how i if in into is it its itself me more most my no not of on once
+one only or other our out over own she so some such than that the their them then there these they this those through
+to too under until up us was we were what when where which while who whom whose why will with would you your
 """
 STOPWORDS = frozenset(_TOPICLESS.split())
 

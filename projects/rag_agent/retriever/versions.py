@@ -12,10 +12,10 @@ save removes.
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from filelock import FileLock
 
@@ -24,6 +24,8 @@ from shared.files import atomic_directory, write_json
 
 POINTER, MANIFEST, VERSIONS = "CURRENT.json", "manifest.json", "versions"
 FORMAT = 1
+ATTEMPTS = 10  # to read a version before the next save removes it
+Read = TypeVar("Read")
 
 
 @contextmanager
@@ -40,35 +42,40 @@ def publish(root: Path, about: dict[str, Any]) -> Iterator[Path]:
     versions = root / VERSIONS
     try:
         versions.mkdir(parents=True, exist_ok=True)
+        with FileLock(root / ".lock"):
+            _sweep(root)
+            name = f"{max((int(path.name) for path in versions.iterdir()), default=0) + 1:06d}"
+            with atomic_directory(versions / name) as folder:
+                yield folder
+                write_json(folder / MANIFEST, {"format": FORMAT, "about": about, "files": _describe(folder)})
+                digest = file_digest(folder / MANIFEST)
+            write_json(root / POINTER, {"version": name, "manifest": digest})
+            for path in versions.iterdir():
+                if path.name != name:
+                    shutil.rmtree(path, ignore_errors=True)
     except OSError as error:
         raise UserError(f"cannot write {root}: {error.strerror or error}") from None
-    with FileLock(root / ".lock"):
-        _sweep(root)
-        name = f"{max((int(path.name) for path in versions.iterdir()), default=0) + 1:06d}"
-        with atomic_directory(versions / name) as folder:
-            yield folder
-            write_json(folder / MANIFEST, {"format": FORMAT, "about": about, "files": _describe(folder)})
-            digest = file_digest(folder / MANIFEST)
-        write_json(root / POINTER, {"version": name, "manifest": digest})
-        for path in versions.iterdir():
-            if path.name != name:
-                shutil.rmtree(path, ignore_errors=True)
 
 
-def current(root: Path) -> tuple[Path, dict[str, Any]]:
-    """The current version's folder and what its manifest says of it; every file was compared with the manifest.
+def current(root: Path, read: Callable[[Path, dict[str, Any]], Read]) -> Read:
+    """What `read` makes of the current version's folder and of what its manifest says.
+
+    Every file is compared with the manifest before. Whoever saves meanwhile removes what is being read: then the new
+    version is read instead.
 
     Raises:
-        UserError: If there is none, or anything differs from what was saved.
+        UserError: If there is no version, or anything differs from what was saved.
     """
-    for _ in range(3):
+    for _ in range(ATTEMPTS):
         pointer = _read(root / POINTER)
         folder = root / VERSIONS / _name(pointer, root)
         try:
-            return folder, _verified(folder, str(pointer.get("manifest")))
-        except UserError:
-            if _read(root / POINTER) == pointer:  # else somebody saved meanwhile and removed what we were reading
-                raise
+            return read(folder, _verified(folder, str(pointer.get("manifest"))))
+        except (UserError, OSError) as error:
+            if _read(root / POINTER) == pointer:
+                raise (
+                    error if isinstance(error, UserError) else UserError(f"{folder} cannot be read: {error}")
+                ) from None
     raise UserError(f"{root} changes faster than it can be read")
 
 

@@ -22,7 +22,7 @@ from shared.assets.splits import shuffled
 from shared.fingerprint.results import Row
 
 ARMS = ("closed_book", "retrieved", "right")
-TUNED_ON, TESTED_ON = 24, 67  # questions of each kind
+TUNED_ON, TESTED_ON = 24, 50  # questions of each kind
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Reading:
     k: int
 
 
-READINGS = (Reading("answer", 1), *(Reading("answer_turns", k) for k in (1, 2, 3)))
+READINGS = (Reading("answer", 1), *(Reading("answer_turns", k) for k in (1, 2)))
 
 
 def sample(bench: Bench, kind: str, part: str, size: int) -> list[Question]:
@@ -102,8 +102,9 @@ def _ask(
     for question, found, text in zip(questions, given, answers, strict=True):
         stands = holds(" ".join(each.passage.searched for each in found), question.answers)
         numbers = {"exact": exact_match(text, question.answers), "f1": f1(text, question.answers)}
+        numbers |= {"named": float(holds(text, question.answers))}
         if cell.settings["arm"] != "closed_book":
-            numbers |= {"in_passages": float(stands), "faithful": float(bool(citations(text, found)))}
+            numbers |= {"in_passages": float(stands), "faithful": float(bool(citations(text, found, question.text)))}
         kept = {"question": question.text, "film": question.film, "answer": text, "right": list(question.answers)}
         yield numbers, kept
 
@@ -133,7 +134,7 @@ def table(done: Sequence[Done]) -> tuple[list[dict[str, Any]], list[Row]]:
         row: dict[str, Any] = {"arm": each.cell.settings["arm"], "kind": each.cell.settings["kind"]}
         row |= {"questions": len(films), "k": each.cell.settings["k"], "template": each.cell.settings["template"]}
         cells = {}
-        for name in ("exact", "f1", "in_passages", "faithful"):
+        for name in ("exact", "f1", "named", "in_passages", "faithful"):
             if each.values(name):
                 row[name], cells[name] = each.mean(name)
             else:
@@ -153,7 +154,7 @@ def overall(done: Sequence[Done]) -> list[dict[str, Any]]:
         mine = [each for each in done if each.cell.settings["arm"] == arm]
         films = [detail["film"] for each in mine for detail in each.details]
         row: dict[str, Any] = {"arm": arm, "questions": len(films)}
-        for name in ("exact", "f1", "in_passages", "faithful"):
+        for name in ("exact", "f1", "named", "in_passages", "faithful"):
             values = [value for each in mine for value in each.values(name)]
             row[name] = round(statistics.mean(values), 6) if values else ""
             low, high = bootstrap(values, films) if values else ("", "")

@@ -128,13 +128,13 @@ def _outcome(root: Path, before: int) -> dict[str, Any]:
     except UserError as error:
         return {"loads": 0, "version": before, "new": 0, "rubbish": int(rubbish > 0), "error": str(error)}
     loads = int(version >= before)
-    error = "" if loads else f"version {version} came back after {before}"
+    found = "" if loads else f"version {version} came back after {before}"
     return {
         "loads": loads,
         "version": version,
         "new": int(version > before),
         "rubbish": int(rubbish > 0),
-        "error": error,
+        "error": found,
     }
 
 
