@@ -1,4 +1,4 @@
-"""What the default run shows: an index built, questions answered with sources, tools, memory, and all of it reloaded."""
+"""What the default run shows: an index built, questions answered with sources, tools, memory, everything reloaded."""
 
 import time
 from collections.abc import Sequence

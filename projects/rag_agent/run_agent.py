@@ -120,7 +120,7 @@ def origin(step: Any) -> list[str]:
     if step.answer.refused:
         return []
     if not step.answer.cited:
-        return ["[in none of the passages word for word: treat with care]"]
+        return ["[not in the passages: treat with care]"]
     passages = [step.answer.sources[number - 1].passage for number in step.answer.cited]
     return [
         "; ".join(

@@ -52,8 +52,9 @@ def answers_markdown(rows: list[dict[str, Any]]) -> str:
         "the model answers",
         "exact match",
         "F1",
-        "right answer in its passages",
-        "its answer in them",
+        "names it",
+        "it stands in its passages",
+        "faithful",
         "questions",
     ]
     lines = [
@@ -61,6 +62,7 @@ def answers_markdown(rows: list[dict[str, Any]]) -> str:
             ARMS[row["arm"]],
             interval(row, "exact"),
             interval(row, "f1"),
+            f"{row['named']:.3f}",
             _share(row, "in_passages"),
             _share(row, "faithful"),
             str(row["questions"]),

@@ -14,7 +14,7 @@ from projects.rag_agent.retriever.faiss_index import FaissIndex
 from projects.rag_agent.retriever.lexical import words
 
 TEXTS = {
-    "Vertigo": "Vertigo is a 1958 American film noir directed by Alfred Hitchcock, starring James Stewart and Kim Novak.",
+    "Vertigo": "Vertigo is a 1958 American film noir directed by Alfred Hitchcock, starring Kim Novak.",
     "Alien": "Alien is a 1979 science fiction film directed by Ridley Scott, starring Sigourney Weaver.",
     "Ran": "Ran is a 1985 epic film directed by Akira Kurosawa, starring Tatsuya Nakadai.",
     "Heat": "Heat is a 1995 crime film directed by Michael Mann, starring Al Pacino and Robert De Niro.",

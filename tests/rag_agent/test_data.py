@@ -97,7 +97,9 @@ def test_sentences_keep_initials_and_titles_together():
     ]
 
 
-words = st.lists(st.text("abcdefgh", min_size=1, max_size=9), min_size=1, max_size=9).map(lambda w: " ".join(w).capitalize() + ".")
+words = st.lists(st.text("abcdefgh", min_size=1, max_size=9), min_size=1, max_size=9).map(
+    lambda w: " ".join(w).capitalize() + "."
+)
 
 
 @settings(max_examples=60, deadline=None)

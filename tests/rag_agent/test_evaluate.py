@@ -125,8 +125,8 @@ def test_the_parts_share_no_film(films, searches):
 
 def test_facts_are_read_from_the_opening():
     text = (
-        "X (Danish: Y) is a 1958 film directed by Danish filmmaker Lars von Trier and J. J. Doe Jr. and starring Al Fox, "
-        "Bo Dee, and Cy Orr. The film was shown."
+        "X (Danish: Y) is a 1958 film directed by Danish filmmaker Lars von Trier and J. J. Doe Jr. and starring "
+        "Al Fox, Bo Dee, and Cy Orr. The film was shown."
     )
     facts = facts_of(Document("X", "X", text))
     assert facts.directors == ("Lars von Trier", "J. J. Doe Jr.") and facts.cast == ("Al Fox", "Bo Dee", "Cy Orr")
@@ -138,7 +138,9 @@ def test_the_right_answers_stand_in_the_article(films):
     questions = fact_questions(films)
     assert all(sum(q.kind == kind for q in questions) > 300 for kind in FACTS)
     assert all(holds(texts[q.film], q.answers) for q in questions)
-    assert all(answer == answer.strip(" .,") or answer.endswith(("Jr.", "Sr.")) for q in questions for answer in q.answers)
+    assert all(
+        answer == answer.strip(" .,") or answer.endswith(("Jr.", "Sr.")) for q in questions for answer in q.answers
+    )
 
 
 def test_unanswerable_questions_name_no_film_of_the_documents(films):

@@ -54,7 +54,9 @@ def test_every_statement_is_filled():
 
 def test_the_command():
     def command(*words):
-        return subprocess.run([sys.executable, "-m", "projects.rag_agent.exercises", *words], capture_output=True, text=True)
+        return subprocess.run(
+            [sys.executable, "-m", "projects.rag_agent.exercises", *words], capture_output=True, text=True
+        )
 
     assert command("--team", "demo", "--check").returncode == 0
     assert command("--team", "otro", "--check").returncode == 2

@@ -55,7 +55,9 @@ def test_search_equals_brute_force_through_add_update_and_delete(hnsw):
 
 
 @settings(max_examples=25, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from(["add", "delete", "update"]), st.integers(0, 12)), max_size=40), st.booleans())
+@given(
+    st.lists(st.tuples(st.sampled_from(["add", "delete", "update"]), st.integers(0, 12)), max_size=40), st.booleans()
+)
 def test_any_sequence_of_changes_leaves_what_a_dictionary_would_hold(changes, hnsw):
     index, stored, fresh = FaissIndex(8, hnsw=hnsw), {}, unit(60, 8)
     for number, (what, each) in enumerate(changes):

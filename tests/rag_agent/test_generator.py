@@ -67,7 +67,9 @@ def test_likelihoods_are_sums_over_the_options_tokens(generator):
         ids, total = list(prompt_ids), 0.0
         for token in [*generator.tokenizer(option)["input_ids"], generator.tokenizer.eos_token_id]:
             with torch.inference_mode():
-                total += torch.log_softmax(generator.model(input_ids=torch.tensor([ids])).logits[0, -1], -1)[token].item()
+                total += torch.log_softmax(generator.model(input_ids=torch.tensor([ids])).logits[0, -1], -1)[
+                    token
+                ].item()
             ids.append(token)
         assert value == pytest.approx(total, rel=1e-4)
 

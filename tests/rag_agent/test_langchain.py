@@ -35,7 +35,10 @@ def test_the_buffer_begins_with_the_conversations_turns(make_module, capsys):
 def test_a_brace_in_a_passage_is_no_field(make_module, make_passage, capsys):
     module = make_module("fine")
     module.retriever.add([make_passage("Braces", "Braces film {history} {0} directed by Nobody.")])
-    assert ask(build_chain(module.generator, Conversation()), module, Conversation(), "Who directed the Braces film?") == "fine"
+    assert (
+        ask(build_chain(module.generator, Conversation()), module, Conversation(), "Who directed the Braces film?")
+        == "fine"
+    )
 
 
 def test_without_langchain_the_extra_is_named(monkeypatch):

@@ -127,6 +127,6 @@ def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
     conversation.say(*talk())
     before = path.read_bytes()
     monkeypatch.setattr("os.fsync", lambda _: (_ for _ in ()).throw(OSError("disk full")))
-    with pytest.raises(UserError, match="cannot write .*: disk full"):
+    with pytest.raises(UserError, match=r"cannot write .*: disk full"):
         conversation.say(Turn("user", "lost"))
     assert path.read_bytes() == before and [p for p in tmp_path.iterdir() if p.suffix == ".tmp"] == []

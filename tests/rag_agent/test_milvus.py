@@ -96,13 +96,13 @@ def test_the_retriever_works_over_it(tmp_path, passages, retriever, embedder):
 
 def test_a_server_that_is_not_there_is_one_line(monkeypatch):
     monkeypatch.setattr("projects.rag_agent.retriever.milvus_index.SECONDS", 1.0)
-    with pytest.raises(UserError, match="no Milvus at http://127.0.0.1:9") as caught:
+    with pytest.raises(UserError, match=r"no Milvus at http://127\.0\.0\.1:9") as caught:
         MilvusIndex("http://127.0.0.1:9", dimension=16)
     assert "\n" not in str(caught.value)
 
 
 def test_a_file_of_another_name_is_one_line(tmp_path):
-    with pytest.raises(UserError, match="ends in .db"):
+    with pytest.raises(UserError, match=r"ends in \.db"):
         MilvusIndex(str(tmp_path / "vectors"), dimension=16)
 
 

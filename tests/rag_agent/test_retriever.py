@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from projects.rag_agent.models.rag_module import RagRetriever
 from projects.rag_agent.retriever.embedder import Embedder, VectorCache
 from projects.rag_agent.retriever.faiss_index import FaissIndex
-from projects.rag_agent.retriever.lexical import B, Bm25, K1, fuse_ranks, fuse_scores, words
+from projects.rag_agent.retriever.lexical import K1, B, Bm25, fuse_ranks, fuse_scores, words
 from shared.assets import load_encoder
 from shared.errors import UserError
 
@@ -57,7 +57,9 @@ def test_bm25_of_nothing():
 
 def test_coverage_counts_rare_words_more():
     index = Bm25(range(5), CORPUS)
-    assert index.coverage("cat dog", "Cats.") == pytest.approx(index.rarity("cat") / (index.rarity("cat") + index.rarity("dog")))
+    assert index.coverage("cat dog", "Cats.") == pytest.approx(
+        index.rarity("cat") / (index.rarity("cat") + index.rarity("dog"))
+    )
     assert index.coverage("rain", "in the rain") == 1.0
     assert index.coverage("the", "the") == 0.0
     assert index.rarity("unicorn") > index.rarity("rain") > index.rarity("cat")
@@ -84,7 +86,11 @@ def test_fused_scores_are_their_definition():
 @pytest.mark.parametrize("method", ["hybrid", "rrf", "vectors", "bm25"])
 def test_every_method_finds_the_film(retriever, method):
     retriever.method = method
-    for query, title in (("Kurosawa epic", "Ran"), ("Sigourney Weaver", "Alien"), ("crime film with Al Pacino", "Heat")):
+    for query, title in (
+        ("Kurosawa epic", "Ran"),
+        ("Sigourney Weaver", "Alien"),
+        ("crime film with Al Pacino", "Heat"),
+    ):
         found = retriever.search(query, 2)
         assert found[0].passage.title == title and len(found) <= 2
         assert found == sorted(found, key=lambda each: -each.score)

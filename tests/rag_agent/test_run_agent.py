@@ -57,7 +57,9 @@ def test_json_is_one_object_with_sources(agent, capsys):
 
 
 def test_lines_of_a_pipe_are_answered_in_order(agent, capsys):
-    assert piped(agent, io.StringIO("6 * 7\n\nWho directed Vertigo?\nWhat is the capital of Peru?\n"), as_json=True) == 1
+    assert (
+        piped(agent, io.StringIO("6 * 7\n\nWho directed Vertigo?\nWhat is the capital of Peru?\n"), as_json=True) == 1
+    )
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["answer"] for line in lines] == ["42", "Alfred Hitchcock", NOT_FOUND]
 
@@ -92,7 +94,9 @@ def test_the_consoles_commands(console, tmp_path):
 
 def test_ctrl_c_stops_the_answer_and_keeps_the_conversation(console, monkeypatch):
     console.handle("6 * 7")
-    monkeypatch.setattr(console.agent.module.generator, "answer", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(
+        console.agent.module.generator, "answer", lambda *_, **__: (_ for _ in ()).throw(KeyboardInterrupt)
+    )
     console.handle("Who directed Vertigo?")
     assert "(stopped; this turn is not remembered)" in text(console)
     assert len(console.agent.conversation.turns) == 2

@@ -21,8 +21,10 @@ def _a_day(monkeypatch):
 
 expressions = st.recursive(
     st.integers(0, 99).map(str),
-    lambda inner: st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})")
-    | inner.map(lambda e: f"-{e}"),
+    lambda inner: (
+        st.tuples(inner, st.sampled_from("+-*"), inner).map(lambda t: f"({t[0]} {t[1]} {t[2]})")
+        | inner.map(lambda e: f"-{e}")
+    ),
     max_leaves=8,
 )
 
@@ -35,7 +37,15 @@ def test_arithmetic_is_pythons(expression):
 
 @pytest.mark.parametrize(
     ("text", "value"),
-    [("7 // 2", 3), ("-7 % 3", 2), ("2 ** -1", 0.5), ("sqrt(16)", 4.0), ("round(2.5)", 2), ("pi", math.pi), ("1e3", 1000.0)],
+    [
+        ("7 // 2", 3),
+        ("-7 % 3", 2),
+        ("2 ** -1", 0.5),
+        ("sqrt(16)", 4.0),
+        ("round(2.5)", 2),
+        ("pi", math.pi),
+        ("1e3", 1000.0),
+    ],
 )
 def test_the_rest_of_arithmetic(text, value):
     assert evaluate(text) == value

@@ -18,7 +18,17 @@ from shared.errors import UserError
 def test_killed_at_any_moment_of_a_save_the_index_loads():
     """Fifty kills, in a process of its own: it forks, and forks of a process with many threads are no test of ours."""
     done = subprocess.run(
-        [sys.executable, "-W", "ignore", "-m", "projects.rag_agent.studies.crash", "--rounds", "50", "--passages", "100"],
+        [
+            sys.executable,
+            "-W",
+            "ignore",
+            "-m",
+            "projects.rag_agent.studies.crash",
+            "--rounds",
+            "50",
+            "--passages",
+            "100",
+        ],
         capture_output=True,
         text=True,
     )

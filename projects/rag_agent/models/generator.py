@@ -5,9 +5,9 @@
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import torch
-from transformers import GenerationConfig, TextStreamer, pipeline
 
 from projects.rag_agent.prompts import Message
 from shared import devices
@@ -26,6 +26,8 @@ class Generator:
     """
 
     def __init__(self, name: str = "smollm2", *, device: str = "auto") -> None:
+        from transformers import pipeline
+
         self.model, self.tokenizer = load_causal_lm(name)
         self.model.to(devices.pick(device))
         with quiet():
@@ -53,9 +55,11 @@ class Generator:
             max_tokens: Of one answer.
             stream: Called with each piece of the answer as it comes; for a single prompt.
         """
+        from transformers import GenerationConfig
+
         if not prompts:
             return []
-        streamer = _Streamer(self.tokenizer, stream) if stream else None
+        streamer = _streamer(self.tokenizer, stream) if stream else None
         settings = GenerationConfig(
             max_new_tokens=max_tokens,
             do_sample=False,
@@ -94,19 +98,21 @@ def first_line(text: str) -> str:
     return text.strip().split("\n", 1)[0].strip()
 
 
-class _Streamer(TextStreamer):
+def _streamer(tokenizer: Any, say: Callable[[str], None]) -> Any:
     """Hands each piece of text to a function; nothing behind the first line end."""
+    from transformers import TextStreamer
 
-    def __init__(self, tokenizer: object, say: Callable[[str], None]) -> None:
-        super().__init__(tokenizer, skip_prompt=True, skip_special_tokens=True)
-        self._say, self._text = say, ""
+    class Streamer(TextStreamer):
+        text = ""
 
-    def on_finalized_text(self, text: str, stream_end: bool = False) -> None:  # noqa: ARG002 - the library's signature
-        before = first_line(self._text) if self._text.strip() else ""
-        self._text += text
-        after = first_line(self._text) if self._text.strip() else ""
-        if len(after) > len(before):
-            self._say(after[len(before) :])
+        def on_finalized_text(self, text: str, stream_end: bool = False) -> None:  # noqa: ARG002 - as the library calls it
+            before = first_line(self.text)
+            self.text += text
+            after = first_line(self.text)
+            if len(after) > len(before):
+                say(after[len(before) :])
+
+    return Streamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
 
 
 @contextmanager
