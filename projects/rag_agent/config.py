@@ -40,7 +40,7 @@ class Config:
     weight: float = 0.3
     """Weight of the vectors in the fusion, that of the words is 1 − weight; chosen on held-out films."""
 
-    threshold: float = 0.6
+    threshold: float = 0.5473
     """Confidence below which the answer is "not in the documents"; chosen on held-out questions."""
     cosine_share: float = 0.7
     """Weight of the cosine in the confidence; the rest is the share of the question's words that a passage holds."""

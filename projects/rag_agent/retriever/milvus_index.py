@@ -6,6 +6,7 @@
 Milvus keeps what it is given, so there is no save: `flush` waits until it is on disk.
 """
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -164,6 +165,7 @@ class MilvusIndex:
 
 
 def _connected(uri: str, token: str) -> Any:
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # a connection's trouble is told by the exception, in one line
     try:
         from pymilvus import MilvusClient
         from pymilvus.exceptions import MilvusException
