@@ -99,7 +99,7 @@ def growth(bench: list[dict[str, Any]], recall: list[dict[str, Any]], path: Path
             axes.tick_params(labelleft=True)
         drawn[0].axhline(5, color="#000000", linestyle=":", linewidth=1)
         drawn[0].annotate("5 ms", (1000, 5), xytext=(0, 3), textcoords="offset points", fontsize=8)
-        drawn[-1].legend(fontsize=8, loc="upper left")
+        drawn[-1].legend(fontsize=8, loc="lower right")
 
 
 def _bar(
