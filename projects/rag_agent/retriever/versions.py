@@ -1,7 +1,7 @@
 """A folder that changes as a whole: a save is a new version beside the old one, and one small file says which counts.
 
-    <root>/CURRENT.json                     {"version": "000002", "manifest": sha256 of its manifest}
-    <root>/versions/000002/manifest.json    what it is, and size and SHA-256 of every other file in it
+    <root>/CURRENT.json                     {"version": "000002", "manifest": sha256 of contents.json}
+    <root>/versions/000002/contents.json    what it is, and size and SHA-256 of every other file in it
     <root>/versions/000002/...
 
 A version appears under its name when it is complete and on disk, CURRENT.json is replaced after that, and only then
@@ -22,7 +22,7 @@ from filelock import FileLock
 from shared.errors import UserError
 from shared.files import atomic_directory, write_json
 
-POINTER, MANIFEST, VERSIONS = "CURRENT.json", "manifest.json", "versions"
+POINTER, MANIFEST, VERSIONS = "CURRENT.json", "contents.json", "versions"
 FORMAT = 1
 ATTEMPTS = 10  # to read a version before the next save removes it
 Read = TypeVar("Read")
