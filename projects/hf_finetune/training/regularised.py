@@ -1,6 +1,6 @@
 """The library's Trainer with AWP and mixout inside its step. Loop, schedule, clipping and accumulation stay its own."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any
 
 import torch
@@ -11,7 +11,7 @@ from transformers import Trainer
 from projects.hf_finetune.training.awp import displaced, perturbable, step_sizes
 from projects.hf_finetune.training.mixout import mixed
 
-Inputs = dict[str, Any]
+Inputs = MutableMapping[str, Any]  # a BatchEncoding
 
 
 def window_loss(outputs: Any, labels: Tensor, num_items_in_batch: Tensor | int | None = None) -> Tensor:
