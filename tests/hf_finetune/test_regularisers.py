@@ -160,7 +160,9 @@ def test_gradients_reach_the_trained_weights_through_the_mask(tiny, tmp_path):
         for each, keep in keeps.items():
             weight = stand_in.get_parameter(each)
             weight.copy_(mix(weight, made.targets[each], keep))
-    F.cross_entropy(stand_in(**{k: v for k, v in batch().items() if k != "labels"}).logits, batch()["labels"]).backward()
+    F.cross_entropy(
+        stand_in(**{k: v for k, v in batch().items() if k != "labels"}).logits, batch()["labels"]
+    ).backward()
     torch.manual_seed(5)
     gradients = window_step(made, model, [batch()])
     assert_close(gradients[name], stand_in.get_parameter(name).grad * keeps[name], **CLOSE)

@@ -1,7 +1,7 @@
 """From raw reviews to tokenised splits: clean, drop copies, divide by review, tokenise, and report all of it.
 
     python -m projects.hf_finetune.data.preprocess
-    python -m projects.hf_finetune.data.preprocess --dataset my.csv --label_column stars --scores --report build/data.json
+    python -m projects.hf_finetune.data.preprocess --data.dataset my.csv --data.scores --report build/data.json
 
 Copies and near copies are dropped before the division, so that no sentence of a test review was seen in training, and
 a review is never divided, since its sentences share author, product and mood.
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from datasets import ClassLabel, DatasetDict, Features, Value, disable_progress_bars
+from datasets import ClassLabel, Dataset, Features, Value, disable_progress_bars
 from transformers import PreTrainedTokenizerFast
 
 from projects.hf_finetune.config import Config
@@ -46,7 +46,7 @@ class Prepared:
         digest: Of every text and label, for the run's fingerprint.
     """
 
-    splits: DatasetDict
+    splits: dict[str, Dataset]
     classes: list[str]
     report: dict[str, Any]
     digest: str
@@ -89,7 +89,9 @@ def prepare(config: Config, tokenizer: PreTrainedTokenizerFast) -> Prepared:
     require_enough(config.dataset, kept)
     parts = divided(kept)
     parts["train"] = drawn(parts["train"], config.limit)
-    splits = DatasetDict({name: tokenised(part, classes, tokenizer) for name, part in parts.items()})
+    for name in ("validation", "test"):  # short texts together: evaluation pads less, and its order does not matter
+        parts[name].sort(key=lambda row: len(row["text"]))
+    splits = {name: tokenised(part, classes, tokenizer) for name, part in parts.items()}
     report = {
         "dataset": Path(config.dataset).name,
         "read": len(rows),
@@ -168,14 +170,14 @@ def drawn(rows: list[Row], limit: int | None) -> list[Row]:
     return [row for row in rows if id(row) in kept]
 
 
-def tokenised(rows: list[Row], classes: list[str], tokenizer: PreTrainedTokenizerFast) -> Any:
+def tokenised(rows: list[Row], classes: list[str], tokenizer: PreTrainedTokenizerFast) -> Dataset:
     """A typed table with token ids, cut at the tokenizer's limit; padding is left to each batch."""
     features = Features(text=Value("string"), group=Value("string"), label=ClassLabel(names=classes))
     data = to_dataset(rows, features).rename_column("label", "labels")
     return data.map(lambda batch: tokenizer(batch["text"], truncation=True), batched=True, keep_in_memory=True)
 
 
-def described(split: Any, classes: list[str], max_length: int) -> dict[str, Any]:
+def described(split: Dataset, classes: list[str], max_length: int) -> dict[str, Any]:
     """Counts of a split: rows, groups, classes, and the lengths of its texts in tokens (after cutting)."""
     lengths = sorted(len(ids) for ids in split["input_ids"]) or [0]
     counts = Counter(split["labels"])

@@ -10,6 +10,7 @@ from transformers import Trainer
 
 from projects.hf_finetune.training.awp import displaced, perturbable, step_sizes
 from projects.hf_finetune.training.mixout import mixed
+from projects.hf_finetune.training.order import LikeLengths
 
 Inputs = MutableMapping[str, Any]  # a BatchEncoding
 
@@ -41,6 +42,12 @@ class RegularisedTrainer(Trainer):
         self.awp, self.mixout, self.targets = awp, mixout, targets
         self._window: tuple[list[Inputs], Tensor | int | None] = ([], None)
         self._ascent: tuple[list[Tensor | None], list[float]] | None = None
+
+    def _get_train_sampler(self, train_dataset: Any = None) -> LikeLengths:
+        """Batches of like length in the place of random ones; the library offers no public way to say so."""
+        data = self.train_dataset if train_dataset is None else train_dataset
+        batch = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
+        return LikeLengths([len(row["input_ids"]) for row in data], batch=batch, seed=self.args.seed)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Inputs], num_batches: int, device: torch.device

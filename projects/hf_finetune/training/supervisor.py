@@ -14,7 +14,8 @@ import signal
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -42,11 +43,13 @@ class Attempt:
         config: Of the run; `out` is its directory.
         accumulation: Micro-batches of a step.
         resume: Whether a checkpoint is there to go on from.
+        alone: Whether it has a process of its own, which then may end without tidying up.
     """
 
     config: Config
     accumulation: int
     resume: bool
+    alone: bool = False
 
 
 def supervise(config: Config, launch: Callable[[Attempt], int]) -> int:
@@ -128,14 +131,15 @@ def read_attempt(order: Path) -> Attempt:
     """Undo of what `spawn` wrote."""
     saved: dict[str, Any] = read_json(order)
     config = Config(**{**saved["config"], "out": Path(saved["config"]["out"])})
-    return Attempt(config, saved["accumulation"], config.resume)
+    return Attempt(config, saved["accumulation"], config.resume, alone=True)
 
 
 def run_child(attempt: Attempt, work: Callable[[Attempt], object]) -> int:
     """In the child: do the work. Returns the exit code, OUT_OF_MEMORY if there was too little of it."""
     try:
-        limit_memory(attempt.config.memory_gb)
-        work(attempt)
+        with ending_at_once(attempt.alone):
+            limit_memory(attempt.config.memory_gb)
+            work(attempt)
     except (MemoryError, RuntimeError, OSError) as error:
         if not is_out_of_memory(error):
             raise
@@ -143,6 +147,22 @@ def run_child(attempt: Attempt, work: Callable[[Attempt], object]) -> int:
     except KeyboardInterrupt:
         return INTERRUPTED
     return 0
+
+
+@contextmanager
+def ending_at_once(alone: bool) -> Iterator[None]:
+    """Inside the block a process of its own that runs out of memory ends there and then.
+
+    Tidying up needs memory too: a thread that writes TensorBoard's file and cannot allocate never answers, and whoever
+    waits for it hangs. Nothing is lost, since the log is written line by line and checkpoints have their names once they
+    are whole; what is left over is what SIGKILL would leave.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError, OSError) as error:
+        if alone and is_out_of_memory(error):
+            os._exit(OUT_OF_MEMORY)
+        raise
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -27,6 +27,7 @@ from projects.hf_finetune.training.regularised import RegularisedTrainer
 from projects.hf_finetune.training.supervisor import (
     Attempt,
     die_with_parent,
+    ending_at_once,
     read_attempt,
     run_child,
     spawn,
@@ -93,7 +94,10 @@ def fit(attempt: Attempt) -> Metrics:
     seed_everything(config.seed)
     model = load_classifier(config.model, data.classes, max_length=config.max_length)
     described = replace(config, memory_gb=None)  # says where it ran, not what it did: a resumed run may have more
-    with Run(directory, project="hf_finetune", config=described, resume=attempt.resume, data=data.digest) as run:
+    with (
+        Run(directory, project="hf_finetune", config=described, resume=attempt.resume, data=data.digest) as run,
+        ending_at_once(attempt.alone),
+    ):
         write_json(directory / "data.json", data.report)
         started = time.perf_counter()
         progress = train(attempt, model, tokenizer, data, run)
