@@ -67,7 +67,7 @@ def mixed(model: nn.Module, targets: Mapping[str, Tensor], p: float) -> Iterator
     """
     replaced: list[tuple[dict[str, Tensor | None], str, Tensor]] = []
     try:
-        for name, target in targets.items() if p > 0 else ():
+        for name, target in sorted(targets.items()) if p > 0 else ():  # a file gives them back in another order
             layer, _, kind = name.rpartition(".")
             # Put in place inside the same dict: popping it would change the order of the model's parameters.
             slots = model.get_submodule(layer)._parameters
