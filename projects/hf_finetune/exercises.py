@@ -108,7 +108,9 @@ EXERCISES = (
         "plan",
         lambda draw: {"total": draw.integer(100, 999), "subida": draw.integer(5, 60), "eta": draw.decimal(1.0, 9.0)},
         Expression(
-            lambda v, case: v["eta"] * min(case["t"] / v["subida"], (v["total"] - case["t"]) / (v["total"] - v["subida"])),
+            lambda v, case: (
+                v["eta"] * min(case["t"] / v["subida"], (v["total"] - case["t"]) / (v["total"] - v["subida"]))
+            ),
             lambda v: [{"t": t} for t in (0, v["subida"] // 2, v["subida"], v["subida"] + 7, v["total"] - 1)],
         ),
     ),

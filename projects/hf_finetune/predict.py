@@ -9,9 +9,10 @@ Writes class, probability and text, separated by tabs; lines without text are pa
 import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
+
 
 from transformers import Pipeline, pipeline
 
@@ -81,7 +82,7 @@ def classify(classifier: Pipeline, texts: Iterable[str]) -> Iterator[Answer]:
             yield Answer(text, answer["label"], answer["score"])
 
 
-def lines_of(stream: BinaryIO) -> Iterator[str]:
+def lines_of(stream: BufferedIOBase) -> Iterator[str]:
     """Lines with something in them, without tabs and line ends.
 
     Raises:

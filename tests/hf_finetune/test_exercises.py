@@ -150,4 +150,6 @@ def test_window_means():
     assert losses.mean().item() == pytest.approx(answer.solve(v), rel=1e-4)
     v, answer = values("media_de_medias")
     losses = [torch.full((v[f"n{i}"],), v[f"l{i}"], dtype=torch.double) for i in (1, 2, 3)]
-    assert sum(each.mean().item() for each in losses) / 3 - torch.cat(losses).mean().item() == pytest.approx(answer.solve(v))
+    assert sum(each.mean().item() for each in losses) / 3 - torch.cat(losses).mean().item() == pytest.approx(
+        answer.solve(v)
+    )

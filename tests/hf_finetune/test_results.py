@@ -63,5 +63,7 @@ def test_the_broken_runs_took_every_step_in_smaller_pieces(runs):
 
 @pytest.mark.parametrize("pairs", [[0.1, 0.2, -0.05, 0.3, 0.1], [1.0, -1.0, 0.5], [0.0, 0.0, 0.0]])
 def test_the_paired_test_is_scipys(pairs):
-    theirs = permutation_test((pairs,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", n_resamples=10_000)
+    theirs = permutation_test(
+        (pairs,), lambda x, axis: x.mean(axis=axis), permutation_type="samples", n_resamples=10_000
+    )
     assert sign_flip_p(pairs) == pytest.approx(theirs.pvalue)
