@@ -29,6 +29,7 @@ from projects.hf_finetune.training.supervisor import (
     run_child,
     spawn,
     supervise,
+    wait_or_kill,
 )
 from projects.hf_finetune.training.train import fit, main, progress_of
 from shared.errors import UserError, command
@@ -98,9 +99,9 @@ def by_step(seen):
 # ---------------------------------------------------------------- learning, and what is left behind
 
 
-@pytest.mark.parametrize(("awp", "mixout"), [(0.0, 0.0), (0.01, 0.3)])
+@pytest.mark.parametrize(("awp", "mixout"), [(0.0, 0.0), (0.001, 0.1)])
 def test_it_learns_and_leaves_a_whole_run(config, awp, mixout):
-    metrics = fit(attempt(replace(config, awp=awp, mixout=mixout, limit=None, epochs=6)))
+    metrics = fit(attempt(replace(config, awp=awp, mixout=mixout, limit=None, epochs=12)))
     assert metrics.accuracy > 0.7  # three even classes
     assert {f.verdict for f in verify(metrics.directory)} == {Verdict.UNTRUSTED_DEMO}
     kept = latest_checkpoint(metrics.directory)
@@ -302,6 +303,15 @@ def test_a_real_process_that_runs_out_of_memory(config, monkeypatch, capfd, word
     assert {f.verdict for f in verify(config.out)} == {Verdict.UNTRUSTED_DEMO}
 
 
+def test_a_process_that_sleeps_for_ever_is_killed_and_one_that_works_is_not():
+    def run(code):
+        return subprocess.Popen([sys.executable, "-c", code])
+
+    assert wait_or_kill(run("import time; time.sleep(600)"), patience=0.5) == -signal.SIGKILL
+    busy = "import time; end = time.monotonic() + 1.5\nwhile time.monotonic() < end: pass"
+    assert wait_or_kill(run(busy), patience=0.5) == 0
+
+
 # ---------------------------------------------------------------- resuming
 
 
@@ -423,7 +433,7 @@ def test_what_the_child_is_told_is_what_was_asked(config, tmp_path, monkeypatch)
         def __init__(self, words, stdin):
             orders.append(read_attempt(type(tmp_path)(words[-1])))
 
-        def wait(self):
+        def wait(self, timeout=None):
             return 0
 
         def kill(self):

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors.torch import save_file
 from torch import Tensor
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
@@ -187,7 +188,7 @@ class InjectedFault(TrainerCallback):
             raise MemoryError
         if self.kind == "rlimit":
             refuse_more_memory()
-            return
+            torch.zeros(2**24)  # a small model's step may fit into what the process holds; these 64 MB do not
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: an injected fault")
 
 

@@ -14,6 +14,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ from shared.runs import latest_checkpoint, read_json
 
 OUT_OF_MEMORY = 86  # how our own process says that it caught the error and has no memory to go on
 PARENT_GONE = 87
+STALL = 120.0  # seconds asleep after which a process is taken for starved; waiting for a hub ends sooner
 # SIGKILL (the kernel's, or as a shell reports it), and SIGABRT: native code ends so when an allocation fails.
 STARVED = {OUT_OF_MEMORY, -signal.SIGKILL, 128 + signal.SIGKILL, -signal.SIGABRT, 128 + signal.SIGABRT}
 SAYS_MEMORY = re.compile(
@@ -117,7 +119,7 @@ def spawn(attempt: Attempt) -> int:
     words = [sys.executable, "-m", "projects.hf_finetune.training.train", "--child", str(order)]
     child = subprocess.Popen(words, stdin=subprocess.PIPE)
     try:
-        return child.wait()
+        return wait_or_kill(child)
     except KeyboardInterrupt:  # the terminal sent it to the child too
         child.wait()
         raise
@@ -125,6 +127,34 @@ def spawn(attempt: Attempt) -> int:
         child.kill()
         child.wait()
         order.unlink(missing_ok=True)
+
+
+def wait_or_kill(child: subprocess.Popen[bytes], *, patience: float = STALL) -> int:
+    """Wait for a process. Returns its exit code; one that sleeps without using the processor is killed.
+
+    A thread that gets its stack and then has no memory to say that it runs leaves Python waiting for it for ever. Only
+    sleeping counts: who waits for a core, for a disk, or is stopped by a signal is left alone.
+    """
+    used, since = -1, time.monotonic()
+    while True:
+        try:
+            return child.wait(timeout=min(1.0, patience / 4))
+        except subprocess.TimeoutExpired:
+            now, asleep = _processor_time(child.pid)
+        if now != used or not asleep:
+            used, since = now, time.monotonic()
+        elif time.monotonic() - since > patience:
+            child.kill()
+            return child.wait()
+
+
+def _processor_time(pid: int) -> tuple[int, bool]:
+    """Ticks that a process has used, and whether it sleeps; (0, False) where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return 0, False
+    return int(fields[11]) + int(fields[12]), fields[0] == "S"
 
 
 def read_attempt(order: Path) -> Attempt:
