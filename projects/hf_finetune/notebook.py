@@ -1,14 +1,14 @@
 # %% [markdown]
 # # Ajuste fino con Trainer: resultados
 #
-# **Pregunta.** Con sólo 500 frases de entrenamiento, ¿hacen AWP y mixout que el ajuste fino de un codificador sea mejor, o
-# al menos menos dependiente de la semilla? ¿Y sobrevive el entrenamiento a quedarse sin memoria?
+# **Pregunta.** Con sólo 500 frases de entrenamiento, ¿hacen AWP y mixout que el ajuste fino de un codificador sea
+# mejor, o al menos menos dependiente de la semilla? ¿Y sobrevive el entrenamiento a quedarse sin memoria?
 #
-# Todo lo que sigue se lee de `projects/hf_finetune/results/`; aquí no se entrena nada. `make results-hf_finetune` rehace
-# esos ficheros, `make notebook-hf_finetune` rehace este cuaderno.
+# Todo lo que sigue se lee de `projects/hf_finetune/results/`; aquí no se entrena nada. `make results-hf_finetune`
+# rehace esos ficheros, `make notebook-hf_finetune` rehace este cuaderno.
 #
-# *English summary: MiniLM fine-tuned by the Trainer on 500 product-review sentences, plain, with mixout, with AWP, with both.
-# Every number below is read from `results/`; rate, γ and p were chosen on validation.*
+# *English summary: MiniLM fine-tuned by the Trainer on 500 product-review sentences, plain, with mixout, with AWP, with
+# both. Every number below is read from `results/`; rate, γ and p were chosen on validation.*
 
 # %%
 """Results of hf_finetune, shown from results/; source of results/notebook.ipynb."""
@@ -29,8 +29,8 @@ data = json.loads((RESULTS / "data.json").read_text(encoding="utf-8"))
 # %% [markdown]
 # ## Los datos
 #
-# Frases de reseñas de producto con la media de 20 evaluadores. Se limpian, se quitan copias y casi copias, y se dividen por
-# reseña: ninguna reseña de prueba aporta una frase al entrenamiento.
+# Frases de reseñas de producto con la media de 20 evaluadores. Se limpian, se quitan copias y casi copias, y se dividen
+# por reseña: ninguna reseña de prueba aporta una frase al entrenamiento.
 
 # %%
 Table(
@@ -45,7 +45,7 @@ Table(
         lambda item: item[1]["classes"]["positive"],
         lambda item: item[1]["tokens"]["median"],
     ),
-    "El entrenamiento es una muestra de las frases de las reseñas de entrenamiento, la misma para todas las semillas.",
+    "El entrenamiento es una muestra de las frases de sus reseñas, la misma para todas las semillas.",
 )
 
 # %%

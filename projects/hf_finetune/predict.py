@@ -1,6 +1,6 @@
 """Classify texts from standard input, a line each, with `pipeline("text-classification")`.
 
-    echo "the screen is gorgeous but it died in a week" | python -m projects.hf_finetune.predict --run runs/hf_finetune/mine
+    echo "gorgeous screen, dead in a week" | python -m projects.hf_finetune.predict --run runs/hf_finetune/mine
     python -m projects.hf_finetune.predict --run runs/hf_finetune/mine < reviews.txt | cut -f1 | sort | uniq -c
 
 Writes class, probability and text, separated by tabs; lines without text are passed over.
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
-
 
 from transformers import Pipeline, pipeline
 

@@ -47,7 +47,7 @@ def summarise(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def sign_flip_p(differences: Sequence[float]) -> float:
-    """Two-sided exact p of a mean difference of pairs: the share of all sign flips whose mean is at least as far from 0.
+    """Two-sided exact p of a mean difference of pairs: the share of sign flips whose mean is at least as far from 0.
 
     Exact for few seeds and without assuming a normal distribution; with n pairs it cannot be below 2/2ⁿ (0.0625 for 5).
 

@@ -1,8 +1,7 @@
-"""Training from end to end: learning, bit-equality, faults, resuming, and every mistake that a command line can hold."""
+"""Training from end to end: learning, bit-equality, faults, resuming, and every mistake on the command line."""
 
 import json
 import os
-import random
 import shutil
 import signal
 import subprocess
@@ -36,6 +35,7 @@ from shared.errors import UserError, command
 from shared.fingerprint import Verdict, verify
 from shared.fingerprint.log import read_records
 from shared.runs import latest_checkpoint, read_json
+from shared.seeding import seed_everything
 
 STEPS = 12  # 4 epochs of 3
 
@@ -189,7 +189,7 @@ KINDS = {"runtime": "runtime@8@8", "memory": "memory@8@8", "kill": "kill@8@8"}
 @pytest.mark.parametrize("words", KINDS.values(), ids=KINDS)
 @pytest.mark.parametrize("save_every", [0, 2])
 def test_out_of_memory_in_an_epoch(config, monkeypatch, capsys, seen, kill_in_process, words, save_every):
-    """Step 8 is the second of the third epoch. Nothing is lost but the steps since the checkpoint, nothing is skipped."""
+    """Step 8 is the second of the third epoch. Nothing is lost but the step since the checkpoint, nothing skipped."""
     config = replace(config, save_every=save_every, awp=0.01, mixout=0.2)
     monkeypatch.setenv(FAULT, words)
     supervise(config, in_process)
@@ -327,7 +327,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setenv(FAULT, f"kill@{when}@0")
         fit(attempt(config))
-    random.seed(99), np.random.seed(99), torch.manual_seed(99)
+    seed_everything(99)
     resumed = fit(attempt(config, resume=True))
     assert equal_bits(weights(straight.directory), weights(resumed.directory))
     one, other = (read_records(m.directory / "metrics.jsonl") for m in (straight, resumed))

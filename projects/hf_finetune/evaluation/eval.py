@@ -6,6 +6,7 @@ Training ends with this; a later call shows what was found then. `--again` reads
 saved model, and says whether the scores are the same.
 """
 
+import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -46,7 +47,7 @@ def main(config: EvalConfig) -> dict[str, Any]:
     if config.again:
         once_more(config.run, found)
     show(found)
-    print(f"Figures and the report as text: {config.run / 'evaluation'}")
+    sys.stdout.write(f"Figures and the report as text: {config.run / 'evaluation'}\n")
     return found
 
 
@@ -68,7 +69,7 @@ def once_more(run: Path, before: dict[str, Any]) -> None:
     for name in ("accuracy", "precision", "recall", "macro_f1", "ece"):
         if abs(now[name] - before[name]) > TOLERANCE:
             raise UserError(f"{run}: {name} was {before[name]:.6f} after training and is {now[name]:.6f} now")
-    print(f"Read again from {run / 'model'}: the same scores\n")
+    sys.stdout.write(f"Read again from {run / 'model'}: the same scores\n\n")
 
 
 def run_config(run: Path) -> Config:
@@ -159,10 +160,10 @@ def as_text(found: dict[str, Any]) -> str:
 
 def show(found: dict[str, Any]) -> None:
     """Print the report, the confusions, the calibration and the worst errors."""
-    print(as_text(found))
+    sys.stdout.write(as_text(found) + "\n")
     columns = ["true \\ predicted", *found["classes"]]
     table("Confusion matrix", columns, [[n, *row] for n, row in zip(found["classes"], found["confusion"], strict=True)])
-    print(f"Expected calibration error in 10 bins: {found['ece']:.4f}\n")
+    sys.stdout.write(f"Expected calibration error in 10 bins: {found['ece']:.4f}\n\n")
     rows = [(e["true"], e["predicted"], f"{e['confidence']:.2f}", e["text"][:72]) for e in found["worst"][:5]]
     table("Most confident errors", ["true", "predicted", "confidence", "text"], rows)
 

@@ -2,8 +2,8 @@
 
     δ = γ · ‖w‖ · g / ‖g‖    for each weight tensor w with more than one dimension, g = ∂L/∂w
 
-Source: Wu, Xia and Wang 2020, "Adversarial Weight Perturbation Helps Robust Generalization", §4.1 and eq. 8. Departs: the
-inputs are not perturbed, only the weights (there is no useful norm ball around a word); one ascent step.
+Source: Wu, Xia and Wang 2020, "Adversarial Weight Perturbation Helps Robust Generalization", §4.1 and eq. 8. Departs:
+the inputs are not perturbed, only the weights (there is no useful norm ball around a word); one ascent step.
 """
 
 from collections.abc import Iterator, Sequence

@@ -59,7 +59,7 @@ class EarlyStopping(TrainerCallback, ExportableState):
 
     def on_evaluate(
         self,
-        args: TrainingArguments,
+        _args: TrainingArguments,
         state: TrainerState,
         control: TrainerControl,
         metrics: dict[str, float],
@@ -82,9 +82,9 @@ class RunLog(TrainerCallback):
 
     def on_log(
         self,
-        args: TrainingArguments,
+        _args: TrainingArguments,
         state: TrainerState,
-        control: TrainerControl,
+        _control: TrainerControl,
         logs: dict[str, float],
         **_: Any,
     ) -> None:
@@ -110,7 +110,7 @@ class Sealing(TrainerCallback):
     def __init__(self, run: Run, accumulation: int, targets: dict[str, Tensor]) -> None:
         self.run, self.accumulation, self.targets = run, accumulation, targets
 
-    def on_save(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_save(self, args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any) -> None:
         """Complete, seal, rename, and remove what is neither the best nor the newest."""
         folder = Path(str(args.output_dir)) / f"{PREFIX_CHECKPOINT_DIR}-{state.global_step}"
         (folder / "training_args.bin").unlink()  # a pickle that only unsafe loading opens; config.json says it all
@@ -131,7 +131,7 @@ class SaveWithin(TrainerCallback):
         self.every = every
 
     def on_step_end(
-        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
+        self, _args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any
     ) -> TrainerControl:
         """Save after every n-th step."""
         steps_per_epoch = state.max_steps // state.num_train_epochs
@@ -147,17 +147,17 @@ class ProgressBar(TrainerCallback):
         self.description = description
         self._bar: Iterator[int] = iter(())
 
-    def on_train_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_begin(self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any) -> None:
         """Draw it, with the steps of a resumed run done."""
         done, total = state.global_step, state.max_steps
         self._bar = track(range(total - done), description=self.description, total=total, done=done)
         next(self._bar, None)
 
-    def on_step_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_end(self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_: Any) -> None:
         """One further."""
         next(self._bar, None)
 
-    def on_train_end(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_train_end(self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_: Any) -> None:
         """Take it away, though early stopping may have left steps undone."""
         self._bar.close()  # type: ignore[attr-defined]
 
@@ -166,8 +166,8 @@ class InjectedFault(TrainerCallback):
     """Dies as if memory had run out, for tests and for the experiment on faults.
 
     The environment variable HF_FINETUNE_FAULT says how, when and above which size: "runtime@12@8" raises torch's error
-    before step 12 while a micro-batch holds more than 8 sentences. Kinds: runtime, memory (MemoryError), kill (SIGKILL),
-    rlimit (the system refuses this process any more address space, and the next allocation fails for real).
+    before step 12 while a micro-batch holds more than 8 sentences. Kinds: runtime, memory (MemoryError), kill
+    (SIGKILL), rlimit (the system refuses this process any more address space, and the next allocation fails for real).
 
     Args:
         words: The variable's value.
@@ -178,7 +178,7 @@ class InjectedFault(TrainerCallback):
         self.kind, step, largest = words.split("@")
         self.step, self.largest, self.micro_batch = int(step), int(largest), micro_batch
 
-    def on_step_begin(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **_: Any) -> None:
+    def on_step_begin(self, _args: TrainingArguments, state: TrainerState, _control: TrainerControl, **_: Any) -> None:
         """Die if it is time."""
         if state.global_step + 1 != self.step or self.micro_batch <= self.largest:
             return

@@ -2,12 +2,12 @@
 
     w̃ = (M∘u + (1 − M)∘w − p·u) / (1 − p),   M ~ Bernoulli(p) for each weight,   so E[w̃] = w
 
-which is u + K∘(w − u) with K = (1 − M)/(1 − p): dropout on the distance from the pretrained weights. Written so, autograd
-gives ∂w̃/∂w = K, with its 1/(1 − p); an implementation that only masks the gradient has another expected step.
+which is u + K∘(w − u) with K = (1 − M)/(1 − p): dropout on the distance from the pretrained weights. Written so,
+autograd gives ∂w̃/∂w = K, with its 1/(1 − p); code that only masks the gradient takes another expected step.
 
 Source: Lee, Cho and Kang 2020, "Mixout: Effective Regularization to Finetune Large-scale Pretrained Language Models",
-eq. 3 and definition 1. As there, it acts on the encoder's linear layers and not on the new head, which has no pretrained
-value; embeddings are left alone too, since a batch touches few of their rows.
+eq. 3 and definition 1. As there, it acts on the encoder's linear layers and not on the new head, which has no
+pretrained value; embeddings are left alone too, since a batch touches few of their rows.
 """
 
 from collections.abc import Iterator, Mapping
@@ -43,7 +43,7 @@ def keep_mask(weight: Tensor, p: float) -> Tensor:
 
 
 def mix(weight: Tensor, target: Tensor, keep: Tensor) -> Tensor:
-    """u + K∘(w − u): where K is 0 the target's very bits. Differentiable in the weight.
+    """The mixed weight u + K∘(w − u): where K is 0 the target's very bits. Differentiable in the weight.
 
     Args:
         weight: w, trained.
@@ -57,8 +57,8 @@ def mix(weight: Tensor, target: Tensor, keep: Tensor) -> Tensor:
 def mixed(model: nn.Module, targets: Mapping[str, Tensor], p: float) -> Iterator[None]:
     """Inside the block the layers compute with freshly mixed weights, and gradients reach the trained ones.
 
-    After it the parameters are in their places again, also after an exception. With p = 0 nothing happens, and no random
-    number is drawn.
+    After it the parameters are in their places again, also after an exception. With p = 0 nothing happens, and no
+    random number is drawn.
 
     Args:
         model: Holds a parameter for each name in `targets`.

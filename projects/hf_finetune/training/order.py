@@ -13,9 +13,9 @@ POOL = 16  # batches whose texts are sorted together: half the padding of a rand
 class LikeLengths(Sampler[int]):
     """Rows so ordered that each consecutive `batch` of them have like lengths; a short batch comes last.
 
-    The order does not depend on how a batch is split into micro-batches, nor on any random generator's state: a run that
-    resumes in the middle of an epoch, even with smaller micro-batches, finds the same batches. The library's own sampler
-    by length draws from torch's global generator and would not.
+    The order does not depend on how a batch is split into micro-batches, nor on any random generator's state: a run
+    that resumes in the middle of an epoch, even with smaller micro-batches, finds the same batches. The library's own
+    sampler by length draws from torch's global generator and would not.
 
     Args:
         lengths: Of each row, in tokens.

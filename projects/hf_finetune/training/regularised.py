@@ -76,11 +76,11 @@ class RegularisedTrainer(Trainer):
     def window_gradients(self, model: nn.Module, weights: list[nn.Parameter]) -> list[Tensor | None]:
         """Gradient of the whole window's loss, the direction of AWP's ascent; None where there is none.
 
-        One direction for the window, not one for each micro-batch: the perturbation, like the step, then does not depend
-        on how the batch is split, which running out of memory changes. The gradients that the window has accumulated so
-        far are not touched (`autograd.grad` writes into no `.grad`), and every random generator is put back, so that the
-        step that follows sees the same dropout and the same mixout as the ascent did, and the run draws the same numbers
-        as one without AWP.
+        One direction for the window, not one for each micro-batch: the perturbation, like the step, then does not
+        depend on how the batch is split, which running out of memory changes. The gradients that the window has
+        accumulated so far are not touched (`autograd.grad` writes into no `.grad`), and every random generator is put
+        back, so that the step that follows sees the dropout and the mixout of the ascent, and the run draws the same
+        numbers as one without AWP.
         """
         model.train()
         batches, items = self._window

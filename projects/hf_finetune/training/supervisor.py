@@ -1,8 +1,8 @@
 """A process that watches another one train: when memory runs out, it is started again with half the micro-batch.
 
-On a CPU running out of memory arrives as torch's RuntimeError, as MemoryError, or as SIGKILL from the kernel, after which
-nobody is left to handle anything: so training has a process of its own. It resumes from the last whole checkpoint with
-twice as many micro-batches of half the size; the effective batch, the schedule and the steps stay what they were.
+On a CPU running out of memory arrives as torch's RuntimeError, as MemoryError, or as SIGKILL from the kernel, after
+which nobody is left to handle anything: so training has a process of its own. It resumes from the last whole checkpoint
+with twice as many micro-batches of half the size; the effective batch, the schedule and the steps stay what they were.
 """
 
 import errno
@@ -184,8 +184,8 @@ def ending_at_once(alone: bool) -> Iterator[None]:
     """Inside the block a process of its own that runs out of memory ends there and then.
 
     Tidying up needs memory too: a thread that writes TensorBoard's file and cannot allocate never answers, and whoever
-    waits for it hangs. Nothing is lost, since the log is written line by line and checkpoints have their names once they
-    are whole; what is left over is what SIGKILL would leave.
+    waits for it hangs. Nothing is lost, since the log is written line by line and checkpoints have their names once
+    they are whole; what is left over is what SIGKILL would leave.
     """
     try:
         yield
