@@ -36,14 +36,14 @@ data = json.loads((RESULTS / "data.json").read_text(encoding="utf-8"))
 Table(
     ("partición", "frases", "reseñas", "negativas", "neutras", "positivas", "tokens (mediana)"),
     rows_of(
-        data["splits"].items(),
-        lambda item: item[0],
-        lambda item: item[1]["sentences"],
-        lambda item: item[1]["groups"],
-        lambda item: item[1]["classes"]["negative"],
-        lambda item: item[1]["classes"]["neutral"],
-        lambda item: item[1]["classes"]["positive"],
-        lambda item: item[1]["tokens"]["median"],
+        [{**part, "name": name} for name, part in data["splits"].items()],
+        lambda part: part["name"],
+        lambda part: part["sentences"],
+        lambda part: part["groups"],
+        lambda part: part["classes"]["negative"],
+        lambda part: part["classes"]["neutral"],
+        lambda part: part["classes"]["positive"],
+        lambda part: part["tokens"]["median"],
     ),
     "El entrenamiento es una muestra de las frases de sus reseñas, la misma para todas las semillas.",
 )
@@ -51,7 +51,11 @@ Table(
 # %%
 Table(
     ("motivo", "frases descartadas"),
-    rows_of(data["dropped"].items(), lambda item: item[0], lambda item: item[1]["count"]),
+    rows_of(
+        [{**each, "name": name} for name, each in data["dropped"].items()],
+        lambda each: each["name"],
+        lambda each: each["count"],
+    ),
 )
 
 # %% [markdown]

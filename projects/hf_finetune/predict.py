@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from io import BufferedIOBase
 from itertools import islice
 from pathlib import Path
+from typing import cast
 
 from transformers import Pipeline, pipeline
 
@@ -47,7 +48,7 @@ class Answer:
 def main(config: PredictConfig) -> None:
     """Classify texts from standard input, a line each."""
     devices.use_all_cores()
-    texts = lines_of(sys.stdin.buffer)
+    texts = lines_of(cast(BufferedIOBase, sys.stdin.buffer))
     first = next(texts, None)
     if first is None:
         raise UserError("standard input holds no text: give one sentence a line, as in `echo ... | python -m ...`")

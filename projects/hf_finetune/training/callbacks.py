@@ -120,7 +120,7 @@ class Sealing(TrainerCallback):
         write_json(folder / "state.json", place)
         self.run.seal(folder, state.global_step)
         folder.rename(self.run.checkpoint_path(state.global_step))
-        counters = state.stateful_callbacks["EarlyStopping"]["attributes"]  # type: ignore[index, call-overload]
+        counters = state.stateful_callbacks["EarlyStopping"]["attributes"]
         self.run.keep_checkpoints(counters["best_step"], state.global_step)
 
 

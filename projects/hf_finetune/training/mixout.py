@@ -65,7 +65,7 @@ def mixed(model: nn.Module, targets: Mapping[str, Tensor], p: float) -> Iterator
         targets: Of `targets_of`, taken before training began.
         p: In [0, 1).
     """
-    replaced: list[tuple[dict[str, Tensor | None], str, Tensor]] = []
+    replaced: list[tuple[dict[str, nn.Parameter | None], str, nn.Parameter]] = []
     try:
         for name, target in sorted(targets.items()) if p > 0 else ():  # a file gives them back in another order
             layer, _, kind = name.rpartition(".")
