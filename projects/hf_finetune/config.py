@@ -28,7 +28,7 @@ class Config:
     mixout: float = 0.0
     """Probability p with which a weight is replaced by its pretrained value in a step; 0 turns it off."""
 
-    lr: float = 1e-4
+    lr: float = 2e-4
     """Highest learning rate."""
     weight_decay: float = 0.01
     """Decoupled weight decay, on matrices only."""
@@ -71,7 +71,7 @@ class Config:
             if not 0 < getattr(self, name) < float("inf"):
                 raise UserError(f"--{name} {getattr(self, name)}: must be a positive number")
         if not 0 <= self.awp < float("inf"):
-            raise UserError(f"--awp {self.awp}: must be 0 (off) or a positive number; 0.001 to 0.01 is usual")
+            raise UserError(f"--awp {self.awp}: must be 0 (off) or a positive number; start with 0.0001")
         if not 0 <= self.mixout < 1:
             raise UserError(f"--mixout {self.mixout}: is a probability, in [0, 1)")
         if not 0 <= self.warmup < 1:
@@ -99,5 +99,5 @@ class Config:
         return f"{Path(self.dataset).stem}{awp}{mixout}-seed{self.seed}"
 
 
-SMOKE = Config(limit=64, epochs=2, max_length=16, awp=0.005, mixout=0.5)
+SMOKE = Config(limit=64, epochs=2, max_length=16, awp=0.0001, mixout=0.2)
 """The real configuration, smaller: for tests."""

@@ -102,7 +102,7 @@ def by_step(seen):
 @pytest.mark.parametrize(("awp", "mixout"), [(0.0, 0.0), (0.001, 0.1)])
 def test_it_learns_and_leaves_a_whole_run(config, awp, mixout):
     metrics = fit(attempt(replace(config, awp=awp, mixout=mixout, limit=None, epochs=12)))
-    assert metrics.accuracy > 0.7  # three even classes
+    assert metrics.accuracy > 0.55  # three even classes: the majority reaches 0.36
     assert {f.verdict for f in verify(metrics.directory)} == {Verdict.UNTRUSTED_DEMO}
     kept = latest_checkpoint(metrics.directory)
     assert (kept / "mixout_targets.safetensors").exists() == (mixout > 0)

@@ -1,6 +1,6 @@
 """Fine-tune a pretrained encoder with the Trainer, in a process that may run out of memory and be started again.
 
-python -m projects.hf_finetune.training.train --awp 0.005 --mixout 0.5
+python -m projects.hf_finetune.training.train --awp 0.0001 --mixout 0.2
 python -m projects.hf_finetune.training.train --dataset my.csv --text_column review --label_column stars --scores
 python -m projects.hf_finetune.training.train --out runs/hf_finetune/mine --resume
 """
