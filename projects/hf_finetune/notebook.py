@@ -62,7 +62,7 @@ Table(
 # ## Cuatro maneras de entrenar, las mismas semillas
 #
 # La prueba pareada compara cada manera con el entrenamiento normal, semilla a semilla, cambiando los signos de las
-# diferencias de todas las formas posibles. Con cinco pares su valor p no puede bajar de 0,0625.
+# diferencias de todas las formas posibles. Con n pares su valor p no puede bajar de 2/2ⁿ.
 
 # %%
 Table(
