@@ -26,6 +26,7 @@ def publish(runs: Path, out: Path, readme: Path, rows: list[dict[str, Any]], bro
     """Write, seal and show everything that the finished runs came to."""
     sources = {row["cell"]: source_of(runs / row["cell"]) for row in [*rows, *broken]}
     rows = [{**row, **sources[row["cell"]].columns()} for row in rows]
+    shutil.rmtree(out / "logs", ignore_errors=True)  # of an earlier publication, with runs that no table cites any more
     write_runs(out, rows, sources)
     summary = summarise(row for row in rows if row["final"])
     write_summary(out, summary, rows, sources)
