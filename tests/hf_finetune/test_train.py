@@ -430,6 +430,8 @@ def test_what_the_child_is_told_is_what_was_asked(config, tmp_path, monkeypatch)
     orders = []
 
     class Recorded:
+        stdin = None
+
         def __init__(self, words, stdin):
             orders.append(read_attempt(type(tmp_path)(words[-1])))
 

@@ -126,6 +126,8 @@ def spawn(attempt: Attempt) -> int:
     finally:
         child.kill()
         child.wait()
+        if child.stdin is not None:
+            child.stdin.close()
         order.unlink(missing_ok=True)
 
 
