@@ -429,8 +429,9 @@ def stop_later(given, monkeypatch):
 def test_what_the_child_is_told_is_what_was_asked(config, tmp_path, monkeypatch):
     orders = []
 
-    class Recorded:
+    class Recorded(subprocess.Popen):
         stdin = None
+        __del__ = object.__init__
 
         def __init__(self, words, stdin):
             orders.append(read_attempt(type(tmp_path)(words[-1])))
@@ -515,6 +516,7 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(words, message, folder, t
     bad_files(tmp_path, folder / "model")
     monkeypatch.chdir(tmp_path)
     before = sorted(tmp_path.rglob("*"))
+    capsys.readouterr()  # the library's bar over the files that the test itself wrote
 
     def straight_in(config):
         return fit(attempt(replace(config, out=config.out or tmp_path / "run"), config.resume))
