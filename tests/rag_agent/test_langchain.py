@@ -51,5 +51,5 @@ def test_without_langchain_the_extra_is_named(monkeypatch):
 
     monkeypatch.setattr(builtins, "__import__", without)
     monkeypatch.setattr(langchain_flow, "open_module", lambda _: pytest.fail("the models were loaded first"))
-    with pytest.raises(UserError, match=r"LangChain is not installed: pip install -e \"\.\[rag_agent-langchain\]\""):
+    with pytest.raises(UserError, match=r"LangChain is not installed: pip install -e \"\.\[rag-agent-langchain\]\""):
         main(FlowConfig())

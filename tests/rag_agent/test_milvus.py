@@ -115,5 +115,5 @@ def test_without_pymilvus_the_extra_is_named(monkeypatch, tmp_path):
         return real(name, *rest, **options)
 
     monkeypatch.setattr(builtins, "__import__", without)
-    with pytest.raises(UserError, match=r"pymilvus is not installed: pip install -e \"\.\[rag_agent-milvus\]\""):
+    with pytest.raises(UserError, match=r"pymilvus is not installed: pip install -e \"\.\[rag-agent-milvus\]\""):
         MilvusIndex(str(tmp_path / "m.db"), dimension=16)

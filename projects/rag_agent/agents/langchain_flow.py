@@ -1,4 +1,4 @@
-"""The same generator as a LangChain `LLMChain` with a conversation buffer; optional, extra rag_agent-langchain.
+"""The same generator as a LangChain `LLMChain` with a conversation buffer; optional, extra rag-agent-langchain.
 
     python -m projects.rag_agent.agents.langchain_flow --question "Who directed Blade Runner?"
 
@@ -21,7 +21,7 @@ from projects.rag_agent.models.rag_module import RagModule
 from projects.rag_agent.prompts import TEMPLATES, quoted
 from shared.errors import UserError, command
 
-EXTRA = 'pip install -e ".[rag_agent-langchain]"'
+EXTRA = 'pip install -e ".[rag-agent-langchain]"'
 
 
 @dataclass(frozen=True, kw_only=True)

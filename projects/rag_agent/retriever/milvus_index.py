@@ -1,4 +1,4 @@
-"""The interface of `FaissIndex` over Milvus, for what no longer fits one machine: optional, extra rag_agent-milvus.
+"""The interface of `FaissIndex` over Milvus, for what no longer fits one machine: optional, extra rag-agent-milvus.
 
     MilvusIndex("passages.db", dimension=384)                 a file: milvus-lite, the engine inside this process
     MilvusIndex("http://host:19530", dimension=384)           a cluster, by its URI
@@ -18,7 +18,7 @@ from jaxtyping import Float
 from projects.rag_agent.retriever.faiss_index import Hit, Vector, Vectors, checked_ids, checked_vectors
 from shared.errors import UserError
 
-EXTRA = 'pip install -e ".[rag_agent-milvus]"'
+EXTRA = 'pip install -e ".[rag-agent-milvus]"'
 BATCH = 1000  # rows of a request; a server takes at most 64 MB
 SECONDS = 10.0  # until a server that does not answer is given up
 MOST = 16384  # neighbours that Milvus returns at most
