@@ -109,7 +109,7 @@ def too_long_main(root: Path) -> list[str]:
 
 
 def without_extra(root: Path) -> list[str]:
-    """A project that `make` cannot install: its extra is missing, or one with an underscore that not every pip knows."""
+    """A project that `make` cannot install: no extra, or one with an underscore, which not every pip knows."""
     declared = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     wanted = {project.name.replace("_", "-") for project in projects(root)}
     return [*sorted(wanted - declared.keys()), *(name for name in declared if "_" in name)]
