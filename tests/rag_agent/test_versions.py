@@ -74,7 +74,7 @@ def test_a_reader_during_saves_sees_whole_versions(tmp_path):
         while not stop.is_set():
             try:
                 found = crash.number_of(tmp_path)
-            except Exception as error:
+            except Exception as error:  # of a thread nobody would see it: the main one fails with it
                 wrong.append(error)
                 return
             if found < last:

@@ -15,7 +15,7 @@ from projects.rag_agent.evaluate import bootstrap
 from projects.rag_agent.models.generator import Generator
 from projects.rag_agent.studies.cells import Cell, Done, Item, complete
 from projects.rag_agent.studies.retrieval import Bench
-from projects.rag_agent.tools.tool_stub import calculator
+from projects.rag_agent.tools.tool_stub import ToolError, calculator
 from shared.fingerprint.origin import data_digest
 from shared.fingerprint.results import Row
 
@@ -123,7 +123,7 @@ def judged(policy: Policy, tool: str, request: str, value: str) -> Verdict:
         return Verdict(action.tool, right, True)
     try:
         return Verdict(action.tool, right, calculator.call(action.arguments) == value)
-    except Exception:  # whatever it is, the value did not come out
+    except ToolError:  # whatever a tool raises arrives as this: the value did not come out
         return Verdict(action.tool, right, False)
 
 
