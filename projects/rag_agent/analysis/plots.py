@@ -33,7 +33,9 @@ def main(config: PlotConfig) -> None:
 
 def retrieval(rows: list[dict[str, Any]], path: Path) -> None:
     """Mean reciprocal rank by method, a panel a set; bars are 95 % intervals over films."""
-    title = "Words find words, vectors find meanings, the fusion loses little on either (test films)"
+    title = (
+        "Where words are shared BM25 hardly fails, and in other words alone little is found by anything (test films)"
+    )
     with panels(path, len(SETS), title=title, xlabel="", ylabel="mean reciprocal rank", size=(3.3, 3.6)) as drawn:
         for axes, (kind, name) in zip(drawn, SETS.items(), strict=True):
             mine = [row for row in rows if row["questions"] == kind]
