@@ -2,12 +2,18 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
+
+import torch
 
 from projects.pretrain_lm.data.clean_corpus import CorpusConfig
 from projects.pretrain_lm.data.collator import Objective
 from projects.pretrain_lm.data.vocabulary import Kind
 from projects.pretrain_lm.models.transformer_lm import Positions, Size
+from shared import devices
 from shared.errors import UserError
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -18,6 +24,8 @@ class Config:
     """news (embedded), a file (.txt, .md, .csv, .tsv, .jsonl) or a folder of such files."""
     text_column: str = "text"
     """Column of tables that holds the text."""
+    limit: int | None = None
+    """Read only so many documents; by default all."""
     tokenizer: Kind = "bpe"
     """bpe (byte-level, learned here) or char."""
     vocabulary: int = 4096
@@ -47,7 +55,7 @@ class Config:
     dropout: float = 0.0
     """Probability, after embeddings, in attention and after each sublayer."""
 
-    lr: float = 2e-3
+    lr: float = 1.5e-3
     """Highest learning rate, reached after the warm-up."""
     last_lr: float = 0.1
     """Share of it at the end of the cosine."""
@@ -59,16 +67,18 @@ class Config:
     """AdamW's second coefficient; the first is 0.9."""
     max_norm: float = 1.0
     """The gradient is clipped to this Euclidean norm."""
-    batch_size: int = 32
+    batch_size: int = 16
     """Chunks a step, over all processes."""
     accumulation: int = 1
     """Micro-batches that a process's share of a batch is split into."""
-    epochs: int = 4
+    epochs: int = 1
     """Passes over the training chunks."""
     steps: int | None = None
     """Stop after so many steps; the schedule then ends there."""
     save_every: int = 200
     """Steps between two checkpoints inside an epoch; at its end there is always one."""
+    precision: Precision = "auto"
+    """Of the matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor multiplies it."""
     workers: int = 0
     """Processes that read chunks ahead; the batches are the same for any number."""
 
@@ -100,16 +110,26 @@ class Config:
             raise UserError("--resume needs --out, the directory of the run to continue")
 
     @property
+    def bfloat16(self) -> bool:
+        """Whether matrix products are done in bfloat16. Without AMX a CPU would be slower for it."""
+        if self.precision == "auto":
+            on_gpu = devices.pick(self.device).type == "cuda"
+            return torch.cuda.is_bf16_supported() if on_gpu else "amx_bf16" in devices.cpu_flags()
+        return self.precision == "bfloat16"
+
+    @property
     def cleaning(self) -> CorpusConfig:
         """How the corpus is made."""
         name = f"{Path(self.dataset).stem}-{self.tokenizer}{self.vocabulary if self.tokenizer == 'bpe' else ''}"
+        some = f"-first{self.limit}" if self.limit else ""
         return CorpusConfig(
             dataset=self.dataset,
             text_column=self.text_column,
+            limit=self.limit,
             tokenizer=self.tokenizer,
             vocabulary=self.vocabulary,
             context=self.context,
-            out=self.corpus or Path("runs/pretrain_lm/corpora") / f"{name}-c{self.context}",
+            out=self.corpus or Path("runs/pretrain_lm/corpora") / f"{name}{some}-c{self.context}",
         )
 
     def size(self, vocabulary: int) -> Size:
@@ -133,5 +153,7 @@ class Config:
         return f"{Path(self.dataset).stem}-{self.objective}{ratio}-c{self.context}-seed{self.seed}"
 
 
-SMOKE = Config(vocabulary=300, context=16, layers=1, heads=2, width=16, batch_size=4, epochs=2)
+SMOKE = Config(
+    vocabulary=300, context=16, layers=1, heads=2, width=16, batch_size=4, epochs=2, precision="float32", save_every=7
+)
 """The real configuration, smaller: for tests."""

@@ -15,6 +15,7 @@ from torch.nn.parallel import DistributedDataParallel
 from projects.pretrain_lm.data.collator import Batch
 from projects.pretrain_lm.data.shards import Part
 from projects.pretrain_lm.models.transformer_lm import TransformerLM
+from shared import devices
 
 
 @contextmanager
@@ -22,8 +23,10 @@ def processes() -> Iterator[Part]:
     """Join the others inside the block. Yields which of them this is."""
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
+        devices.use_all_cores()
         yield Part()
         return
+    torch.set_num_threads(max(1, devices.cores() // world))
     dist.init_process_group("gloo")
     try:
         yield Part(dist.get_rank(), world)
@@ -47,15 +50,23 @@ def wait(part: Part) -> None:
 
 
 class Loss(nn.Module):
-    """A model's loss as a forward pass, which is what DistributedDataParallel wraps."""
+    """A model's loss as a forward pass, which is what DistributedDataParallel wraps.
 
-    def __init__(self, model: TransformerLM) -> None:
+    Args:
+        model: On its device.
+        bfloat16: Do matrix products in bfloat16; weights, norms and the loss stay in float32.
+    """
+
+    def __init__(self, model: TransformerLM, *, bfloat16: bool = False) -> None:
         super().__init__()
-        self.model = model
+        self.model, self.bfloat16 = model, bfloat16
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
         """(summed cross-entropy in nats, number of labels) of a batch."""
-        return self.model.loss(batch.ids, batch.labels, batch.readable)
+        device = self.model.tokens.weight.device
+        batch = batch.to(device)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+            return self.model.loss(batch.ids, batch.labels, batch.readable)
 
 
 def shared(loss: Loss, part: Part) -> nn.Module:

@@ -6,8 +6,9 @@ python -m projects.pretrain_lm.train_pretrain --dataset one.txt --tokenizer char
 torchrun --nproc-per-node 2 -m projects.pretrain_lm.train_pretrain --out runs/pretrain_lm/two
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,16 @@ from shared import devices, optim
 from shared.errors import UserError, command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, latest_checkpoint, new_directory, read_json, trainable_state, verified_tensors
+from shared.runs import (
+    Run,
+    latest_checkpoint,
+    new_directory,
+    open_checkpoint,
+    read_json,
+    restore,
+    trainable_state,
+    verified_tensors,
+)
 from shared.seeding import generator, seed_everything
 
 EVALUATION_BATCH = 64
@@ -92,15 +102,14 @@ class Corpus:
         )
 
     def held_out(self, config: Config, split: str) -> Iterator[Batch]:
-        """A split in the order of the files; each chunk keeps its mask for ever, whatever the objective."""
-        fixed = config if config.objective == "causal" else replace(config, objective="static")
+        """A split in the order of the files. Of every masked model the same 15 % are asked, whatever it learned by."""
+        fixed = config if config.objective == "causal" else replace(config, objective="static", mask_ratio=0.15)
         collator = self.collator(fixed, seed=SEED_OF_EVALUATION)
         return iter(batches(Chunks(self.folder / "chunks" / split, batch=EVALUATION_BATCH), collator))
 
 
 def main(config: Config) -> Metrics | None:
     """Pretrain a small language model. Returns what it came to (None in all processes but the first)."""
-    devices.use_all_cores()
     with distributed.processes() as part:
         if part.rank == 0 and not (config.cleaning.out / "report.json").exists():
             clean(config.cleaning)
@@ -108,13 +117,15 @@ def main(config: Config) -> Metrics | None:
         corpus = read_corpus(config, part)
         seed_everything(config.seed)
         model = TransformerLM(config.size(len(corpus.vocabulary))).to(devices.pick(config.device))
+        trainer = Trainer(config, model, corpus)
         if part.rank:
-            Trainer(config, model, corpus).train(None)
+            trainer.train(None)
             return None
         directory = config.out or new_directory(Path("runs"), "pretrain_lm", config.name)
         digest = str(corpus.report["digest"])
         with Run(directory, project="pretrain_lm", config=config, resume=config.resume, data=digest) as run:
-            return finish(config, model, corpus, run, Trainer(config, model, corpus).train(run))
+            trainer.train(run)
+            return finish(trainer, run)
 
 
 def read_corpus(config: Config, part: Part) -> Corpus:
@@ -150,7 +161,7 @@ class Trainer:
                 f"--batch_size {config.batch_size}: does not divide into {self.part.world} processes "
                 f"of {config.accumulation} micro-batches"
             )
-        self.loss = Loss(model)
+        self.loss = Loss(model, bfloat16=config.bfloat16)
         self.learned = distributed.shared(self.loss, self.part)
         train = corpus.folder / "chunks" / "train"
         self.chunks = Chunks(train, batch=share * config.accumulation, seed=config.seed, part=self.part)
@@ -165,28 +176,49 @@ class Trainer:
             self.optimizer, total=self.total, warmup=config.warmup, last=config.last_lr
         )
         self.step = self.tokens = 0
+        self.validation: Prediction | None = None
 
-    def train(self, run: Run | None) -> "Trainer":
+    def train(self, run: Run | None) -> None:
         """Train to the last step; `run` is None in all processes but the first."""
-        if run is not None and run.checkpoint:
-            saved = run.restore(lambda tensors: load_parameters(self.model, tensors), self.optimizer, self.schedule)
-            self.step, self.tokens = run.step, saved["tokens"]
+        if self.config.resume:
+            self._resume()
+        distributed.wait(self.part)  # before the first process may remove the checkpoint that another reads
         collator = self.corpus.collator(self.config, seed=self.config.seed)
         while self.step < self.total:
             epoch, self.chunks.skip = divmod(self.step, self.per_epoch)
             self.chunks.epoch = collator.epoch = epoch
             stream = batches(self.chunks, collator, workers=self.config.workers)
-            title, left = f"epoch {epoch + 1}", min(self.per_epoch, self.total - epoch * self.per_epoch)
-            for batch in self._shown(stream, title, left):
+            for batch in self._shown(stream, epoch):
                 self._learn(batch, run)
-                if self.step == self.total:
-                    break
+                if run is not None and self.step % self.config.save_every == 0 and self.step < self._end(epoch):
+                    self._save(run)
             self._end_of_epoch(epoch + 1, run)
-        return self
 
-    def _shown(self, stream: Any, title: str, total: int) -> Any:
-        """The batches, with a bar in the first process."""
-        return stream if self.part.rank else track(stream, description=title, total=total, done=self.chunks.skip)
+    def _resume(self) -> None:
+        """Go on from the last checkpoint. Every process reads it: what they hold stays the same."""
+        assert self.config.out is not None, "the configuration was checked"
+        checkpoint = latest_checkpoint(self.config.out)
+        if checkpoint is None:
+            raise UserError(f"{self.config.out} holds no checkpoint to resume from: remove it and start again")
+        saved = restore(
+            open_checkpoint(checkpoint),
+            lambda tensors: load_parameters(self.model, tensors, checkpoint),
+            self.optimizer,
+            self.schedule,
+        )
+        self.step, self.tokens = saved["step"], saved["tokens"]
+
+    def _end(self, epoch: int) -> int:
+        """Steps done when an epoch is through."""
+        return min(self.total, (epoch + 1) * self.per_epoch)
+
+    def _shown(self, stream: Iterable[Batch], epoch: int) -> Iterator[Batch]:
+        """The epoch's batches, equally many in every process, with a bar in the first."""
+        left = islice(stream, self._end(epoch) - self.step)
+        if self.part.rank:
+            return left
+        total = self._end(epoch) - epoch * self.per_epoch
+        return track(left, description=f"epoch {epoch + 1}", total=total, done=self.chunks.skip)
 
     def _learn(self, batch: Batch, run: Run | None) -> None:
         """One update. Every label of the whole batch counts the same, however it is divided."""
@@ -200,21 +232,20 @@ class Trainer:
             summed += loss.item()
         (mean,) = distributed.total(self.part, summed / all_labels)
         norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.config.max_norm)
+        rate = self.optimizer.param_groups[0]["lr"]
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.schedule.step()
         self.step += 1
         self.tokens += int(all_labels)
         if run is not None:
-            run.log(self.step, loss=mean, grad_norm=float(norm), lr=float(self.schedule.get_last_lr()[0]))
-            if self.step % self.config.save_every == 0:
-                self._save(run)
+            run.log(self.step, loss=mean, grad_norm=float(norm), lr=rate)
 
     def _end_of_epoch(self, epoch: int, run: Run | None) -> None:
         """Validation, and for a causal model samples."""
         if run is None:
             return
-        found = predict(self.loss, self.corpus.held_out(self.config, "validation"))
+        found = self.validation = predict(self.loss, self.corpus.held_out(self.config, "validation"))
         logged = {"validation_loss": found.loss, "validation_perplexity": found.perplexity}
         if self.model.size.causal:
             size = bytes_of(self.corpus, "validation")
@@ -227,7 +258,7 @@ class Trainer:
         vocabulary = self.corpus.vocabulary
         written = generate(
             self.model.eval(),
-            torch.full((SAMPLES, 1), vocabulary.end),
+            torch.full((SAMPLES, 1), vocabulary.end, device=self.model.tokens.weight.device),
             tokens=SAMPLE_TOKENS,
             how=Sampling(top_p=0.9),
             generator=generator(self.config.seed, epoch, 4),
@@ -237,10 +268,8 @@ class Trainer:
         return {f"distinct_{size}": distinct(written, size, SAMPLE_TOKENS) for size in (1, 2)}
 
     def _save(self, run: Run) -> None:
-        if (last := latest_checkpoint(run.directory)) and last.name == run.checkpoint_path(self.step).name:
-            return
-        state = trainable_state(self.model)  # the tied matrix once
-        run.save(self.step, state, optimizer=self.optimizer, schedule=self.schedule, extra={"tokens": self.tokens})
+        state, extra = trainable_state(self.model), {"step": self.step, "tokens": self.tokens}  # the tied matrix once
+        run.save(self.step, state, optimizer=self.optimizer, schedule=self.schedule, extra=extra)
         run.keep_checkpoints(self.step)
 
 
@@ -256,11 +285,11 @@ def bytes_of(corpus: Corpus, split_name: str) -> int:
     return int(corpus.report["splits"][split_name]["bytes"])
 
 
-def finish(config: Config, model: TransformerLM, corpus: Corpus, run: Run, trainer: Trainer) -> Metrics:
+def finish(trainer: Trainer, run: Run) -> Metrics:
     """Read the test split once, log and report."""
-    loss = Loss(model)
-    validation = predict(loss, corpus.held_out(config, "validation"))
-    test = predict(loss, corpus.held_out(config, "test"))
+    config, model, corpus = trainer.config, trainer.model, trainer.corpus
+    validation = trainer.validation or predict(trainer.loss, corpus.held_out(config, "validation"))
+    test = predict(trainer.loss, corpus.held_out(config, "test"))
     bits = test.bits_per_byte(bytes_of(corpus, "test")) if model.size.causal else 0.0
     run.log(trainer.step, test_loss=test.loss, test_perplexity=test.perplexity, test_bits_per_byte=bits)
     metrics = Metrics(
@@ -290,21 +319,23 @@ def load(directory: Path) -> tuple[Config, TransformerLM, Vocabulary]:
     checkpoint = latest_checkpoint(directory)
     if checkpoint is None:
         raise UserError(f"{directory} holds no checkpoint")
-    tensors = verified_tensors(checkpoint)
-    known = len(tensors["tokens.weight"])
-    if known != len(vocabulary):
-        raise UserError(
-            f"{checkpoint} knows {known} tokens, the tokenizer in {config.cleaning.out} has {len(vocabulary)}: "
-            "they do not belong together"
-        )
     model = TransformerLM(config.size(len(vocabulary)))
-    load_parameters(model, tensors)
+    load_parameters(model, verified_tensors(checkpoint), checkpoint)
     return config, model.eval(), vocabulary
 
 
 @torch.no_grad()
-def load_parameters(model: TransformerLM, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy saved values into the parameters of the same names."""
+def load_parameters(model: TransformerLM, tensors: dict[str, torch.Tensor], checkpoint: Path) -> None:
+    """Copy saved values into the parameters of the same names.
+
+    Raises:
+        UserError: If the checkpoint is of another vocabulary.
+    """
+    known, wanted = len(tensors["tokens.weight"]), model.size.vocabulary
+    if known != wanted:
+        raise UserError(
+            f"{checkpoint} knows {known} tokens, the corpus's tokenizer has {wanted}: they do not belong together"
+        )
     for name, parameter in model.named_parameters():
         parameter.copy_(tensors[name])
 

@@ -45,6 +45,8 @@ class CorpusConfig:
     """news (embedded), a file (.txt, .md, .csv, .tsv, .jsonl) or a folder of such files."""
     text_column: str = "text"
     """Column of tables that holds the text."""
+    limit: int | None = None
+    """Read only so many documents; by default all."""
     tokenizer: Kind = "bpe"
     """bpe (byte-level, learned here) or char; char keeps the texts as they are and divides them by position."""
     vocabulary: int = 4096
@@ -62,6 +64,8 @@ class CorpusConfig:
             raise UserError(f"--context {self.context}: a chunk needs at least 2 tokens")
         if self.part_size < 1:
             raise UserError(f"--part_size {self.part_size}: must be at least 1")
+        if self.limit is not None and self.limit < 1:
+            raise UserError(f"--limit {self.limit}: must be at least 1, or None")
 
 
 def main(config: CorpusConfig) -> dict[str, Any]:
@@ -133,7 +137,7 @@ def filter_documents(config: CorpusConfig) -> None:
 
 def raw_documents(config: CorpusConfig) -> Iterator[Document]:
     """The documents, or for characters their pieces by position, named by split."""
-    for document in documents(config.dataset, config.text_column):
+    for document in islice(documents(config.dataset, config.text_column), config.limit):
         if config.tokenizer == "bpe":
             yield document
             continue

@@ -48,6 +48,11 @@ class Batch:
     labels: Int[Tensor, "b t"]
     readable: Bool[Tensor, "b t"] | None
 
+    def to(self, device: torch.device) -> "Batch":
+        """The same on a device."""
+        readable = None if self.readable is None else self.readable.to(device)
+        return Batch(self.ids.to(device), self.labels.to(device), readable)
+
 
 class CustomDataCollator:
     """Pads chunks and makes labels.

@@ -53,9 +53,9 @@ def documents(dataset: str, text_column: str = "text") -> Iterator[Document]:
 
 
 def _news() -> Iterator[Document]:
-    from shared.assets import load_dataset
+    from shared.assets import news
 
-    for split in load_dataset("news").values():
+    for split in news().values():
         yield from (Document(row["link"], row["text"]) for row in split)
 
 

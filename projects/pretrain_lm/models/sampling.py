@@ -95,6 +95,6 @@ def generate(
         scores = model(unread, cache=cache)[:, -1]
         scores[:, list(never)] = -torch.inf
         chances = probabilities(scores, how)
-        unread = torch.multinomial(chances, 1, generator=generator)
+        unread = torch.multinomial(chances.cpu(), 1, generator=generator).to(prompt.device)  # one stream, any device
         written = torch.cat([written, unread], 1)
     return written[:, prompt.shape[1] :]
