@@ -222,11 +222,13 @@ def texts_of(config: CorpusConfig, split: str) -> Iterator[str]:
 
 
 def learn_vocabulary(config: CorpusConfig) -> Vocabulary:
-    """The tokenizer, learned on the training split if it is not there yet."""
+    """The tokenizer, learned if it is not there yet: merges on the training split, an alphabet on the whole text."""
     if not (config.out / FILE).exists():
         if next(texts_of(config, "train"), None) is None:
             raise UserError(f"--dataset {config.dataset}: the filters left no text to train on")
-        train_vocabulary(texts_of(config, "train"), config.tokenizer, config.vocabulary).save(config.out)
+        splits = SPLITS if config.tokenizer == "char" else ("train",)  # any text has letters that come once
+        texts = (text for split in splits for text in texts_of(config, split))
+        train_vocabulary(texts, config.tokenizer, config.vocabulary).save(config.out)
     return Vocabulary.load(config.out)
 
 

@@ -1,0 +1,92 @@
+"""`make results-pretrain_lm`: every run behind the README's tables, and what is measured on them.
+
+A run that is complete is not run again, and one that was interrupted goes on from its last checkpoint, so the command
+can be stopped and started at will. Nothing is tuned here: rates and sizes were set beforehand from the literature.
+"""
+
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from projects.pretrain_lm.config import Config
+from projects.pretrain_lm.peer import ARMS, PeerConfig
+from projects.pretrain_lm.peer import main as train_peer
+from projects.pretrain_lm.report import write_results
+from projects.pretrain_lm.tables import README
+from projects.pretrain_lm.train_pretrain import main as train
+from shared.errors import UserError, command
+from shared.runs import latest_checkpoint, read_json
+
+SEEDS, RATIOS, CONTEXTS = (0, 1, 2), (0.1, 0.15, 0.3, 0.5), (64, 128, 256)
+NEWS_SEEDS = (0,)  # one run takes a quarter of an hour; the spread over seeds is seen in the smaller studies
+STUDIES = ("news", "peer", "masking", "context")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExperimentConfig:
+    """Run every experiment behind the README's tables."""
+
+    base: Config = Config(width=128, lr=3e-3)
+    """What all runs share."""
+    studies: tuple[str, ...] = STUDIES
+    """Of news, peer, masking, context; with fewer than all, runs are made and no results written."""
+    runs: Path = Path("runs/pretrain_lm/results")
+    """Where the runs are kept."""
+    out: Path = Path("projects/pretrain_lm/results")
+    """Where the CSV files and figures go."""
+    readme: Path = README
+    """Whose tables are rewritten."""
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown study."""
+        for name in self.studies:
+            if name not in STUDIES:
+                raise UserError(f"--studies {name}: one of {', '.join(STUDIES)}")
+
+
+def main(config: ExperimentConfig) -> list[dict[str, Any]]:
+    """Train every cell that is not done, then write tables and figures."""
+    rows = []
+    for name, cell in cells(config.base).items():
+        if name.partition("-")[0] in config.studies:
+            rows.append(complete(config.runs / name, cell))
+    if set(config.studies) == set(STUDIES):
+        write_results(rows, runs=config.runs, out=config.out, readme=config.readme)
+    return rows
+
+
+def cells(base: Config) -> dict[str, Config | PeerConfig]:
+    """Name → what is trained. The name's first word is the study."""
+    found: dict[str, Config | PeerConfig] = {}
+    for seed in NEWS_SEEDS:
+        found[f"news-seed{seed}"] = replace(base, epochs=4, seed=seed)
+    for seed in SEEDS:
+        found |= {f"peer-{arm}-seed{seed}": PeerConfig(arm=arm, seed=seed) for arm in ARMS}
+    small = replace(base, limit=150, vocabulary=1024, context=64, width=64, batch_size=8, epochs=6, lr=2e-3)
+    for seed in SEEDS:
+        for objective, ratio in (("static", 0.15), *(("dynamic", ratio) for ratio in RATIOS)):
+            cell = replace(small, objective=objective, mask_ratio=ratio, seed=seed)
+            found[f"masking-{objective}-{ratio:g}-seed{seed}"] = cell
+    for context in CONTEXTS:  # as many tokens a step for each
+        found[f"context-{context}-seed0"] = replace(base, context=context, batch_size=2048 // context, steps=600)
+    return found
+
+
+def complete(directory: Path, cell: Config | PeerConfig) -> dict[str, Any]:
+    """Train a cell unless it is done. Returns its row."""
+    if not (directory / "result.json").exists():
+        resume = isinstance(cell, Config) and latest_checkpoint(directory) is not None
+        if not resume:
+            shutil.rmtree(directory, ignore_errors=True)
+        print(f"{'resuming' if resume else 'training'} {directory.name}", flush=True)
+        if isinstance(cell, Config):
+            train(replace(cell, out=directory, resume=resume))
+        else:
+            train_peer(replace(cell, out=directory))
+    study = directory.name.partition("-")[0]
+    return {"cell": directory.name, "study": study, "config": cell, **read_json(directory / "result.json")}
+
+
+if __name__ == "__main__":
+    command(main, ExperimentConfig)
