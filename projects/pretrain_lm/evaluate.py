@@ -1,13 +1,19 @@
 """How well a model predicts held-out text, and how varied what it writes is."""
 
+# n labels
+
 import math
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
+from jaxtyping import Float
 
-from projects.pretrain_lm.data.collator import Batch
+from projects.pretrain_lm.data.collator import NO_LABEL, Batch
 from projects.pretrain_lm.distributed import Loss
+from projects.pretrain_lm.models.transformer_lm import TransformerLM
 
 
 @dataclass(frozen=True)
@@ -60,3 +66,66 @@ def distinct(texts: Sequence[Sequence[int]], size: int, length: int) -> float:
     cut = [tuple(text[:length]) for text in texts]
     runs = [text[i : i + size] for text in cut for i in range(len(text) - size + 1)]
     return len(set(runs)) / len(runs) if runs else 0.0
+
+
+def repetition(text: Sequence[int], size: int = 4) -> float:
+    """Share of a text's runs of `size` tokens that it holds already: 0 if none repeats.
+
+    Source: Welleck et al. 2020, "Neural Text Generation With Unlikelihood Training", §6.1 (seq-rep-n).
+    """
+    runs = [tuple(text[i : i + size]) for i in range(len(text) - size + 1)]
+    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+
+
+def bleu(text: Sequence[str], references: Sequence[Sequence[str]], longest: int = 4) -> float:
+    """Geometric mean of clipped n-gram precisions, times the brevity penalty; in [0, 1].
+
+    An n-gram length without a match counts half a match, so that one missing length does not hide the others.
+
+    Source: Papineni et al. 2002, §2; the smoothing is that of Chen and Cherry 2014, method 1, with ε = ½.
+    """
+    logs = []
+    for size in range(1, longest + 1):
+        mine = _grams(text, size)
+        most: Counter[tuple[str, ...]] = Counter()
+        for reference in references:
+            most |= _grams(reference, size)
+        total = max(1, sum(mine.values()))
+        logs.append(math.log(max(0.5, sum((mine & most).values())) / total))
+    nearest = min((abs(len(r) - len(text)), len(r)) for r in references)[1]
+    return math.exp(min(0.0, 1 - nearest / max(1, len(text))) + sum(logs) / longest)
+
+
+def self_bleu(texts: Sequence[Sequence[str]]) -> float:
+    """Mean BLEU of each text against all others: 1 where all are the same, small where they share little.
+
+    Source: Zhu et al. 2018, "Texygen", §3.2.
+    """
+    scores = [bleu(text, [*texts[:i], *texts[i + 1 :]]) for i, text in enumerate(texts)]
+    return sum(scores) / len(scores)
+
+
+def _grams(text: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(text[i : i + size]) for i in range(len(text) - size + 1))
+
+
+@torch.inference_mode()
+def label_probabilities(model: TransformerLM, batches: Iterable[Batch]) -> Float[np.ndarray, " n"]:
+    """Probability of every label, in the order of the batches."""
+    found = []
+    for batch in batches:
+        scores = model(batch.ids, batch.readable).log_softmax(-1)
+        chosen = batch.labels != NO_LABEL
+        found.append(scores[chosen].gather(1, batch.labels[chosen][:, None])[:, 0].exp())
+    return torch.cat(found).double().numpy()
+
+
+def mixture_weight(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> float:
+    """Weight w for which w·one + (1 − w)·other has the least cross-entropy, by expectation–maximisation.
+
+    Source: Jelinek and Mercer 1980, "Interpolated estimation of Markov source parameters".
+    """
+    weight = 0.5
+    for _ in range(100):
+        weight = float((weight * one / (weight * one + (1 - weight) * other)).mean())
+    return weight

@@ -12,8 +12,8 @@ from typing import Any
 from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.peer import ARMS, PeerConfig
 from projects.pretrain_lm.peer import main as train_peer
-from projects.pretrain_lm.report import write_results
-from projects.pretrain_lm.tables import README
+from projects.pretrain_lm.provenance import write_news, write_rest, write_runs
+from projects.pretrain_lm.tables import README, fill_readme
 from projects.pretrain_lm.train_pretrain import main as train
 from shared.errors import UserError, command
 from shared.runs import latest_checkpoint, read_json
@@ -52,7 +52,10 @@ def main(config: ExperimentConfig) -> list[dict[str, Any]]:
         if name.partition("-")[0] in config.studies:
             rows.append(complete(config.runs / name, cell))
     if set(config.studies) == set(STUDIES):
-        write_results(rows, runs=config.runs, out=config.out, readme=config.readme)
+        write_runs(rows, config.runs, config.out)
+        write_news(config.runs, config.out)
+        write_rest(config.runs, config.out)
+        fill_readme(config.readme, config.out)
     return rows
 
 

@@ -57,7 +57,8 @@ class Metrics:
         corpus: Folder of its corpus.
         validation: Of the last epoch, as is `test`.
         test: See `validation`.
-        bits_per_byte: Of the test split; 0 for a masked model, which does not spell the text.
+        test_bits_per_byte: 0 for a masked model, which does not spell the text.
+        bfloat16: Whether matrix products were done in it.
         parameters: Of the model.
         steps: Optimizer steps done.
         tokens: Labels that were learned from.
@@ -67,7 +68,8 @@ class Metrics:
     corpus: Path
     validation: Prediction
     test: Prediction
-    bits_per_byte: float
+    test_bits_per_byte: float
+    bfloat16: bool
     parameters: int
     steps: int
     tokens: int
@@ -133,7 +135,7 @@ def main(config: Config) -> Metrics | None:
             return finish(trainer, run)
 
 
-def read_corpus(config: Config, part: Part) -> Corpus:
+def read_corpus(config: Config, part: Part = Part()) -> Corpus:
     """The cleaned corpus that the configuration names.
 
     Raises:
@@ -302,12 +304,14 @@ def finish(trainer: Trainer, run: Run) -> Metrics:
         corpus=corpus.folder,
         validation=validation,
         test=test,
-        bits_per_byte=bits,
+        test_bits_per_byte=bits,
+        bfloat16=config.bfloat16,
         parameters=optim.count_parameters(model)[1],
         steps=trainer.step,
         tokens=trainer.tokens,
     )
     written = {name: asdict(value) if isinstance(value, Prediction) else value for name, value in vars(metrics).items()}
+    written["test_perplexity"] = test.perplexity
     write_json(run.directory / "result.json", {k: v for k, v in written.items() if k not in ("directory", "corpus")})
     return metrics
 
@@ -352,7 +356,7 @@ def report(metrics: Metrics | None) -> None:
     row = (
         f"{metrics.validation.perplexity:.2f}",
         f"{metrics.test.perplexity:.2f}",
-        f"{metrics.bits_per_byte:.3f}",
+        f"{metrics.test_bits_per_byte:.3f}",
         f"{metrics.parameters:,}",
         f"{metrics.steps:,}",
         f"{metrics.tokens:,}",

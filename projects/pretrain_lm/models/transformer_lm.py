@@ -95,7 +95,7 @@ class Attention(nn.Module):
 
     def __init__(self, size: Size) -> None:
         super().__init__()
-        self.heads, self.causal, self.dropout = size.heads, size.causal, size.dropout
+        self.heads, self.dropout = size.heads, size.dropout
         self.inward = nn.Linear(size.width, 3 * size.width, bias=size.bias)
         self.outward = nn.Linear(size.width, size.width, bias=size.bias)
 
@@ -103,7 +103,7 @@ class Attention(nn.Module):
         self,
         x: Float[Tensor, "b t d"],
         rotation: Float[Tensor, "2 t e"] | None,
-        readable: Bool[Tensor, "b 1 1 t"] | None,
+        bias: Float[Tensor, "..."],
         cache: tuple[Cache, int] | None,
     ) -> Float[Tensor, "b t d"]:
         """Attend.
@@ -111,20 +111,19 @@ class Attention(nn.Module):
         Args:
             x: Normed hidden states.
             rotation: Cosines and sines of these positions, for rotary positions.
-            readable: False where a token is padding; None where there is none.
+            bias: See `attend`.
             cache: What came before, and the number of this block in it.
         """
-        parts = self.inward(x).chunk(3, -1)  # (b,t,3d) -> 3 × (b,t,d)
-        q, k, v = (part.unflatten(-1, (self.heads, -1)).transpose(1, 2) for part in parts)  # 3 × (b,h,t,e)
+        width = x.shape[-1]
+        both, v = self.inward(x).split((2 * width, width), -1)
+        both = both.unflatten(-1, (2 * self.heads, -1)).transpose(1, 2)  # (b,t,2d) -> (b,2h,t,e)
+        v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
         if rotation is not None:
-            q, k = rotate(q, rotation), rotate(k, rotation)
+            both = rotate(both, rotation)  # queries and keys at once
+        q, k = both.chunk(2, 1)
         if cache is not None:
             k, v = cache[0].extend(cache[1], k, v)
-        # A single new token reads all that is cached; several new ones behind a cache would need a shifted triangle.
-        allowed = ones_below(q.shape[2], q.device) if self.causal and q.shape[2] == k.shape[2] else None
-        if readable is not None:
-            allowed = readable if allowed is None else readable & allowed
-        read = attend(q, k, v, allowed, self.dropout if self.training else 0.0)
+        read = attend(q, k, v, bias, self.dropout if self.training else 0.0)
         return self.outward(read.transpose(1, 2).flatten(2))
 
 
@@ -132,20 +131,28 @@ def attend(
     q: Float[Tensor, "b h t e"],
     k: Float[Tensor, "b h s e"],
     v: Float[Tensor, "b h s e"],
-    allowed: Bool[Tensor, "..."] | None,
+    bias: Float[Tensor, "..."],
     dropout: float,
 ) -> Float[Tensor, "b h t e"]:
-    """softmax(q·kᵀ/√e)·v over the keys that are allowed.
+    """softmax(q·kᵀ/√e + bias)·v.
 
     Written out: at a few hundred tokens the scores are small, and torch's fused kernel for the CPU takes as long in
-    float32 and four times as long in bfloat16, most of it backwards. `allowed` is broadcast to (b,h,t,s).
+    float32 and four times as long in bfloat16, most of it backwards.
 
     Source: Vaswani et al. 2017, eq. 1.
+
+    Args:
+        q: Queries.
+        k: Keys.
+        v: Values.
+        bias: 0 where a query may read a key, −∞ where not; broadcast to (b,h,t,s).
+        dropout: Probability that a weight is dropped.
     """
-    scores = (q / math.sqrt(q.shape[-1])) @ k.transpose(2, 3)  # (b,h,t,s)
-    if allowed is not None:
-        scores = scores.masked_fill(~allowed, -torch.inf)
-    return F.dropout(scores.softmax(-1), dropout) @ v
+    shape = (*q.shape[:3], k.shape[2])
+    q, k, v = (each.flatten(0, 1) for each in (q, k, v))
+    spread = bias.expand(shape).flatten(0, 1) if bias.ndim > 2 else bias.expand(q.shape[0], *shape[2:])
+    scores = torch.baddbmm(spread, q, k.transpose(1, 2), alpha=1 / math.sqrt(q.shape[-1]))  # (bh,t,s)
+    return (F.dropout(scores.softmax(-1), dropout) @ v).unflatten(0, shape[:2])
 
 
 class Block(nn.Module):
@@ -164,11 +171,11 @@ class Block(nn.Module):
         self,
         x: Float[Tensor, "b t d"],
         rotation: Float[Tensor, "2 t e"] | None,
-        readable: Bool[Tensor, "b 1 1 t"] | None,
+        bias: Float[Tensor, "..."],
         cache: tuple[Cache, int] | None,
     ) -> Float[Tensor, "b t d"]:
         """One block; arguments as in Attention."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, readable, cache))
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, bias, cache))
         return x + self.dropout(self.down(F.gelu(self.up(self.feed_norm(x)), approximate="tanh")))
 
 
@@ -235,9 +242,10 @@ class TransformerLM(nn.Module):
         else:
             rotation = self.rotations[:, before:end]
         x = self.dropout(x)
-        keys = None if readable is None else readable[:, None, None, :]
+        # A single new token reads all that is cached; several new ones behind a cache would need a shifted triangle.
+        bias = attention_bias(x, readable, causal=self.size.causal and not before)
         for number, block in enumerate(self.blocks):
-            x = block(x, rotation, keys, None if cache is None else (cache, number))
+            x = block(x, rotation, bias, None if cache is None else (cache, number))
         return self.norm(x)
 
     def loss(
@@ -254,24 +262,31 @@ class TransformerLM(nn.Module):
 
 
 def rotations(context: int, width: int) -> Float[Tensor, "2 c e"]:
-    """Cosine and sine of position × frequency, each frequency twice.
+    """Cosine and sine of position × frequency, each frequency twice; the first half of the sines negated.
 
     Source: Su et al. 2021, "RoFormer", §3.2.2: frequencies 10000^(−2i/e).
     """
     frequencies = 10_000.0 ** (-torch.arange(0, width, 2).float() / width)
-    angles = torch.arange(context).float()[:, None] * frequencies.repeat(2)
-    return torch.stack([angles.cos(), angles.sin()])
+    angles = torch.arange(context).float()[:, None] * frequencies
+    return torch.stack([angles.cos().repeat(1, 2), torch.cat([-angles.sin(), angles.sin()], 1)])
 
 
 def rotate(x: Float[Tensor, "b h t e"], rotation: Float[Tensor, "2 t e"]) -> Float[Tensor, "b h t e"]:
     """Turn the pairs (i, i + e/2) of each head by their position's angles."""
-    first, second = x.chunk(2, -1)
-    return x * rotation[0] + torch.cat([-second, first], -1) * rotation[1]
+    return torch.addcmul(x * rotation[0], x.roll(x.shape[-1] // 2, -1), rotation[1])
 
 
-def ones_below(time: int, device: torch.device) -> Bool[Tensor, "t t"]:
-    """True on and below the diagonal: what a causal position may read."""
-    return torch.ones(time, time, dtype=torch.bool, device=device).tril()
+def attention_bias(
+    x: Float[Tensor, "b t d"], readable: Bool[Tensor, "b t"] | None, *, causal: bool
+) -> Float[Tensor, "..."]:
+    """0 where a position may read another, −∞ where not: in the future, or on padding."""
+    time = x.shape[1]
+    bias = x.new_zeros(1, 1)
+    if causal:
+        bias = x.new_full((time, time), -torch.inf).triu(1)
+    if readable is None:
+        return bias
+    return bias + x.new_zeros(readable.shape).masked_fill(~readable, -torch.inf)[:, None, None, :]
 
 
 def _start(module: nn.Module) -> None:

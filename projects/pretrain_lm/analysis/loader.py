@@ -1,0 +1,119 @@
+"""What reading batches costs: peak memory at 1, 4 and 16 times the corpus, and chunks a second.
+
+The corpus is repeated with changed words: every copy's tokens are other ones, so nothing can be shared between copies.
+Each size is read by a process of its own, which does nothing else.
+
+python -m projects.pretrain_lm.analysis.loader --corpus runs/pretrain_lm/corpora/news-bpe4096-c128
+"""
+
+import json
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from projects.pretrain_lm.data.collator import CustomDataCollator
+from projects.pretrain_lm.data.shards import SHARD, Chunks, batches
+from projects.pretrain_lm.data.vocabulary import SPECIAL, Vocabulary
+from shared.errors import UserError, command
+from shared.progress import table, track
+from shared.runs import peak_memory_mb
+
+COPIES = (1, 4, 16)
+STRIDE = 389  # how far a copy moves every token: prime, so that copies differ in each
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoaderConfig:
+    """Read a corpus once in batches, at several sizes, and measure memory and speed."""
+
+    corpus: Path = Path("runs/pretrain_lm/corpora/news-bpe4096-c128")
+    """Folder of a cleaned corpus."""
+    batch_size: int = 16
+    """Chunks a batch."""
+    read: bool = False
+    """Only read this corpus once, and print what it took as JSON: what each process is started with."""
+
+
+def main(config: LoaderConfig) -> list[dict[str, Any]]:
+    """Measure the loader at 1, 4 and 16 times the corpus."""
+    if config.read:
+        print(json.dumps(read(config)))
+        return []
+    if not (config.corpus / "report.json").exists():
+        raise UserError(f"{config.corpus} holds no cleaned corpus: make one first (clean_corpus)")
+    rows = []
+    with tempfile.TemporaryDirectory(dir=config.corpus.parent) as scratch:
+        for copies in track(COPIES, description="corpus sizes", total=len(COPIES)):
+            folder = Path(scratch) / str(copies)
+            repeat(config.corpus, folder, copies)
+            rows.append({"copies": copies, **measured(folder, config.batch_size)})
+            shutil.rmtree(folder)
+    for row in rows:
+        row["over_one"] = round(row["peak_mb"] / rows[0]["peak_mb"], 4)
+    show(rows)
+    return rows
+
+
+def repeat(corpus: Path, folder: Path, copies: int) -> None:
+    """A corpus of so many copies of the training chunks, each with other tokens."""
+    vocabulary = Vocabulary.load(corpus)
+    vocabulary.save(folder)
+    ordinary = len(vocabulary) - len(SPECIAL)
+    target, number = folder / "chunks" / "train", 0
+    target.mkdir(parents=True)
+    for copy in range(copies):
+        for path in sorted((corpus / "chunks" / "train").glob("shard-*.jsonl")):
+            with path.open(encoding="utf-8") as file, (target / SHARD.format(number)).open("w") as out:
+                for line in file:
+                    row = json.loads(line)
+                    row["ids"] = [moved(token, copy, ordinary) for token in row["ids"]]
+                    out.write(json.dumps(row) + "\n")
+            number += 1
+
+
+def moved(token: int, copy: int, ordinary: int) -> int:
+    """The token that stands for it in a copy; special ones stay."""
+    first = len(SPECIAL)
+    return token if token < first else first + (token - first + copy * STRIDE) % ordinary
+
+
+def measured(folder: Path, batch_size: int) -> dict[str, Any]:
+    """What a fresh process took to read the corpus."""
+    words = ["--corpus", str(folder), "--batch_size", str(batch_size), "--read"]
+    done = subprocess.run(
+        [sys.executable, "-m", "projects.pretrain_lm.analysis.loader", *words], capture_output=True, text=True
+    )
+    if done.returncode:
+        raise UserError(f"the reading process ended with {done.returncode}: {done.stderr.strip()[-200:]}")
+    return json.loads(done.stdout)
+
+
+def read(config: LoaderConfig) -> dict[str, Any]:
+    """One shuffled epoch of causal batches."""
+    vocabulary = Vocabulary.load(config.corpus)
+    collator = CustomDataCollator("causal", vocabulary=len(vocabulary), padding=vocabulary.pad)
+    chunks = Chunks(config.corpus / "chunks" / "train", batch=config.batch_size, seed=0)
+    tokens, started = 0, time.process_time()
+    for batch in batches(chunks, collator):
+        tokens += batch.ids.numel() if batch.readable is None else int(batch.readable.sum())
+    seconds = time.process_time() - started
+    return {"tokens": tokens, "peak_mb": round(peak_memory_mb(), 1), "tokens_per_second": round(tokens / seconds)}
+
+
+def show(rows: list[dict[str, Any]]) -> None:
+    """Print a row a size."""
+    columns = ["copies", "tokens", "peak memory", "over one copy", "tokens a second (CPU time)"]
+    cells = [
+        (r["copies"], f"{r['tokens']:,}", f"{r['peak_mb']:.0f} MB", f"{r['over_one']:.3f}", f"{r['tokens_per_second']:,}")
+        for r in rows
+    ]
+    table("Reading a corpus once", columns, cells)
+
+
+if __name__ == "__main__":
+    command(main, LoaderConfig)

@@ -1,0 +1,71 @@
+"""The figures of results/, each drawn from the rows of a table."""
+
+from pathlib import Path
+from typing import Any
+
+from shared.plotting import COLOURS, MARKERS, figure
+from shared.report import mean_sd
+
+FAMILIES = ("greedy", "temperature", "top-k", "top-p", "the articles")
+
+
+def frontier(rows: list[dict[str, Any]], out: Path) -> None:
+    """frontier.png and similarity.png: diversity against two measures of coherence, a line for each way of sampling."""
+    _against(rows, out / "frontier.png", "perplexity", "perplexity under SmolLM2 (lower: more predictable)", log=True)
+    _against(rows, out / "similarity.png", "similarity", "cosine of opening and continuation (MiniLM)", log=False)
+
+
+def _against(rows: list[dict[str, Any]], path: Path, column: str, label: str, *, log: bool) -> None:
+    title = "More varied text is less coherent, however it is sampled"
+    with figure(path, title=title, xlabel="distinct-2 of 80 tokens", ylabel=label, size=(6.8, 4.4)) as axes:
+        if log:
+            axes.set_yscale("log")
+            axes.invert_yaxis()
+        for number, family in enumerate(FAMILIES):
+            points = sorted((r["distinct_2"], r[column], r["way"]) for r in rows if r["way"].startswith(family))
+            x, y = [p[0] for p in points], [p[1] for p in points]
+            axes.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=family if len(points) < 2 else family)
+            for place, (a, b, way) in enumerate(points):
+                if len(points) > 1:
+                    shift = (5, 5 if (number + place) % 2 else -11)
+                    axes.annotate(way.split()[-1], (a, b), xytext=shift, textcoords="offset points", fontsize=8)
+        axes.legend()
+
+
+def masking(rows: list[dict[str, Any]], path: Path) -> None:
+    """Validation loss against the mask ratio, dynamic and static, each seed a point."""
+    title = "Masked models: loss on the same masks, by how they were masked in training"
+    with figure(path, title=title, xlabel="tokens masked in training (%)", ylabel="test loss (nats a label)") as axes:
+        for number, objective in enumerate(("dynamic", "static")):
+            some = [row for row in rows if row["objective"] == objective]
+            ratios = sorted({row["mask_ratio"] for row in some})
+            groups = [mean_sd([r for r in some if r["mask_ratio"] == ratio], "test_loss") for ratio in ratios]
+            means, spreads = [g["test_loss"] for g in groups], [g["test_loss_sd"] for g in groups]
+            look = {"color": COLOURS[number], "marker": MARKERS[number]}
+            x = [100 * ratio for ratio in ratios]
+            axes.errorbar(x, means, yerr=spreads, capsize=3, label=f"{objective}, mean ± sd", **look)
+            jitter = [100 * row["mask_ratio"] + 0.5 + 0.5 * number for row in some]
+            axes.plot(jitter, [row["test_loss"] for row in some], ls="", alpha=0.4, ms=4, **look)
+        axes.legend()
+
+
+def epochs(rows: list[dict[str, Any]], ngram: float, path: Path) -> None:
+    """Validation perplexity of the news model epoch by epoch, beside the 5-gram's."""
+    title = "The news model beside a 5-gram on the same tokens"
+    with figure(path, title=title, xlabel="epoch", ylabel="validation perplexity") as axes:
+        for number, seed in enumerate(sorted({row["seed"] for row in rows})):
+            some = [row for row in rows if row["seed"] == seed]
+            x, y = [row["epoch"] for row in some], [row["validation_perplexity"] for row in some]
+            axes.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=f"Transformer, seed {seed}")
+        axes.axhline(ngram, color=COLOURS[6], ls="--", label="Kneser–Ney 5-gram")
+        axes.set_xticks(sorted({row["epoch"] for row in rows}))
+        axes.set_ylim(0)
+        axes.legend()
+
+
+def memory(rows: list[dict[str, Any]], path: Path) -> None:
+    """Peak memory of a process that only reads batches, against the size of the corpus."""
+    title = "The loader's memory does not grow with the corpus"
+    with figure(path, title=title, xlabel="corpus (million tokens)", ylabel="peak resident memory (MB)") as axes:
+        axes.plot([row["tokens"] / 1e6 for row in rows], [row["peak_mb"] for row in rows], marker="o")
+        axes.set_ylim(0, 1.3 * max(row["peak_mb"] for row in rows))
