@@ -74,7 +74,7 @@ def cells(base: Config) -> dict[str, Config | PeerConfig]:
             cell = replace(small, objective=objective, mask_ratio=ratio, seed=seed)
             found[f"masking-{objective}-{ratio:g}-seed{seed}"] = cell
     for context in CONTEXTS:  # as many tokens a step for each
-        found[f"context-{context}-seed0"] = replace(base, context=context, batch_size=2048 // context, steps=600)
+        found[f"context-{context}-seed0"] = replace(base, context=context, batch_size=2048 // context, steps=400)
     return found
 
 

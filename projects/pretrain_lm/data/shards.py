@@ -138,6 +138,7 @@ def batches(chunks: Chunks, collator: CustomDataCollator, *, workers: int = 0) -
         num_workers=workers,
         collate_fn=collator,
         prefetch_factor=4 if workers else None,
+        generator=torch.Generator(),  # or an iterator would draw from the global one, and a resumed epoch has one more
     )
 
 
