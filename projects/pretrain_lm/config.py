@@ -46,7 +46,7 @@ class Config:
     """Blocks."""
     heads: int = 4
     """Of each attention."""
-    width: int = 192
+    width: int = 128
     """Of the hidden states."""
     positions: Positions = "rotary"
     """learned or rotary."""
@@ -55,7 +55,7 @@ class Config:
     dropout: float = 0.0
     """Probability, after embeddings, in attention and after each sublayer."""
 
-    lr: float = 1.5e-3
+    lr: float = 3e-3
     """Highest learning rate, reached after the warm-up."""
     last_lr: float = 0.1
     """Share of it at the end of the cosine."""
@@ -71,11 +71,11 @@ class Config:
     """Chunks a step, over all processes."""
     accumulation: int = 1
     """Micro-batches that a process's share of a batch is split into."""
-    epochs: int = 1
+    epochs: int = 2
     """Passes over the training chunks."""
     steps: int | None = None
     """Stop after so many steps; the schedule then ends there."""
-    save_every: int = 200
+    save_every: int = 400
     """Steps between two checkpoints inside an epoch; at its end there is always one."""
     precision: Precision = "auto"
     """Of the matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor multiplies it."""
