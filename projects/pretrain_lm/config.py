@@ -71,7 +71,7 @@ class Config:
     """Chunks a step, over all processes."""
     accumulation: int = 1
     """Micro-batches that a process's share of a batch is split into."""
-    epochs: int = 2
+    epochs: int = 1
     """Passes over the training chunks."""
     steps: int | None = None
     """Stop after so many steps; the schedule then ends there."""

@@ -63,7 +63,7 @@ def cells(base: Config) -> dict[str, Config | PeerConfig]:
     """Name → what is trained. The name's first word is the study."""
     found: dict[str, Config | PeerConfig] = {}
     for seed in NEWS_SEEDS:
-        found[f"news-seed{seed}"] = replace(base, seed=seed)
+        found[f"news-seed{seed}"] = replace(base, epochs=2, seed=seed)
     for seed in SEEDS:
         found |= {f"peer-{arm}-seed{seed}": PeerConfig(arm=arm, seed=seed) for arm in ARMS}
     # Characters, since a masked model this small hardly leaves the tokens' frequencies in a minute; eight epochs, since

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
-from projects.pretrain_lm.data.clean_corpus import CorpusConfig, texts_of
+from projects.pretrain_lm.data.clean_corpus import CorpusConfig, require_same, texts_of
 from projects.pretrain_lm.data.clean_corpus import main as clean
 from projects.pretrain_lm.data.vocabulary import Vocabulary
 from projects.pretrain_lm.models.transformer_lm import Size, TransformerLM
@@ -78,29 +78,57 @@ class PeerConfig:
 def main(config: PeerConfig) -> dict[str, Any]:
     """Train one arm. Returns what it came to."""
     devices.use_all_cores()
-    text, vocabulary = read_text(config)
-    loop = Loop(config, text["train"], len(vocabulary))
-    directory = config.out or new_directory(Path("runs"), "pretrain_lm", f"peer-{config.arm}-seed{config.seed}")
-    with Run(directory, project="pretrain_lm", config=config) as run:
-        for step in track(range(1, config.steps + 1), description=config.arm, total=config.steps):
-            run.log(step, loss=loop.step())
-            if step % config.evaluate_every == 0 or step == config.steps:
-                found = validation_loss(loop.scores, text["validation"], config.context)
-                run.log(step, validation_loss=found)
-    parameters = optim.count_parameters(loop.model)[1]
-    result = {"validation_loss": found, "parameters": parameters, "characters": len(vocabulary) - 3}
-    write_json(directory / "result.json", result)
-    return result
+    peer = PeerRun(config, *read_text(config))
+    for _ in track(range(config.steps), description=config.arm, total=config.steps):
+        peer.log([peer.loop.step()])
+    return peer.close()
 
 
-def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, " n"]], Vocabulary]:
+class PeerRun:
+    """One arm and its log. Whoever takes the steps decides when: this command at once, the benchmark in turns.
+
+    Args:
+        config: The recipe.
+        text: Tokens by split.
+        vocabulary: Their alphabet.
+    """
+
+    def __init__(self, config: PeerConfig, text: dict[str, Int[Tensor, "..."]], vocabulary: Vocabulary) -> None:
+        self.config, self.text, self.vocabulary = config, text, vocabulary
+        self.loop = Loop(config, text["train"], len(vocabulary))
+        name = f"peer-{config.arm}-seed{config.seed}"
+        self.directory = config.out or new_directory(Path("runs"), "pretrain_lm", name)
+        self.run = Run(self.directory, project="pretrain_lm", config=config)
+        self.step, self.found = 0, float("nan")
+
+    def log(self, losses: list[float]) -> None:
+        """Log the steps that were just taken, and the validation loss where it is due."""
+        for loss in losses:
+            self.step += 1
+            self.run.log(self.step, loss=loss)
+        if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
+            self.found = validation_loss(self.loop.scores, self.text["validation"], self.config.context)
+            self.run.log(self.step, validation_loss=self.found)
+
+    def close(self) -> dict[str, Any]:
+        """Close the log. Returns what the arm came to."""
+        with self.run:
+            parameters = optim.count_parameters(self.loop.model)[1]
+            result = {"validation_loss": self.found, "parameters": parameters, "characters": len(self.vocabulary) - 3}
+            write_json(self.directory / "result.json", result)
+        return result
+
+
+def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], Vocabulary]:
     """Tokens of the training and of the validation part of the text, and the alphabet."""
     path = Path(config.dataset)
     if config.dataset == "news":
         path = TEXT if TEXT.exists() else write_news(TEXT)
-    folder = path.parent / f"{path.stem}-char" if config.dataset == "news" else Path("runs/pretrain_lm/corpora", path.stem + "-char")
+    folder = TEXT.parent / f"peer-{path.stem}"
     corpus = CorpusConfig(dataset=str(path), tokenizer="char", context=config.context, out=folder)
-    if not (folder / "report.json").exists():
+    if (folder / "report.json").exists():
+        require_same(corpus)
+    else:
         clean(corpus)
     vocabulary = Vocabulary.load(folder)
     parts = {split: "".join(texts_of(corpus, split)) for split in ("train", "validation")}

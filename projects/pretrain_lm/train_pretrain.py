@@ -19,6 +19,7 @@ from torch.optim import AdamW
 from projects.pretrain_lm import distributed
 from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.data.clean_corpus import main as clean
+from projects.pretrain_lm.data.clean_corpus import require_same
 from projects.pretrain_lm.data.collator import Batch, CustomDataCollator
 from projects.pretrain_lm.data.shards import Chunks, Part, batches, count_batches
 from projects.pretrain_lm.data.vocabulary import Vocabulary
@@ -118,8 +119,8 @@ class Corpus:
 def main(config: Config) -> Metrics | None:
     """Pretrain a small language model. Returns what it came to (None in all processes but the first)."""
     with distributed.processes() as part:
-        if part.rank == 0 and not (config.cleaning.out / "report.json").exists():
-            clean(config.cleaning)
+        if part.rank == 0:
+            prepare(config)
         distributed.wait(part)
         corpus = read_corpus(config, part)
         seed_everything(config.seed)
@@ -133,6 +134,18 @@ def main(config: Config) -> Metrics | None:
         with Run(directory, project="pretrain_lm", config=config, resume=config.resume, data=digest) as run:
             trainer.train(run)
             return finish(trainer, run)
+
+
+def prepare(config: Config) -> None:
+    """Clean the corpus unless that is done. A folder that was not named may not hold another one.
+
+    Raises:
+        UserError: If it does.
+    """
+    if not (config.cleaning.out / "report.json").exists():
+        clean(config.cleaning)
+    elif config.corpus is None:
+        require_same(config.cleaning)
 
 
 def read_corpus(config: Config, part: Part = Part()) -> Corpus:
@@ -190,13 +203,10 @@ class Trainer:
         if self.config.resume:
             self._resume()
         distributed.wait(self.part)  # before the first process may remove the checkpoint that another reads
-        collator = self.corpus.collator(self.config, seed=self.config.seed)
         while self.step < self.total:
             epoch, self.chunks.skip = divmod(self.step, self.per_epoch)
-            self.chunks.epoch = collator.epoch = epoch
-            stream = batches(self.chunks, collator, workers=self.config.workers)
-            for batch in self._shown(stream, epoch):
-                self._learn(batch, run)
+            for batch in self._shown(self.batches_of(epoch), epoch):
+                self.learn(batch, run)
                 if run is not None and self.step % self.config.save_every == 0 and self.step < self._end(epoch):
                     self._save(run)
             self._end_of_epoch(epoch + 1, run)
@@ -215,6 +225,12 @@ class Trainer:
         )
         self.step, self.tokens = saved["step"], saved["tokens"]
 
+    def batches_of(self, epoch: int) -> Iterator[Batch]:
+        """This process's batches of an epoch, behind those that `chunks.skip` leaves out."""
+        collator = self.corpus.collator(self.config, seed=self.config.seed)
+        self.chunks.epoch = collator.epoch = epoch
+        return iter(batches(self.chunks, collator, workers=self.config.workers))
+
     def _end(self, epoch: int) -> int:
         """Steps done when an epoch is through."""
         return min(self.total, (epoch + 1) * self.per_epoch)
@@ -227,7 +243,7 @@ class Trainer:
         total = self._end(epoch) - epoch * self.per_epoch
         return track(left, description=f"epoch {epoch + 1}", total=total, done=self.chunks.skip)
 
-    def _learn(self, batch: Batch, run: Run | None) -> None:
+    def learn(self, batch: Batch, run: Run | None) -> None:
         """One update. Every label of the whole batch counts the same, however it is divided."""
         self.learned.train()
         labels, summed = float((batch.labels != -100).sum()), 0.0

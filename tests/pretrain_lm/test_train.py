@@ -98,17 +98,17 @@ def test_a_resumed_run_is_the_uninterrupted_one_bit_for_bit(smoke, monkeypatch, 
     smoke = replace(smoke, objective=objective, dropout=0.1)
     whole = main(smoke)
     broken = replace(smoke, out=smoke.out.with_name("broken"))
-    learn = Trainer._learn
+    learn = Trainer.learn
 
     def until(self, batch, run):
         if self.step == at:
             raise Killed
         learn(self, batch, run)
 
-    monkeypatch.setattr(Trainer, "_learn", until)
+    monkeypatch.setattr(Trainer, "learn", until)
     with pytest.raises(Killed):
         main(broken)
-    monkeypatch.setattr(Trainer, "_learn", learn)
+    monkeypatch.setattr(Trainer, "learn", learn)
     resumed = main(replace(broken, resume=True))
     assert losses_of(resumed.directory) == losses_of(whole.directory)
     for name, tensor in weights_of(whole.directory).items():
@@ -172,7 +172,7 @@ def test_it_learns_eight_rows_by_heart(smoke, tmp_path):
     trainer = Trainer(config, train_pretrain.TransformerLM(config.size(len(corpus.vocabulary))), corpus)
     batch = next(iter(train_pretrain.batches(trainer.chunks, corpus.collator(config, seed=0))))
     for _ in range(150):
-        trainer._learn(batch, None)
+        trainer.learn(batch, None)
     summed, count = trainer.loss.eval()(batch)
     assert summed.item() / count < 0.1
 

@@ -1,0 +1,23 @@
+"""`make run-pretrain_lm`: clean the news, train a small model, compare it with a 5-gram, write and measure paragraphs."""
+
+from projects.pretrain_lm.config import Config
+from projects.pretrain_lm.demo import beside_ngram, check_saved, paragraphs
+from projects.pretrain_lm.train_pretrain import main as train
+from projects.pretrain_lm.train_pretrain import report
+from shared.errors import command
+
+
+def main(config: Config) -> None:
+    """Pretrain a small language model from raw articles, check what was saved, and see what it writes."""
+    metrics = train(config)
+    if metrics is None:  # another process of torchrun
+        return
+    report(metrics)
+    check_saved(metrics)
+    if config.objective == "causal":
+        beside_ngram(metrics)
+        paragraphs(metrics.directory)
+
+
+if __name__ == "__main__":
+    command(main, Config)

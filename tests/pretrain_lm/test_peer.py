@@ -1,0 +1,104 @@
+"""The comparison with transformers is one of models: text, windows, optimizer and schedule are the same."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from projects.pretrain_lm import benchmark
+from projects.pretrain_lm.benchmark import BenchConfig, summary
+from projects.pretrain_lm.config import SMOKE
+from projects.pretrain_lm.peer import Loop, PeerConfig, main, read_text, validation_loss
+from shared.errors import UserError
+
+SMALL = PeerConfig(layers=1, heads=2, width=16, context=8, batch_size=3, steps=12, evaluate_every=6)
+
+
+@pytest.fixture
+def recipe(tmp_path, monkeypatch, corpus_file):
+    path = tmp_path / "one.txt"
+    texts = [json.loads(line)["text"] for line in corpus_file.read_text().splitlines()[:30]]
+    path.write_text("\n".join(texts), encoding="utf-8")
+    monkeypatch.setattr("projects.pretrain_lm.peer.TEXT", tmp_path / "corpora" / "news.txt")
+    return replace(SMALL, dataset=str(path))
+
+
+def test_both_arms_see_the_same_windows_and_the_same_rates(recipe):
+    text, vocabulary = read_text(recipe)
+    loops = [Loop(replace(recipe, arm=arm), text["train"], len(vocabulary)) for arm in ("ours", "gpt2")]
+    for _ in range(5):
+        (mine, labels), (theirs, others) = (next(loop.windows) for loop in loops)
+        assert torch.equal(mine, theirs) and torch.equal(labels, others)
+        assert torch.equal(mine[:, 1:], labels[:, :-1])
+        for loop in loops:
+            loop.step()
+    rates = [[group["lr"] for group in loop.optimizer.param_groups] for loop in loops]
+    assert set(rates[0]) == set(rates[1]) and len(set(rates[0])) == 1
+    decays = [{group["weight_decay"] for group in loop.optimizer.param_groups} for loop in loops]
+    assert decays[0] == decays[1] == {0.1, 0.0}
+
+
+def test_any_plain_text_is_taken_as_it_is(recipe, tmp_path):
+    path = tmp_path / "odd.txt"
+    path.write_bytes("Ñandú\r\n\tæ 漢\u2028 x\n".encode() * 60)
+    text, vocabulary = read_text(replace(recipe, dataset=str(path)))
+    whole = path.read_bytes().decode()
+    assert whole.startswith(vocabulary.decode(text["train"].tolist()))
+
+
+def test_validation_loss_is_over_every_character_once(recipe):
+    text, vocabulary = read_text(recipe)
+    loop = Loop(recipe, text["train"], len(vocabulary))
+    tokens = text["validation"][:50]
+    with torch.no_grad():
+        expected = [
+            F.cross_entropy(loop.scores(tokens[None, at : at + 8])[0], tokens[at + 1 : at + 9], reduction="sum")
+            for at in range(0, 48, 8)
+        ]
+    assert validation_loss.__wrapped__(loop.scores, tokens, 8) == pytest.approx(sum(expected).item() / 48, rel=1e-5)
+
+
+@pytest.mark.parametrize("arm", ["ours", "gpt2"])
+def test_a_run_logs_its_losses(recipe, tmp_path, arm):
+    result = main(replace(recipe, arm=arm, out=tmp_path / arm))
+    records = [json.loads(line) for line in (tmp_path / arm / "metrics.jsonl").read_text().splitlines()]
+    assert sum("loss" in record for record in records) == 12
+    found = [record["validation_loss"] for record in records if "validation_loss" in record]
+    assert len(found) == 2 and found[-1] == result["validation_loss"]
+
+
+def test_a_text_no_longer_than_a_window_is_one_line(recipe):
+    text, vocabulary = read_text(recipe)
+    with pytest.raises(UserError, match="no more than a window of 8"):
+        Loop(recipe, text["train"][:8], len(vocabulary))
+    with pytest.raises(UserError, match="--steps 0"):
+        replace(recipe, steps=0)
+
+
+def test_the_ratio_is_taken_turn_by_turn(recipe):
+    turns = [{"ours": 1.0, "gpt2": 2.0}, {"ours": 10.0, "gpt2": 15.0}, {"ours": 1.0, "gpt2": 1.1}]
+    row = summary("gpt2", turns, BenchConfig(peer=recipe, steps=4))
+    assert row["ours_over_arm"] == 1.5
+    assert row["tokens_per_second"] == 3 * 8 * 4 / 2
+    assert summary("ours", turns, BenchConfig(peer=recipe, steps=4))["ours_over_arm"] == 1
+
+
+def test_the_benchmark_trains_the_study_and_does_not_repeat_it(recipe, tmp_path, corpus_file, corpus_folder, capsys):
+    train = replace(SMOKE, dataset=str(corpus_file), corpus=corpus_folder, batch_size=64)
+    from projects.pretrain_lm.train_pretrain import prepare
+
+    prepare(train)
+    config = BenchConfig(
+        peer=recipe, train=train, seeds=(0,), steps=2, batches=2, runs=tmp_path / "runs", out=tmp_path / "out"
+    )
+    rows = benchmark.main(config)
+    assert {row["arm"] for row in rows} == {"ours", "gpt2"}
+    assert (tmp_path / "runs/peer-gpt2-seed0/result.json").exists()
+    logged = (tmp_path / "runs/peer-ours-seed0/metrics.jsonl").read_bytes()
+    benchmark.main(config)
+    assert (tmp_path / "runs/peer-ours-seed0/metrics.jsonl").read_bytes() == logged
+    assert "ours / arm" in capsys.readouterr().out
+    with pytest.raises(UserError, match="warm-up"):
+        replace(config, turns=1)
