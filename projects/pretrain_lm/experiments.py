@@ -16,6 +16,7 @@ from projects.pretrain_lm.provenance import write_news, write_rest, write_runs
 from projects.pretrain_lm.tables import README, fill_readme
 from projects.pretrain_lm.train_pretrain import main as train
 from shared.errors import UserError, command
+from shared.files import write_json
 from shared.runs import latest_checkpoint, read_json
 
 SEEDS, RATIOS, CONTEXTS = (0, 1, 2), (0.1, 0.15, 0.3, 0.5), (64, 128, 256)
@@ -30,7 +31,9 @@ class ExperimentConfig:
     base: Config = Config()
     """What all runs share."""
     studies: tuple[str, ...] = STUDIES
-    """Of news, peer, masking, context; with fewer than all, runs are made and no results written."""
+    """What to train, of news, peer, masking, context; results are written from all cells that are done."""
+    write: bool = True
+    """Write results; without, runs are made only."""
     runs: Path = Path("runs/pretrain_lm/results")
     """Where the runs are kept."""
     out: Path = Path("projects/pretrain_lm/results")
@@ -47,11 +50,13 @@ class ExperimentConfig:
 
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     """Train every cell that is not done, then write tables and figures."""
-    rows = []
-    for name, cell in cells(config.base).items():
+    wanted = cells(config.base)
+    for name, cell in wanted.items():
         if name.partition("-")[0] in config.studies:
-            rows.append(complete(config.runs / name, cell))
-    if set(config.studies) == set(STUDIES):
+            complete(config.runs / name, cell)
+    rows = [row_of(config.runs / name, cell) for name, cell in wanted.items() if done(config.runs / name)]
+    if config.write:
+        write_json(config.out / "missing.json", [name for name in wanted if not done(config.runs / name)])
         write_runs(rows, config.runs, config.out)
         write_news(config.runs, config.out)
         write_rest(config.runs, config.out)
@@ -78,17 +83,27 @@ def cells(base: Config) -> dict[str, Config | PeerConfig]:
     return found
 
 
-def complete(directory: Path, cell: Config | PeerConfig) -> dict[str, Any]:
-    """Train a cell unless it is done. Returns its row."""
-    if not (directory / "result.json").exists():
-        resume = isinstance(cell, Config) and latest_checkpoint(directory) is not None
-        if not resume:
-            shutil.rmtree(directory, ignore_errors=True)
-        print(f"{'resuming' if resume else 'training'} {directory.name}", flush=True)
-        if isinstance(cell, Config):
-            train(replace(cell, out=directory, resume=resume))
-        else:
-            train_peer(replace(cell, out=directory))
+def done(directory: Path) -> bool:
+    """Whether a cell is trained: its result is written last."""
+    return (directory / "result.json").exists()
+
+
+def complete(directory: Path, cell: Config | PeerConfig) -> None:
+    """Train a cell unless it is done."""
+    if done(directory):
+        return
+    resume = isinstance(cell, Config) and latest_checkpoint(directory) is not None
+    if not resume:
+        shutil.rmtree(directory, ignore_errors=True)
+    print(f"{'resuming' if resume else 'training'} {directory.name}", flush=True)
+    if isinstance(cell, Config):
+        train(replace(cell, out=directory, resume=resume))
+    else:
+        train_peer(replace(cell, out=directory))
+
+
+def row_of(directory: Path, cell: Config | PeerConfig) -> dict[str, Any]:
+    """A trained cell: its name, what it was told and what it came to."""
     study = directory.name.partition("-")[0]
     return {"cell": directory.name, "study": study, "config": cell, **read_json(directory / "result.json")}
 

@@ -8,6 +8,7 @@ from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.data.clean_corpus import SPLITS
 from projects.pretrain_lm.evaluate import label_probabilities, mixture_weight
 from projects.pretrain_lm.ngram import KneserNey, documents_of
+from projects.pretrain_lm.peer import PeerConfig
 from projects.pretrain_lm.tables import summarise_masking, summarise_peer
 from projects.pretrain_lm.train_pretrain import Prediction, load, read_corpus
 from shared.files import write_json
@@ -31,11 +32,13 @@ def write_runs(rows: list[dict[str, Any]], runs: Path, out: Path) -> None:
     write(out / "runs.csv", table, [Row([sources[r["cell"]]], cells_of(sources[r["cell"]])) for r in table], logs=True)
     masked = [row for row in table if row["study"] == "masking"]
     write(out / "masking.csv", *means(summarise_masking(masked), masked, ("objective", "mask_ratio"), sources))
+    if masked:
+        plots.masking(masked, out / "masking.png")
     wide = [row for row in table if row["study"] == "context"]
     shown = [{k: row[k] for k in ("cell", "context", "batch_size", "steps", *TESTED)} for row in wide]
     write(out / "context.csv", shown, [Row([sources[r["cell"]]], tested(sources[r["cell"]])) for r in wide])
     write(out / "epochs.csv", *epochs_of([row for row in table if row["study"] == "news"], sources))
-    write_peer([row for row in rows if row not in trained], sources, out)
+    write_peer([row for row in rows if isinstance(row["config"], PeerConfig)], sources, out)
 
 
 TESTED = ("test_perplexity", "test_bits_per_byte")
@@ -161,13 +164,14 @@ def write_rest(runs: Path, out: Path) -> None:
     config, _, _ = load(run)
     write(out / "loader.csv", loader.main(loader.LoaderConfig(corpus=config.cleaning.out)), None)
     plots.memory(read_csv(out / "loader.csv"), out / "memory.png")
-    plots.masking([r for r in read_csv(out / "runs.csv") if r["study"] == "masking"], out / "masking.png")
     write_json(out / "environment.json", describe_environment())
 
 
 def write(
     path: Path, rows: list[dict[str, Any]], cited: list[Row] | None, *, logs: bool = False, made_from: tuple[str, ...] = ()
 ) -> None:
-    """A sealed table."""
+    """A sealed table; nothing where no run is there to make it of."""
+    if not rows:
+        return
     write_csv(path, rows)
     seal_table(path, project=PROJECT, key=team_key(), rows=cited, keep_logs=logs, made_from=made_from)

@@ -1,5 +1,6 @@
 """The README's tables, made from the files of results/."""
 
+import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -7,13 +8,14 @@ from typing import Any
 from shared.report import markdown_table, mean_sd, put_into_readme, read_csv, spread
 
 README = Path("projects/pretrain_lm/README.md")
+MISSING = "Not measured yet."
 ARMS = {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}
 
 
 def tables_of(results: Path) -> dict[str, str]:
     """Name of a README's table → the table."""
     made = {
-        name: make(read_csv(results / f"{name}.csv"))
+        name: make(read_csv(results / f"{name}.csv")) if (results / f"{name}.csv").exists() else MISSING
         for name, make in (
             ("news", news_markdown),
             ("masking", masking_markdown),
@@ -22,9 +24,23 @@ def tables_of(results: Path) -> dict[str, str]:
             ("frontier", frontier_markdown),
         )
     }
-    if (results / "bench.csv").exists():
-        made["peer"] = peer_markdown(read_csv(results / "peer.csv"), read_csv(results / "bench.csv"))
-    return {**made, "samples": (results / "samples.md").read_text(encoding="utf-8").rstrip()}
+    peer, bench, consumption = (
+        read_csv(results / f"{name}.csv") if (results / f"{name}.csv").exists() else []
+        for name in ("peer", "bench", "consumption")
+    )
+    made["peer"] = peer_markdown(peer) if peer else MISSING
+    made["bench"] = bench_markdown([*bench, *consumption]) if bench else MISSING
+    made["status"] = status(json.loads((results / "missing.json").read_text(encoding="utf-8")))
+    samples = results / "samples.md"
+    return {**made, "samples": samples.read_text(encoding="utf-8").rstrip() if samples.exists() else MISSING}
+
+
+def status(missing: list[str]) -> str:
+    """A line about runs that are not made yet; nothing if all are."""
+    if not missing:
+        return "Every run behind the tables is made."
+    names = ", ".join(f"`{name}`" for name in missing)
+    return f"{len(missing)} runs are not made yet (`make results-pretrain_lm` goes on with them): {names}."
 
 
 def fill_readme(readme: Path, results: Path) -> None:
@@ -103,26 +119,29 @@ def context_markdown(rows: list[dict[str, Any]]) -> str:
     return markdown_table(columns, lines)
 
 
-def peer_markdown(rows: list[dict[str, Any]], bench: list[dict[str, Any]]) -> str:
-    """Loss over seeds and speed of both arms."""
-    speed = {row["arm"]: row for row in bench}
-    columns = ["model", "parameters", "validation loss", "seeds", "characters a second", "ours / theirs (quartiles)"]
+def peer_markdown(rows: list[dict[str, Any]]) -> str:
+    """Loss over seeds of both arms."""
+    columns = ["model", "parameters", "validation loss", "seeds"]
     lines = [
-        [
-            ARMS[row["arm"]],
-            f"{row['parameters']:,}",
-            spread(row, "validation_loss"),
-            str(row["seeds"]),
-            f"{speed[row['arm']]['tokens_per_second']:,.0f}",
-            _ratio(speed[row["arm"]]),
-        ]
-        for row in rows
+        [ARMS[row["arm"]], f"{row['parameters']:,}", spread(row, "validation_loss"), str(row["seeds"])] for row in rows
     ]
     return markdown_table(columns, lines)
 
 
-def _ratio(row: dict[str, Any]) -> str:
-    return f"{row['ours_over_arm']:.3f} ({row['ratio_q1']:.3f} to {row['ratio_q3']:.3f})"
+def bench_markdown(rows: list[dict[str, Any]]) -> str:
+    """Speeds of both arms, and of the news model and its loader."""
+    columns = ["what", "tokens a second", "ratio (quartiles)"]
+    lines = [
+        [
+            f"training, {ARMS[row['arm']]}",
+            f"{row['tokens_per_second']:,}",
+            f"ours is {row['ours_over_arm']:.3f} × as fast ({row['ratio_q1']:.3f} to {row['ratio_q3']:.3f})",
+        ]
+        if "arm" in row
+        else [f"news, {row['what']}", f"{row['tokens_per_second']:,}", f"{row['over_model']:.1f} × the model's"]
+        for row in rows
+    ]
+    return markdown_table(columns, lines)
 
 
 def loader_markdown(rows: list[dict[str, Any]]) -> str:

@@ -44,8 +44,8 @@ def test_bleu_by_hand():
     precisions = (5 / 6, 3 / 5, 2 / 4, 1 / 3)
     assert bleu(text, [other]) == pytest.approx(math.prod(precisions) ** (1 / 4))
     assert bleu(text[:4], [text]) == pytest.approx(math.exp(1 - 6 / 4))  # too short
-    assert bleu("x y z u v".split(), [text]) == pytest.approx((0.5**4 / (5 * 4 * 3 * 2)) ** 0.25)  # five against six:
-    # the brevity penalty of exp(1 − 6/5) is left out only if the lengths agree
+    nothing = (0.5**4 / (6 * 5 * 4 * 3)) ** (1 / 4)  # each length counts half a match
+    assert bleu("u v w x y z".split(), [text]) == pytest.approx(nothing)
 
 
 def test_self_bleu_is_one_for_copies_and_small_for_strangers():

@@ -35,7 +35,7 @@ from shared.report import write_csv
 from shared.seeding import generator
 
 WAYS: dict[str, Sampling] = {
-    "greedy": Sampling(temperature=0),
+    "greedy": Sampling(temperature=0.0),
     "temperature 0.6": Sampling(temperature=0.6),
     "temperature 0.8": Sampling(temperature=0.8),
     "temperature 1": Sampling(),

@@ -1,0 +1,130 @@
+"""The demo team's answers are right, nobody else's are, and the references agree with the code they are about."""
+
+import math
+import subprocess
+import sys
+import tomllib
+from itertools import permutations
+
+import pytest
+import torch
+
+from projects.pretrain_lm.data.collator import Chunk, CustomDataCollator
+from projects.pretrain_lm.data.shards import chunks_of
+from projects.pretrain_lm.evaluate import Prediction, distinct
+from projects.pretrain_lm.exercises import EXERCISES, SHEET
+from projects.pretrain_lm.models.sampling import Sampling, probabilities
+from projects.pretrain_lm.models.transformer_lm import Cache, Size, TransformerLM, rotate, rotations
+from shared.exercises import Number
+
+DEMO = tomllib.loads((SHEET.folder / "answers/demo.toml").read_text())
+TEAMS = [f"equipo-{n}" for n in range(40)]
+NAMES = {exercise.id: exercise for exercise in EXERCISES}
+
+
+def test_the_demo_teams_answers_are_right():
+    assert SHEET.check("demo", DEMO) == dict.fromkeys(NAMES)
+
+
+def test_a_copied_sheet_fails_for_every_other_team():
+    for team in TEAMS:
+        wrong = [name for name, verdict in SHEET.check(team, DEMO).items() if verdict]
+        assert len(wrong) >= len(EXERCISES) - 1, team
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES if isinstance(e.answer, Number)], ids=lambda e: e.id)
+def test_two_teams_rarely_share_an_answer(exercise):
+    answers = {team: exercise.answer.solve(exercise.values(team)) for team in TEAMS}
+    pairs = list(permutations(TEAMS, 2))
+    shared = sum(exercise.answer.wrong(answers[a], exercise.values(b)) is None for a, b in pairs)
+    assert shared / len(pairs) < 0.05
+
+
+@pytest.mark.parametrize("generic", [0, 1, 12, 64, 0.5, "t", "2 * t**2", "n1 / n2", "(n1 - n2) / (n1 + n2)"])
+def test_a_generic_answer_fails_everywhere(generic):
+    for team in TEAMS:
+        verdicts = SHEET.check(team, dict.fromkeys(NAMES, generic))
+        assert sum(verdict is None for verdict in verdicts.values()) <= (1 if isinstance(generic, int | float) else 0)
+
+
+def test_every_statement_is_filled():
+    text = SHEET.statements("equipo-1")
+    assert "⟨x⟩" in text and text.count("⟨") == 1  # the introduction's own example
+    assert len(EXERCISES) >= 8
+
+
+def test_the_command():
+    def command(*words):
+        words = [sys.executable, "-m", "projects.pretrain_lm.exercises", *words]
+        return subprocess.run(words, capture_output=True, text=True)
+
+    assert command("--team", "demo", "--check").returncode == 0
+    assert command("--team", "otro", "--check").returncode == 2
+
+
+# The references against the code: an exercise whose solution is wrong teaches nothing.
+
+
+def solved(name, team="equipo-3", **more):
+    values = {**NAMES[name].values(team), **more}
+    return values, NAMES[name].answer.solve(values)
+
+
+def test_parameters_of_a_model():
+    v, answer = solved("parametros", v=300, c=20, d=96, capas=3)
+    model = TransformerLM(Size(vocabulary=v["v"], context=v["c"], layers=v["capas"], heads=4, width=v["d"]))
+    assert sum(p.numel() for p in model.parameters()) == answer
+
+
+def test_bits_and_perplexity():
+    v, answer = solved("bits")
+    assert Prediction(v["nats"], v["tokens"]).bits_per_byte(v["bytes"]) == pytest.approx(answer)
+    v, answer = solved("perplejidad")
+    total = v["n1"] * v["l1"] + v["n2"] * v["l2"]
+    assert Prediction(total / (v["n1"] + v["n2"]), v["n1"] + v["n2"]).perplexity == pytest.approx(answer)
+
+
+def test_chunks_of_a_document():
+    for team in TEAMS[:10]:
+        v, answer = solved("fragmentos", team)
+        assert len(list(chunks_of(list(range(v["n"])), document=0, context=v["c"], end=1))) == answer
+
+
+def test_what_is_seen_changed_and_asked_over_visits():
+    v, answer = solved("ochenta", v=20)
+    collator = CustomDataCollator("dynamic", vocabulary=23, padding=0, mask=2, special=(1,), ratio=v["p"] / 100)
+    ids = torch.randint(3, 23, (20_000,), generator=torch.Generator().manual_seed(0)).tolist()
+    batch = collator([Chunk(0, ids)])
+    changed = (batch.ids[0] != torch.tensor(ids)).float().mean().item()
+    assert changed * v["n"] == pytest.approx(answer, rel=0.05)
+    v, answer = solved("visitas", p=20, k=4)
+    collator.ratio, asked = 0.2, torch.zeros(20_000, dtype=torch.bool)
+    for collator.epoch in range(4):
+        asked |= collator([Chunk(0, ids)]).labels[0] != -100
+    assert 100 * asked.float().mean().item() == pytest.approx(answer, rel=0.03)
+
+
+def test_rotation_and_cache():
+    v, answer = solved("rotacion", e=16, i=3, m=40)
+    table, x = rotations(64, 16).double(), torch.zeros(1, 1, 64, 16, dtype=torch.double)
+    x[..., 3] = 1.0  # the pair (3, 3 + 8) as the vector (1, 0)
+    turned = rotate(x, table)[0, 0]
+    angle = torch.atan2(turned[:, 11], turned[:, 3])
+    assert (angle[50] - angle[10]).item() % (2 * math.pi) == pytest.approx(answer % (2 * math.pi), abs=1e-5)
+    v, answer = solved("cache", capas=2, d=96, b=3, t=10)
+    cache = Cache.empty()
+    model = TransformerLM(Size(vocabulary=9, context=12, layers=2, heads=4, width=96))
+    model(torch.zeros(3, 10, dtype=torch.long), cache=cache)
+    assert sum(t.numel() * 4 for t in (*cache.keys, *cache.values)) / 1e6 == pytest.approx(answer)
+
+
+def test_a_cycle_and_a_nucleus():
+    v, answer = solved("distintos")
+    text = [n % v["q"] for n in range(v["n"])]
+    assert distinct([text], 2, v["n"]) == pytest.approx(answer)
+    for team in TEAMS[:10]:
+        v, answer = solved("top_p", team)
+        chances = torch.tensor([[v["a"], v["b2"], v["c3"], 0.06, 0.04]])
+        tail = (1 - chances.sum()) / 200
+        scores = torch.cat([chances, tail.expand(1, 200)], 1).log()
+        assert probabilities(scores, Sampling(top_p=v["p"]))[0, 0].item() == pytest.approx(answer, rel=1e-4)
