@@ -18,8 +18,8 @@ def corpus(corpus_file, tmp_path):
 
 
 def chunks_of(folder):
-    lines = (line for path in sorted((folder / "chunks/train").glob("*.jsonl")) for line in path.open())
-    return [json.loads(line)["ids"] for line in lines]
+    paths = sorted((folder / "chunks/train").glob("*.jsonl"))
+    return [json.loads(line)["ids"] for path in paths for line in path.read_text().splitlines()]
 
 
 def test_a_copy_is_another_text_of_the_same_shape():

@@ -16,8 +16,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from torch import Tensor
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
+from torch import Tensor, nn
 
 from projects.pretrain_lm.analysis import plots
 from projects.pretrain_lm.data.vocabulary import Vocabulary
@@ -173,7 +172,7 @@ class Judge:
 
 @torch.inference_mode()
 def embed(
-    model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Sequence[str]
+    model: nn.Module, tokenizer: Any, texts: Sequence[str]
 ) -> Float[Tensor, "b d"]:
     """Unit vectors: the mean of the last hidden states.
 
@@ -186,7 +185,7 @@ def embed(
 
 
 @torch.inference_mode()
-def perplexity(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, texts: Texts) -> float:
+def perplexity(model: nn.Module, tokenizer: Any, texts: Texts) -> float:
     """exp(Σ NLL / Σ tokens) of all continuations, each read behind its opening."""
     summed, count = 0.0, 0
     for prompt, written in zip(texts.prompts, texts.written, strict=True):
