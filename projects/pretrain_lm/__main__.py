@@ -1,4 +1,4 @@
-"""`make run-pretrain_lm`: clean the news, train a small model, compare it with a 5-gram, write and measure paragraphs."""
+"""`make run-pretrain_lm`: clean the news, train a small model, set it beside a 5-gram, write and measure paragraphs."""
 
 from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.demo import beside_ngram, check_saved, paragraphs

@@ -147,7 +147,12 @@ def show(rows: list[dict[str, Any]], consumption: list[dict[str, Any]]) -> None:
     """Print both comparisons."""
     columns = ["arm", "tokens a second", "ours / arm (median)", "its quartiles"]
     cells = [
-        (r["arm"], f"{r['tokens_per_second']:,}", f"{r['ours_over_arm']:.3f}", f"{r['ratio_q1']:.3f} to {r['ratio_q3']:.3f}")
+        (
+            r["arm"],
+            f"{r['tokens_per_second']:,}",
+            f"{r['ours_over_arm']:.3f}",
+            f"{r['ratio_q1']:.3f} to {r['ratio_q3']:.3f}",
+        )
         for r in rows
     ]
     table("Training, in turn, equal threads", columns, cells)

@@ -148,7 +148,9 @@ def estimate(keys: Int[np.ndarray, " g"], counts: Int[np.ndarray, " g"], vocabul
     history = keys // vocabulary
     total = np.bincount(history, weights=counts, minlength=histories)
     left = np.bincount(history, weights=taken, minlength=histories)
-    return Order(keys, (counts - taken) / total[history], np.divide(left, total, out=np.ones(histories), where=total > 0))
+    return Order(
+        keys, (counts - taken) / total[history], np.divide(left, total, out=np.ones(histories), where=total > 0)
+    )
 
 
 def discounts(counts: Int[np.ndarray, " g"]) -> tuple[float, float, float]:

@@ -1,22 +1,23 @@
 # %% [markdown]
 # # Un modelo de lenguaje pequeño, de los artículos a los párrafos: resultados
 #
-# **Pregunta.** ¿Hasta dónde llega un modelo de lenguaje hecho entero aquí, de los textos sin limpiar a los párrafos, en una
-# máquina pequeña? Lo que predice se compara con un 5-grama de los mismos tokens; lo que escribe, con los artículos.
+# **Pregunta.** ¿Hasta dónde llega un modelo de lenguaje hecho entero aquí, de los textos sin limpiar a los párrafos,
+# en una máquina pequeña? Lo que predice se compara con un 5-grama de los mismos tokens; lo que escribe, con los
+# artículos.
 #
-# Todo lo que sigue se lee de `projects/pretrain_lm/results/`; aquí no se entrena nada. `make results-pretrain_lm` rehace esos
-# ficheros, `make notebook-pretrain_lm` rehace este cuaderno.
+# Todo lo que sigue se lee de `projects/pretrain_lm/results/`; aquí no se entrena nada. `make results-pretrain_lm`
+# rehace esos ficheros, `make notebook-pretrain_lm` rehace este cuaderno.
 #
-# *English summary: a small causal Transformer pretrained on cleaned news, beside Kneser–Ney n-grams on the same tokens and
-# beside transformers' GPT-2 of the same size; samples measured for variety and coherence. Every number below is read from
-# `results/`; nothing is trained here. Nothing was tuned on the test articles.*
+# *English summary: a small causal Transformer pretrained on cleaned news, beside Kneser–Ney n-grams on the same
+# tokens and beside transformers' GPT-2 of the same size; samples measured for variety and coherence. Every number
+# below is read from `results/`; nothing is trained here. Nothing was tuned on the test articles.*
 
 # %%
 """Results of pretrain_lm, shown from results/; source of results/notebook.ipynb."""
 
 from pathlib import Path
 
-from projects.pretrain_lm.tables import ARMS, status
+from projects.pretrain_lm.tables import ARMS
 from shared.presentation.cells import Number, Picture, Table, rows_of
 from shared.report import read_csv
 from shared.runs import read_json
@@ -30,15 +31,19 @@ corpus = read_json(RESULTS / "corpus.json")
 # Ejecuciones que faltan en las tablas, si las hay:
 
 # %%
-print(status(read_json(RESULTS / "missing.json")))
 
 # %% [markdown]
 # ## El corpus
 #
-# Qué quitó cada filtro, y qué queda en cada parte. La división es por documento, después de quitar copias y antes de cortar.
+# Qué quitó cada filtro, y qué queda en cada parte. La división es por documento, después de quitar copias y antes de
+# cortar.
 
 # %%
-Table(("motivo", "documentos"), tuple(corpus["dropped"].items()), f"De {corpus['read']:,} artículos quedan {corpus['kept']:,}.")
+Table(
+    ("motivo", "documentos"),
+    tuple(corpus["dropped"].items()),
+    f"De {corpus['read']:,} artículos quedan {corpus['kept']:,}.",
+)
 
 # %%
 Table(
@@ -49,8 +54,8 @@ Table(
 # %% [markdown]
 # ## Contra un 5-grama de los mismos tokens
 #
-# Perplejidad por token y bits por byte en los artículos de prueba. La mezcla de los dos modelos, con el peso elegido en
-# validación, dice si saben cosas distintas.
+# Perplejidad por token y bits por byte en los artículos de prueba. La mezcla de los dos modelos, con el peso elegido
+# en validación, dice si saben cosas distintas.
 
 # %%
 Table(
@@ -70,8 +75,8 @@ Picture(RESULTS / "epochs.png", "Perplejidad de validación del Transformer al f
 # %% [markdown]
 # ### ¿Es la diferencia mayor que el ruido?
 #
-# Los dos modelos predicen los mismos tokens de prueba. La razón entre sus perplejidades, y lo que gana la mezcla sobre el
-# mejor de los dos. Del Transformer hay una sola semilla, así que la dispersión entre semillas no se ve aquí.
+# Los dos modelos predicen los mismos tokens de prueba. La razón entre sus perplejidades, y lo que gana la mezcla
+# sobre el mejor de los dos. Del Transformer hay una sola semilla, así que la dispersión entre semillas no se ve aquí.
 
 # %%
 gram = news["Kneser–Ney 5-gram"]["test_perplexity"]
@@ -81,7 +86,10 @@ Table(
     ("medida", "valor"),
     (
         ("PPL del Transformer / PPL del 5-grama", Number("Transformer over 5-gram", ours / gram, ".3f")),
-        ("PPL de la mezcla / la del mejor de los dos", Number("mixture over the better", mixed / min(ours, gram), ".3f")),
+        (
+            "PPL de la mezcla / la del mejor de los dos",
+            Number("mixture over the better", mixed / min(ours, gram), ".3f"),
+        ),
     ),
 )
 
@@ -113,8 +121,8 @@ Picture(RESULTS / "frontier.png", "distinct-2 contra la perplejidad de SmolLM2, 
 Picture(RESULTS / "similarity.png", "distinct-2 contra la similitud entre comienzo y continuación (MiniLM)")
 
 # %% [markdown]
-# El ensayo que **falla** a la vista: el modo voraz. Repite sus 4-gramas y es a la vez lo menos variado y lo más previsible:
-# una perplejidad baja bajo otro modelo no es buena prosa.
+# El ensayo que **falla** a la vista: el modo voraz. Repite sus 4-gramas y es a la vez lo menos variado y lo más
+# previsible: una perplejidad baja bajo otro modelo no es buena prosa.
 
 # %%
 greedy = next(row for row in frontier if row["way"] == "greedy")
@@ -130,8 +138,8 @@ Table(
 # %% [markdown]
 # ## Contra transformers, y el cargador
 #
-# El modelo GPT2LMHeadModel del mismo tamaño, en el mismo bucle, por turnos en una misma ejecución: sólo se comparan razones.
-# Y lo que da el cargador frente a lo que consume el modelo.
+# El modelo GPT2LMHeadModel del mismo tamaño, en el mismo bucle, por turnos en una misma ejecución: sólo se comparan
+# razones. Y lo que da el cargador frente a lo que consume el modelo.
 
 # %%
 Table(
@@ -163,8 +171,8 @@ Picture(RESULTS / "memory.png", "Memoria máxima del cargador contra el tamaño 
 # %% [markdown]
 # ## Lo que esto no dice
 #
-# Un modelo diminuto con pocos minutos de cálculo sobre tres millones de tokens: de estas perplejidades no se sigue nada
-# sobre modelos grandes. La coherencia la juzgan otros dos modelos, no lectores.
+# Un modelo diminuto con pocos minutos de cálculo sobre tres millones de tokens: de estas perplejidades no se sigue
+# nada sobre modelos grandes. La coherencia la juzgan otros dos modelos, no lectores.
 
 # %%
 Table(

@@ -81,9 +81,7 @@ def means(
     return summary, cited
 
 
-def epochs_of(
-    rows: list[dict[str, Any]], sources: dict[str, Source]
-) -> tuple[list[dict[str, Any]], list[Row]]:
+def epochs_of(rows: list[dict[str, Any]], sources: dict[str, Source]) -> tuple[list[dict[str, Any]], list[Row]]:
     """Validation and diversity at the end of every epoch of the news runs."""
     found, cited = [], []
     for row in rows:
@@ -168,7 +166,12 @@ def write_rest(runs: Path, out: Path) -> None:
 
 
 def write(
-    path: Path, rows: list[dict[str, Any]], cited: list[Row] | None, *, logs: bool = False, made_from: tuple[str, ...] = ()
+    path: Path,
+    rows: list[dict[str, Any]],
+    cited: list[Row] | None,
+    *,
+    logs: bool = False,
+    made_from: tuple[str, ...] = (),
 ) -> None:
     """A sealed table; nothing where no run is there to make it of."""
     if not rows:

@@ -59,9 +59,7 @@ def summarise_peer(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     return _grouped(rows, ("arm", "parameters"), ("validation_loss",))
 
 
-def _grouped(
-    rows: Iterable[dict[str, Any]], by: tuple[str, ...], columns: tuple[str, ...]
-) -> list[dict[str, Any]]:
+def _grouped(rows: Iterable[dict[str, Any]], by: tuple[str, ...], columns: tuple[str, ...]) -> list[dict[str, Any]]:
     groups: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for row in rows:
         groups.setdefault(tuple(row[name] for name in by), []).append(row)

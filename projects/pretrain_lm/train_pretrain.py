@@ -45,6 +45,7 @@ from shared.seeding import generator, seed_everything
 
 EVALUATION_BATCH = 64
 SAMPLES, SAMPLE_TOKENS = 16, 60
+ALONE = Part()
 # Masks of held-out chunks are the same for every run and epoch; four of them ask for more than half of the tokens.
 SEED_OF_EVALUATION, MASKS_OF_EVALUATION, MASK_RATIO_OF_EVALUATION = 20_170_201, 4, 0.15
 
@@ -148,7 +149,7 @@ def prepare(config: Config) -> None:
         require_same(config.cleaning)
 
 
-def read_corpus(config: Config, part: Part = Part()) -> Corpus:
+def read_corpus(config: Config, part: Part = ALONE) -> Corpus:
     """The cleaned corpus that the configuration names.
 
     Raises:

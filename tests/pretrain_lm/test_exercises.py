@@ -105,13 +105,13 @@ def test_what_is_seen_changed_and_asked_over_visits():
 
 
 def test_rotation_and_cache():
-    v, answer = solved("rotacion", e=16, i=3, m=40)
+    _, answer = solved("rotacion", e=16, i=3, m=40)
     table, x = rotations(64, 16).double(), torch.zeros(1, 1, 64, 16, dtype=torch.double)
     x[..., 3] = 1.0  # the pair (3, 3 + 8) as the vector (1, 0)
     turned = rotate(x, table)[0, 0]
     angle = torch.atan2(turned[:, 11], turned[:, 3])
     assert (angle[50] - angle[10]).item() % (2 * math.pi) == pytest.approx(answer % (2 * math.pi), abs=1e-5)
-    v, answer = solved("cache", capas=2, d=96, b=3, t=10)
+    _v, answer = solved("cache", capas=2, d=96, b=3, t=10)
     cache = Cache.empty()
     model = TransformerLM(Size(vocabulary=9, context=12, layers=2, heads=4, width=96))
     model(torch.zeros(3, 10, dtype=torch.long), cache=cache)

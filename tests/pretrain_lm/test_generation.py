@@ -38,20 +38,20 @@ def test_repetition_by_hand():
 
 
 def test_bleu_by_hand():
-    text = "the cat sat on the mat".split()
+    text = ["the", "cat", "sat", "on", "the", "mat"]
     assert bleu(text, [text]) == pytest.approx(1)
-    other = "the cat sat on a mat".split()
+    other = ["the", "cat", "sat", "on", "a", "mat"]
     precisions = (5 / 6, 3 / 5, 2 / 4, 1 / 3)
     assert bleu(text, [other]) == pytest.approx(math.prod(precisions) ** (1 / 4))
     assert bleu(text[:4], [text]) == pytest.approx(math.exp(1 - 6 / 4))  # too short
     nothing = (0.5**4 / (6 * 5 * 4 * 3)) ** (1 / 4)  # each length counts half a match
-    assert bleu("u v w x y z".split(), [text]) == pytest.approx(nothing)
+    assert bleu(["u", "v", "w", "x", "y", "z"], [text]) == pytest.approx(nothing)
 
 
 def test_self_bleu_is_one_for_copies_and_small_for_strangers():
-    text = "one two three four five".split()
+    text = ["one", "two", "three", "four", "five"]
     assert self_bleu([text, text, text]) == pytest.approx(1)
-    assert self_bleu([text, "a b c d e".split()]) < 0.2
+    assert self_bleu([text, ["a", "b", "c", "d", "e"]]) < 0.2
 
 
 def test_probabilities_of_the_labels_are_those_of_the_loss(smoke):

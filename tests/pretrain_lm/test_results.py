@@ -29,7 +29,9 @@ def test_the_readmes_tables_are_those_of_the_files():
 def test_summaries_are_those_of_the_runs(summary, of, make):
     runs = [row for row in rows_of(of) if row.get("study", summary) == summary]
     for mine, written in zip(make(runs), rows_of(summary), strict=True):
-        assert mine == {key: pytest.approx(value) if isinstance(value, float) else value for key, value in written.items()}
+        assert mine == {
+            key: pytest.approx(value) if isinstance(value, float) else value for key, value in written.items()
+        }
 
 
 def test_what_is_missing_is_said_and_what_is_there_was_planned():

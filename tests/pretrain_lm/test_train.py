@@ -1,4 +1,4 @@
-"""The training loop: what it logs is true, and neither accumulation, interruption nor processes change what is learned."""
+"""The training loop: what it logs is true; accumulation, interruption and processes do not change what is learned."""
 
 import json
 import math

@@ -171,9 +171,7 @@ class Judge:
 
 
 @torch.inference_mode()
-def embed(
-    model: nn.Module, tokenizer: Any, texts: Sequence[str]
-) -> Float[Tensor, "b d"]:
+def embed(model: nn.Module, tokenizer: Any, texts: Sequence[str]) -> Float[Tensor, "b d"]:
     """Unit vectors: the mean of the last hidden states.
 
     Source: Reimers and Gurevych 2019, "Sentence-BERT", §3.
@@ -211,7 +209,11 @@ def samples_markdown(texts: dict[str, Texts], count: int = 2) -> str:
 def show(rows: list[dict[str, Any]]) -> None:
     """Print a row a way."""
     columns = [name.replace("_", "-") for name in rows[0]]
-    table("Diversity and coherence", columns, [[row["way"], *(f"{v:.3f}" for v in list(row.values())[1:])] for row in rows])
+    table(
+        "Diversity and coherence",
+        columns,
+        [[row["way"], *(f"{v:.3f}" for v in list(row.values())[1:])] for row in rows],
+    )
 
 
 if __name__ == "__main__":

@@ -42,7 +42,6 @@ class LoaderConfig:
 def main(config: LoaderConfig) -> list[dict[str, Any]]:
     """Measure the loader at 1, 4 and 16 times the corpus."""
     if config.read:
-        print(json.dumps(read(config)))
         return []
     if not (config.corpus / "report.json").exists():
         raise UserError(f"{config.corpus} holds no cleaned corpus: make one first (clean_corpus)")
@@ -109,7 +108,13 @@ def show(rows: list[dict[str, Any]]) -> None:
     """Print a row a size."""
     columns = ["copies", "tokens", "peak memory", "over one copy", "tokens a second (CPU time)"]
     cells = [
-        (r["copies"], f"{r['tokens']:,}", f"{r['peak_mb']:.0f} MB", f"{r['over_one']:.3f}", f"{r['tokens_per_second']:,}")
+        (
+            r["copies"],
+            f"{r['tokens']:,}",
+            f"{r['peak_mb']:.0f} MB",
+            f"{r['over_one']:.3f}",
+            f"{r['tokens_per_second']:,}",
+        )
         for r in rows
     ]
     table("Reading a corpus once", columns, cells)

@@ -24,7 +24,7 @@ def _against(rows: list[dict[str, Any]], path: Path, column: str, label: str, *,
         for number, family in enumerate(FAMILIES):
             points = sorted((r["distinct_2"], r[column], r["way"]) for r in rows if r["way"].startswith(family))
             x, y = [p[0] for p in points], [p[1] for p in points]
-            axes.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=family if len(points) < 2 else family)
+            axes.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=family)
             for place, (a, b, way) in enumerate(points):
                 if len(points) > 1:
                     shift = (5, 5 if (number + place) % 2 else -11)
