@@ -86,7 +86,7 @@ def seed_turns(config: BenchConfig, seed: int) -> list[dict[str, float]]:
         cells = {arm: replace(cell, steps=config.steps * config.turns, out=None) for arm, cell in cells.items()}
     text, vocabulary = read_text(config.peer)
     arms = {arm: PeerRun(cell, text, vocabulary) for arm, cell in cells.items()}
-    turns = []
+    turns: list[dict[str, float]] = []
     count = cells["ours"].steps // config.steps
     for turn in track(range(count), description=f"seed {seed}", total=count):
         order = ARMS if turn % 2 else ARMS[::-1]
@@ -156,8 +156,8 @@ def show(rows: list[dict[str, Any]], consumption: list[dict[str, Any]]) -> None:
         for r in rows
     ]
     table("Training, in turn, equal threads", columns, cells)
-    cells = [(r["what"], f"{r['tokens_per_second']:,}", f"{r['over_model']:.1f}") for r in consumption]
-    table("The news model and its loader", ["what", "tokens a second", "over the model's"], cells)
+    speeds = [(r["what"], f"{r['tokens_per_second']:,}", f"{r['over_model']:.1f}") for r in consumption]
+    table("The news model and its loader", ["what", "tokens a second", "over the model's"], speeds)
 
 
 if __name__ == "__main__":

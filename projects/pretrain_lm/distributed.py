@@ -59,13 +59,13 @@ class Loss(nn.Module):
 
     def __init__(self, model: TransformerLM, *, bfloat16: bool = False) -> None:
         super().__init__()
-        self.model, self.bfloat16 = model, bfloat16
+        self.model, self.rounded = model, bfloat16
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
         """(summed cross-entropy in nats, number of labels) of a batch."""
         device = self.model.tokens.weight.device
         batch = batch.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.bfloat16):
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.rounded):
             return self.model.loss(batch.ids, batch.labels, batch.readable)
 
 

@@ -46,9 +46,9 @@ def followers(draw: Draw) -> Values:
 
 
 def nucleus(draw: Draw) -> Values:
-    """Three probabilities in falling order, and a p that reaches one, two or three of them."""
+    """Three probabilities in falling order, and a p that one to five of them reach, and none of them just so."""
     a, b, c = draw.decimal(0.3, 0.42), draw.decimal(0.18, 0.28), draw.decimal(0.1, 0.16)
-    return {"a": a, "b2": b, "c3": c, "p": draw.decimal(0.35, 0.85)}
+    return {"a": a, "b2": b, "c3": c, "p": round(draw.integer(35, 65) / 100 + 0.005, 3)}
 
 
 def likeliest(v: Values) -> float:
@@ -125,7 +125,7 @@ EXERCISES = (
     Exercise("top_p", nucleus, Number(likeliest)),
     Exercise(
         "procesos",
-        lambda draw: {"l1": draw.decimal(3.0, 7.0), "l2": draw.decimal(1.0, 2.9)},
+        lambda draw: {"l1": draw.decimal(5.0, 7.0), "l2": draw.decimal(1.0, 2.9)},
         Expression(
             lambda v, case: (
                 (case["n1"] * v["l1"] + case["n2"] * v["l2"]) / (case["n1"] + case["n2"]) - (v["l1"] + v["l2"]) / 2

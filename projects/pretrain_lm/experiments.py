@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from projects.pretrain_lm.config import Config
+from projects.pretrain_lm.data.collator import Objective
 from projects.pretrain_lm.peer import ARMS, PeerConfig
 from projects.pretrain_lm.peer import main as train_peer
 from projects.pretrain_lm.provenance import write_news, write_rest, write_runs
@@ -75,7 +76,8 @@ def cells(base: Config) -> dict[str, Config | PeerConfig]:
     # a mask that never changes can only do harm when it is seen again.
     small = replace(base, limit=60, tokenizer="char", context=64, width=64, epochs=8)
     for seed in SEEDS:
-        for objective, ratio in (("static", 0.15), *(("dynamic", ratio) for ratio in RATIOS)):
+        kinds: list[tuple[Objective, float]] = [("static", 0.15), *(("dynamic", ratio) for ratio in RATIOS)]
+        for objective, ratio in kinds:
             cell = replace(small, objective=objective, mask_ratio=ratio, seed=seed)
             found[f"masking-{objective}-{ratio:g}-seed{seed}"] = cell
     for context in CONTEXTS:  # as many tokens a step for each

@@ -31,6 +31,7 @@ corpus = read_json(RESULTS / "corpus.json")
 # Ejecuciones que faltan en las tablas, si las hay:
 
 # %%
+status(read_json(RESULTS / "missing.json"))
 
 # %% [markdown]
 # ## El corpus

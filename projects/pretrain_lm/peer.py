@@ -191,8 +191,16 @@ Scores = Callable[[Int[Tensor, "b t"]], Float[Tensor, "b t v"]]
 def build(config: PeerConfig, vocabulary: int) -> tuple[nn.Module, Scores]:
     """A fresh model and how it scores."""
     if config.arm == "ours":
-        size = {"layers": config.layers, "heads": config.heads, "width": config.width, "context": config.context}
-        model = TransformerLM(Size(vocabulary=vocabulary, positions="rotary", bias=False, **size))
+        size = Size(
+            vocabulary=vocabulary,
+            context=config.context,
+            layers=config.layers,
+            heads=config.heads,
+            width=config.width,
+            positions="rotary",
+            bias=False,
+        )
+        model = TransformerLM(size)
         return model, model
     from transformers import GPT2Config, GPT2LMHeadModel
 

@@ -73,7 +73,7 @@ def means(
     cited = []
     for line in summary:
         some = [sources[row["cell"]] for row in rows if all(row[name] == line[name] for name in by)]
-        cells = {}
+        cells: dict[str, Cited] = {}
         for name in (column for column in ("validation_loss", "test_loss") if column in line):
             parts = [source.last(name) for source in some]
             cells[name], cells[f"{name}_sd"] = pooled(parts, "mean"), pooled(parts, "stdev")

@@ -42,6 +42,7 @@ class LoaderConfig:
 def main(config: LoaderConfig) -> list[dict[str, Any]]:
     """Measure the loader at 1, 4 and 16 times the corpus."""
     if config.read:
+        sys.stdout.write(json.dumps(read(config)) + "\n")
         return []
     if not (config.corpus / "report.json").exists():
         raise UserError(f"{config.corpus} holds no cleaned corpus: make one first (clean_corpus)")

@@ -41,7 +41,7 @@ def masking(rows: list[dict[str, Any]], path: Path) -> None:
             ratios = sorted({row["mask_ratio"] for row in some})
             groups = [mean_sd([r for r in some if r["mask_ratio"] == ratio], "test_loss") for ratio in ratios]
             means, spreads = [g["test_loss"] for g in groups], [g["test_loss_sd"] for g in groups]
-            look = {"color": COLOURS[number], "marker": MARKERS[number]}
+            look: dict[str, Any] = {"color": COLOURS[number], "marker": MARKERS[number]}
             x = [100 * ratio for ratio in ratios]
             axes.errorbar(x, means, yerr=spreads, capsize=3, label=f"{objective}, mean ± sd", **look)
             jitter = [100 * row["mask_ratio"] + 0.5 + 0.5 * number for row in some]
