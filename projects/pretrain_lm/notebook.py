@@ -17,7 +17,7 @@
 
 from pathlib import Path
 
-from projects.pretrain_lm.tables import ARMS
+from projects.pretrain_lm.tables import ARMS, status
 from shared.presentation.cells import Number, Picture, Table, rows_of
 from shared.report import read_csv
 from shared.runs import read_json

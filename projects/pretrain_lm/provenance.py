@@ -160,9 +160,16 @@ def write_rest(runs: Path, out: Path) -> None:
     eval_generation.main(eval_generation.GenerationConfig(run=run, out=out))
     seal_table(out / "frontier.csv", project=PROJECT, key=team_key(), made_from=("runs.csv",))
     config, _, _ = load(run)
-    write(out / "loader.csv", loader.main(loader.LoaderConfig(corpus=config.cleaning.out)), None)
+    write(out / "loader.csv", loader_rows(config.cleaning.out, runs / "loader.json"), None)
     plots.memory(read_csv(out / "loader.csv"), out / "memory.png")
     write_json(out / "environment.json", describe_environment())
+
+
+def loader_rows(corpus: Path, kept: Path) -> list[dict[str, Any]]:
+    """The loader study, which is made once."""
+    if not kept.exists():
+        write_json(kept, loader.main(loader.LoaderConfig(corpus=corpus)))
+    return read_json(kept)
 
 
 def write(

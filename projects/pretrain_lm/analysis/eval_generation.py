@@ -56,7 +56,7 @@ class GenerationConfig:
 
     run: Path = Path("runs/pretrain_lm/results/news-seed0")
     """A finished run of a causal model."""
-    prompts: int = 24
+    prompts: int = 12
     """Articles whose openings are continued."""
     opening: int = 16
     """Tokens of a prompt."""

@@ -67,11 +67,12 @@ def repeat(corpus: Path, folder: Path, copies: int) -> None:
     target, number = folder / "chunks" / "train", 0
     target.mkdir(parents=True)
     for copy in range(copies):
+        other = [moved(token, copy, ordinary) for token in range(len(vocabulary))]
         for path in sorted((corpus / "chunks" / "train").glob("shard-*.jsonl")):
             with path.open(encoding="utf-8") as file, (target / SHARD.format(number)).open("w") as out:
                 for line in file:
                     row = json.loads(line)
-                    row["ids"] = [moved(token, copy, ordinary) for token in row["ids"]]
+                    row["ids"] = [other[token] for token in row["ids"]]
                     out.write(json.dumps(row) + "\n")
             number += 1
 
