@@ -80,8 +80,8 @@ def test_every_way_of_sampling_is_written_and_measured(smoke, tmp_path, monkeypa
     assert read_csv(tmp_path / "g" / "frontier.csv") == rows
     assert (tmp_path / "g" / "samples.md").read_text().count("> **") == 2  # two prompts, the one way of SHOWN
     assert eval_generation.main(config) == rows  # seeded
-    with pytest.raises(UserError, match="lower --prompts"):
-        eval_generation.main(replace(config, prompts=5000))
+    with pytest.raises(UserError, match="0 test documents have more than 5005 tokens"):
+        eval_generation.main(replace(config, tokens=5000))
 
 
 def test_a_paragraph_goes_on_behind_its_opening(smoke):

@@ -57,7 +57,7 @@ class GenerationConfig:
     run: Path = Path("runs/pretrain_lm/results/news-seed0")
     """A finished run of a causal model."""
     prompts: int = 12
-    """Articles whose openings are continued."""
+    """Articles whose openings are continued, at most."""
     opening: int = 16
     """Tokens of a prompt."""
     tokens: int = 80
@@ -121,8 +121,10 @@ def openings_of(config: GenerationConfig, corpus: Path, vocabulary: Vocabulary) 
     needed = config.opening + config.tokens + 1
     long = (document for document in documents_of(corpus, "test") if len(document) > needed)
     chosen = list(islice(long, config.prompts))
-    if len(chosen) < config.prompts:
-        raise UserError(f"{len(chosen)} test articles have {needed} tokens or more: lower --prompts or --tokens")
+    if len(chosen) < 2:  # self-BLEU compares texts
+        raise UserError(
+            f"{len(chosen)} test documents have more than {needed} tokens: lower --tokens, or bring more text"
+        )
     openings = [document[: config.opening + 1] for document in chosen]  # the end token stands in front
     ids = [document[config.opening + 1 : needed] for document in chosen]
     prompts = [vocabulary.decode(opening) for opening in openings]
