@@ -13,12 +13,12 @@ from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.data.collator import Objective
 from projects.pretrain_lm.peer import ARMS, PeerConfig
 from projects.pretrain_lm.peer import main as train_peer
-from projects.pretrain_lm.provenance import write_news, write_rest, write_runs
+from projects.pretrain_lm.provenance import write_loader, write_news, write_runs, write_writing
 from projects.pretrain_lm.tables import README, fill_readme
 from projects.pretrain_lm.train_pretrain import main as train
 from shared.errors import UserError, command
 from shared.files import write_json
-from shared.runs import latest_checkpoint, read_json
+from shared.runs import describe_environment, latest_checkpoint, read_json
 
 SEEDS, RATIOS, CONTEXTS = (0, 1, 2), (0.1, 0.15, 0.3, 0.5), (64, 128, 256)
 NEWS_SEEDS = (0,)  # the spread over seeds is seen in the smaller studies
@@ -58,11 +58,21 @@ def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     rows = [row_of(config.runs / name, cell) for name, cell in wanted.items() if done(config.runs / name)]
     if config.write:
         write_json(config.out / "missing.json", [name for name in wanted if not done(config.runs / name)])
-        write_runs(rows, config.runs, config.out)
-        write_news(config.runs, config.out)
-        write_rest(config.runs, config.out)
-        fill_readme(config.readme, config.out)
+        publish(config, rows, [config.runs / name for name in wanted if name.startswith("news")])
     return rows
+
+
+def publish(config: ExperimentConfig, rows: list[dict[str, Any]], news: list[Path]) -> None:
+    """Tables, figures and README from what is there."""
+    write_json(config.out / "environment.json", describe_environment())
+    write_runs(rows, config.runs, config.out)
+    begun = [run for run in news if latest_checkpoint(run)]
+    if begun:
+        write_news(begun, config.out)
+        write_writing(begun[0], config.out)
+    if set(config.studies) == set(STUDIES):
+        write_loader(config.runs, config.out)
+    fill_readme(config.readme, config.out)
 
 
 def cells(base: Config) -> dict[str, Config | PeerConfig]:

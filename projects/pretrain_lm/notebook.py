@@ -81,8 +81,8 @@ Picture(RESULTS / "epochs.png", "Perplejidad de validación del Transformer al f
 
 # %%
 gram = news["Kneser–Ney 5-gram"]["test_perplexity"]
-ours = min(row["test_perplexity"] for name, row in news.items() if name.startswith("Transformer"))
-mixed = next(row["test_perplexity"] for name, row in news.items() if name.startswith("both"))
+ours = min(row["test_perplexity"] for name, row in news.items() if row["parameters"] and "gram" not in name)
+mixed = min(row["test_perplexity"] for name, row in news.items() if ", mixed" in name)
 Table(
     ("medida", "valor"),
     (

@@ -3,23 +3,29 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from projects.pretrain_lm.analysis import eval_generation, loader, plots
 from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.data.clean_corpus import SPLITS
-from projects.pretrain_lm.evaluate import label_probabilities, mixture_weight
+from projects.pretrain_lm.evaluate import Prediction, label_probabilities, mixture_weight
 from projects.pretrain_lm.ngram import KneserNey, documents_of
 from projects.pretrain_lm.peer import PeerConfig
 from projects.pretrain_lm.tables import summarise_masking, summarise_peer
-from projects.pretrain_lm.train_pretrain import Prediction, load, read_corpus
+from projects.pretrain_lm.train_pretrain import load, read_corpus
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import Cited, Source, pooled, read_source
 from shared.fingerprint.results import Row, seal_table
+from shared.optim import count_parameters
 from shared.report import read_csv, write_csv
-from shared.runs import describe_environment, read_json
+from shared.runs import latest_checkpoint, read_json
 
 PROJECT = "pretrain_lm"
 ORDERS = (2, 3, 5)
+HELD_OUT = ("validation", "test")
+Chances = Float[np.ndarray, " n"]
 SETTINGS = ("objective", "mask_ratio", "context", "width", "batch_size", "epochs", "lr", "seed")
 EPOCH = ("validation_loss", "validation_perplexity", "validation_bits_per_byte", "distinct_1", "distinct_2")
 
@@ -107,62 +113,73 @@ def write_peer(rows: list[dict[str, Any]], sources: dict[str, Source], out: Path
     write(out / "peer.csv", *means(summarise_peer(table), table, ("arm",), sources))
 
 
-def write_news(runs: Path, out: Path) -> None:
-    """news.csv: n-grams, the model of every seed, and both mixed, on the same held-out documents."""
-    rows = read_csv(out / "runs.csv")
-    news = [row for row in rows if row["study"] == "news"]
-    config, model, vocabulary = load(runs / news[0]["cell"])
+def write_news(runs: list[Path], out: Path) -> None:
+    """news.csv: n-grams, the model of every seed, and both mixed, on the same held-out documents.
+
+    A run that is not done is shown as its last checkpoint, with its step.
+    """
+    config, _, vocabulary = load(runs[0])
     corpus = read_corpus(config)
     size = {split: corpus.report["splits"][split]["bytes"] for split in SPLITS}
-    train = list(documents_of(corpus.folder, "train"))
-    lines, grams = [], {}
+    train, lines, other = list(documents_of(corpus.folder, "train")), [], {}
     for order in ORDERS:
-        grams[order] = KneserNey(train, len(vocabulary), order)
-        held = {split: grams[order].predict(documents_of(corpus.folder, split)) for split in ("validation", "test")}
-        lines.append(line(f"Kneser–Ney {order}-gram", held, size, sum(len(o.keys) for o in grams[order].orders)))
-    for row in news:
-        found = read_json(runs / row["cell"] / "result.json")
-        held = {split: Prediction(**found[split]) for split in ("validation", "test")}
-        lines.append(line(f"Transformer, seed {row['seed']}", held, size, row["parameters"]))
-    one = {s: label_probabilities(model, corpus.held_out(config, s)) for s in ("validation", "test")}
-    other = {s: grams[ORDERS[-1]].probabilities(documents_of(corpus.folder, s)) for s in one}
-    weight = mixture_weight(one["validation"], other["validation"])
-    mixed = {s: prediction(weight * one[s] + (1 - weight) * other[s]) for s in one}
-    lines.append(line(f"both, mixed ({weight:.2f} Transformer)", mixed, size, 0))
-    write(out / "news.csv", lines, None, made_from=("runs.csv",))
-    gram = next(row["validation_perplexity"] for row in lines if row["model"] == f"Kneser–Ney {ORDERS[-1]}-gram")
-    plots.epochs(read_csv(out / "epochs.csv"), gram, out / "epochs.png")
+        grams = KneserNey(train, len(vocabulary), order)
+        other = {split: grams.probabilities(documents_of(corpus.folder, split)) for split in HELD_OUT}
+        lines.append(line(f"Kneser–Ney {order}-gram", other, size, sum(len(o.keys) for o in grams.orders)))
+    mixtures = []
+    for run in runs:
+        one, parameters = transformer(run)
+        name = f"Transformer, {stage(run)}"
+        weight = mixture_weight(one["validation"], other["validation"])
+        mixed = {split: weight * one[split] + (1 - weight) * other[split] for split in HELD_OUT}
+        lines.append(line(name, one, size, parameters))
+        mixtures.append(line(f"{name}, mixed with the {ORDERS[-1]}-gram ({weight:.2f} to it)", mixed, size, 0))
+    write(out / "news.csv", [*lines, *mixtures], None, made_from=("runs.csv",) if (out / "runs.csv").exists() else ())
+    if (out / "epochs.csv").exists():
+        gram = next(row["validation_perplexity"] for row in lines if row["model"] == f"Kneser–Ney {ORDERS[-1]}-gram")
+        plots.epochs(read_csv(out / "epochs.csv"), gram, out / "epochs.png")
     write_json(out / "corpus.json", {k: v for k, v in corpus.report.items() if k != "digest"})
 
 
-def prediction(chances: Any) -> Prediction:
-    """Mean cross-entropy of these probabilities."""
-    import numpy as np
+def transformer(run: Path) -> tuple[dict[str, Chances], int]:
+    """Probabilities of all held-out tokens under a run's last checkpoint, and its number of parameters."""
+    config, model, _ = load(run)
+    corpus = read_corpus(config)
+    chances = {split: label_probabilities(model, corpus.held_out(config, split)) for split in HELD_OUT}
+    return chances, count_parameters(model)[1]
 
-    return Prediction(float(-np.log(chances).mean()), len(chances))
+
+def stage(run: Path) -> str:
+    """The run's seed and, if it is not done, how far it is."""
+    seed = f"seed {read_json(run / 'config.json')['seed']}"
+    checkpoint = latest_checkpoint(run)
+    if (run / "result.json").exists() or checkpoint is None:
+        return seed
+    return f"{seed}, unfinished, at step {int(checkpoint.name[5:])}"
 
 
-def line(model: str, held: dict[str, Prediction], size: dict[str, int], parameters: int) -> dict[str, Any]:
+def line(model: str, chances: dict[str, Chances], size: dict[str, int], parameters: int) -> dict[str, Any]:
     """A row of news.csv."""
-    return {
-        "model": model,
-        "test_perplexity": held["test"].perplexity,
-        "test_bits_per_byte": held["test"].bits_per_byte(size["test"]),
-        "validation_perplexity": held["validation"].perplexity,
-        "validation_bits_per_byte": held["validation"].bits_per_byte(size["validation"]),
-        "parameters": parameters,
-    }
+    row: dict[str, Any] = {"model": model}
+    for split in ("test", "validation"):
+        found = Prediction(float(-np.log(chances[split]).mean()), len(chances[split]))
+        row[f"{split}_perplexity"] = found.perplexity
+        row[f"{split}_bits_per_byte"] = found.bits_per_byte(size[split])
+    return {**row, "parameters": parameters}
 
 
-def write_rest(runs: Path, out: Path) -> None:
-    """frontier.csv and samples.md of the news model, loader.csv, and what all of it ran on."""
-    run = runs / next(row["cell"] for row in read_csv(out / "runs.csv") if row["study"] == "news")
-    eval_generation.main(eval_generation.GenerationConfig(run=run, out=out))
-    seal_table(out / "frontier.csv", project=PROJECT, key=team_key(), made_from=("runs.csv",))
-    config, _, _ = load(run)
-    write(out / "loader.csv", loader_rows(config.cleaning.out, runs / "loader.json"), None)
+def write_writing(run: Path, out: Path) -> None:
+    """frontier.csv, samples.md and the figures of a news model; coherence is judged once the run is done."""
+    done = (run / "result.json").exists()
+    eval_generation.main(eval_generation.GenerationConfig(run=run, judge=done, out=out))
+    made_from = ("runs.csv",) if (out / "runs.csv").exists() else ()
+    seal_table(out / "frontier.csv", project=PROJECT, key=team_key(), made_from=made_from)
+
+
+def write_loader(runs: Path, out: Path) -> None:
+    """loader.csv and its figure: the study is made once, on the news."""
+    write(out / "loader.csv", loader_rows(Config().cleaning.out, runs / "loader.json"), None)
     plots.memory(read_csv(out / "loader.csv"), out / "memory.png")
-    write_json(out / "environment.json", describe_environment())
 
 
 def loader_rows(corpus: Path, kept: Path) -> list[dict[str, Any]]:

@@ -9,6 +9,12 @@ from shared.report import markdown_table, mean_sd, put_into_readme, read_csv, sp
 
 README = Path("projects/pretrain_lm/README.md")
 MISSING = "Not measured yet."
+FIGURES = {
+    "news": {"epochs.png": "Validation perplexity by epoch"},
+    "masking": {"masking.png": "Loss by objective and mask ratio"},
+    "frontier": {"frontier.png": "Diversity against perplexity", "similarity.png": "Diversity against similarity"},
+    "loader": {"memory.png": "The loader's memory"},
+}
 ARMS = {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}
 
 
@@ -31,6 +37,9 @@ def tables_of(results: Path) -> dict[str, str]:
     made["peer"] = peer_markdown(peer) if peer else MISSING
     made["bench"] = bench_markdown([*bench, *consumption]) if bench else MISSING
     made["status"] = status(json.loads((results / "missing.json").read_text(encoding="utf-8")))
+    for name, pictures in FIGURES.items():
+        there = [f"![{title}](results/{file})" for file, title in pictures.items() if (results / file).exists()]
+        made[name] = "\n\n".join([made[name], *there])
     samples = results / "samples.md"
     return {**made, "samples": samples.read_text(encoding="utf-8").rstrip() if samples.exists() else MISSING}
 
@@ -154,7 +163,14 @@ def loader_markdown(rows: list[dict[str, Any]]) -> str:
 
 def frontier_markdown(rows: list[dict[str, Any]]) -> str:
     """Diversity and coherence of every way of sampling."""
-    columns = ["written by", "distinct-1", "distinct-2", "self-BLEU", "repeated 4-grams", "similarity", "PPL (SmolLM2)"]
-    names = ("distinct_1", "distinct_2", "self_bleu", "repetition_4", "similarity")
-    lines = [[row["way"], *(f"{row[name]:.3f}" for name in names), f"{row['perplexity']:.1f}"] for row in rows]
-    return markdown_table(columns, lines)
+    names = {
+        "distinct_1": "distinct-1",
+        "distinct_2": "distinct-2",
+        "self_bleu": "self-BLEU",
+        "repetition_4": "repeated 4-grams",
+        "similarity": "similarity",
+        "perplexity": "PPL (SmolLM2)",
+    }
+    shown = [name for name in names if name in rows[0]]  # coherence is judged when the model is done
+    lines = [[row["way"], *(f"{row[name]:.{1 if name == 'perplexity' else 3}f}" for name in shown)] for row in rows]
+    return markdown_table(["written by", *(names[name] for name in shown)], lines)
