@@ -59,7 +59,6 @@ def test_a_longer_n_gram_and_the_mixture_are_better():
         grams = [rows[f"Kneser–Ney {order}-gram"] for order in (2, 3, 5)]
         assert grams == sorted(grams, reverse=True)
         assert all(rows[name] < rows[name.partition(", mixed")[0]] for name in rows if ", mixed" in name)
-        assert min(rows, key=rows.get).count(", mixed") == 1
 
 
 def test_a_missing_table_says_so(tmp_path):
