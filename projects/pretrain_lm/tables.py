@@ -1,6 +1,7 @@
 """The README's tables, made from the files of results/."""
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,12 @@ def status(missing: list[str]) -> str:
     """A line about runs that are not made yet; nothing if all are."""
     if not missing:
         return "Every run behind the tables is made."
-    names = ", ".join(f"`{name}`" for name in missing)
-    return f"{len(missing)} runs are not made yet (`make results-pretrain_lm` goes on with them): {names}."
+    studies = Counter(name.partition("-")[0] for name in missing)
+    counts = ", ".join(f"{study} {count}" for study, count in studies.items())
+    return (
+        f"{len(missing)} runs are not made yet ({counts}; [results/missing.json](results/missing.json)): "
+        "`make results-pretrain_lm` goes on with them."
+    )
 
 
 def fill_readme(readme: Path, results: Path) -> None:
