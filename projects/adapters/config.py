@@ -27,7 +27,7 @@ class Config:
     model: str = "minilm"
     """An embedded model, a local folder, or a Hugging Face id; a BERT."""
     dataset: str = "trec"
-    """trec, movie_reviews, ...; ner-1, ner-2, ner-3 (synthetic); a CSV or JSONL file; a folder of CoNLL files; hub id."""
+    """trec, movie_reviews, ...; ner-1 to ner-3 (synthetic); a CSV or JSONL file; a folder of CoNLL files; a hub id."""
     text_column: str = "text"
     """Column that holds the text."""
     label_column: str = "label"
@@ -68,6 +68,8 @@ class Config:
     """Tokens of a text; the rest is cut."""
     limit: int | None = None
     """Use only so many training texts."""
+    log_every: int = 5
+    """Steps whose mean loss is one line of the log."""
     eval_every: int = 20
     """Steps between two points of the convergence curve."""
     curve_rows: int = 256
@@ -84,7 +86,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        for name in ("bottleneck", "epochs", "batch_size", "max_length", "eval_every", "curve_rows"):
+        for name in ("bottleneck", "epochs", "batch_size", "max_length", "log_every", "eval_every", "curve_rows"):
             if getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
         for name in ("lr", "head_lr", "scale", "max_norm"):

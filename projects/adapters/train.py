@@ -6,6 +6,7 @@ python -m projects.adapters.train --adapter_type none --no-freeze_base --no-pret
 python -m projects.adapters.train --dataset ner-3 --optimizer adafactor --lr 0.05
 """
 
+import math
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -127,12 +128,15 @@ def train(config: Config, model: nn.Module, optimizer: Optimizer, corpus: Corpus
         progress = Progress(**run.restore(lambda tensors: copy_trainable(model, tensors), optimizer, schedule))
     while progress.epoch < config.epochs:
         batches = corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=progress.epoch)
-        title = f"{run.directory.name} epoch {progress.epoch + 1}"
+        title, losses = f"{run.directory.name} epoch {progress.epoch + 1}", []
         for batch in track(batches, description=title, total=steps_per_epoch):
             loss, grad_norm = training_step(config, model, optimizer, batch)
             schedule.step()
             step += 1
-            run.log(step, loss=loss, grad_norm=grad_norm, lr=float(schedule.get_last_lr()[0]))
+            losses.append(loss)
+            if len(losses) == config.log_every or not math.isfinite(loss):
+                run.log(step, loss=sum(losses) / len(losses), grad_norm=grad_norm)
+                losses = []
             if step % config.eval_every == 0:
                 point = evaluate(model, curve, corpus.classes, tagging=corpus.tagging)
                 run.log(step, curve_score=point.decisive)

@@ -6,8 +6,8 @@
     remove_adapters(model)
 
 An adapter is a submodule `adapter` of the module that it adapts, so that state_dict, .to() and deepcopy treat it as
-part of the model. The hook itself holds nothing: it looks the adapter up in the module that calls it, so that a copy's hook
-finds the copy's adapter.
+part of the model. The hook itself holds nothing: it looks the adapter up in the module that calls it, so that a copy's
+hook finds the copy's adapter.
 
 torch.compile traces a model once: a compiled model does not see hooks that come or go later (it would silently compute
 without them). Registering on a compiled model, or removing from it, is therefore refused; compile afterwards.
