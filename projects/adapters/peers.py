@@ -1,0 +1,167 @@
+"""The `adapters` library beside ours: same MiniLM, same TREC batches, same rates; accuracy over three seeds.
+
+    python -m projects.adapters.peers             builds build/adapters-peers once, trains, writes results/peers.csv
+
+The library pins transformers 4.57, which does not fit our environment, so it lives in a virtual environment of its own,
+with the torch that is installed here: another one is refused before anything is downloaded.
+"""
+
+import json
+import subprocess
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from projects.adapters.assembly import read_corpus, read_encoder
+from projects.adapters.config import Config
+from projects.adapters.data import Batch, Corpus
+from projects.adapters.evaluate import score_texts
+from shared import devices
+from shared.assets import resolve_model
+from shared.errors import UserError, command
+from shared.files import write_json, write_text
+from shared.progress import table, track
+from shared.runs import Run, read_json
+
+LIBRARY = "adapters==1.3.0"
+HOME = Path("build/adapters-peers")
+WORKER = Path(__file__).with_name("peer_worker.py")
+SEEDS = (0, 1, 2)
+LOG_EVERY = 5  # steps whose mean loss is one line of the log, as in our own runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class PeersConfig:
+    """Train the library's adapters on what ours were trained on."""
+
+    base: Config = Config()
+    """Settings of our run that is repeated: its rates, epochs and size."""
+    runs: Path = Path("runs/adapters/results")
+    """Where the runs are kept."""
+
+
+def main(config: PeersConfig) -> list[dict[str, Any]]:
+    """Train the library's adapters on what ours were trained on."""
+    rows = [run_seed(config, seed) for seed in track(SEEDS, description="library's adapters", total=len(SEEDS))]
+    cells = [[row["seed"], row["accuracy"], row["macro_f1"], row["trained"]] for row in rows]
+    table(f"{LIBRARY}, {config.base.dataset}", ["seed", "test accuracy", "macro-F1", "trained"], cells)
+    return rows
+
+
+def run_seed(config: PeersConfig, seed: int) -> dict[str, Any]:
+    """One seed, unless it is done. Its losses and scores go into a run like those of our own. Returns its row."""
+    cell = f"{config.base.dataset}-peer-lr{config.base.lr:g}-seed{seed}"
+    directory = config.runs / cell
+    ours = replace(config.base, seed=seed)
+    if not (directory / "result.json").exists():
+        python = environment()
+        _, tokenizer = read_encoder(ours)
+        corpus = read_corpus(ours, tokenizer)
+        found = answer_of(python, job_of(ours, corpus))
+        record(directory, ours, corpus, found)
+    row = {"cell": cell, "arm": "peer", "size": ours.bottleneck, "dataset": ours.dataset, "lr": ours.lr, "seed": seed}
+    return {**row, **read_json(directory / "result.json")}
+
+
+def environment() -> Path:
+    """The Python of the library's environment, which is made if it is not there.
+
+    Raises:
+        UserError: If pip would install another torch than ours, or cannot install the library.
+    """
+    python = HOME / "bin" / "python"
+    if (HOME / ".ready").exists():
+        return python
+    subprocess.run([sys.executable, "-m", "venv", "--clear", str(HOME)], check=True)
+    wanted = [f"torch=={torch.__version__.split('+')[0]}", LIBRARY, "numpy"]
+    proposed = torch_in(pip(python, "install", "--dry-run", "--quiet", "--report", "-", *wanted))
+    if proposed != torch.__version__:
+        raise UserError(f"pip proposes torch {proposed}, not {torch.__version__}: not installed; use our torch's index")
+    pip(python, "install", "--quiet", *wanted)
+    write_text(HOME / ".ready", f"{LIBRARY}\n")
+    return python
+
+
+def pip(python: Path, *words: str) -> str:
+    """What pip prints.
+
+    Raises:
+        UserError: With pip's last line, if it fails.
+    """
+    command = [str(python), "-m", "pip", "--disable-pip-version-check", *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        last = (done.stderr.strip() or "no reason given").splitlines()[-1]
+        raise UserError(f"pip could not prepare {HOME}: {last}")
+    return done.stdout
+
+
+def torch_in(report: str) -> str:
+    """The version of torch in the report of a dry run of pip.
+
+    >>> torch_in('{"install": [{"metadata": {"name": "torch", "version": "2.13.0+cpu"}}]}')
+    '2.13.0+cpu'
+    """
+    chosen = json.loads(report[report.index("{") :])["install"]
+    return next((each["metadata"]["version"] for each in chosen if each["metadata"]["name"] == "torch"), "none")
+
+
+def job_of(config: Config, corpus: Corpus) -> dict[str, Any]:
+    """All that the worker needs, as JSON values: the very batches of our run of this configuration."""
+    epochs = [
+        [as_lists(batch) for batch in corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=epoch)]
+        for epoch in range(config.epochs)
+    ]
+    same = ("bottleneck", "dropout", "lr", "head_lr", "weight_decay", "warmup", "max_norm", "seed")
+    return {
+        **{name: getattr(config, name) for name in same},
+        "model": str(resolve_model(config.model)),
+        "classes": len(corpus.classes),
+        "epochs": epochs,
+        "validation": corpus.validation.tokens,
+        "validation_labels": corpus.validation.labels,
+        "test": corpus.test.tokens,
+        "threads": devices.use_all_cores(),
+    }
+
+
+def as_lists(batch: Batch) -> list[Any]:
+    """Ids, mask and labels of a batch."""
+    return [batch.input_ids.tolist(), batch.attention_mask.tolist(), batch.labels.tolist()]
+
+
+def answer_of(python: Path, job: dict[str, Any]) -> dict[str, Any]:
+    """Run the worker on a job, in the library's environment.
+
+    Raises:
+        UserError: With the last line that it said, if it fails.
+    """
+    asked, answered = HOME / "job.json", HOME / "result.json"
+    write_json(asked, job)
+    words = [str(python), "-P", str(WORKER), "train", str(asked), str(answered)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise UserError(f"the library's run failed: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}")
+    return read_json(answered)
+
+
+def record(directory: Path, config: Config, corpus: Corpus, found: dict[str, Any]) -> None:
+    """Write what the worker answered as a run: losses, validation and test scores in its log."""
+    gold, predicted = torch.tensor(corpus.test.labels), torch.tensor(found["answers"])
+    tested = score_texts(predicted, gold, len(corpus.classes))
+    losses = found["losses"]
+    with Run(directory, project="adapters", config=config, data=corpus.digest()) as run:
+        for end in range(LOG_EVERY, len(losses) + 1, LOG_EVERY):
+            run.log(end, loss=sum(losses[end - LOG_EVERY : end]) / LOG_EVERY)
+        run.log(len(losses), validation_score=found["validation"])
+        run.log(len(losses), **tested.named("test"))
+    result = {"accuracy": tested.accuracy, "macro_f1": tested.macro_f1, "entity_f1": None}
+    more = {"validation_score": found["validation"], "trained": found["trained"], "steps": len(losses)}
+    write_json(directory / "result.json", {**result, **more})
+
+
+if __name__ == "__main__":
+    command(main, PeersConfig)
