@@ -12,6 +12,7 @@ from projects.adapters.data import Corpus, load_corpus
 from projects.adapters.hooks.forward_hooks import SLOT, freeze, matching, register_adapters
 from projects.adapters.models.adapter import KINDS, Adapter
 from projects.adapters.models.transformer_base import (
+    SelfAttention,
     SequenceClassifier,
     TokenClassifier,
     TransformerEncoder,
@@ -83,7 +84,7 @@ def inject_peft(config: Config, encoder: nn.Module) -> None:
     for module in encoder.modules():
         if isinstance(module, nn.Dropout):
             module.p = 0.0
-        if hasattr(module, "attention_dropout"):
+        elif isinstance(module, SelfAttention):
             module.attention_dropout = 0.0
     settings = peft.LoraConfig(
         r=config.bottleneck,

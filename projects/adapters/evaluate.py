@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from jaxtyping import Float
-from seqeval.metrics import f1_score
-from seqeval.scheme import IOB2
+from seqeval.metrics import f1_score  # type: ignore[import-untyped]
+from seqeval.scheme import IOB2  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
 from projects.adapters.data import IGNORED, NER, Texts, tagged
@@ -59,6 +59,7 @@ def evaluate(model: nn.Module, texts: Texts, classes: list[str], *, tagging: boo
         return score_texts(torch.tensor(answers), torch.tensor(texts.labels), len(classes))
     gold, predicted = [], []
     for row, labels in zip(answers, texts.labels, strict=True):
+        assert isinstance(labels, list)
         kept = [(a, g) for a, g in zip(row, labels, strict=True) if g != IGNORED]
         predicted.append([classes[a] for a, _ in kept])
         gold.append([classes[g] for _, g in kept])

@@ -7,23 +7,38 @@ parts are run and the tables and figures are made.
 
 import shutil
 from collections.abc import Iterable, Iterator
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock
 
-from projects.adapters import init_study
+from projects.adapters import init_study, peers, plots
 from projects.adapters.config import Config
+from projects.adapters.provenance import source_of, write_init, write_runs, write_summary, write_times
+from projects.adapters.tables import (
+    README,
+    Rows,
+    init_markdown,
+    ner_markdown,
+    summarise,
+    summarise_init,
+    texts_markdown,
+    time_markdown,
+    time_to_reach,
+)
 from projects.adapters.train import main as train
-from shared.errors import command
-from shared.runs import latest_checkpoint, read_json
+from shared.errors import UserError, command
+from shared.files import write_json
+from shared.progress import table
+from shared.report import put_into_readme, read_csv
+from shared.runs import describe_environment, latest_checkpoint, read_json
 
 SEEDS = (0, 1, 2)
 BOTTLENECK, OTHER_BOTTLENECKS = 64, (8, 256)
 LORA_RANK = 15  # the smallest rank with at least as many parameters as the adapters: 622,080 beside 595,200 (and norms)
-TASKS = ("trec", "movie_reviews", "ner", "init")
-Task = Literal["trec", "movie_reviews", "ner", "init", "all"]
+TASKS = ("trec", "movie_reviews", "ner")
+Task = Literal["trec", "movie_reviews", "ner", "init", "peers", "all"]
 
 # Two candidates an arm, tried with seed 0 and judged on validation.
 RATES = {
@@ -60,18 +75,70 @@ class ExperimentConfig:
     """What all runs share."""
     runs: Path = Path("runs/adapters/results")
     """Where the runs are kept."""
+    out: Path = Path("projects/adapters/results")
+    """Where the CSV files and figures go."""
+    readme: Path = README
+    """Whose tables are rewritten."""
 
 
 def main(config: ExperimentConfig) -> None:
     """Choose rates on validation with seed 0, repeat the best over three seeds, write tables and figures."""
-    for task in TASKS if config.task == "all" else (config.task,):
-        if task == "init":
-            init_study.study(config.runs)
-        else:
-            collect(config, task)
+    if config.task == "init":
+        init_study.study(config.runs)
+    elif config.task == "peers":
+        peer_rows(config)
+    elif config.task != "all":
+        collect(config, config.task)
+    else:
+        rows = [row for task in TASKS for row in collect(config, task)] + peer_rows(config)
+        final = {row["cell"] for row in rows if row["final"]}  # a cell that one task tunes with another may repeat
+        publish(config, [{**row, "final": int(cell in final)} for cell, row in {r["cell"]: r for r in rows}.items()])
 
 
-def collect(config: ExperimentConfig, task: str) -> list[dict[str, Any]]:
+def publish(config: ExperimentConfig, rows: Rows) -> None:
+    """Tables with their seals, figures, and the README's tables."""
+    out, runs = config.out, config.runs
+    sources = {row["cell"]: source_of(runs / row["cell"]) for row in rows}
+    rows = [{**row, **sources[row["cell"]].columns()} for row in rows]
+    write_runs(out, rows, sources)
+    write_json(out / "environment.json", describe_environment())
+    summary = summarise(row for row in rows if row["final"])
+    write_summary(out, summary, rows, sources)
+    started = init_study.study(runs)
+    write_init(out, started, summarise_init(started), runs)
+    plots.main(plots.PlotConfig(results=out))
+    put_into_readme(config.readme, "texts", texts_markdown(summary))
+    put_into_readme(config.readme, "ner", ner_markdown(summary))
+    put_into_readme(config.readme, "init", init_markdown(read_csv(out / "init_summary.csv")))
+    publish_times(out, config.readme)
+    cells = [[r["dataset"], r["method"], r["score"], r["score_sd"], f"{r['trained']:,}"] for r in summary]
+    table("Means over seeds (accuracy, or entity F1)", ["dataset", "method", "score", "sd", "trained"], cells)
+
+
+def publish_times(out: Path, readme: Path) -> None:
+    """Time to 95 % of full fine-tuning's score, once there are both runs and a benchmark."""
+    if not (out / "bench.csv").exists() or not (out / "curves.csv").exists():
+        return
+    rows = time_to_reach(*(read_csv(out / name) for name in ("runs.csv", "curves.csv", "bench.csv")))
+    write_times(out, rows)
+    put_into_readme(readme, "times", time_markdown(rows))
+
+
+def peer_rows(config: ExperimentConfig) -> Rows:
+    """The library's runs, at the rate and size of our bottleneck adapters on TREC; none if it cannot be installed."""
+    chosen = max(
+        (complete(config.runs, of(config.base, "trec", "bottleneck", lr=rate)) for rate in RATES["bottleneck"]),
+        key=lambda row: row["validation_score"],
+    )
+    base = of(config.base, "trec", "bottleneck", lr=chosen["lr"])
+    try:
+        return [{**row, "final": 1} for row in peers.main(peers.PeersConfig(base=base, runs=config.runs))]
+    except UserError as error:
+        print(f"without the library's row: {error}", flush=True)
+        return []
+
+
+def collect(config: ExperimentConfig, task: str) -> Rows:
     """Every run's row of one task. The rows that the README's means are made of have final = 1."""
     rows: dict[str, dict[str, Any]] = {}
 
@@ -97,18 +164,15 @@ def plan(base: Config, task: str, best: Any) -> Iterator[Config]:
     on movie reviews and entities take over the rate that was best on TREC, as do the adapters of other sizes.
     """
 
-    def of(dataset: str, arm: str, **more: Any) -> Config:
-        return replace(base, dataset=dataset, **SETTINGS[dataset], **ARMS[arm], **more)
-
     def tuned(dataset: str, arm: str) -> Config:
-        return best(of(dataset, arm, lr=rate) for rate in RATES[arm])
+        return best(of(base, dataset, arm, lr=rate) for rate in RATES[arm])
 
     own = ("full", "bottleneck", "parallel")
     if task == "ner":
         rates = {arm: tuned("ner-2", arm).lr for arm in own}
         for level in ("ner-2", "ner-3", "ner-1"):
-            yield from (of(level, arm, lr=rates[arm]) for arm in own)
-        yield of("ner-2", "scratch", lr=tuned("trec", "scratch").lr)
+            yield from (of(base, level, arm, lr=rates[arm]) for arm in own)
+        yield of(base, "ner-2", "scratch", lr=tuned("trec", "scratch").lr)
         return
     chosen = {arm: tuned(task, arm) for arm in own}
     yield from chosen.values()
@@ -116,7 +180,12 @@ def plan(base: Config, task: str, best: Any) -> Iterator[Config]:
         yield from (tuned(task, arm) for arm in ("lora", "scratch"))
         yield from (replace(chosen["bottleneck"], bottleneck=m) for m in OTHER_BOTTLENECKS)
     else:
-        yield from (of(task, arm, lr=tuned("trec", arm).lr) for arm in ("lora", "scratch"))
+        yield from (of(base, task, arm, lr=tuned("trec", arm).lr) for arm in ("lora", "scratch"))
+
+
+def of(base: Config, dataset: str, arm: str, **more: Any) -> Config:
+    """The cell of a dataset and an arm."""
+    return replace(base, dataset=dataset, **SETTINGS[dataset], **ARMS[arm], **more)
 
 
 def complete(runs: Path, cell: Config) -> dict[str, Any]:
@@ -131,9 +200,16 @@ def complete(runs: Path, cell: Config) -> dict[str, Any]:
                 shutil.rmtree(directory, ignore_errors=True)
             print(f"{'resuming' if resume else 'training'} {name}", flush=True)
             train(replace(cell, out=directory, resume=resume))
-    settings = {key: asdict(cell)[key] for key in ("dataset", "lr", "seed")}
     size = cell.bottleneck if cell.adapter_type != "none" else 0
-    return {"cell": name, "arm": cell.arm, "size": size, **settings, **read_json(directory / "result.json")}
+    settings = {"cell": name, "arm": cell.arm, "size": size, "dataset": cell.dataset, "lr": cell.lr, "seed": cell.seed}
+    return {**settings, **numbers_of(directory)}
+
+
+def numbers_of(directory: Path) -> dict[str, Any]:
+    """A finished run's numbers, with one `score` in the place of two: entity F1 where there is one, else accuracy."""
+    found = read_json(directory / "result.json")
+    entity = found.pop("entity_f1")
+    return {"score": found["accuracy"] if entity is None else entity, **found}
 
 
 def cell_name(cell: Config) -> str:

@@ -109,6 +109,7 @@ def train(job: dict[str, Any], result: Path) -> None:
     rising = max(1, round(total * job["warmup"]))
     schedule = LambdaLR(optimizer, lambda n: min((n + 1) / rising, max(0.0, (total - n) / max(1, total - rising))))
     losses: list[float] = []
+    started = time.perf_counter()
     kept: tuple[float, list[int]] = (-1.0, [])
     for epoch in job["epochs"]:
         for batch in epoch:
@@ -118,8 +119,10 @@ def train(job: dict[str, Any], result: Path) -> None:
         score = sum(a == b for a, b in zip(said, job["validation_labels"], strict=True)) / len(said)
         if score > kept[0]:
             kept = (score, answers(model, job["test"]))
-    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
-    found = {"losses": losses, "validation": kept[0], "answers": kept[1], "trained": trained}
+    sizes = [(p.requires_grad, p.numel()) for p in model.parameters()]
+    counted = {"trained": sum(n for moves, n in sizes if moves), "parameters": sum(n for _, n in sizes)}
+    seconds = time.perf_counter() - started
+    found = {"losses": losses, "validation": kept[0], "answers": kept[1], "seconds": seconds, **counted}
     result.write_text(json.dumps(found), encoding="utf-8")
 
 

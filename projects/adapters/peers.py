@@ -63,7 +63,8 @@ def run_seed(config: PeersConfig, seed: int) -> dict[str, Any]:
         found = answer_of(python, job_of(ours, corpus))
         record(directory, ours, corpus, found)
     row = {"cell": cell, "arm": "peer", "size": ours.bottleneck, "dataset": ours.dataset, "lr": ours.lr, "seed": seed}
-    return {**row, **read_json(directory / "result.json")}
+    found = read_json(directory / "result.json")
+    return {**row, "score": found["accuracy"], **found}
 
 
 def environment() -> Path:
@@ -158,9 +159,9 @@ def record(directory: Path, config: Config, corpus: Corpus, found: dict[str, Any
             run.log(end, loss=sum(losses[end - LOG_EVERY : end]) / LOG_EVERY)
         run.log(len(losses), validation_score=found["validation"])
         run.log(len(losses), **tested.named("test"))
-    result = {"accuracy": tested.accuracy, "macro_f1": tested.macro_f1, "entity_f1": None}
-    more = {"validation_score": found["validation"], "trained": found["trained"], "steps": len(losses)}
-    write_json(directory / "result.json", {**result, **more})
+    result = {"accuracy": tested.accuracy, "macro_f1": tested.macro_f1, "validation_score": found["validation"]}
+    sizes = {name: found[name] for name in ("trained", "parameters", "seconds")}
+    write_json(directory / "result.json", {**result, **sizes, "steps": len(losses)})
 
 
 if __name__ == "__main__":
