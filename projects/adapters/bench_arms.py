@@ -2,7 +2,7 @@
 
     python -m projects.adapters.bench_arms ARM JOB.json
 
-0 is answered with the peak memory in MB, and ends it. `peer_worker.py serve` speaks the same for the `adapters` library.
+0 is answered with the peak memory in MB, and ends it. `peer_worker.py serve` speaks the same for the other library.
 """
 
 import json
@@ -56,7 +56,8 @@ class InlineBlock(Block):
 def write_inline(encoder: TransformerEncoder) -> None:
     """Replace hooks by calls, block by block; the same adapters, trained as before."""
     training = [adapter.training for _, adapter in adapters_of(encoder)]
-    encoder.blocks = nn.ModuleList(InlineBlock.around(block) for block in encoder.blocks)
+    blocks = [block for block in encoder.blocks if isinstance(block, Block)]
+    encoder.blocks = nn.ModuleList(InlineBlock.around(block) for block in blocks)
     for module in encoder.modules():
         if isinstance(module, Adapter):
             module.train(any(training))

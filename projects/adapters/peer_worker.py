@@ -138,7 +138,7 @@ def serve(job: dict[str, Any]) -> None:
     for line in sys.stdin:
         steps = int(line)
         if not steps:
-            answer(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+            answer(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
             return
         started = time.perf_counter()
         for _ in range(steps):

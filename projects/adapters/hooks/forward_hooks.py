@@ -17,7 +17,6 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
-from functools import cache
 from typing import Any
 
 import torch
@@ -246,6 +245,8 @@ def unfreeze(base: nn.Module) -> None:
         base.__class__ = type(base).__mro__[2]
 
 
-@cache
 def _frozen_class(kind: type[nn.Module]) -> type[nn.Module]:
-    return type(f"Frozen{kind.__name__}", (FrozenBase, kind), {})
+    return _FROZEN.setdefault(kind, type(f"Frozen{kind.__name__}", (FrozenBase, kind), {}))
+
+
+_FROZEN: dict[type[nn.Module], type[nn.Module]] = {}  # one class a kind, so that two frozen models compare equal
