@@ -137,7 +137,7 @@ def draw(runs: dict[str, Metrics], path: Path) -> None:
     with figure(path, title="Validation score while training", xlabel="step", ylabel="accuracy, or entity F1") as axes:
         for index, (name, metrics) in enumerate(runs.items()):
             points = curve_of(metrics.directory)
-            look = {"color": COLOURS[index], "marker": MARKERS[index], "markersize": 3}
+            look: dict[str, Any] = {"color": COLOURS[index], "marker": MARKERS[index], "markersize": 3}
             axes.plot([step for step, _ in points], [value for _, value in points], label=name, **look)
         axes.legend(fontsize=8)
     print(f"Figure: {path}")

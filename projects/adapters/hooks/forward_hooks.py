@@ -10,7 +10,8 @@ part of the model. The hook itself holds nothing: it looks the adapter up in the
 hook finds the copy's adapter.
 
 torch.compile traces a model once: a compiled model does not see hooks that come or go later (it would silently compute
-without them). Registering on a compiled model, or removing from it, is therefore refused; compile afterwards.
+without them). Registering on a compiled model, or removing from it, is therefore refused; compile afterwards. A wrapper
+around the model that somebody else holds cannot be seen: `fast = torch.compile(model)`, then hooks on `model`.
 """
 
 import difflib
@@ -19,7 +20,6 @@ from contextlib import contextmanager
 from fnmatch import fnmatchcase
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from projects.adapters.models.adapter import Adapter
@@ -143,9 +143,9 @@ def refuse_compiled(model: nn.Module) -> None:
     Raises:
         UserError: If the model, or a part of it, went through torch.compile or Module.compile.
     """
-    compiled = torch._dynamo.OptimizedModule
     for name, module in model.named_modules():
-        if isinstance(module, compiled) or getattr(module, "_compiled_call_impl", None) is not None:
+        # torch.compile(m) wraps m and keeps it as _orig_mod; m.compile() sets _compiled_call_impl.
+        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
             where = f"{name} is" if name else "the model is"
             raise UserError(f"{where} compiled, and would not see hooks that come or go now: compile after hooking")
 
