@@ -127,7 +127,7 @@ def test_the_frozen_base_does_not_move(config):
 
 
 def test_what_is_trained_is_counted_once_and_as_the_formula_says(config):
-    model, corpus = made(config)
+    model, _ = made(config)
     norms, head = 2 * 2 * 2 * 32, 3 * 32 + 3
     assert optim.count_parameters(model)[0] == 4 * adapter_parameters(32, 8) + norms + head
     without, _ = made(replace(config, train_norms=False))
@@ -280,10 +280,11 @@ def assert_refused(model, path, message):
 
 
 def test_evaluate_scores_saved_runs_on_other_data(config, tmp_path):
-    run = main(replace(config, dataset="ner-1", limit=320, max_length=32, epochs=1)).directory
+    columns = {"text_column": "text", "label_column": "label"}
+    run = main(replace(config, dataset="ner-1", limit=320, max_length=32, epochs=1, **columns)).directory
     rows = evaluate_main(EvaluateConfig(runs=(run,), datasets=("ner-1", "ner-3")))
+    assert [row["dataset"] for row in rows] == ["ner-1", "ner-3"]
     assert rows[0]["entity_f1"] == json.loads((run / "result.json").read_text())["entity_f1"]
-    assert rows[1]["entity_f1"] <= rows[0]["entity_f1"]
     write_conll(tmp_path / "own.conll", [Sentence(("Alma", "sings"), ("B-BIRD", "O"))])
     refused = {
         str(tmp_path / "own.conll"): "sentence 1: label B-BIRD was not seen in training",
