@@ -6,6 +6,7 @@ Every arm sees the same batches. A round lets each arm take a few steps; ratios 
 drift of the machine's speed touches all arms alike.
 """
 
+import os
 import statistics
 import subprocess
 import sys
@@ -111,11 +112,10 @@ def measure(
 @contextmanager
 def served(chosen: tuple[str, ...], job: Path) -> Iterator[dict[str, "subprocess.Popen[str]"]]:
     """A process an arm, ended with the block."""
-    pipe = subprocess.PIPE
-    workers = {
-        arm: subprocess.Popen(words_of(arm, job), stdin=pipe, stdout=pipe, stderr=subprocess.DEVNULL, text=True)
-        for arm in chosen
-    }
+    streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+    # Idle arms must sleep: OpenMP threads that spin between two turns would take the cores from the arm whose turn it is.
+    waiting = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
+    workers = {arm: subprocess.Popen(words_of(arm, job), text=True, env=waiting, **streams) for arm in chosen}
     try:
         yield workers
     finally:

@@ -35,7 +35,7 @@ SETTINGS: dict[str, tuple[Init, Gain]] = {
     "xavier, both": ("xavier", "xavier"),
 }
 BASE = Config(dataset="trec", batch_size=8, limit=1600, epochs=1, max_norm=1e9, warmup=0.0)
-PROBE = 128  # validation texts on which deviation and loss are measured
+PROBE = 64  # validation texts on which deviation and loss are measured
 
 
 @dataclass(frozen=True)

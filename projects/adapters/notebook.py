@@ -1,14 +1,14 @@
 # %% [markdown]
 # # Adaptadores: resultados
 #
-# **Pregunta.** Si en vez de afinar los 22,6 millones de parámetros de un codificador se entrenan sólo dos capas delgadas
-# junto a cada subcapa, ¿qué exactitud se pierde y qué se gana en parámetros y en tiempo?
+# **Pregunta.** Si en vez de afinar los 22,6 millones de parámetros de un codificador se entrenan sólo dos capas
+# delgadas junto a cada subcapa, ¿qué exactitud se pierde y qué se gana en parámetros y en tiempo?
 #
 # Todo lo que sigue se lee de `projects/adapters/results/`; aquí no se entrena nada. `make results-adapters` y
 # `make bench-adapters` rehacen esos ficheros, `make notebook-adapters` rehace este cuaderno.
 #
 # *English summary: bottleneck and parallel adapters on forward hooks in MiniLM, on TREC, movie reviews and synthetic
-# entities, beside full fine-tuning, training from scratch, PEFT's LoRA and the `adapters` library. Every number below is
+# entities, beside full fine-tuning, training from scratch, PEFT's LoRA and the `adapters` library. Every number is
 # read from `results/`. Rates were chosen on validation; tables are on the test, mean over seeds.*
 
 # %%
@@ -134,8 +134,8 @@ Table(
 # ## He contra Xavier, y lo que falla
 #
 # Con la proyección de subida en cero, la red empieza siendo la base, bit a bit, sea cual sea la distribución de la de
-# bajada. Si se sortean las dos, la red empieza lejos de la base. Con tasas demasiado altas el entrenamiento **diverge**:
-# tras 50 pasos la pérdida es mayor que la de adivinar.
+# bajada. Si se sortean las dos, la red empieza lejos de la base. Con tasas demasiado altas el entrenamiento
+# **diverge**: tras 50 pasos la pérdida es mayor que la de adivinar.
 
 # %%
 started = read_csv(RESULTS / "init_summary.csv")
@@ -157,8 +157,9 @@ Picture(RESULTS / "init.png", "Desviación inicial, pérdida tras 50 pasos y pro
 # %% [markdown]
 # ## El tiempo de un paso
 #
-# Los pasos de todos los brazos se alternan en una misma ejecución, así que se comparan razones: ganchos contra los mismos
-# adaptadores escritos dentro de los bloques, contra PEFT, contra la biblioteca `adapters` y contra el ajuste completo.
+# Los pasos de todos los brazos se alternan en una misma ejecución, así que se comparan razones: ganchos contra los
+# mismos adaptadores escritos dentro de los bloques, contra PEFT, contra la biblioteca `adapters` y contra el ajuste
+# completo.
 
 # %%
 Table(
