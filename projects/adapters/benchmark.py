@@ -113,7 +113,7 @@ def measure(
 def served(chosen: tuple[str, ...], job: Path) -> Iterator[dict[str, "subprocess.Popen[str]"]]:
     """A process an arm, ended with the block."""
     streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
-    # Idle arms must sleep: OpenMP threads that spin between two turns would take the cores from the arm whose turn it is.
+    # Idle arms must sleep: OpenMP threads that spin between two turns take the cores from the arm whose turn it is.
     waiting = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
     workers = {arm: subprocess.Popen(words_of(arm, job), text=True, env=waiting, **streams) for arm in chosen}
     try:
