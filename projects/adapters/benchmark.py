@@ -43,7 +43,7 @@ class BenchConfig:
 
     datasets: tuple[str, ...] = ("trec", "movie_reviews", "ner-2")
     """Tasks; on the first every arm is measured, on the others adapters and full fine-tuning."""
-    rounds: int = 16
+    rounds: int = 12
     """How often each arm has its turn."""
     steps: int = 3
     """Steps in a turn; the first round is warm-up and is not counted."""

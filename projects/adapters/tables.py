@@ -121,7 +121,7 @@ def _step_ms(times: dict[tuple[str, str], float], dataset: str, run: dict[str, A
 
 
 def _first_step(curves: Rows, cell: str, target: float) -> float:
-    return min((p["step"] for p in curves if p["cell"] == cell and p["score"] >= target), default=float("inf"))
+    return float(min((p["step"] for p in curves if p["cell"] == cell and p["score"] >= target), default=float("inf")))
 
 
 def time_markdown(rows: Rows) -> str:

@@ -60,6 +60,7 @@ def small_plan(monkeypatch):
     tiny = {"epochs": 1, "eval_every": 2, "curve_rows": 16}
     monkeypatch.setattr(experiments, "SETTINGS", dict.fromkeys(experiments.SETTINGS, tiny))
     monkeypatch.setattr(experiments, "SEEDS", (0, 1))
+    monkeypatch.setattr(experiments, "RATES", {arm: rates[:1] for arm, rates in experiments.RATES.items()})
     monkeypatch.setattr(init_study, "SEEDS", (0,))
     monkeypatch.setattr(init_study, "RATES", (1e-3, 1e-1))
     monkeypatch.setattr(experiments, "peer_rows", lambda _: [])
