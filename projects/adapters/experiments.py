@@ -7,6 +7,7 @@ parts are run and the tables and figures are made.
 
 import shutil
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -75,6 +76,8 @@ class ExperimentConfig:
     """What all runs share."""
     runs: Path = Path("runs/adapters/results")
     """Where the runs are kept."""
+    train: bool = True
+    """Train what is missing; --no-train makes tables and figures of the runs that are there."""
     out: Path = Path("projects/adapters/results")
     """Where the CSV files and figures go."""
     readme: Path = README
@@ -127,10 +130,12 @@ def publish_times(out: Path, readme: Path) -> None:
 def peer_rows(config: ExperimentConfig) -> Rows:
     """The library's runs, at the rate and size of our bottleneck adapters on TREC; none if it cannot be installed."""
     chosen = max(
-        (complete(config.runs, of(config.base, "trec", "bottleneck", lr=rate)) for rate in RATES["bottleneck"]),
+        (complete(config, of(config.base, "trec", "bottleneck", lr=rate)) for rate in RATES["bottleneck"]),
         key=lambda row: row["validation_score"],
     )
     base = of(config.base, "trec", "bottleneck", lr=chosen["lr"])
+    if not config.train and not peers.done(config.runs, base):
+        return []
     try:
         return [{**row, "final": 1} for row in peers.main(peers.PeersConfig(base=base, runs=config.runs))]
     except UserError as error:
@@ -143,7 +148,7 @@ def collect(config: ExperimentConfig, task: str) -> Rows:
     rows: dict[str, dict[str, Any]] = {}
 
     def run(cell: Config, *, final: bool = False) -> dict[str, Any]:
-        row = complete(config.runs, cell)
+        row = complete(config, cell)
         rows[row["cell"]] = {**row, "final": int(final or rows.get(row["cell"], {}).get("final", 0))}
         return row
 
@@ -153,7 +158,8 @@ def collect(config: ExperimentConfig, task: str) -> Rows:
 
     for cell in plan(config.base, task, best):
         for seed in BASELINE_SEEDS if task == "baselines" else SEEDS:
-            run(replace(cell, seed=seed), final=True)
+            with suppress(NotThereError):
+                run(replace(cell, seed=seed), final=True)
     return list(rows.values())
 
 
@@ -185,12 +191,22 @@ def of(base: Config, dataset: str, arm: str, **more: Any) -> Config:
     return replace(base, dataset=dataset, **SETTINGS[dataset], **ARMS[arm], **more)
 
 
-def complete(runs: Path, cell: Config) -> dict[str, Any]:
-    """Train a cell unless it is done. Returns its row."""
+class NotThereError(Exception):
+    """A run is missing, and nothing is to be trained."""
+
+
+def complete(config: ExperimentConfig, cell: Config) -> dict[str, Any]:
+    """Train a cell unless it is done. Returns its row.
+
+    Raises:
+        NotThereError: If it is not done and the configuration says that nothing is trained.
+    """
     name = cell_name(cell)
-    directory = runs / name
-    runs.mkdir(parents=True, exist_ok=True)
-    with FileLock(runs / f".{name}.lock"):  # another part may be at the same cell
+    directory = config.runs / name
+    if not config.train and not (directory / "result.json").exists():
+        raise NotThereError
+    config.runs.mkdir(parents=True, exist_ok=True)
+    with FileLock(config.runs / f".{name}.lock"):  # another part may be at the same cell
         if not (directory / "result.json").exists():
             resume = latest_checkpoint(directory) is not None
             if not resume:

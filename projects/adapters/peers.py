@@ -53,7 +53,7 @@ def main(config: PeersConfig) -> list[dict[str, Any]]:
 
 def run_seed(config: PeersConfig, seed: int) -> dict[str, Any]:
     """One seed, unless it is done. Its losses and scores go into a run like those of our own. Returns its row."""
-    cell = f"{config.base.dataset}-peer-lr{config.base.lr:g}-seed{seed}"
+    cell = cell_name(config.base, seed)
     directory = config.runs / cell
     ours = replace(config.base, seed=seed)
     if not (directory / "result.json").exists():
@@ -65,6 +65,16 @@ def run_seed(config: PeersConfig, seed: int) -> dict[str, Any]:
     row = {"cell": cell, "arm": "peer", "size": ours.bottleneck, "dataset": ours.dataset, "lr": ours.lr, "seed": seed}
     found = read_json(directory / "result.json")
     return {**row, "score": found["accuracy"], **found}
+
+
+def cell_name(base: Config, seed: int) -> str:
+    """Of a run's directory."""
+    return f"{base.dataset}-peer-lr{base.lr:g}-seed{seed}"
+
+
+def done(runs: Path, base: Config) -> bool:
+    """Whether every seed is there."""
+    return all((runs / cell_name(base, seed) / "result.json").exists() for seed in SEEDS)
 
 
 def environment() -> Path:

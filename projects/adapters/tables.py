@@ -71,7 +71,7 @@ def ner_markdown(summary: Rows) -> str:
     lines = []
     for name in names:
         found = [_of(summary, level, name) for level in LEVELS]
-        lines.append([name, *(spread(row, "score") if row else "–" for row in found)])
+        lines.append([name, *(_score(row) if row else "–" for row in found)])
     return markdown_table(["trained", "level 1", "level 2", "level 3"], lines)
 
 
@@ -79,11 +79,16 @@ def _of(summary: Rows, dataset: str, name: str) -> dict[str, Any] | None:
     return next((row for row in summary if (row["dataset"], row["method"]) == (dataset, name)), None)
 
 
+def _score(row: dict[str, Any]) -> str:
+    """Mean ± deviation; a single seed has no deviation and says so."""
+    return spread(row, "score") if row["seeds"] > 1 else f"{row['score']:.4f} (1 seed)"
+
+
 def _with_gap(summary: Rows, dataset: str, row: dict[str, Any] | None) -> list[str]:
     full = _of(summary, dataset, FULL)
     if row is None or full is None:
         return ["–", "–"]
-    return [spread(row, "score"), f"{100 * (row['score'] - full['score']):+.2f}"]
+    return [_score(row), f"{100 * (row['score'] - full['score']):+.2f}"]
 
 
 # ---------------------------------------------------------------- time to 95 % of full fine-tuning
