@@ -55,12 +55,8 @@ class InlineBlock(Block):
 
 def write_inline(encoder: TransformerEncoder) -> None:
     """Replace hooks by calls, block by block; the same adapters, trained as before."""
-    training = [adapter.training for _, adapter in adapters_of(encoder)]
     blocks = [block for block in encoder.blocks if isinstance(block, Block)]
     encoder.blocks = nn.ModuleList(InlineBlock.around(block) for block in blocks)
-    for module in encoder.modules():
-        if isinstance(module, Adapter):
-            module.train(any(training))
 
 
 ARMS: dict[str, dict[str, Any]] = {

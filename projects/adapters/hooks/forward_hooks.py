@@ -220,7 +220,7 @@ class FrozenBase(nn.Module):
     def train(self, mode: bool = True) -> "FrozenBase":
         """Keep the base in evaluation mode, without dropout, whatever is asked; adapters follow `mode`."""
         super().train(False)
-        for _, adapter in adapters_of(self):
+        for adapter in _adapters_inside(self):
             adapter.train(mode)
         return self
 
@@ -230,7 +230,7 @@ def freeze(base: nn.Module) -> None:
 
     Adapters inside it stay trainable. `unfreeze` is the way back.
     """
-    own = {id(p) for _, adapter in adapters_of(base) for p in adapter.parameters()}
+    own = {id(p) for adapter in _adapters_inside(base) for p in adapter.parameters()}
     for parameter in base.parameters():
         parameter.requires_grad_(id(parameter) in own)
     if not isinstance(base, FrozenBase):
@@ -243,6 +243,11 @@ def unfreeze(base: nn.Module) -> None:
     base.requires_grad_(True)
     if isinstance(base, FrozenBase):
         base.__class__ = type(base).__mro__[2]
+
+
+def _adapters_inside(base: nn.Module) -> list[Adapter]:
+    """Hooked or not: an adapter that a block calls by itself is trained like one on a hook."""
+    return [module for module in base.modules() if isinstance(module, Adapter)]
 
 
 def _frozen_class(kind: type[nn.Module]) -> type[nn.Module]:
