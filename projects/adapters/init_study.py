@@ -5,6 +5,7 @@ and (ii) what happens when both projections are drawn. Each setting is trained f
 learning rates, from one that is usual to one that is far too high.
 """
 
+import copy
 import math
 import shutil
 from dataclasses import dataclass, replace
@@ -20,6 +21,7 @@ from projects.adapters.config import Config
 from projects.adapters.data import Batch, Corpus
 from projects.adapters.hooks.forward_hooks import disabled
 from projects.adapters.models.adapter import Gain, Init
+from projects.adapters.models.transformer_base import TransformerEncoder
 from projects.adapters.train import loss_of, training_step
 from shared.files import write_json
 from shared.progress import track
@@ -66,17 +68,16 @@ def study(runs: Path, base: Config = BASE, *, steps: int = STEPS) -> list[dict[s
     """Run every cell that is not done. Returns a row a cell."""
     missing = [cell for cell in cells() if not (runs / cell.name / "result.json").exists()]
     if missing:
-        _, tokenizer = read_encoder(base)
+        encoder, tokenizer = read_encoder(base)
         corpus = read_corpus(base, tokenizer)
         for cell in track(missing, description="initialisations", total=len(missing)):
             shutil.rmtree(runs / cell.name, ignore_errors=True)
-            one(runs / cell.name, cell.config(base), corpus, steps)
+            one(runs / cell.name, cell.config(base), corpus, copy.deepcopy(encoder), steps)
     return [{"cell": cell.name, **vars(cell), **read_json(runs / cell.name / "result.json")} for cell in cells()]
 
 
-def one(directory: Path, config: Config, corpus: Corpus, steps: int) -> dict[str, float]:
+def one(directory: Path, config: Config, corpus: Corpus, encoder: TransformerEncoder, steps: int) -> dict[str, float]:
     """Measure the deviation, train, measure the loss. Writes result.json and returns it."""
-    encoder, _ = read_encoder(config)
     seed_everything(config.seed)
     model = build(config, encoder, len(corpus.classes), tagging=corpus.tagging)
     probe = corpus.validation.batch(list(range(min(PROBE, len(corpus.validation)))))
