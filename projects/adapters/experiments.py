@@ -7,7 +7,6 @@ parts are run and the tables and figures are made.
 
 import shutil
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -23,6 +22,7 @@ from projects.adapters.tables import (
     Rows,
     init_markdown,
     ner_markdown,
+    status_markdown,
     summarise,
     summarise_init,
     texts_markdown,
@@ -91,14 +91,16 @@ def main(config: ExperimentConfig) -> None:
     elif config.task == "peers":
         peer_rows(config)
     elif config.task != "all":
-        collect(config, config.task)
+        collect(config, config.task, [])
     else:
-        rows = [row for task in TASKS for row in collect(config, task)] + peer_rows(config)
+        missing: list[str] = []
+        rows = [row for task in TASKS for row in collect(config, task, missing)] + peer_rows(config, missing)
         final = {row["cell"] for row in rows if row["final"]}  # a cell that one task tunes with another may repeat
-        publish(config, [{**row, "final": int(cell in final)} for cell, row in {r["cell"]: r for r in rows}.items()])
+        rows = [{**row, "final": int(cell in final)} for cell, row in {r["cell"]: r for r in rows}.items()]
+        publish(config, rows, missing)
 
 
-def publish(config: ExperimentConfig, rows: Rows) -> None:
+def publish(config: ExperimentConfig, rows: Rows, missing: list[str]) -> None:
     """Tables with their seals, figures, and the README's tables."""
     out, runs = config.out, config.runs
     sources = {row["cell"]: source_of(runs / row["cell"]) for row in rows}
@@ -107,12 +109,16 @@ def publish(config: ExperimentConfig, rows: Rows) -> None:
     write_json(out / "environment.json", describe_environment())
     summary = summarise(row for row in rows if row["final"])
     write_summary(out, summary, rows, sources)
-    started = init_study.study(runs)
-    write_init(out, started, summarise_init(started), runs)
+    if config.train or init_study.done(runs):
+        started = init_study.study(runs)
+        write_init(out, started, summarise_init(started), runs)
+        put_into_readme(config.readme, "init", init_markdown(read_csv(out / "init_summary.csv")))
+    else:
+        missing = [*missing, *(cell.name for cell in init_study.cells())]
     plots.main(plots.PlotConfig(results=out))
+    put_into_readme(config.readme, "status", status_markdown(missing))
     put_into_readme(config.readme, "texts", texts_markdown(summary))
     put_into_readme(config.readme, "ner", ner_markdown(summary))
-    put_into_readme(config.readme, "init", init_markdown(read_csv(out / "init_summary.csv")))
     publish_times(out, config.readme)
     cells = [[r["dataset"], r["method"], r["score"], r["score_sd"], f"{r['trained']:,}"] for r in summary]
     table("Means over seeds (accuracy, or entity F1)", ["dataset", "method", "score", "sd", "trained"], cells)
@@ -127,7 +133,7 @@ def publish_times(out: Path, readme: Path) -> None:
     put_into_readme(readme, "times", time_markdown(rows))
 
 
-def peer_rows(config: ExperimentConfig) -> Rows:
+def peer_rows(config: ExperimentConfig, missing: list[str] | None = None) -> Rows:
     """The library's runs, at the rate and size of our bottleneck adapters on TREC; none if it cannot be installed."""
     chosen = max(
         (complete(config, of(config.base, "trec", "bottleneck", lr=rate)) for rate in RATES["bottleneck"]),
@@ -135,6 +141,8 @@ def peer_rows(config: ExperimentConfig) -> Rows:
     )
     base = of(config.base, "trec", "bottleneck", lr=chosen["lr"])
     if not config.train and not peers.done(config.runs, base):
+        if missing is not None:
+            missing += [peers.cell_name(base, seed) for seed in peers.SEEDS]
         return []
     try:
         return [{**row, "final": 1} for row in peers.main(peers.PeersConfig(base=base, runs=config.runs))]
@@ -143,8 +151,11 @@ def peer_rows(config: ExperimentConfig) -> Rows:
         return []
 
 
-def collect(config: ExperimentConfig, task: str) -> Rows:
-    """Every run's row of one task. The rows that the README's means are made of have final = 1."""
+def collect(config: ExperimentConfig, task: str, missing: list[str]) -> Rows:
+    """Every run's row of one task; names of those that are not there and not to be trained go to `missing`.
+
+    The rows that the README's means are made of have final = 1.
+    """
     rows: dict[str, dict[str, Any]] = {}
 
     def run(cell: Config, *, final: bool = False) -> dict[str, Any]:
@@ -158,8 +169,10 @@ def collect(config: ExperimentConfig, task: str) -> Rows:
 
     for cell in plan(config.base, task, best):
         for seed in BASELINE_SEEDS if task == "baselines" else SEEDS:
-            with suppress(NotThereError):
+            try:
                 run(replace(cell, seed=seed), final=True)
+            except NotThereError:
+                missing.append(cell_name(replace(cell, seed=seed)))
     return list(rows.values())
 
 

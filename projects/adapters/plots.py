@@ -38,7 +38,8 @@ def main(config: PlotConfig) -> None:
     converge(curves, "score", config.results / "convergence_score.png", title=score, ylabel="accuracy, or entity F1")
     summary, runs = read_csv(config.results / "parameters_accuracy.csv"), read_csv(config.results / "runs.csv")
     parameters_and_accuracy(summary, runs, config.results / "parameters_accuracy.png")
-    initialisations(read_csv(config.results / "init.csv"), config.results / "init.png")
+    if (config.results / "init.csv").exists():
+        initialisations(read_csv(config.results / "init.csv"), config.results / "init.png")
 
 
 def converge(curves: Rows, column: str, path: Path, *, title: str, ylabel: str) -> None:

@@ -1,6 +1,8 @@
 """What the runs came to, method by method, and the README's tables that are made of it."""
 
+import re
 import statistics
+from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -80,8 +82,10 @@ def _of(summary: Rows, dataset: str, name: str) -> dict[str, Any] | None:
 
 
 def _score(row: dict[str, Any]) -> str:
-    """Mean ± deviation; a single seed has no deviation and says so."""
-    return spread(row, "score") if row["seeds"] > 1 else f"{row['score']:.4f} (1 seed)"
+    """Mean ± deviation; fewer than three seeds say so, and one has no deviation."""
+    if row["seeds"] == 1:
+        return f"{row['score']:.4f} (1 seed)"
+    return spread(row, "score") + (f" ({row['seeds']} seeds)" if row["seeds"] < 3 else "")
 
 
 def _with_gap(summary: Rows, dataset: str, row: dict[str, Any] | None) -> list[str]:
@@ -89,6 +93,15 @@ def _with_gap(summary: Rows, dataset: str, row: dict[str, Any] | None) -> list[s
     if row is None or full is None:
         return ["–", "–"]
     return [_score(row), f"{100 * (row['score'] - full['score']):+.2f}"]
+
+
+def status_markdown(missing: list[str]) -> str:
+    """What of the plan is not in the tables yet, counted by what it is a run of."""
+    if not missing:
+        return "Every run of the plan is in these tables."
+    groups = Counter(re.sub(r"-(lr|m)[\d.e-]*\d|-seed\d+", "", name) for name in missing)
+    listed = ", ".join(f"{name} × {count}" for name, count in groups.items())
+    return f"Not in these tables yet ({len(missing)} runs; `make results-adapters` goes on where it stopped): {listed}."
 
 
 # ---------------------------------------------------------------- time to 95 % of full fine-tuning

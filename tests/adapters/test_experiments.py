@@ -26,7 +26,7 @@ from shared.fingerprint import Verdict, verify
 from shared.optim import count_parameters
 from shared.report import between_marks, read_csv
 
-MARKS = ("texts", "ner", "times", "init", "bench")
+MARKS = ("status", "texts", "ner", "times", "init", "bench")
 
 
 @pytest.fixture(scope="module")
