@@ -138,7 +138,8 @@ Table(
 # **diverge**: tras 50 pasos la pérdida es mayor que la de adivinar.
 
 # %%
-started = read_csv(RESULTS / "init_summary.csv")
+studied = (RESULTS / "init_summary.csv").exists()
+started = read_csv(RESULTS / "init_summary.csv") if studied else []
 Table(
     ("se sortea", "tasa", "desviación inicial", "pérdida tras 50 pasos", "diverge"),
     rows_of(
@@ -149,10 +150,11 @@ Table(
         lambda row: Number(f"loss of {row['setting']} at {row['lr']:g}", row["loss_after"], ".3f"),
         lambda row: f"{row['diverged']:.0%}",
     ),
+    "" if studied else "El estudio aún no se ha ejecutado (`make results-adapters`).",
 )
 
 # %%
-Picture(RESULTS / "init.png", "Desviación inicial, pérdida tras 50 pasos y proporción de semillas que divergen")
+Picture(RESULTS / "init.png", "Desviación inicial, pérdida y divergencia") if studied else None
 
 # %% [markdown]
 # ## El tiempo de un paso
@@ -183,13 +185,13 @@ Table(
 # %%
 finals = [row for row in runs if row["final"]]
 Table(
-    ("ejecuciones", "de ellas en las tablas", "métodos", "ejecuciones del estudio de inicio"),
+    ("ejecuciones", "de ellas en las tablas", "métodos", "casos del estudio de inicio"),
     (
         (
             Number("runs", len(runs), ".0f"),
             Number("final runs", len(finals), ".0f"),
             Number("methods", len({method(r) for r in finals}), ".0f"),
-            Number("runs of the study", len(read_csv(RESULTS / "init.csv")), ".0f"),
+            Number("settings of the study", len(started), ".0f"),
         ),
     ),
 )
