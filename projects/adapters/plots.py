@@ -131,7 +131,6 @@ def initialisations(rows: Rows, path: Path) -> None:
                 axes[1].scatter([x] * len(cells), [row["loss_after"] for row in cells], s=22, **look)
                 axes[2].bar(x, statistics.mean(r["diverged"] for r in cells), width=0.16, color=COLOURS[index])
         axes[0].set_xticks(range(len(settings)), labels=[s.replace(", ", ",\n") for s in settings], fontsize=8)
-        axes[1].set_yscale("log")
         axes[1].legend(fontsize=8, title="drawn", title_fontsize=8)
         axes[2].set_ylim(0, 1.05)
         for panel, label in zip(axes, labels, strict=True):
