@@ -63,7 +63,7 @@ def small_plan(monkeypatch):
     monkeypatch.setattr(experiments, "RATES", {arm: rates[:1] for arm, rates in experiments.RATES.items()})
     monkeypatch.setattr(init_study, "SEEDS", (0,))
     monkeypatch.setattr(init_study, "RATES", (1e-3, 1e-1))
-    monkeypatch.setattr(experiments, "peer_rows", lambda _: [])
+    monkeypatch.setattr(experiments, "peer_rows", lambda *_: [])
     monkeypatch.setattr(data, "load_dataset", few_texts)
     for split, count in (("train", 64), ("validation", 20), ("test", 20)):
         monkeypatch.setitem(ner.SIZES, split, count)
