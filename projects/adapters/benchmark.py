@@ -1,9 +1,9 @@
 """`make bench-adapters`: the time of a training step, each arm in a process of its own and in turn with the others.
 
 Frozen base against full fine-tuning, hooks against the same adapters written into the blocks, ours against PEFT's LoRA
-of equal size and against the `adapters` library (if its environment is there: `python -m projects.adapters.peers`).
-Every arm sees the same batches. A round lets each arm take a few steps; ratios are taken round by round, so that a
-drift of the machine's speed touches all arms alike.
+of equal size and against the `adapters` library, if its environment is there (`python -m projects.adapters.experiments
+--task peers` makes it). Every arm sees the same batches. A round lets each arm take a few steps; ratios are taken round
+by round, so that a drift of the machine's speed touches all arms alike.
 """
 
 import os

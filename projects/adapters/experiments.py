@@ -36,19 +36,19 @@ from shared.progress import table
 from shared.report import put_into_readme, read_csv
 from shared.runs import describe_environment, latest_checkpoint, read_json
 
-SEEDS, BASELINE_SEEDS = (0, 1, 2), (0,)
+SEEDS = (0, 1, 2)
 BOTTLENECK, OTHER_BOTTLENECKS = 64, (8,)
 LORA_RANK = 15  # the smallest rank with at least as many parameters as the adapters: 622,080 beside 595,200 (and norms)
 TASKS = ("trec", "movie_reviews", "ner", "baselines")
 Task = Literal["trec", "movie_reviews", "ner", "baselines", "init", "peers", "all"]
 
-# Candidates of each arm, tried with seed 0 and judged on validation; of LoRA and from scratch one, which is not tuned.
+# Candidates of each arm, tried with seed 0 and judged on validation; the library has those of the bottleneck adapters.
 RATES = {
     "bottleneck": (1e-3, 3e-3),
     "parallel": (3e-4, 1e-3),
     "full": (1e-4, 2e-4),
-    "lora": (1e-3,),
-    "scratch": (5e-4,),
+    "lora": (5e-4, 1e-3),
+    "scratch": (2e-4, 5e-4),
 }
 OWN = ("full", "bottleneck", "parallel")  # compared on every task; the others are baselines
 ARMS: dict[str, dict[str, Any]] = {
@@ -134,18 +134,14 @@ def publish_times(out: Path, readme: Path) -> None:
 
 
 def peer_rows(config: ExperimentConfig, missing: list[str] | None = None) -> Rows:
-    """The library's runs, at the rate and size of our bottleneck adapters on TREC; none if it cannot be installed."""
-    chosen = max(
-        (complete(config, of(config.base, "trec", "bottleneck", lr=rate)) for rate in RATES["bottleneck"]),
-        key=lambda row: row["validation_score"],
-    )
-    base = of(config.base, "trec", "bottleneck", lr=chosen["lr"])
-    if not config.train and not peers.done(config.runs, base):
+    """The library's runs, of our bottleneck adapters' size and rates on TREC; none if it cannot be installed."""
+    candidates = [of(config.base, "trec", "bottleneck", lr=rate) for rate in RATES["bottleneck"]]
+    if not config.train and not peers.done(config.runs, candidates, SEEDS):
         if missing is not None:
-            missing += [peers.cell_name(base, seed) for seed in peers.SEEDS]
+            missing += [peers.cell_name(candidates[0], seed) for seed in SEEDS]
         return []
     try:
-        return [{**row, "final": 1} for row in peers.main(peers.PeersConfig(base=base, runs=config.runs))]
+        return peers.compare(config.runs, candidates, SEEDS)
     except UserError as error:
         print(f"without the library's row: {error}", flush=True)
         return []
@@ -168,7 +164,7 @@ def collect(config: ExperimentConfig, task: str, missing: list[str]) -> Rows:
         return max(candidates, key=lambda each: run(each)["validation_score"])
 
     for cell in plan(config.base, task, best):
-        for seed in BASELINE_SEEDS if task == "baselines" else SEEDS:
+        for seed in SEEDS:
             try:
                 run(replace(cell, seed=seed), final=True)
             except NotThereError:
@@ -192,8 +188,8 @@ def plan(base: Config, task: str, best: Any) -> Iterator[Config]:
             yield from (of(base, level, arm, lr=rates[arm]) for arm in OWN)
     elif task == "baselines":
         for dataset in ("trec", "movie_reviews"):
-            yield from (of(base, dataset, arm, lr=RATES[arm][0]) for arm in ("scratch", "lora"))
-        yield of(base, "ner-2", "scratch", lr=RATES["scratch"][0])
+            yield from [tuned(dataset, arm) for arm in ("lora", "scratch")]
+        yield of(base, "ner-2", "scratch", lr=tuned("trec", "scratch").lr)
         yield from (replace(tuned("trec", "bottleneck"), bottleneck=size) for size in OTHER_BOTTLENECKS)
     else:
         yield from [tuned(task, arm) for arm in OWN]

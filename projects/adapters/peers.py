@@ -1,6 +1,6 @@
-"""The `adapters` library beside ours: same MiniLM, same TREC batches, same rates; accuracy over three seeds.
+"""The `adapters` library beside ours: same MiniLM, same TREC batches, same candidate rates, its own choice among them.
 
-    python -m projects.adapters.peers             builds build/adapters-peers once, trains, writes results/peers.csv
+    python -m projects.adapters.experiments --task peers          builds build/adapters-peers once, and trains
 
 The library pins transformers 4.57, which does not fit our environment, so it lives in a virtual environment of its own,
 with the torch that is installed here: another one is refused before anything is downloaded.
@@ -9,7 +9,8 @@ with the torch that is installed here: another one is refused before anything is
 import json
 import subprocess
 import sys
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from projects.adapters.data import Batch, Corpus
 from projects.adapters.evaluate import score_texts
 from shared import devices
 from shared.assets import resolve_model
-from shared.errors import UserError, command
+from shared.errors import UserError
 from shared.files import write_json, write_text
 from shared.progress import table, track
 from shared.runs import Run, read_json
@@ -29,33 +30,36 @@ from shared.runs import Run, read_json
 LIBRARY = "adapters==1.3.0"
 HOME = Path("build/adapters-peers")
 WORKER = Path(__file__).with_name("peer_worker.py")
-SEEDS = (0,)
 LOG_EVERY = 5  # steps whose mean loss is one line of the log, as in our own runs
 
 
-@dataclass(frozen=True, kw_only=True)
-class PeersConfig:
-    """Train the library's adapters on what ours were trained on."""
+def compare(runs: Path, candidates: Sequence[Config], seeds: Sequence[int]) -> list[dict[str, Any]]:
+    """Train the library's adapters where ours were: the candidate that is best on validation, with every seed.
 
-    base: Config = Config()
-    """Settings of our run that is repeated: its rates, epochs and size."""
-    runs: Path = Path("runs/adapters/results")
-    """Where the runs are kept."""
+    Args:
+        runs: Where the runs are kept.
+        candidates: Runs of ours with the first seed that differ in the rate.
+        seeds: Of the chosen candidate's repetitions.
+
+    Returns:
+        A row a run; those of the chosen rate have final = 1.
+    """
+    tried = [(base, run_seed(runs, base, seeds[0])) for base in candidates]
+    chosen, _ = max(tried, key=lambda each: each[1]["validation_score"])
+    rows = [run_seed(runs, chosen, seed) for seed in track(seeds, description="library's adapters", total=len(seeds))]
+    cells = [[row["seed"], row["lr"], row["accuracy"], row["macro_f1"], row["trained"]] for row in rows]
+    table(f"{LIBRARY}, {chosen.dataset}", ["seed", "rate", "test accuracy", "macro-F1", "trained"], cells)
+    return [
+        *({**row, "final": 0} for base, row in tried if base is not chosen),
+        *({**row, "final": 1} for row in rows),
+    ]
 
 
-def main(config: PeersConfig) -> list[dict[str, Any]]:
-    """Train the library's adapters on what ours were trained on."""
-    rows = [run_seed(config, seed) for seed in track(SEEDS, description="library's adapters", total=len(SEEDS))]
-    cells = [[row["seed"], row["accuracy"], row["macro_f1"], row["trained"]] for row in rows]
-    table(f"{LIBRARY}, {config.base.dataset}", ["seed", "test accuracy", "macro-F1", "trained"], cells)
-    return rows
-
-
-def run_seed(config: PeersConfig, seed: int) -> dict[str, Any]:
+def run_seed(runs: Path, base: Config, seed: int) -> dict[str, Any]:
     """One seed, unless it is done. Its losses and scores go into a run like those of our own. Returns its row."""
-    cell = cell_name(config.base, seed)
-    directory = config.runs / cell
-    ours = replace(config.base, seed=seed)
+    cell = cell_name(base, seed)
+    directory = runs / cell
+    ours = replace(base, seed=seed)
     if not (directory / "result.json").exists():
         python = environment()
         _, tokenizer = read_encoder(ours)
@@ -72,9 +76,14 @@ def cell_name(base: Config, seed: int) -> str:
     return f"{base.dataset}-peer-lr{base.lr:g}-seed{seed}"
 
 
-def done(runs: Path, base: Config) -> bool:
-    """Whether every seed is there."""
-    return all((runs / cell_name(base, seed) / "result.json").exists() for seed in SEEDS)
+def done(runs: Path, candidates: Sequence[Config], seeds: Sequence[int]) -> bool:
+    """Whether every candidate was tried with the first seed, and one of them with every seed."""
+
+    def there(base: Config, seed: int) -> bool:
+        return (runs / cell_name(base, seed) / "result.json").exists()
+
+    tried = all(there(base, seeds[0]) for base in candidates)
+    return tried and any(all(there(base, seed) for seed in seeds) for base in candidates)
 
 
 def environment() -> Path:
@@ -172,7 +181,3 @@ def record(directory: Path, config: Config, corpus: Corpus, found: dict[str, Any
     result = {"accuracy": tested.accuracy, "macro_f1": tested.macro_f1, "validation_score": found["validation"]}
     sizes = {name: found[name] for name in ("trained", "parameters", "seconds")}
     write_json(directory / "result.json", {**result, **sizes, "steps": len(losses)})
-
-
-if __name__ == "__main__":
-    command(main, PeersConfig)
