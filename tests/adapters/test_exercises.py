@@ -12,8 +12,8 @@ from projects.adapters.exercises import EXERCISES, SHEET
 from projects.adapters.hooks.forward_hooks import adapters_of, register_adapters
 from projects.adapters.models.adapter import AdapterBottleneck
 from projects.adapters.state import save_adapters
-from shared.exercises.testing import TEAMS, SheetTests
 from shared.exercises.expressions import evaluate
+from shared.exercises.testing import TEAMS, SheetTests
 
 NAMES = {exercise.id: exercise for exercise in EXERCISES}
 
@@ -98,7 +98,7 @@ def test_the_rule_against_hooks():
             adapter.up.weight.fill_(case["b"])
         read = torch.tensor([case["x"] if parallel else case["h"]])
         assert (adapter.scale * adapter.update(read)).item() == pytest.approx(answer.solve(v, case), rel=1e-5)
-    assert evaluate(DEMO["regla"], {"bloque": 1, "h": 2.0, "x": 9.0, "a": 1.0, "b": 3.0}) == 6.0
+    assert evaluate(SHEET.answers("demo")["regla"], {"bloque": 1, "h": 2.0, "x": 9.0, "a": 1.0, "b": 3.0}) == 6.0
 
 
 def test_strict_f1_against_seqeval():
