@@ -2,13 +2,13 @@
 
     python -m projects.adapters.bench_arms ARM JOB.json
 
-0 is answered with the peak memory in MB, and ends it. `peer_worker.py serve` speaks the same for the other library.
+0 is answered with its memory, and ends it. `peer_worker.py serve` speaks the same for the other library.
 """
 
 import json
 import sys
-import time
 from dataclasses import replace
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from projects.adapters.hooks.forward_hooks import adapters_of, remove_adapters
 from projects.adapters.models.adapter import Adapter
 from projects.adapters.models.transformer_base import Block, TransformerEncoder
 from projects.adapters.train import training_step
+from shared.interleave import serve_lines
 from shared.seeding import seed_everything
 
 LORA_RANK = 15  # the smallest rank with at least as many parameters as the adapters
@@ -81,30 +82,11 @@ def prepare(arm: str, config: Config, classes: int, *, tagging: bool) -> tuple[C
 
 def main(arm: str, job: dict[str, Any]) -> None:
     """Serve one arm."""
-    from shared.runs import peak_memory_mb
-
     torch.set_num_threads(job["threads"])
     config, model = prepare(arm, Config(), job["classes"], tagging=job["tagging"])
     optimizer = make_optimizer(config, model)
-    batches = [Batch(*map(torch.tensor, batch)) for epoch in job["epochs"] for batch in epoch]
-    done = 0
-    answer("ready")
-    for line in sys.stdin:
-        steps = int(line)
-        if not steps:
-            answer(peak_memory_mb())
-            return
-        started = time.perf_counter()
-        for _ in range(steps):
-            training_step(config, model, optimizer, batches[done % len(batches)])
-            done += 1
-        answer(1000 * (time.perf_counter() - started) / steps)
-
-
-def answer(value: object) -> None:
-    """One line to the process that asked."""
-    sys.stdout.write(f"{value}\n")
-    sys.stdout.flush()
+    batches = cycle([Batch(*map(torch.tensor, batch)) for epoch in job["epochs"] for batch in epoch])
+    serve_lines(lambda: training_step(config, model, optimizer, next(batches)))
 
 
 if __name__ == "__main__":

@@ -127,18 +127,18 @@ def train(job: dict[str, Any], result: Path) -> None:
 
 
 def serve(job: dict[str, Any]) -> None:
-    """Answer each line N with the mean milliseconds of N steps; 0 with the peak memory in MB, and end."""
+    """Answer each line N with the mean milliseconds of N steps; 0 with peak and growth of the memory in MB, and end."""
     torch.set_num_threads(job["threads"])
     torch.manual_seed(0)
     model = Peer(job)
     optimizer = make_optimizer(model, job)
     batches = [batch for epoch in job["epochs"] for batch in epoch]
-    done = 0
+    done, before = 0, peak_mb()
     answer("ready")
     for line in sys.stdin:
         steps = int(line)
         if not steps:
-            answer(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6)
+            answer([peak_mb(), peak_mb() - before])
             return
         started = time.perf_counter()
         for _ in range(steps):
@@ -147,9 +147,14 @@ def serve(job: dict[str, Any]) -> None:
         answer(1000 * (time.perf_counter() - started) / steps)
 
 
+def peak_mb() -> float:
+    """Peak memory of this process so far."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6
+
+
 def answer(value: object) -> None:
-    """One line to the process that asked."""
-    sys.stdout.write(f"{value}\n")
+    """One line of JSON to the process that asked."""
+    sys.stdout.write(f"{json.dumps(value)}\n")
     sys.stdout.flush()
 
 
