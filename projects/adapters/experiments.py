@@ -16,7 +16,7 @@ from filelock import FileLock
 from projects.adapters import init_study, peers, plots
 from projects.adapters.config import Config
 from projects.adapters.ner import LEVELS
-from projects.adapters.provenance import source_of, write_init, write_runs, write_summary, write_times
+from projects.adapters.provenance import write_init, write_runs, write_summary, write_times
 from projects.adapters.tables import (
     README,
     Rows,
@@ -32,6 +32,8 @@ from projects.adapters.tables import (
 from projects.adapters.train import main as train
 from shared.errors import UserError, command
 from shared.files import write_json
+from shared.fingerprint import team_key
+from shared.fingerprint.citations import read_best
 from shared.progress import table
 from shared.report import put_into_readme, read_csv
 from shared.runs import describe_environment, latest_checkpoint, read_json
@@ -103,7 +105,7 @@ def main(config: ExperimentConfig) -> None:
 def publish(config: ExperimentConfig, rows: Rows, missing: list[str]) -> None:
     """Tables with their seals, figures, and the README's tables."""
     out, runs = config.out, config.runs
-    sources = {row["cell"]: source_of(runs / row["cell"]) for row in rows}
+    sources = {row["cell"]: read_best(runs / row["cell"], team_key(), "validation_score") for row in rows}
     rows = [{**row, **sources[row["cell"]].columns()} for row in rows]
     write_runs(out, rows, sources)
     write_json(out / "environment.json", describe_environment())

@@ -14,17 +14,6 @@ MEANS = ("score", "accuracy", "macro_f1")  # columns that are means over seeds, 
 Sources = dict[str, Source]
 
 
-def source_of(directory: Path) -> Source:
-    """A finished run, with the checkpoint of the epoch that was kept.
-
-    Raises:
-        UserError: If its log or that checkpoint does not verify.
-    """
-    found = read_source(directory, team_key())
-    best = found.best("validation_score").parts[0].first
-    return read_source(directory, team_key(), step=found.log.records[best]["step"])
-
-
 def cells_of(source: Source) -> dict[str, Cited]:
     """Column of runs.csv → the log line that it is read from."""
     tested = source.last("test_accuracy")
