@@ -71,6 +71,7 @@ def parameters_and_accuracy(summary: Rows, runs: Rows, path: Path) -> None:
     From scratch is far below the rest: it is named at the lower edge instead of squeezing the others together.
     """
     title = "Trained parameters against accuracy (points above or below full fine-tuning's mean)"
+    looks = list(dict.fromkeys(row["method"] for row in summary if row["dataset"] == "trec"))  # in both panels alike
     with panels(path, 2, title=title, xlabel="trained parameters", ylabel="points", size=(4.4, 4.0)) as drawn:
         for axes, task in zip(drawn, ("trec", "movie_reviews"), strict=True):
             mine = [row for row in summary if row["dataset"] == task]
@@ -78,8 +79,9 @@ def parameters_and_accuracy(summary: Rows, runs: Rows, path: Path) -> None:
             axes.axhline(0, color="#000000", linewidth=0.8)
             axes.axhspan(-0.5, 0.5, color="#000000", alpha=0.06)
             axes.set_xscale("log")
-            for index, row in enumerate(row for row in mine if row["method"] != "from scratch"):
-                _points(axes, row, runs, full, index)
+            for row in mine:
+                if row["method"] != "from scratch":
+                    _points(axes, row, runs, full, looks.index(row["method"]))
             _named_below(axes, mine, full)
             axes.set_title(TASKS[task])
             axes.legend(fontsize=7, loc="upper left")
