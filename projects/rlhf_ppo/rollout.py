@@ -2,6 +2,7 @@
 
 # b sequences · p prompt tokens · t response tokens
 
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from transformers import PreTrainedTokenizerFast
 
 from projects.rlhf_ppo.models.policy import Policy, Sequences
 from projects.rlhf_ppo.rl.ppo import Experience
+from shared.errors import UserError
 from shared.seeding import generator
 
 Reward = Callable[[Sequence[str]], Float[Tensor, " b"]]
@@ -70,12 +72,19 @@ class Round:
 
 
 def play(policy: Policy, prompts: Prompts, reward: Reward, *, tokens: int, size: int) -> Round:
-    """Sample once, then evaluate by the forward pass of the update, `size` rows at a time: its first ratio is 1."""
+    """Sample once, then evaluate by the forward pass of the update, `size` rows at a time: its first ratio is 1.
+
+    Raises:
+        UserError: If a reward is NaN or infinite: nothing has been updated by it.
+    """
     started = time.perf_counter()
     sequences = policy.sample(prompts.ids, prompts.attention, tokens=tokens)
     sampled = time.perf_counter()
     responses = prompts.decode(sequences)
     scores = reward([prompt + response for prompt, response in zip(prompts.texts, responses, strict=True)])
+    for response, score in zip(responses, scores.tolist(), strict=True):
+        if not math.isfinite(score):
+            raise UserError(f"the reward of {response!r} is {score}: training stopped before it was used")
     parts = [sequences.rows(rows) for rows in torch.arange(len(responses)).split(size)]
     with torch.no_grad():
         seen = [policy(part) for part in parts]

@@ -52,3 +52,10 @@ def policy_of():
 @pytest.fixture
 def encoder_of():
     return tiny_encoder
+
+
+@pytest.fixture(scope="module")
+def small_models():
+    """A bare language model, its tokenizer, and an encoder with its own."""
+    policy = tiny_policy()
+    return policy.language.unload(), word_tokenizer("left"), tiny_encoder()

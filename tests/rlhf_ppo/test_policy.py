@@ -7,6 +7,7 @@ from torch.testing import assert_close
 from projects.rlhf_ppo.models.policy import Sequences, end_tokens, join
 from projects.rlhf_ppo.rl import ppo
 from projects.rlhf_ppo.rollout import Prompts, play, prompt_batches
+from shared.errors import UserError
 
 PROMPTS = ["the film is", "a very bright story and the actors", "it"]
 
@@ -181,3 +182,9 @@ def test_a_response_that_ends_at_once_is_one_token_long_and_scored(policy_of, de
         played.experience.scores, torch.zeros(played.experience.mask.shape), played.experience.mask, 0.1
     )
     assert_close(rewards.sum(1), torch.ones(3))
+
+
+@pytest.mark.parametrize("score", [float("nan"), float("inf")])
+def test_a_reward_that_is_no_number_stops_before_it_is_used(policy_of, decoder_tokenizer, score):
+    with pytest.raises(UserError, match=f"is {score}: training stopped"):
+        play(policy_of(), Prompts(decoder_tokenizer, PROMPTS), lambda t: torch.full((len(t),), score), tokens=3, size=3)

@@ -31,27 +31,25 @@ class RewardModel(nn.Module):
         head: d → 1, without a bias: only differences of rewards are ever fitted.
     """
 
+    vector_mean: Float[Tensor, " d"]
+    vector_scale: Float[Tensor, " d"]
+    reward_mean: Float[Tensor, ""]
+    reward_scale: Float[Tensor, ""]
+
     def __init__(self, encoder: TextEncoder):
         super().__init__()
         self.encoder = encoder.eval()
         self.head = nn.Linear(encoder.width, 1, bias=False)
         nn.init.zeros_(self.head.weight)
-        for name, start in {"mean": torch.zeros(encoder.width), "scale": torch.ones(encoder.width)}.items():
-            self.register_buffer(f"vector_{name}", start)
+        self.register_buffer("vector_mean", torch.zeros(encoder.width))
+        self.register_buffer("vector_scale", torch.ones(encoder.width))
         self.register_buffer("reward_mean", torch.zeros(()))
         self.register_buffer("reward_scale", torch.ones(()))
 
     @torch.no_grad()
     def forward(self, texts: Sequence[str]) -> Float[Tensor, " b"]:
-        """Normalised rewards.
-
-        Raises:
-            ValueError: If a reward is NaN or infinite.
-        """
-        rewards = (self.raw(self.encoder.vectors(texts)) - self.reward_mean) / self.reward_scale
-        if not torch.isfinite(rewards).all():
-            raise ValueError("the reward model gives a reward that is no finite number")
-        return rewards
+        """Normalised rewards."""
+        return (self.raw(self.encoder.vectors(texts)) - self.reward_mean) / self.reward_scale
 
     def raw(self, vectors: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Rewards before normalisation, of the encoder's vectors."""
