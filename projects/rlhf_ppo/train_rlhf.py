@@ -4,6 +4,7 @@ python -m projects.rlhf_ppo.train_rlhf --iterations 40 --kl_target 6
 python -m projects.rlhf_ppo.train_rlhf --beta 0 --kl_target None     without the penalty
 """
 
+import statistics
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from torch.optim import AdamW
 
 from projects.rlhf_ppo import stages
 from projects.rlhf_ppo.config import Config
+from projects.rlhf_ppo.data.preferences import Preference, of_split
 from projects.rlhf_ppo.evaluate import Judged, distinct, judge
 from projects.rlhf_ppo.models.gold_reward import GoldReward
 from projects.rlhf_ppo.models.policy import Policy, end_tokens
@@ -49,9 +51,22 @@ class Metrics:
 
 @dataclass(frozen=True)
 class World:
-    """All that PPO does not move."""
+    """All that PPO does not move.
+
+    Attributes:
+        gold: The judge; it watches, and decides nothing here.
+        gold_mean: Of its opinions of the reference's responses, as is `gold_scale`, their deviation.
+        gold_scale: See `gold_mean`.
+        reward: The reward model.
+        pair_accuracy: Of it, on held-out comparisons.
+        tokenizer: Of the policy.
+        train: Prompts.
+        test: Prompts that are held out.
+    """
 
     gold: GoldReward
+    gold_mean: float
+    gold_scale: float
     reward: RewardModel
     pair_accuracy: float
     tokenizer: object
@@ -63,10 +78,10 @@ def main(config: Config) -> Metrics:
     """Align a language model with preferences: a reward model, then PPO."""
     devices.use_all_cores()
     gold = stages.gold_reward(config)
-    fitted = stages.reward_model(config, stages.preferences(config, gold))
+    pairs = stages.preferences(config, gold)
+    fitted = stages.reward_model(config, pairs)
     model, tokenizer = load_causal_lm(config.model)
-    prompts = stages.split_openings(config)
-    world = World(gold, fitted.model, fitted.accuracy, tokenizer, prompts["train"], prompts["test"][: config.held_out])
+    world = world_of(config, gold, pairs, fitted, tokenizer)
     seed_everything(config.seed)
     policy = Policy(model, rank=config.rank, temperature=config.temperature, ends=end_tokens(tokenizer)).eval()
     directory = config.out or new_directory(Path("runs"), "rlhf_ppo", config.name)
@@ -78,6 +93,24 @@ def main(config: Config) -> Metrics:
         run.log(iterations, **summary("before", before), **summary("after", after))
     return Metrics(
         directory=directory, before=before, after=after, pair_accuracy=fitted.accuracy, iterations=iterations
+    )
+
+
+def world_of(
+    config: Config, gold: GoldReward, pairs: list[Preference], fitted: stages.Fitted, tokenizer: object
+) -> World:
+    """What PPO needs of the stages."""
+    opinions = [opinion for pair in of_split(pairs, "train") for opinion in (pair.gold_a, pair.gold_b)]
+    prompts = stages.split_openings(config)
+    return World(
+        gold=gold,
+        gold_mean=statistics.mean(opinions),
+        gold_scale=statistics.stdev(opinions),
+        reward=fitted.model,
+        pair_accuracy=fitted.accuracy,
+        tokenizer=tokenizer,
+        train=prompts["train"],
+        test=prompts["test"][: config.held_out],
     )
 
 
@@ -138,7 +171,7 @@ def one_round(
     """Sample, score, update, steer β. Returns what to log."""
     prompts = Prompts(world.tokenizer, texts)
     played = play(policy, prompts, world.reward, tokens=config.tokens, size=config.minibatch)
-    kl = divergence(played)
+    kl, gold = divergence(played), world.gold(texts, played.responses).total.mean().item()
     beta = control.beta
     started = time.perf_counter()
     updated = ppo.update(
@@ -153,7 +186,8 @@ def one_round(
     sampling, scoring = played.seconds
     return {
         "proxy": played.experience.scores.mean().item(),
-        "gold": world.gold(texts, played.responses).total.mean().item(),
+        "gold": gold,
+        "gold_gain": (gold - world.gold_mean) / world.gold_scale,
         "kl": kl,
         "beta": beta,
         "tokens": played.experience.mask.sum(1).float().mean().item(),
