@@ -24,7 +24,7 @@ class Config:
     gold_lr: float = 3e-4
     """Learning rate of the judge's top layers; its head has ten times as much."""
 
-    pairs: int = 1200
+    pairs: int = 160
     """Comparisons that are made for training; validation and test get a quarter of it each."""
     prompt_words: int = 6
     """Words of a review's opening that make a prompt."""
@@ -35,7 +35,7 @@ class Config:
     reward_lr: float = 1e-2
     """Learning rate of the reward model's head."""
 
-    iterations: int = 40
+    iterations: int = 6
     """Rounds of sampling and updating."""
     prompts: int = 16
     """Prompts a round."""
@@ -75,7 +75,7 @@ class Config:
     """Responses of one update."""
     max_norm: float = 1.0
     """The gradient is clipped to this Euclidean norm."""
-    held_out: int = 128
+    held_out: int = 48
     """Test prompts on which the policy is judged before and after."""
     save_every: int = 5
     """Rounds between checkpoints."""

@@ -36,6 +36,7 @@ class Metrics:
 
     Attributes:
         directory: Of the run.
+        prompts: That were held out.
         before: Held-out prompts answered by the reference.
         after: The same prompts answered by the trained policy.
         pair_accuracy: Of the reward model on held-out comparisons.
@@ -43,6 +44,7 @@ class Metrics:
     """
 
     directory: Path
+    prompts: list[str]
     before: Judged
     after: Judged
     pair_accuracy: float
@@ -92,7 +94,12 @@ def main(config: Config) -> Metrics:
         after = held_out(config, policy, world)
         run.log(iterations, **summary("before", before), **summary("after", after))
     return Metrics(
-        directory=directory, before=before, after=after, pair_accuracy=fitted.accuracy, iterations=iterations
+        directory=directory,
+        prompts=world.test,
+        before=before,
+        after=after,
+        pair_accuracy=fitted.accuracy,
+        iterations=iterations,
     )
 
 

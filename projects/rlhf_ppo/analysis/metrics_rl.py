@@ -107,8 +107,8 @@ def mean_curve(seeds: dict[int, list[tuple[int, float]]]) -> list[tuple[int, flo
 def proxy_against_gold(points: list[dict[str, Any]], path: Path) -> None:
     """Gain of the proxy and of the gold reward over √KL, one panel an arm.
 
-    Both are in deviations of the reward over the reference's responses, of which the mean is 0: what the proxy gains and
-    the gold reward does not was gained by fooling the reward model.
+    Both are in deviations of the reward over the reference's responses, of which the mean is 0: what the proxy gains
+    and the gold reward does not was gained by fooling the reward model.
 
     Source: Gao et al. 2023, "Scaling Laws for Reward Model Overoptimization", figure 1.
     """
