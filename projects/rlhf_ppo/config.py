@@ -25,7 +25,7 @@ class Config:
     """Learning rate of the judge's top layers; its head has ten times as much."""
 
     pairs: int = 160
-    """Comparisons that are made for training; validation and test get a quarter of it each."""
+    """Prompts that are compared on for training; validation gets a quarter of it, the test half."""
     prompt_words: int = 6
     """Words of a review's opening that make a prompt."""
     noise: float = 0.5

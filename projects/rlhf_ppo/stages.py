@@ -41,7 +41,7 @@ from shared.runs import Run, open_checkpoint, trainable_state, verified_tensors
 from shared.seeding import seed_everything
 
 SAMPLED_AT_ONCE = 32
-SHARES: dict[Split, float] = {"train": 1.0, "validation": 0.25, "test": 0.25}
+SHARES: dict[Split, float] = {"train": 1.0, "validation": 0.25, "test": 0.5}
 
 
 def stage_directory(config: Config, stage: str) -> Path:
@@ -130,6 +130,7 @@ def make_preferences(config: Config, gold: GoldReward) -> None:
         run.log(1, sampled=len(made), kept=len(kept), against_gold=mean(pair.against_gold for pair in kept))
         with atomic_directory(run.directory / "pairs") as folder:
             write_preferences(folder, kept)
+            write_preferences(folder, made, name="sampled")  # before balancing, to tell what it took away
             run.seal(folder, 1)
 
 

@@ -4,6 +4,8 @@ python -m projects.rlhf_ppo.train_rlhf --iterations 40 --kl_target 6
 python -m projects.rlhf_ppo.train_rlhf --beta 0 --kl_target None     without the penalty
 """
 
+import json
+import shutil
 import statistics
 import time
 from dataclasses import dataclass
@@ -24,6 +26,7 @@ from projects.rlhf_ppo.rollout import Prompts, Round, play, prompt_batches
 from shared import devices, optim
 from shared.assets import load_causal_lm
 from shared.errors import UserError, command
+from shared.files import atomic_directory, write_text
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
 from shared.runs import Run, latest_checkpoint, new_directory, trainable_state
@@ -93,6 +96,7 @@ def main(config: Config) -> Metrics:
         before = held_out(config, policy, world, reference=True)
         after = held_out(config, policy, world)
         run.log(iterations, **summary("before", before), **summary("after", after))
+        keep_samples(run, iterations, world.test, before, after)
     return Metrics(
         directory=directory,
         prompts=world.test,
@@ -133,6 +137,22 @@ def held_out(config: Config, policy: Policy, world: World, *, reference: bool = 
         seed=config.seed,
         reference=reference,
     )
+
+
+def keep_samples(run: Run, step: int, prompts: list[str], before: Judged, after: Judged) -> None:
+    """Write and seal held_out/samples.jsonl: each held-out prompt with both responses and what was thought of them."""
+    folder = run.directory / "held_out"
+    shutil.rmtree(folder, ignore_errors=True)  # of a run that was resumed after it had ended
+    lines = []
+    for row, prompt in enumerate(prompts):
+        sides = {
+            name: {"response": judged.responses[row], "gold": judged.gold[row], "proxy": judged.proxy[row]}
+            for name, judged in (("before", before), ("after", after))
+        }
+        lines.append(json.dumps({"prompt": prompt, **sides}, ensure_ascii=False, allow_nan=False))
+    with atomic_directory(folder) as unfinished:
+        write_text(unfinished / "samples.jsonl", "\n".join(lines) + "\n")
+        run.seal(unfinished, step)
 
 
 def train(config: Config, policy: Policy, world: World, run: Run) -> int:

@@ -102,16 +102,16 @@ def balance_lengths(pairs: Sequence[Preference], draw: random.Random) -> list[Pr
 # ---------------------------------------------------------------- files
 
 
-def write_preferences(directory: Path, pairs: Sequence[Preference]) -> None:
-    """preferences.jsonl and preferences.csv, the same rows in both."""
+def write_preferences(directory: Path, pairs: Sequence[Preference], name: str = "preferences") -> None:
+    """<name>.jsonl and <name>.csv, the same rows in both."""
     rows = [asdict(pair) for pair in pairs]
     lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
-    write_text(directory / "preferences.jsonl", "".join(f"{line}\n" for line in lines))
+    write_text(directory / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
     text = io.StringIO()
     writer = csv.DictWriter(text, [f.name for f in fields(Preference)], lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(directory / "preferences.csv", text.getvalue())
+    write_text(directory / f"{name}.csv", text.getvalue())
 
 
 def read_preferences(path: Path) -> list[Preference]:
