@@ -182,3 +182,9 @@ def put_into_readme() -> None:
     """Rewrite the README's tables from the files."""
     report.put_into_readme(README, "summary", summary_markdown(report.read_csv(RESULTS / "summary.csv")))
     report.put_into_readme(README, "deciders", deciders_markdown(report.read_csv(RESULTS / "deciders.csv")))
+
+
+def bench_markdown(rows: list[dict[str, Any]]) -> str:
+    """The table of the benchmark."""
+    lines = [[row["part"], f"{row['seconds']:.2f} ({row['q1']:.2f} to {row['q3']:.2f})"] for row in rows]
+    return report.markdown_table(["part", "seconds, median (quartiles)"], lines)
