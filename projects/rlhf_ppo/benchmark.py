@@ -1,13 +1,14 @@
 """`make bench-rlhf_ppo`: where the time of an iteration goes, sampling beside a plain generation loop, and memory.
 
-Sampling with the policy (adapters on) alternates with the library's own `generate` on the bare model, prompt by prompt and
-as a batch, round by round in one process, so that a drift of the machine's speed touches all of them alike.
+Sampling with the policy (adapters on) alternates with the library's own `generate` on the bare model, prompt by prompt
+and as a batch, round by round in one process, so that a drift of the machine's speed touches all of them alike.
 """
 
 import statistics
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -82,12 +83,12 @@ def measure(config: BenchConfig) -> dict[str, list[float]]:
     for turn in track(range(config.rounds), description="rounds", total=config.rounds):
         batch = Prompts(tokenizer, texts[turn * sizes.prompts : (turn + 1) * sizes.prompts])
         singles = [Prompts(tokenizer, [text]) for text in batch.texts]
-        timed("plain generate, one prompt at a time", lambda s=singles: [plain(bare, each, sizes) for each in s])
-        timed("plain generate, one batch", lambda b=batch: plain(bare, b, sizes))
+        timed("plain generate, one prompt at a time", partial(one_by_one, bare, singles, sizes))
+        timed("plain generate, one batch", partial(plain, bare, batch, sizes))
         played = play(policy, batch, reward, tokens=sizes.tokens, size=sizes.minibatch)
         for part, spent in zip(("iteration: sampling", "iteration: scoring"), played.seconds, strict=True):
             seconds.setdefault(part, []).append(spent)
-        timed("iteration: updating", lambda p=played: learn(policy, optimizer, p, sizes, turn))
+        timed("iteration: updating", partial(learn, policy, optimizer, played, sizes, turn))
     return {part: times[1:] for part, times in seconds.items()}
 
 
@@ -103,6 +104,12 @@ def plain(model: PreTrainedModel, prompts: Prompts, sizes: Config) -> torch.Tens
         pad_token_id=model.config.eos_token_id,
     )
     return model.generate(input_ids=prompts.ids, attention_mask=prompts.attention, generation_config=settings)
+
+
+def one_by_one(model: PreTrainedModel, singles: list[Prompts], sizes: Config) -> None:
+    """The plain loop: a prompt at a time."""
+    for each in singles:
+        plain(model, each, sizes)
 
 
 def learn(policy: Policy, optimizer: AdamW, played: Any, sizes: Config, turn: int) -> None:
