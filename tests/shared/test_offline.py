@@ -20,6 +20,7 @@ def test_a_look_up_fails_at_once():
 def test_loopback_is_allowed():
     with socket.create_server(("127.0.0.1", 0)) as server, socket.socket() as client:
         client.connect(server.getsockname())
+        assert client.getpeername() == server.getsockname()
 
 
 def test_hub_and_telemetry_are_off():

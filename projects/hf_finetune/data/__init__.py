@@ -1,0 +1,1 @@
+"""From raw reviews to tokenised splits, with a report of what was dropped and why."""

@@ -1,0 +1,1 @@
+"""What a trained classifier is worth: scores, calibration, errors, and the baseline beside it."""

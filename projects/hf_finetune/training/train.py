@@ -1,0 +1,218 @@
+"""Fine-tune a pretrained encoder with the Trainer, in a process that may run out of memory and be started again.
+
+python -m projects.hf_finetune.training.train --awp 0.0001 --mixout 0.2
+python -m projects.hf_finetune.training.train --dataset my.csv --text_column review --label_column stars --scores
+python -m projects.hf_finetune.training.train --out runs/hf_finetune/mine --resume
+"""
+
+import sys
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import load
+from torch import Tensor
+from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTokenizerFast, PrinterCallback
+from transformers.utils.logging import disable_progress_bar
+
+from projects.hf_finetune.config import Config
+from projects.hf_finetune.data.preprocess import Prepared, prepare
+from projects.hf_finetune.evaluation.eval import evaluate
+from projects.hf_finetune.evaluation.metrics import trainer_metrics
+from projects.hf_finetune.training.callbacks import TARGETS, remove_unfinished
+from projects.hf_finetune.training.mixout import targets_of
+from projects.hf_finetune.training.models import load_classifier, load_tokenizer
+from projects.hf_finetune.training.regularised import RegularisedTrainer
+from projects.hf_finetune.training.supervisor import (
+    Attempt,
+    die_with_parent,
+    ending_at_once,
+    read_attempt,
+    run_child,
+    spawn,
+    supervise,
+)
+from projects.hf_finetune.training.trainer_config import callbacks, training_arguments
+from shared import devices
+from shared.errors import command, reported
+from shared.files import write_json
+from shared.progress import table
+from shared.runs import Run, latest_checkpoint, new_directory, open_checkpoint, read_json, verified_tensors
+from shared.seeding import seed_everything
+
+LOGS = Path("projects/hf_finetune/logs")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What a run came to.
+
+    Attributes:
+        directory: Of the run.
+        accuracy: On the test split, 0 to 1, as are precision, recall, macro-F1 and the calibration error.
+        precision: See `accuracy`.
+        recall: See `accuracy`.
+        macro_f1: See `accuracy`.
+        ece: See `accuracy`.
+        validation_macro_f1: Of the epoch that was kept.
+        steps: Optimizer steps done.
+        micro_batch: Sentences in a micro-batch at the end.
+        seconds: Of training and validation in the last process, without set-up and test.
+    """
+
+    directory: Path
+    accuracy: float
+    precision: float
+    recall: float
+    macro_f1: float
+    ece: float
+    validation_macro_f1: float
+    steps: int
+    micro_batch: int
+    seconds: float
+
+
+def main(config: Config) -> Metrics:
+    """Fine-tune a pretrained encoder to tell the tone of a text, with AWP, mixout, both or neither."""
+    directory = config.out or new_directory(Path("runs"), "hf_finetune", config.name)
+    supervise(replace(config, out=directory), spawn)
+    if config.out is None:
+        link_from_logs(directory)
+    return read_metrics(directory)
+
+
+def fit(attempt: Attempt) -> Metrics:
+    """Train, keep the epoch that is best on validation, save it for `pipeline`, and read the test split once."""
+    config, directory = attempt.config, attempt.config.out
+    assert directory is not None
+    devices.use_all_cores()
+    disable_progress_bar()  # of the library, for each file that it writes
+    devices.pick(config.device)
+    tokenizer = load_tokenizer(config.model, max_length=config.max_length)
+    data = prepare(config, tokenizer)
+    seed_everything(config.seed)
+    model = load_classifier(config.model, data.classes, max_length=config.max_length)
+    described = replace(config, memory_gb=None)  # says where it ran, not what it did: a resumed run may have more
+    with (
+        Run(directory, project="hf_finetune", config=described, resume=attempt.resume, data=data.digest) as run,
+        ending_at_once(attempt.alone),
+    ):
+        write_json(directory / "data.json", data.report)
+        started = time.perf_counter()
+        progress = train(attempt, model, tokenizer, data, run)
+        seconds = time.perf_counter() - started
+        model.load_state_dict(verified_tensors(run.checkpoint_path(progress["best_step"]), run.key))
+        save_for_pipeline(model, tokenizer, run, progress["step"])
+        found = evaluate(model, tokenizer, data.splits["test"], data.classes, directory / "evaluation")
+        tested = {name: found[name] for name in ("accuracy", "precision", "recall", "macro_f1", "ece")}
+        run.log(progress["step"], **{f"test_{name}": value for name, value in tested.items()})
+    metrics = Metrics(
+        directory=directory,
+        **tested,
+        validation_macro_f1=progress["best"],
+        steps=progress["step"],
+        micro_batch=config.batch_size // attempt.accumulation,
+        seconds=seconds,
+    )
+    write_json(directory / "result.json", {k: v for k, v in asdict(metrics).items() if k != "directory"})
+    return metrics
+
+
+def train(
+    attempt: Attempt, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: Prepared, run: Run
+) -> dict[str, Any]:
+    """Let the Trainer train. Returns the last step, and of the best epoch its step and validation macro-F1."""
+    config = attempt.config
+    checkpoints = run.directory / "checkpoints"
+    remove_unfinished(checkpoints)
+    targets = pretrained_targets(config, model, run)
+    trainer = RegularisedTrainer(
+        awp=config.awp,
+        mixout=config.mixout,
+        targets=targets,
+        model=model,
+        args=training_arguments(config, directory=str(checkpoints), accumulation=attempt.accumulation),
+        train_dataset=data.splits["train"],
+        eval_dataset=data.splits["validation"],
+        processing_class=tokenizer,
+        data_collator=DataCollatorWithPadding(tokenizer),
+        compute_metrics=trainer_metrics,
+        callbacks=callbacks(config, run, accumulation=attempt.accumulation, targets=targets),
+    )
+    trainer.remove_callback(PrinterCallback)
+    if not finished(run.checkpoint, config):
+        trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+    last = latest_checkpoint(run.directory)
+    assert last is not None, "the Trainer saves at the end of every epoch"
+    return progress_of(last)
+
+
+def pretrained_targets(config: Config, model: PreTrainedModel, run: Run) -> dict[str, Tensor]:
+    """What mixout returns to: the weights as loaded, or on resuming those that the checkpoint kept."""
+    if config.mixout == 0:
+        return {}
+    if run.checkpoint is None:
+        return targets_of(model)
+    return load(open_checkpoint(run.checkpoint, run.key).read(TARGETS))
+
+
+def progress_of(checkpoint: Path) -> dict[str, Any]:
+    """Where training stood at a checkpoint: its step, early stopping's counters, and how many steps there are."""
+    saved = read_json(checkpoint / "trainer_state.json")
+    counters = saved["stateful_callbacks"]["EarlyStopping"]["attributes"]
+    return {"step": saved["global_step"], "of": saved["max_steps"], **counters}
+
+
+def finished(checkpoint: Path | None, config: Config) -> bool:
+    """Whether nothing is left to train: the process ended between its last checkpoint and its result.
+
+    The Trainer would take one more step before it noticed that patience was over.
+    """
+    if checkpoint is None:
+        return False
+    progress = progress_of(checkpoint)
+    return progress["step"] >= progress["of"] or progress["stale"] >= config.patience
+
+
+def save_for_pipeline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, run: Run, step: int) -> None:
+    """Write and seal <run>/model, which `pipeline("text-classification", …)` takes as it is."""
+    folder = run.directory / "model"
+    model.save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    run.seal(folder, step)
+
+
+def link_from_logs(directory: Path) -> None:
+    """Show the run below logs/, where the brief looks for it; weights stay out of the source tree."""
+    if LOGS.is_dir():
+        link = LOGS / directory.name
+        link.unlink(missing_ok=True)
+        link.symlink_to(Path("../../..") / directory)
+
+
+def read_metrics(directory: Path) -> Metrics:
+    """The metrics that a finished run left behind."""
+    return Metrics(directory=directory, **read_json(directory / "result.json"))
+
+
+def report(metrics: Metrics) -> None:
+    """Print what a run came to."""
+    names = ("accuracy", "precision", "recall", "macro_f1", "ece", "validation_macro_f1")
+    row = [getattr(metrics, name) for name in names] + [metrics.steps, f"{metrics.seconds:.0f} s"]
+    columns = ["test accuracy", "precision", "recall", "macro-F1", "ECE", "validation macro-F1", "steps", "time"]
+    table(str(metrics.directory), columns, [row])
+
+
+def child(order: Path) -> int:
+    """The training process that `spawn` started."""
+    die_with_parent()
+    with reported():
+        return run_child(read_attempt(order), fit)
+    raise AssertionError("unreachable")  # `reported` exits or re-raises
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["--child"]:
+        sys.exit(child(Path(sys.argv[2])))
+    report(command(main, Config))

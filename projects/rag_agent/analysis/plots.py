@@ -1,0 +1,117 @@
+"""The figures, from the CSV files in results/: nothing is measured here.
+
+python -m projects.rag_agent.analysis.plots
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from projects.rag_agent.tables import ARMS, INDEXES, KINDS, SETS
+from shared.errors import command
+from shared.plotting import COLOURS, MARKERS, figure, panels
+from shared.report import read_csv
+
+
+@dataclass(frozen=True, kw_only=True)
+class PlotConfig:
+    """Draw the figures from the CSV files."""
+
+    results: Path = Path("projects/rag_agent/results")
+    """Folder of the CSV files; the PNG files go there too."""
+
+
+def main(config: PlotConfig) -> None:
+    """Draw every figure."""
+    read = {path.stem: read_csv(path) for path in config.results.glob("*.csv")}
+    retrieval(read["retrieval"], config.results / "retrieval.png")
+    answers(read["answers"], config.results / "answers.png")
+    confidence(read["refusal_curve"], read["refusal"], config.results / "refusal.png")
+    if "bench" in read:
+        growth(read["bench"], read["recall"], config.results / "growth.png")
+
+
+def retrieval(rows: list[dict[str, Any]], path: Path) -> None:
+    """Mean reciprocal rank by method, a panel a set; bars are 95 % intervals over films."""
+    title = (
+        "Where words are shared BM25 hardly fails, and in other words alone little is found by anything (test films)"
+    )
+    with panels(path, len(SETS), title=title, xlabel="", ylabel="mean reciprocal rank", size=(3.3, 3.6)) as drawn:
+        for axes, (kind, name) in zip(drawn, SETS.items(), strict=True):
+            mine = [row for row in rows if row["questions"] == kind]
+            for place, row in enumerate(mine):
+                _bar(axes, place, row, "mrr", place)
+            axes.set_xticks(range(len(mine)), ["BM25", "vectors", "ranks\nfused", "scores\nfused"], fontsize=8)
+            axes.set_title(f"{name}: {mine[0]['shared']:.0%} of the words shared", fontsize=9)
+            axes.set_ylim(0, 1.05)
+
+
+def answers(rows: list[dict[str, Any]], path: Path) -> None:
+    """Exact match by kind of question and arm, with the upper bound that the passages set."""
+    title = "What retrieval adds, and what reading still lacks (test films)"
+    with figure(path, title=title, xlabel="question about", ylabel="exact match", size=(7.0, 4.0)) as axes:
+        width = 0.26
+        for index, (arm, name) in enumerate(ARMS.items()):
+            for place, kind in enumerate(KINDS):
+                row = next(row for row in rows if (row["arm"], row["kind"]) == (arm, kind))
+                x = place + (index - 1) * width
+                _bar(axes, x, row, "exact", index, width=width * 0.9, label=name if place == 0 else None)
+                if arm == "retrieved":
+                    bound = row["in_passages"]
+                    axes.hlines(bound, x - width / 2, x + width / 2, color="#000000", linestyle="--", linewidth=1.4,
+                                label="right answer is in the retrieved passages" if place == 0 else "_")  # fmt: skip
+        axes.set_xticks(range(len(KINDS)), list(KINDS.values()))
+        axes.set_ylim(0, 1.3)
+        axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
+        axes.legend(fontsize=8, ncols=2, loc="upper left")
+
+
+def confidence(curve: list[dict[str, Any]], chosen: list[dict[str, Any]], path: Path) -> None:
+    """Share refused by threshold for each kind of question, with the threshold that was chosen elsewhere."""
+    threshold = chosen[0]["threshold"]
+    title = "Refusing: what each threshold would have refused (test films)"
+    with figure(path, title=title, xlabel="threshold of the confidence", ylabel="share refused") as axes:
+        for index, kind in enumerate(dict.fromkeys(row["questions"] for row in curve)):
+            mine = [row for row in curve if row["questions"] == kind]
+            label = {"answerable": "film in the index", "not indexed": "film not in it", "off topic": "not about films"}
+            axes.plot([row["threshold"] for row in mine], [row["refused"] for row in mine], color=COLOURS[index],
+                      linestyle=("-", "--", ":")[index], label=label[kind])  # fmt: skip
+        axes.axvline(threshold, color="#000000", linewidth=1)
+        axes.annotate(
+            f"chosen: {threshold:.2f}", (threshold, 0.5), xytext=(4, 0), textcoords="offset points", fontsize=8
+        )
+        axes.legend(loc="upper left", fontsize=8)
+
+
+def growth(bench: list[dict[str, Any]], recall: list[dict[str, Any]], path: Path) -> None:
+    """Search time, building time and memory by the number of vectors."""
+    measures = (("p50_ms", "search, p50 (ms)"), ("build_s", "building (s)"), ("memory_mb", "memory (MB)"))
+    best = {row["vectors"]: row["recall"] for row in recall if row["ef_search"] == 64}
+    largest = max(best)
+    title = f"An index as it grows (at {largest:,} HNSW with efSearch 64 finds {best[largest]:.1%} of the exact ten)"
+    with panels(path, len(measures), title=title, xlabel="vectors", ylabel="", size=(3.4, 3.4)) as drawn:
+        for axes, (name, label) in zip(drawn, measures, strict=True):
+            for index, arm in enumerate(INDEXES):
+                mine = [row for row in bench if row["arm"] == arm]
+                axes.plot([row["vectors"] for row in mine], [max(row[name], 1e-3) for row in mine], label=INDEXES[arm],
+                          color=COLOURS[index], marker=MARKERS[index])  # fmt: skip
+            axes.set_xscale("log")
+            axes.set_yscale("log")
+            axes.set_title(label, fontsize=9)
+            axes.tick_params(labelleft=True)
+        drawn[0].axhline(5, color="#000000", linestyle=":", linewidth=1)
+        drawn[0].annotate("5 ms", (1000, 5), xytext=(0, 3), textcoords="offset points", fontsize=8)
+        drawn[-1].legend(fontsize=8, loc="lower right")
+
+
+def _bar(
+    axes: Any, x: float, row: dict[str, Any], name: str, index: int, *, width: float = 0.7, label: str | None = None
+) -> None:
+    low, high = row[name] - row[f"{name}_low"], row[f"{name}_high"] - row[name]
+    axes.bar(x, row[name], width=width, color=COLOURS[index], label=label, hatch=("", "//", "..", "xx")[index],
+             edgecolor="white", linewidth=0)  # fmt: skip
+    axes.errorbar(x, row[name], yerr=[[max(0.0, low)], [max(0.0, high)]], color="#000000", capsize=3, linewidth=1)
+
+
+if __name__ == "__main__":
+    command(main, PlotConfig)

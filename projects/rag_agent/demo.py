@@ -1,0 +1,53 @@
+"""What the default run shows: an index built, questions answered with sources, tools, memory, everything reloaded."""
+
+import time
+from collections.abc import Sequence
+
+from projects.rag_agent.agents.agent import Agent
+from projects.rag_agent.agents.memory import Conversation
+from projects.rag_agent.assembly import open_agent
+from projects.rag_agent.config import Config
+from projects.rag_agent.models.rag_module import RagRetriever, settings_of
+from projects.rag_agent.run_agent import shown
+from shared.errors import UserError
+from shared.progress import table
+
+DECIMALS = 5  # of a score that has to be the same after reloading
+
+
+def opened(config: Config) -> Agent:
+    """An agent with a new conversation, and a line on its index."""
+    started = time.perf_counter()
+    conversation = Conversation.open(config.folder / "conversation.json")
+    conversation.forget()
+    agent = open_agent(config, conversation)
+    retriever = agent.module.retriever
+    documents, seconds = len(retriever.documents), time.perf_counter() - started
+    print(f"{len(retriever)} passages of {documents} documents in {config.folder}, ready after {seconds:.0f} s\n")
+    return agent
+
+
+def converse(agent: Agent, messages: Sequence[str]) -> None:
+    """Print each message with the agent's reply, its sources and its time."""
+    for message in messages:
+        started = time.perf_counter()
+        reply = agent.reply(message)
+        print(f"> {message}\n{shown(reply)}\n  ({time.perf_counter() - started:.1f} s)\n")
+
+
+def check_reloaded(agent: Agent, config: Config, question: str) -> None:
+    """Load index and conversation from disk and compare them with what is in memory.
+
+    Raises:
+        UserError: If anything differs.
+    """
+    before = agent.module.retriever
+    loaded = RagRetriever.load(config.folder, before.embedder, hnsw=config.hnsw, **settings_of(config))
+    conversation = Conversation.open(config.folder / "conversation.json")
+    pairs = list(zip(before.search(question, 5), loaded.search(question, 5), strict=True))
+    rows = [(a.passage.title, a.passage.position + 1, f"{a.score:.5f}", f"{b.score:.5f}") for a, b in pairs]
+    table("Reloaded from disk: the same search", ["film", "passage", "score before", "score after"], rows)
+    same = all(a.passage == b.passage and round(a.score - b.score, DECIMALS) == 0 for a, b in pairs)
+    if not same or conversation.turns != agent.conversation.turns:
+        raise UserError(f"{config.folder}: what was loaded is not what was saved")
+    print(f"Conversation: {len(conversation.turns)} turns reloaded, the same\n")

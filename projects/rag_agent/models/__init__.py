@@ -1,0 +1,1 @@
+"""The generator, and the retriever joined with it."""

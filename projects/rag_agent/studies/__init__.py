@@ -1,0 +1,1 @@
+"""The experiments behind the README, each of which resumes where it stopped."""

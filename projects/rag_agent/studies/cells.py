@@ -1,0 +1,95 @@
+"""A cell of an experiment: a run whose log holds one line an item, so that every mean in a table can cite its lines."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.files import write_json, write_text
+from shared.fingerprint import team_key
+from shared.fingerprint.citations import Cited, Source, read_source
+from shared.runs import Run, read_json
+
+Item = tuple[dict[str, float], dict[str, Any]]
+
+
+@dataclass(frozen=True)
+class Cell:
+    """What is measured.
+
+    Attributes:
+        study: retrieval, answers, …
+        name: Unique in the study.
+        settings: Everything that its numbers depend on, beside the code.
+    """
+
+    study: str
+    name: str
+    settings: dict[str, Any]
+
+    @property
+    def folder(self) -> str:
+        """Its run's place below the folder of all runs."""
+        return f"{self.study}/{self.name}"
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished cell.
+
+    Attributes:
+        cell: Which.
+        source: Its verified log.
+        details: What was kept of each item beside its numbers (film, answer, …), in the order of the log.
+    """
+
+    cell: Cell
+    source: Source
+    details: list[dict[str, Any]]
+
+    def values(self, name: str) -> list[float]:
+        """A metric of every item."""
+        return [record[name] for record in self.source.log.records if name in record]
+
+    def mean(self, name: str) -> tuple[float, Cited]:
+        """A metric's mean over all items, and its citation."""
+        cited = self.source.window(name, 0, len(self.source.log.records) - 1, "mean", digits=6)
+        return float(self.source.number(cited)), cited
+
+
+def complete(runs: Path, cell: Cell, data: str, measure: Callable[[], Iterable[Item]]) -> Done:
+    """Measure a cell unless that was done with the same settings and data.
+
+    Args:
+        runs: Folder of all runs.
+        cell: What.
+        data: Digest of the questions or texts.
+        measure: Yields (numbers, what else is kept) item by item.
+    """
+    directory = runs / cell.folder
+    if not is_done(directory, cell, data):
+        shutil.rmtree(directory, ignore_errors=True)
+        with Run(directory, project="rag_agent", config=cell, data=data) as run:
+            kept = list(_logged(run, measure()))
+        lines = (json.dumps(each, ensure_ascii=False, sort_keys=True) for each in kept)
+        write_text(directory / "details.jsonl", "".join(f"{line}\n" for line in lines))
+        write_json(directory / "done.json", {"data": data, "items": len(kept)})
+    details = (directory / "details.jsonl").read_text(encoding="utf-8").split("\n")
+    return Done(cell, read_source(directory, team_key()), [json.loads(line) for line in details if line])
+
+
+def is_done(directory: Path, cell: Cell, data: str) -> bool:
+    """Whether a finished run of the very cell is there."""
+    if not (directory / "done.json").exists():
+        return False
+    saved = read_json(directory / "config.json")
+    same = {"study": cell.study, "name": cell.name, "settings": cell.settings}
+    return json.loads(json.dumps(same)) == saved and read_json(directory / "done.json")["data"] == data
+
+
+def _logged(run: Run, items: Iterable[Item]) -> Iterator[dict[str, Any]]:
+    for number, (metrics, details) in enumerate(items):
+        run.log(number, **metrics)
+        yield details

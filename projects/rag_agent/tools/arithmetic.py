@@ -1,0 +1,135 @@
+"""Arithmetic as text, walked node by node: nothing is run, and nothing may grow beyond bounds."""
+
+import ast
+import math
+import operator
+import re
+from collections.abc import Callable
+
+from shared.errors import UserError
+
+Value = int | float
+LONGEST = 200  # characters of an expression
+MOST_DIGITS = 200  # of a whole number on the way
+DEEPEST = 30  # brackets and signs inside each other
+
+_BINARY: dict[type[ast.operator], Callable[[Value, Value], Value]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+    ast.Div: operator.truediv,
+    ast.FloorDiv: operator.floordiv,
+    ast.Mod: operator.mod,
+}
+_UNARY: dict[type[ast.unaryop], Callable[[Value], Value]] = {ast.UAdd: operator.pos, ast.USub: operator.neg}
+_FUNCTIONS: dict[str, Callable[..., Value]] = {
+    "sqrt": math.sqrt,
+    "abs": abs,
+    "round": round,
+    "min": min,
+    "max": max,
+    "log": math.log,
+    "exp": math.exp,
+}
+_NAMES = {"pi": math.pi, "e": math.e}
+
+# How people write: signs, words, and a comma between thousands.
+_SPELLED = (
+    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
+    (re.compile(r"[×·]|(?<=[\d)]) *x *(?=[\d(])|\b(?:multiplied by|times)\b"), "*"),
+    (re.compile(r"÷|\bdivided by\b|\bover\b"), "/"),
+    (re.compile(r"[−–]|\bminus\b"), "-"),
+    (re.compile(r"\bplus\b"), "+"),
+    (re.compile(r"\^|\b(?:raised )?to the power of\b"), "**"),
+    (re.compile(r"\bsquared\b"), "**2"),
+    (re.compile(r"\b(?:the )?square root of (\d+(?:\.\d+)?)"), r"sqrt(\1)"),
+    (re.compile(r"(\d+(?:\.\d+)?) ?(?:%|percent|per cent) of (?=\d)"), r"\1/100*"),
+)
+_RUN = re.compile(r"(?:(?:sqrt|abs|round|min|max|log|exp|pi)\b|[\d.()+\-*/%, ])+")
+_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+_OPERATION = re.compile(
+    r"\d\)* *(?:\*\*|//|[-+*/%]) *[-+(]*(?:\d|sqrt|abs|round|min|max|log|exp|pi)|\b(?:sqrt|abs|round|min|max|log|exp)\("
+)
+
+
+def evaluate(text: str) -> Value:
+    """The value of an expression.
+
+    >>> evaluate("2 * (3 + 4) ** 2")
+    98
+
+    Raises:
+        UserError: If it is too long, no arithmetic, too large, or has no value.
+    """
+    if len(text) > LONGEST:
+        raise UserError(f"the expression has {len(text)} characters, at most {LONGEST} are taken")
+    try:
+        return _bounded(_value(ast.parse(text.strip(), mode="eval").body, 0))
+    except (SyntaxError, MemoryError, RecursionError):
+        raise UserError(f"{text[:40]!r} is no arithmetic") from None
+    except ZeroDivisionError:
+        raise UserError(f"{text[:40]!r} divides by zero") from None
+    except (ArithmeticError, ValueError, TypeError) as error:
+        raise UserError(f"{text[:40]!r} has no value: {error}") from None
+
+
+def _value(node: ast.expr, depth: int) -> Value:
+    if depth > DEEPEST:
+        raise UserError("the expression is nested too deeply")
+    match node:
+        case ast.Constant(value=bool()):
+            pass
+        case ast.Constant(value=(int() | float()) as number):
+            return _bounded(number)
+        case ast.Name(id=name) if name in _NAMES:
+            return _NAMES[name]
+        case ast.UnaryOp(op=sign, operand=inner) if type(sign) in _UNARY:
+            return _UNARY[type(sign)](_value(inner, depth + 1))
+        case ast.BinOp(left=left, op=ast.Pow(), right=right):
+            return _power(_value(left, depth + 1), _value(right, depth + 1))
+        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _BINARY:
+            return _bounded(_BINARY[type(sign)](_value(left, depth + 1), _value(right, depth + 1)))
+        case ast.Call(func=ast.Name(id=name), args=inner, keywords=[]) if name in _FUNCTIONS:
+            return _bounded(_FUNCTIONS[name](*(_value(each, depth + 1) for each in inner)))
+    raise UserError(
+        f"{ast.unparse(node)[:40]!r} is no arithmetic: numbers, + - * / // % ** and {', '.join(_FUNCTIONS)}"
+    )
+
+
+def _power(base: Value, exponent: Value) -> Value:
+    """Refused before it is computed if it would not fit: 9**9**9 has 369 million digits."""
+    if abs(base) > 1 and exponent * math.log10(abs(base)) > MOST_DIGITS:
+        raise UserError(f"a power has more than {MOST_DIGITS} digits")
+    if isinstance(base, int) and isinstance(exponent, int) and abs(exponent) > 10_000:
+        raise UserError("an exponent is larger than 10000")
+    value = base**exponent
+    if isinstance(value, complex):
+        raise UserError("the root of a negative number is not real")
+    return _bounded(value)
+
+
+def _bounded(value: Value) -> Value:
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            raise UserError("the value is not finite")
+    elif abs(value) >= 10**MOST_DIGITS:
+        raise UserError(f"a number has more than {MOST_DIGITS} digits")
+    return value
+
+
+def expression_in(message: str) -> str | None:
+    """The arithmetic that a message asks for, or None.
+
+    >>> expression_in("What is 15 % of 200?")
+    '15/100*200'
+    >>> expression_in("Who directed 2001?") is None
+    True
+    """
+    if len(message) > 4 * LONGEST or _DATE.search(message):
+        return None
+    spelled = message.lower()
+    for pattern, sign in _SPELLED:
+        spelled = pattern.sub(sign, spelled)
+    runs = [run.strip(" ,.") for run in _RUN.findall(spelled)]
+    found = [run for run in runs if _OPERATION.search(run)]
+    return max(found, key=len).replace(" ", "") if found else None

@@ -1,0 +1,67 @@
+"""A classifier small enough for tests, saved with the real tokenizer, and reviews whose words give the tone away."""
+
+import csv
+from dataclasses import replace
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from projects.hf_finetune.config import Config
+from projects.hf_finetune.training.models import load_tokenizer
+
+TONES = {"bad": "awful broken poor refund", "fair": "arrived box cable tuesday", "good": "great love superb happy"}
+
+
+def tiny_classifier(seed=0, classes=3, dropout=0.1, vocab=60):
+    torch.manual_seed(seed)
+    size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
+    drop = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
+    return BertForSequenceClassification(BertConfig(vocab_size=vocab, num_labels=classes, **size, **drop))
+
+
+@pytest.fixture
+def tiny():
+    return tiny_classifier
+
+
+@pytest.fixture(scope="session")
+def folder(tmp_path_factory):
+    """model/: a tiny BERT; reviews.csv: 240 sentences of 60 reviews in three tones."""
+    folder = tmp_path_factory.mktemp("hf_finetune")
+    tokenizer = load_tokenizer("minilm", max_length=16)
+    tiny_classifier(vocab=len(tokenizer)).save_pretrained(folder / "model")
+    tokenizer.save_pretrained(folder / "model")
+    with (folder / "reviews.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["review", "tone", "group"])
+        for number in range(240):
+            tone, words = list(TONES.items())[number % 3]
+            pick = words.split()
+            text = f"{pick[number // 3 % 4]} {pick[number // 12 % 4]} thing{number} " + f"again{number} " * (number % 5)
+            writer.writerow([text, tone, f"r{number // 4}"])
+    return folder
+
+
+@pytest.fixture
+def config(folder, tmp_path):
+    """A run of 4 epochs of 3 steps: 40 training sentences in batches of 16, so that the last one is short."""
+    return Config(
+        model=str(folder / "model"),
+        dataset=str(folder / "reviews.csv"),
+        text_column="review",
+        label_column="tone",
+        limit=40,
+        batch_size=16,
+        epochs=4,
+        patience=4,
+        max_length=16,
+        lr=5e-3,
+        device="cpu",
+        out=tmp_path / "run",
+    )
+
+
+@pytest.fixture
+def changed():
+    return replace

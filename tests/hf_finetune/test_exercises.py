@@ -1,0 +1,155 @@
+"""The demo team's answers are right, nobody else's are, and the references agree with the code they are about."""
+
+import subprocess
+import sys
+import tomllib
+from itertools import permutations
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import f1_score
+from transformers import get_linear_schedule_with_warmup
+
+from projects.hf_finetune.evaluation.metrics import calibration
+from projects.hf_finetune.exercises import EXERCISES, SHEET
+from projects.hf_finetune.training.awp import displaced, step_sizes
+from projects.hf_finetune.training.mixout import keep_mask, mix
+from projects.hf_finetune.training.order import LikeLengths
+from shared.exercises import Number
+
+DEMO = tomllib.loads((SHEET.folder / "answers/demo.toml").read_text())
+TEAMS = [f"equipo-{n}" for n in range(40)]
+NAMES = {exercise.id: exercise for exercise in EXERCISES}
+
+
+def values(name, team="equipo-3"):
+    return NAMES[name].values(team), NAMES[name].answer
+
+
+def test_the_demo_teams_answers_are_right():
+    assert SHEET.check("demo", DEMO) == dict.fromkeys(NAMES)
+
+
+def test_a_copied_sheet_fails_for_every_other_team():
+    for team in TEAMS:
+        wrong = [name for name, verdict in SHEET.check(team, DEMO).items() if verdict]
+        assert len(wrong) >= len(EXERCISES) - 1, team
+
+
+@pytest.mark.parametrize("exercise", [e for e in EXERCISES if isinstance(e.answer, Number)], ids=lambda e: e.id)
+def test_two_teams_rarely_share_an_answer(exercise):
+    answers = {team: exercise.answer.solve(exercise.values(team)) for team in TEAMS}
+    pairs = list(permutations(TEAMS, 2))
+    shared = sum(exercise.answer.wrong(answers[a], exercise.values(b)) is None for a, b in pairs)
+    assert shared / len(pairs) < 0.05
+
+
+@pytest.mark.parametrize("generic", [0, 1, 0.5, 16, "t", "eta * t", "t / 10"])
+def test_a_generic_answer_fails_everywhere(generic):
+    for team in TEAMS:
+        verdicts = SHEET.check(team, dict.fromkeys(NAMES, generic))
+        assert sum(verdict is None for verdict in verdicts.values()) <= (1 if isinstance(generic, int | float) else 0)
+
+
+def test_every_statement_is_filled():
+    text = SHEET.statements("equipo-1")
+    assert "⟨x⟩" in text and text.count("⟨") == 1  # the introduction's own example
+    assert len(EXERCISES) >= 8
+
+
+def test_the_command():
+    def command(*words):
+        words = [sys.executable, "-m", "projects.hf_finetune.exercises", *words]
+        return subprocess.run(words, capture_output=True, text=True)
+
+    assert command("--team", "demo", "--check").returncode == 0
+    assert command("--team", "otro", "--check").returncode == 2
+
+
+# The references against the code: an exercise whose solution is wrong teaches nothing.
+
+
+def test_mixing_and_its_variance_against_a_million_draws():
+    v, answer = values("mezcla")
+    w = torch.full((1000, 1000), v["w"], dtype=torch.double, requires_grad=True)
+    u, keep = torch.full_like(w, v["u"]).detach(), keep_mask(w.detach(), v["p"])
+    mixed = mix(w, u, keep)
+    assert mixed[keep > 0][0].item() == pytest.approx(answer.solve(v), rel=1e-3)
+    v, answer = values("varianza")
+    w = torch.full((1000, 1000), v["w"], dtype=torch.double)
+    mixed = mix(w, torch.full_like(w, v["u"]), keep_mask(w, v["p"]))
+    assert mixed.var().item() == pytest.approx(answer.solve(v), rel=0.02)
+
+
+def test_the_forgotten_factor_against_our_gradient():
+    v, answer = values("paso_olvidado")
+    w = torch.zeros(1000, 1000, dtype=torch.double, requires_grad=True)
+    mix(w, torch.ones_like(w), keep_mask(w, v["p"])).sum().backward()
+    ours = -v["eta"] * v["g"] * w.grad.mean().item()
+    assert ours == pytest.approx(-v["eta"] * v["g"], rel=0.01)
+    assert ours * (1 - v["p"]) == pytest.approx(answer.solve(v), rel=0.01)
+
+
+def test_the_perturbation_and_the_rise_against_displaced():
+    v, answer = values("delta")
+    w, g = torch.tensor([[v["w1"], v["w2"]]]).double(), torch.tensor([[v["g1"], v["g2"]]]).double()
+    start = w.clone()
+    with displaced([w], [g], step_sizes([w], [g], v["gamma"])):
+        assert (w - start)[0, 0].item() == pytest.approx(answer.solve(v))
+    v, answer = values("subida")
+    w, g = torch.tensor([[v["w1"], v["w2"]]]).double(), torch.tensor([[v["g1"], v["g2"]]]).double()
+    start = w.clone()
+    with displaced([w], [g], step_sizes([w], [g], v["gamma"])):
+        assert ((w - start) * g).sum().item() == pytest.approx(answer.solve(v))
+
+
+def test_a_touched_row_of_an_embedding():
+    v, answer = values("embeddings")
+    table = torch.ones(v["filas"], 2, dtype=torch.double)
+    g = torch.zeros_like(table)
+    g[: v["vistas"]] = torch.tensor([3.0, -4.0])
+    with displaced([table], [g], step_sizes([table], [g], v["gamma"])):
+        moved = (table[0] - 1).norm() / torch.ones(2).norm()
+    assert moved.item() == pytest.approx(answer.solve(v), rel=1e-6)
+
+
+def test_sentences_left_against_the_order_of_training():
+    for team in TEAMS[:10]:
+        v, answer = values("reanudar", team)
+        order = list(LikeLengths([1] * v["n"], batch=v["b"], seed=0))
+        steps = [order[i : i + v["b"]] for i in range(0, v["n"], v["b"])]
+        assert answer.solve(v) == sum(map(len, steps[v["c"] % len(steps) :]))
+
+
+def test_the_plan_against_the_librarys_schedule():
+    v, answer = values("plan")
+    optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=v["eta"])
+    schedule = get_linear_schedule_with_warmup(optimizer, v["subida"], v["total"])
+    for t in range(v["total"]):
+        assert schedule.get_last_lr()[0] == pytest.approx(answer.solve(v, {"t": t}))
+        optimizer.step()
+        schedule.step()
+
+
+def test_calibration_and_f1_against_the_metrics():
+    v, answer = values("calibracion")
+    sure = np.concatenate([np.full(1000 * v["n1"], v["c1"]), np.full(1000 * v["n2"], v["c2"])])
+    right = np.concatenate([np.arange(1000 * v[f"n{i}"]) < round(1000 * v[f"n{i}"] * v[f"a{i}"]) for i in (1, 2)])
+    probabilities = np.stack([sure, 1 - sure], axis=1)
+    assert calibration(probabilities, np.where(right, 0, 1)).ece == pytest.approx(answer.solve(v), rel=1e-3)
+    v, answer = values("macro_f1")
+    gold = [0] * (v["aa"] + v["ab"]) + [1] * (v["ba"] + v["bb"])
+    said = [0] * v["aa"] + [1] * v["ab"] + [0] * v["ba"] + [1] * v["bb"]
+    assert f1_score(gold, said, average="macro") == pytest.approx(answer.solve(v))
+
+
+def test_window_means():
+    v, answer = values("ventana")
+    losses = torch.cat([torch.full((v[f"n{i}"],), v[f"l{i}"]) for i in (1, 2, 3)])
+    assert losses.mean().item() == pytest.approx(answer.solve(v), rel=1e-4)
+    v, answer = values("media_de_medias")
+    losses = [torch.full((v[f"n{i}"],), v[f"l{i}"], dtype=torch.double) for i in (1, 2, 3)]
+    assert sum(each.mean().item() for each in losses) / 3 - torch.cat(losses).mean().item() == pytest.approx(
+        answer.solve(v)
+    )

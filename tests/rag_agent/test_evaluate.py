@@ -1,0 +1,156 @@
+"""Scores against their definitions, questions against what they promise."""
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+
+from projects.rag_agent.data import Document, load_documents
+from projects.rag_agent.evaluate import (
+    balanced_accuracy,
+    best_threshold,
+    bootstrap,
+    exact_match,
+    f1,
+    holds,
+    normalise,
+    reciprocal_rank,
+)
+from projects.rag_agent.models.rag_module import Found, citations, confidence
+from projects.rag_agent.questions import (
+    FACTS,
+    SEARCHES,
+    content,
+    fact_questions,
+    facts_of,
+    search_questions,
+    shared_words,
+    split_of,
+    unanswerable_questions,
+)
+from projects.rag_agent.studies.routing import REQUESTS
+
+
+@pytest.fixture(scope="module")
+def films():
+    return load_documents("film_articles")
+
+
+@pytest.fixture(scope="module")
+def searches(films):
+    return search_questions(films)
+
+
+def test_normalising():
+    assert normalise("The Coen-Brothers, Ethan & André.") == "coen brothers ethan andre"
+    assert normalise("  A  ") == normalise("…") == ""
+    assert exact_match("the 1958.", ["1958"]) == 1.0 and exact_match("in 1958", ["1958"]) == 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "right", "value"),
+    [
+        ("Ridley Scott", ["Ridley Scott"], 1.0),
+        ("Scott", ["Ridley Scott"], 2 / 3),
+        ("by Ridley Scott", ["Ridley Scott"], 0.8),
+        ("Scott Scott", ["Ridley Scott"], 0.5),
+        ("Hitchcock", ["Ridley Scott", "Alfred Hitchcock"], 2 / 3),
+        ("", ["x"], 0.0),
+    ],
+)
+def test_f1_by_hand(answer, right, value):
+    assert f1(answer, right) == pytest.approx(value)
+
+
+def test_an_answer_is_held_word_for_word():
+    assert holds("directed by Ridley Scott.", ["ridley scott"])
+    assert not holds("directed by Ridley Scottish", ["Ridley Scott"])
+    assert not holds("anything", [""])
+
+
+def test_reciprocal_rank():
+    assert [reciprocal_rank(list("abc"), x) for x in "abcd"] == [1.0, 0.5, 1 / 3, 0.0]
+
+
+def test_the_interval_resamples_films_and_not_questions():
+    values, films = [1.0] * 50 + [0.0] * 50, ["a"] * 50 + ["b"] * 50
+    assert bootstrap(values, films) == (0.0, 1.0)  # two films know next to nothing
+    many = np.random.default_rng(0).random(400).tolist()
+    low, high = bootstrap(many, [str(n) for n in range(400)])
+    error = 1.96 * statistics.stdev(many) / math.sqrt(400)
+    assert (high - low) / 2 == pytest.approx(error, rel=0.1) and low < statistics.mean(many) < high
+    assert bootstrap(many, [str(n) for n in range(400)]) == (low, high)
+
+
+def test_the_threshold_is_the_best_of_all():
+    scores, truth = [0.9, 0.8, 0.4, 0.5, 0.2, 0.1], [True, True, True, False, False, False]
+    chosen = best_threshold(scores, truth)
+    best = max(balanced_accuracy(scores, truth, cut) for cut in np.linspace(0, 1, 501))
+    assert balanced_accuracy(scores, truth, chosen) == best == pytest.approx(5 / 6)
+    assert balanced_accuracy([0.5, 0.5], [True, False], 0.5) == 0.5  # at the threshold a question is answered
+
+
+def test_citations_need_every_new_word(make_passage):
+    found = [Found(make_passage("Vertigo", "Vertigo is a 1958 film by Alfred Hitchcock."), 1.0, 0.5, 0.5)]
+    ask = "When was Vertigo released?"
+    assert citations("Vertigo was released in 1958.", found, ask) == [1]
+    assert citations("Vertigo was released in 1959.", found, ask) == []
+    assert citations("1958 by Hitchcock and Welles", found, ask) == []
+    assert citations("19", found, ask) == []  # a part of a word is no word
+    assert citations("the", found, ask) == citations("", found, ask) == []
+    assert confidence(found, 0.5) == 0.5 and confidence([], 0.5) == 0.0
+
+
+# ---------------------------------------------------------------- questions
+
+
+def test_no_search_question_has_a_word_of_the_title(searches):
+    assert not [q for q in searches if content(q.text) & content(q.film)]
+
+
+def test_each_set_shares_fewer_words_than_the_one_before(searches, films):
+    texts = {film.title: film for film in films}
+    means = [statistics.mean(shared_words(q, texts[q.film]) for q in searches if q.kind == kind) for kind in SEARCHES]
+    assert means == sorted(means, reverse=True) and means[0] > 0.85 and means[-1] < 0.15
+    assert all(sum(q.kind == kind for q in searches) > 100 for kind in SEARCHES)
+
+
+def test_the_parts_share_no_film(films, searches):
+    split = split_of(films)
+    assert split == split_of(films[::-1])  # whatever the order
+    assert 0.38 < sum(part == "tune" for part in split.values()) / len(split) < 0.42
+    assert {q.film for q in searches} <= split.keys()
+
+
+def test_facts_are_read_from_the_opening():
+    text = (
+        "X (Danish: Y) is a 1958 film directed by Danish filmmaker Lars von Trier and J. J. Doe Jr. and starring "
+        "Al Fox, Bo Dee, and Cy Orr. The film was shown."
+    )
+    facts = facts_of(Document("X", "X", text))
+    assert facts.directors == ("Lars von Trier", "J. J. Doe Jr.") and facts.cast == ("Al Fox", "Bo Dee", "Cy Orr")
+    assert facts_of(Document("X", "X", "A text about nothing.")).year == ""
+
+
+def test_the_right_answers_stand_in_the_article(films):
+    texts = {film.title: film.text for film in films}
+    questions = fact_questions(films)
+    assert all(sum(q.kind == kind for q in questions) > 300 for kind in FACTS)
+    assert all(holds(texts[q.film], q.answers) for q in questions)
+    assert all(
+        answer == answer.strip(" .,") or answer.endswith(("Jr.", "Sr.")) for q in questions for answer in q.answers
+    )
+
+
+def test_unanswerable_questions_name_no_film_of_the_documents(films):
+    titles = {normalise(film.title) for film in films}
+    questions = unanswerable_questions(films)
+    kinds = [q.kind for q in questions]
+    assert kinds.count("not indexed") == kinds.count("off topic") > 100
+    assert not [q for q in questions if normalise(q.film) in titles]
+
+
+def test_the_routing_set_is_balanced():
+    tools = [tool for tool, _, _ in REQUESTS]
+    assert {tools.count(tool) for tool in set(tools)} == {12} and len({text for _, text, _ in REQUESTS}) == 48
