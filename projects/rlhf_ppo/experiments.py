@@ -1,4 +1,4 @@
-"""`make results-rlhf_ppo`: every run behind the README's tables, three seeds of each arm.
+"""`make results-rlhf_ppo`: every run behind the README's tables.
 
 A run that is complete is not run again, and one that was interrupted goes on from its last checkpoint, so the command
 can be stopped and started at will. `--arm free` trains one arm only, and two arms may train at once; without it all are
@@ -24,7 +24,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "fixed": {"beta": 0.1, "kl_target": None},
     "free": {"beta": 0.0, "kl_target": None},
 }
-BASE = Config(pairs=1200, iterations=40, held_out=128)
+BASE = Config(pairs=1200, iterations=30, held_out=128)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,6 +3,7 @@
 # b sequences · p prompt tokens, padded on the left · t response tokens, padded on the right · s = p + t
 # d width · v vocabulary
 
+import warnings
 from dataclasses import dataclass
 
 import peft
@@ -63,7 +64,9 @@ class Policy(nn.Module):
     def __init__(self, model: PreTrainedModel, *, rank: int, temperature: float, ends: tuple[int, ...]):
         super().__init__()
         settings = peft.LoraConfig(r=rank, lora_alpha=2 * rank, lora_dropout=0.0, target_modules=list(TARGETS))
-        self.language = peft.get_peft_model(model, settings)
+        with warnings.catch_warnings():  # PEFT reads an attribute that transformers will rename
+            warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing", category=FutureWarning)
+            self.language = peft.get_peft_model(model, settings)
         self.value_head = nn.Linear(model.config.hidden_size, 1)
         nn.init.zeros_(self.value_head.weight)
         nn.init.zeros_(self.value_head.bias)
