@@ -18,7 +18,7 @@ def experiment(small_models, tmp_path, monkeypatch):
     decoder_tokenizer.save_pretrained(tmp_path / "policy")
     encoder.encoder.save_pretrained(tmp_path / "encoder")
     encoder.tokenizer.save_pretrained(tmp_path / "encoder")
-    monkeypatch.setattr(experiments, "SEEDS", (0, 1))
+    monkeypatch.setattr(experiments, "SEEDS", dict.fromkeys(experiments.ARMS, (0, 1)))
     monkeypatch.setattr(tables, "RESAMPLES", 100)
     base = replace(
         SMOKE,
