@@ -43,17 +43,17 @@ class Config:
     """Tokens of a response, at most."""
     temperature: float = 0.7
     """Of sampling, and of every log-probability."""
-    lr: float = 1e-4
+    lr: float = 3e-4
     """Learning rate of the policy's adapters."""
     value_lr: float = 1e-3
     """Learning rate of the value head."""
     rank: int = 16
     """Rank of the policy's adapters."""
-    beta: float = 0.1
+    beta: float = 0.2
     """Weight of the divergence from the reference, at the start."""
     kl_target: float | None = 6.0
     """Divergence a response, in nats, towards which beta is steered; None keeps beta."""
-    horizon: int = 400
+    horizon: int = 100
     """Responses over which beta may change by its step."""
     kl_limit: float = 80.0
     """Divergence a response beyond which training stops: the policy has left the language."""
