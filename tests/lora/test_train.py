@@ -17,13 +17,14 @@ from transformers import BertConfig, BertModel
 
 from projects.lora.config import SMOKE, Config
 from projects.lora.demo import check_saved
-from projects.lora.provenance import source_of, write_runs, write_summary
+from projects.lora.provenance import write_runs, write_summary
 from projects.lora.scripts import audit, train_lora
 from projects.lora.scripts.train_lora import build, main, parameter_groups, read_corpus, training_step
 from projects.lora.tables import summarise
 from shared.assets import load_encoder
 from shared.errors import UserError
 from shared.fingerprint import ChainedLog, Verdict, team_key, verify
+from shared.fingerprint.citations import read_best
 from shared.fingerprint.log import read_records
 from shared.runs import Run
 
@@ -100,7 +101,7 @@ def run_of(directory):
 
 def test_every_row_cites_the_lines_that_it_comes_from(config, tmp_path):
     metrics = {seed: main(replace(config, epochs=2, seed=seed, out=tmp_path / str(seed))) for seed in (0, 1)}
-    sources = {str(seed): source_of(m.directory) for seed, m in metrics.items()}
+    sources = {str(seed): read_best(m.directory, team_key(), "validation_accuracy") for seed, m in metrics.items()}
     settings = {"arm": "lora", "rank": 4, "scaling": "alpha/r", "lr": 5e-3, "lr_ratio": 4.0, "final": 1}
     rows = [
         {"cell": name, **settings, **json.loads((tmp_path / name / "result.json").read_text()), **source.columns()}
