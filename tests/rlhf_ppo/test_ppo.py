@@ -1,6 +1,7 @@
 """The algorithm against hand values, definitions written another way, and a problem whose optimum is known."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -248,6 +249,22 @@ def test_the_first_minibatch_has_ratio_1_and_an_update_changes_it():
     )
     assert again["first_ratio"] > 0  # the experience is of the policy before
     assert again["approx_kl"] > 0
+
+
+def test_advantages_are_whitened_and_returns_are_not():
+    """At ratio 1 the surrogate is the mean advantage: 0 once whitened. Values are fitted to raw returns."""
+    policy, draw = TokenBandit(1), torch.Generator().manual_seed(0)
+    actions, experience = play(policy, payoffs(1), draw)
+    experience = replace(experience, scores=experience.scores + 3)
+    once = Settings(epochs=1, minibatch=64, value_clip=100.0)
+    optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
+    logged = ppo.update(
+        lambda rows: policy.evaluate(actions[rows]), optimizer, experience, beta=0.0, settings=once, generator=draw
+    )
+    rewards = ppo.token_rewards(experience.scores, torch.zeros(64, STEPS), experience.mask, 0.0)
+    raw, returns = ppo.gae(rewards, experience.values, experience.mask, gamma=once.gamma, lam=once.lam)
+    assert raw.mean() > 1 and logged["policy_loss"] == pytest.approx(0, abs=1e-6)
+    assert logged["value_loss"] == pytest.approx(0.5 * (returns**2).mean().item(), rel=1e-5)
 
 
 def test_minibatches_hold_every_sequence_once_an_epoch():

@@ -104,7 +104,7 @@ def test_beta_0_leaves_the_score_alone_and_a_target_moves_beta(config):
     steered = replace(config, out=config.out / "steered")
     main(steered)
     betas = [r["beta"] for r in logged(steered.out) if "beta" in r]
-    assert betas[1] < betas[0] == 0.1  # no divergence at first: the penalty is lowered
+    assert betas[1] < betas[0] == config.beta  # no divergence at first: the penalty is lowered
 
 
 def test_stages_are_made_once_and_another_setting_makes_another(config):
