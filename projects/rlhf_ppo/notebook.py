@@ -22,8 +22,12 @@ from shared.presentation.cells import Number, Picture, Table, rows_of
 from shared.report import read_csv
 
 RESULTS = Path("projects/rlhf_ppo/results")
-NAMES = {"target": "KL guiada a un objetivo", "fixed": "β fija", "free": "sin penalización"}
-assert NAMES.keys() >= ARMS.keys()
+NAMES = {
+    "target": "KL guiada a un objetivo",
+    "free": "sin penalización",
+    "long": "sin penalización, el doble de rondas",
+}
+assert NAMES.keys() == ARMS.keys()
 summary = {row["arm"]: row for row in read_csv(RESULTS / "summary.csv")}
 runs = read_csv(RESULTS / "runs.csv")
 deciders = read_csv(RESULTS / "deciders.csv")

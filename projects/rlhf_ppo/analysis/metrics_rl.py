@@ -15,7 +15,7 @@ from shared.plotting import COLOURS, MARKERS, panels
 from shared.report import read_csv
 
 RESULTS = Path("projects/rlhf_ppo/results")
-ARMS = {"target": "KL steered to a target", "fixed": "β fixed", "free": "no penalty"}
+ARMS = {"target": "KL steered to a target", "free": "no penalty", "long": "no penalty, twice as long"}
 WATCHED = {
     "proxy": "reward model's reward",
     "gold": "gold reward (points)",
