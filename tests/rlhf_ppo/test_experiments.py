@@ -19,6 +19,7 @@ def experiment(small_models, tmp_path, monkeypatch):
     encoder.encoder.save_pretrained(tmp_path / "encoder")
     encoder.tokenizer.save_pretrained(tmp_path / "encoder")
     monkeypatch.setattr(experiments, "SEEDS", dict.fromkeys(experiments.ARMS, (0, 1)))
+    monkeypatch.setitem(experiments.ARMS, "long", {**experiments.ARMS["long"], "iterations": 3})
     monkeypatch.setattr(tables, "RESAMPLES", 100)
     base = replace(
         SMOKE,
