@@ -23,6 +23,7 @@ Cells = list[tuple[str, int, Path]]  # arm, seed, directory of the run
 LOGGED = ("gold", "proxy", "kl", "distinct_2", "words")
 POINTS = (*WATCHED, "gold_gain", "beta", "tokens", "distinct_2")
 RESAMPLES = 10_000
+SHOWN, IN_README = 16, 4  # held-out prompts in samples.csv and in the README
 
 
 def write(config: Config, cells: Cells, out: Path) -> None:
@@ -32,6 +33,7 @@ def write(config: Config, cells: Cells, out: Path) -> None:
     write_curves(cells, sources, out)
     write_summary(cells, sources, out)
     write_deciders(config, out)
+    write_samples(cells, out)
 
 
 def samples(directory: Path) -> list[dict[str, Any]]:
@@ -145,6 +147,19 @@ def write_deciders(config: Config, out: Path) -> None:
     seal_table(out / "deciders.csv", project="rlhf_ppo", key=team_key())
 
 
+def write_samples(cells: Cells, out: Path) -> None:
+    """samples.csv: the first held-out prompts, as each arm's first run answered them; none is left out."""
+    first = {arm: samples(directory) for arm, _, directory in reversed(cells)}  # of an arm's runs the first stays
+    reference = first[cells[0][0]]
+    rows = []
+    for place, row in enumerate(reference[:SHOWN]):
+        answers = {arm: " ".join(found[place]["after"]["response"].split()) for arm, found in first.items()}
+        shown = {"prompt": row["prompt"], "reference": " ".join(row["before"]["response"].split())}
+        rows.append({**shown, **{arm: answers[arm] for arm in ARMS}})
+    report.write_csv(out / "samples.csv", rows)
+    seal_table(out / "samples.csv", project="rlhf_ppo", key=team_key(), made_from=("runs.csv",))
+
+
 # ---------------------------------------------------------------- the README
 
 
@@ -169,6 +184,13 @@ def summary_markdown(rows: list[dict[str, Any]]) -> str:
     return report.markdown_table(columns, lines)
 
 
+def samples_markdown(rows: list[dict[str, Any]]) -> str:
+    """Texts before and after."""
+    columns = ["prompt", "reference", *ARMS.values()]
+    lines = [[str(row[name]).replace("|", "\\|") for name in ("prompt", "reference", *ARMS)] for row in rows]
+    return report.markdown_table(columns, lines[:IN_README])
+
+
 def deciders_markdown(rows: list[dict[str, Any]]) -> str:
     """The table of who decides."""
     lines = [
@@ -181,6 +203,7 @@ def deciders_markdown(rows: list[dict[str, Any]]) -> str:
 def put_into_readme() -> None:
     """Rewrite the README's tables from the files."""
     report.put_into_readme(README, "summary", summary_markdown(report.read_csv(RESULTS / "summary.csv")))
+    report.put_into_readme(README, "samples", samples_markdown(report.read_csv(RESULTS / "samples.csv")))
     report.put_into_readme(README, "deciders", deciders_markdown(report.read_csv(RESULTS / "deciders.csv")))
 
 

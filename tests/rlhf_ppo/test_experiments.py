@@ -35,7 +35,15 @@ def experiment(small_models, tmp_path, monkeypatch):
 def test_experiments_run_once_and_their_tables_come_from_the_logs(experiment):
     experiments.main(experiment)
     written = {path.name for path in experiment.out.iterdir()}
-    assert {"runs.csv", "curves.csv", "summary.csv", "deciders.csv", "curves.png", "proxy_gold.png"} <= written
+    assert {
+        "runs.csv",
+        "curves.csv",
+        "samples.csv",
+        "summary.csv",
+        "deciders.csv",
+        "curves.png",
+        "proxy_gold.png",
+    } <= written
     rows = report.read_csv(experiment.out / "runs.csv")
     assert [(row["arm"], row["seed"]) for row in rows] == [(arm, s) for arm in experiments.ARMS for s in (0, 1)]
     assert all(row["gain_low"] <= row["gain"] <= row["gain_high"] for row in rows)
@@ -48,6 +56,11 @@ def test_experiments_run_once_and_their_tables_come_from_the_logs(experiment):
     experiments.main(experiment)
     assert (experiment.runs / "free-seed0" / "metrics.jsonl").stat().st_mtime_ns == ran
     assert "| reference |" in tables.summary_markdown(report.read_csv(experiment.out / "summary.csv"))
+    shown = report.read_csv(experiment.out / "samples.csv")
+    kept = tables.samples(experiment.runs / "free-seed0")
+    assert [row["prompt"] for row in shown] == [row["prompt"] for row in kept][: tables.SHOWN]
+    assert str(shown[0]["free"]) == " ".join(kept[0]["after"]["response"].split())
+    assert shown[0]["prompt"] in tables.samples_markdown(shown)
     assert "reward model" in tables.deciders_markdown(report.read_csv(experiment.out / "deciders.csv"))
 
 

@@ -44,7 +44,7 @@ def main(config: PlotConfig) -> list[Path]:
         return [config.run / "curves.png"]
     points = read_csv(config.results / "curves.csv")
     curves, frontier = config.results / "curves.png", config.results / "proxy_gold.png"
-    watch(points, curves, title="Reward rises under both; without a penalty the policy leaves the language")
+    watch(points, curves, title="Both rewards rise; without a penalty KL has no bound and the entropy falls")
     proxy_against_gold(points, frontier)
     return [curves, frontier]
 
@@ -81,10 +81,12 @@ def watch(points: list[dict[str, Any]], path: Path, *, title: str) -> None:
             for index, arm in enumerate(dict.fromkeys(point["arm"] for point in points)):
                 seeds = by_seed([point for point in points if point["arm"] == arm], name)
                 faint = 0.35 if len(seeds) > 1 else 1.0
+                label = ARMS.get(arm, arm)
                 for values in seeds.values():
-                    axes.plot(*zip(*values, strict=True), color=COLOURS[index], alpha=faint, lw=1)
+                    look = {"alpha": faint, "lw": 1, "label": None if len(seeds) > 1 else label}
+                    axes.plot(*zip(*values, strict=True), color=COLOURS[index], **look)
                 if len(seeds) > 1:
-                    axes.plot(*zip(*mean_curve(seeds), strict=True), color=COLOURS[index], label=ARMS.get(arm, arm))
+                    axes.plot(*zip(*mean_curve(seeds), strict=True), color=COLOURS[index], label=label)
         if len({point["arm"] for point in points}) > 1:
             drawn[0].legend(fontsize=8)
 
@@ -121,6 +123,7 @@ def proxy_against_gold(points: list[dict[str, Any]], path: Path) -> None:
                 look = {"color": COLOURS[index], "marker": MARKERS[index], "label": label}
                 axes.plot(*binned(mine, name), markersize=4, **look)  # type: ignore[arg-type]
             axes.axhline(0, color="#000000", linewidth=0.8)
+            axes.set_xlim(0, 1.05 * math.sqrt(max(point["kl"] for point in points)))
             axes.set_title(ARMS.get(arm, arm))
         drawn[0].legend(fontsize=8)
 
