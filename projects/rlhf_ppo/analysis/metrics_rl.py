@@ -88,7 +88,7 @@ def watch(points: list[dict[str, Any]], path: Path, *, title: str) -> None:
                 if len(seeds) > 1:
                     axes.plot(*zip(*mean_curve(seeds), strict=True), color=COLOURS[index], label=label)
         if len({point["arm"] for point in points}) > 1:
-            drawn[0].legend(fontsize=8)
+            drawn[2].legend(fontsize=8, loc="upper left")
 
 
 def by_seed(points: list[dict[str, Any]], name: str) -> dict[int, list[tuple[int, float]]]:
