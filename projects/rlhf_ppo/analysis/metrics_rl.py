@@ -83,8 +83,8 @@ def watch(points: list[dict[str, Any]], path: Path, *, title: str) -> None:
                 faint = 0.35 if len(seeds) > 1 else 1.0
                 label = ARMS.get(arm, arm)
                 for values in seeds.values():
-                    look = {"alpha": faint, "lw": 1, "label": None if len(seeds) > 1 else label}
-                    axes.plot(*zip(*values, strict=True), color=COLOURS[index], **look)
+                    alone = None if len(seeds) > 1 else label
+                    axes.plot(*zip(*values, strict=True), color=COLOURS[index], alpha=faint, lw=1, label=alone)
                 if len(seeds) > 1:
                     axes.plot(*zip(*mean_curve(seeds), strict=True), color=COLOURS[index], label=label)
         if len({point["arm"] for point in points}) > 1:
