@@ -52,9 +52,12 @@ def test_ratios_are_taken_round_by_round():
 
 
 def test_processes_have_memory_of_their_own():
+    """Also where the process that starts them has been larger than they ever get."""
+    bytearray(600_000_000)[::4096] = b"\1" * len(range(0, 600_000_000, 4096))
     with spawned(counted, {"small": 1, "large": 50_000_000}) as arms:
         measured = in_turn(arms, rounds=2, steps=2)
     assert measured["large"].growth_mb > 100 > measured["small"].growth_mb
+    assert measured["small"].peak_mb < 600
     assert all(each.ms[0] >= 0 and len(each.ms) == 1 for each in measured.values())
 
 
