@@ -13,12 +13,12 @@ from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
 from projects.adapters.ner import LEVELS, SIZES, TAGS, Sentence, generate, read_conll
+from shared import batching
 from shared.assets import load_dataset
 from shared.errors import UserError
 from shared.fingerprint.origin import data_digest
 from shared.seeding import generator
 
-POOL = 16  # batches whose texts are sorted together: less padding, still a shuffled order
 IGNORED = -100  # the label that the loss passes over: special tokens, continuation pieces, padding
 SPLITS = ("train", "validation", "test")
 NER = {f"ner-{level}": level for level in LEVELS}
@@ -80,13 +80,9 @@ class Texts:
     def shuffled(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
         """Every row once, in batches of like length, in an order that depends on (seed, epoch) and nothing else."""
         source = generator(seed, epoch)
-        order = torch.randperm(len(self), generator=source).tolist()
-        batches = []
-        for start in range(0, len(order), size * POOL):
-            pool = sorted(order[start : start + size * POOL], key=lambda row: len(self.tokens[row]))
-            batches += [pool[i : i + size] for i in range(0, len(pool), size)]
-        for index in torch.randperm(len(batches), generator=source).tolist():
-            yield self.batch(batches[index])
+        lengths = [len(row) for row in self.tokens]
+        for rows in batching.of_like_length(batching.shuffled(len(self), source), lengths, size, source):
+            yield self.batch(rows)
 
 
 @dataclass(frozen=True)

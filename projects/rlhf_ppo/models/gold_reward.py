@@ -7,7 +7,7 @@ again after training, to tell what was truly gained from what the reward model w
 # b texts
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -16,13 +16,12 @@ from torch import Tensor, nn
 from torch.optim import AdamW
 
 from projects.rlhf_ppo.models.text_encoder import TextEncoder
-from shared import optim
+from shared import batching, optim
 from shared.progress import track
 from shared.seeding import generator
 
 LAYERS = 3  # of the encoder's top that are trained: three times cheaper than all, and enough
 ENOUGH_WORDS = 12  # a response of fewer pays the fine for shortness in proportion
-POOL = 16
 
 
 @dataclass(frozen=True)
@@ -87,23 +86,13 @@ def train_gold(
         weight_decay=0.01,
     )
     optimizer = AdamW(groups)
-    total = -(-len(texts) // batch_size)
-    schedule = optim.linear_schedule(optimizer, total=total)
     gold.train()
-    for rows in track(_batches(texts, batch_size, seed), description="training the judge", total=total):
+    source = generator(seed)
+    lengths = [len(text) for text in texts]
+    batches = batching.of_like_length(batching.shuffled(len(texts), source), lengths, batch_size, source)
+    schedule = optim.linear_schedule(optimizer, total=len(batches))
+    for rows in track(batches, description="training the judge", total=len(batches)):
         predicted = gold.head(gold.encoder([texts[row] for row in rows]))[:, 0]
         optim.step(optimizer, ((predicted - target[rows]) ** 2).mean(), max_norm=1.0)
         schedule.step()
     gold.eval()
-
-
-def _batches(texts: Sequence[str], size: int, seed: int) -> Iterator[list[int]]:
-    """Every row once in batches of like length, in an order that the seed decides."""
-    source = generator(seed)
-    order = torch.randperm(len(texts), generator=source).tolist()
-    batches: list[list[int]] = []
-    for start in range(0, len(order), size * POOL):
-        pool = sorted(order[start : start + size * POOL], key=lambda row: len(texts[row]))
-        batches += [pool[i : i + size] for i in range(0, len(pool), size)]
-    for index in torch.randperm(len(batches), generator=source).tolist():
-        yield batches[index]
