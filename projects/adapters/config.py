@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from projects.adapters.models.adapter import Gain, Init
+from shared import checks
 from shared.errors import UserError
 
 AdapterType = Literal["bottleneck", "parallel", "none", "lora"]
@@ -86,12 +87,10 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        for name in ("bottleneck", "epochs", "batch_size", "max_length", "log_every", "eval_every", "curve_rows"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
-        for name in ("lr", "head_lr", "scale", "max_norm"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"--{name} {getattr(self, name)}: must be a positive number")
+        checks.at_least(
+            self, 1, "bottleneck", "epochs", "batch_size", "max_length", "log_every", "eval_every", "curve_rows"
+        )
+        checks.positive(self, "lr", "head_lr", "scale", "max_norm")
         if not 0 <= self.dropout < 1:
             raise UserError(f"--dropout {self.dropout}: must be in [0, 1)")
         if self.weight_decay < 0:
@@ -104,8 +103,7 @@ class Config:
             raise UserError("--no-pretrained trains from random weights: it needs --no-freeze_base")
         if self.adapter_type == "lora" and not self.freeze_base:
             raise UserError("--adapter_type lora keeps the base frozen: leave --no-freeze_base out")
-        if self.resume and self.out is None:
-            raise UserError("--resume needs --out, the directory of the run to continue")
+        checks.resumable(self)
 
     @property
     def adapted(self) -> bool:

@@ -154,11 +154,11 @@ def score_run(run: Path, dataset: str | None, device: str = "cpu") -> Score:
     from projects.adapters.state import load_trained
 
     trained = load_trained(run / "adapter", device=devices.pick(device))
-    texts = test_texts(trained, dataset or trained.config.dataset)
+    texts = held_out_texts(trained, dataset or trained.config.dataset)
     return evaluate(trained.model, texts, trained.classes, tagging=trained.tagging)
 
 
-def test_texts(trained: "Trained", dataset: str) -> Texts:
+def held_out_texts(trained: "Trained", dataset: str) -> Texts:
     """The test split of a dataset, with the labels of a trained model; a .conll file is a test as a whole.
 
     Raises:

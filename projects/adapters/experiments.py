@@ -22,7 +22,6 @@ from projects.adapters.tables import (
     Rows,
     init_markdown,
     ner_markdown,
-    status_markdown,
     summarise,
     summarise_init,
     texts_markdown,
@@ -78,8 +77,6 @@ class ExperimentConfig:
     """What all runs share."""
     runs: Path = Path("runs/adapters/results")
     """Where the runs are kept."""
-    train: bool = True
-    """Train what is missing; --no-train makes tables and figures of the runs that are there."""
     out: Path = Path("projects/adapters/results")
     """Where the CSV files and figures go."""
     readme: Path = README
@@ -93,16 +90,15 @@ def main(config: ExperimentConfig) -> None:
     elif config.task == "peers":
         peer_rows(config)
     elif config.task != "all":
-        collect(config, config.task, [])
+        collect(config, config.task)
     else:
-        missing: list[str] = []
-        rows = [row for task in TASKS for row in collect(config, task, missing)] + peer_rows(config, missing)
+        rows = [row for task in TASKS for row in collect(config, task)] + peer_rows(config)
         final = {row["cell"] for row in rows if row["final"]}  # a cell that one task tunes with another may repeat
         rows = [{**row, "final": int(cell in final)} for cell, row in {r["cell"]: r for r in rows}.items()]
-        publish(config, rows, missing)
+        publish(config, rows)
 
 
-def publish(config: ExperimentConfig, rows: Rows, missing: list[str]) -> None:
+def publish(config: ExperimentConfig, rows: Rows) -> None:
     """Tables with their seals, figures, and the README's tables."""
     out, runs = config.out, config.runs
     sources = {row["cell"]: read_best(runs / row["cell"], team_key(), "validation_score") for row in rows}
@@ -111,14 +107,10 @@ def publish(config: ExperimentConfig, rows: Rows, missing: list[str]) -> None:
     write_json(out / "environment.json", describe_environment())
     summary = summarise(row for row in rows if row["final"])
     write_summary(out, summary, rows, sources)
-    if config.train or init_study.done(runs):
-        started = init_study.study(runs)
-        write_init(out, started, summarise_init(started), runs)
-        put_into_readme(config.readme, "init", init_markdown(read_csv(out / "init_summary.csv")))
-    else:
-        missing = [*missing, *(cell.name for cell in init_study.cells())]
+    started = init_study.study(runs)
+    write_init(out, started, summarise_init(started), runs)
     plots.main(plots.PlotConfig(results=out))
-    put_into_readme(config.readme, "status", status_markdown(missing))
+    put_into_readme(config.readme, "init", init_markdown(read_csv(out / "init_summary.csv")))
     put_into_readme(config.readme, "texts", texts_markdown(summary))
     put_into_readme(config.readme, "ner", ner_markdown(summary))
     publish_times(out, config.readme)
@@ -135,13 +127,9 @@ def publish_times(out: Path, readme: Path) -> None:
     put_into_readme(readme, "times", time_markdown(rows))
 
 
-def peer_rows(config: ExperimentConfig, missing: list[str] | None = None) -> Rows:
+def peer_rows(config: ExperimentConfig) -> Rows:
     """The library's runs, of our bottleneck adapters' size and rates on TREC; none if it cannot be installed."""
     candidates = [of(config.base, "trec", "bottleneck", lr=rate) for rate in RATES["bottleneck"]]
-    if not config.train and not peers.done(config.runs, candidates, SEEDS):
-        if missing is not None:
-            missing += [peers.cell_name(candidates[0], seed) for seed in SEEDS]
-        return []
     try:
         return peers.compare(config.runs, candidates, SEEDS)
     except UserError as error:
@@ -149,11 +137,8 @@ def peer_rows(config: ExperimentConfig, missing: list[str] | None = None) -> Row
         return []
 
 
-def collect(config: ExperimentConfig, task: str, missing: list[str]) -> Rows:
-    """Every run's row of one task; names of those that are not there and not to be trained go to `missing`.
-
-    The rows that the README's means are made of have final = 1.
-    """
+def collect(config: ExperimentConfig, task: str) -> Rows:
+    """Every run's row of one task. The rows that the README's means are made of have final = 1."""
     rows: dict[str, dict[str, Any]] = {}
 
     def run(cell: Config, *, final: bool = False) -> dict[str, Any]:
@@ -167,10 +152,7 @@ def collect(config: ExperimentConfig, task: str, missing: list[str]) -> Rows:
 
     for cell in plan(config.base, task, best):
         for seed in seeds_of(cell):
-            try:
-                run(replace(cell, seed=seed), final=True)
-            except NotThereError:
-                missing.append(cell_name(replace(cell, seed=seed)))
+            run(replace(cell, seed=seed), final=True)
     return list(rows.values())
 
 
@@ -208,20 +190,10 @@ def of(base: Config, dataset: str, arm: str, **more: Any) -> Config:
     return replace(base, dataset=dataset, **SETTINGS[dataset], **ARMS[arm], **more)
 
 
-class NotThereError(Exception):
-    """A run is missing, and nothing is to be trained."""
-
-
 def complete(config: ExperimentConfig, cell: Config) -> dict[str, Any]:
-    """Train a cell unless it is done. Returns its row.
-
-    Raises:
-        NotThereError: If it is not done and the configuration says that nothing is trained.
-    """
+    """Train a cell unless it is done. Returns its row."""
     name = cell_name(cell)
     directory = config.runs / name
-    if not config.train and not (directory / "result.json").exists():
-        raise NotThereError
     config.runs.mkdir(parents=True, exist_ok=True)
     with FileLock(config.runs / f".{name}.lock"):  # another part may be at the same cell
         if not (directory / "result.json").exists():

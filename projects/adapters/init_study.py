@@ -64,11 +64,6 @@ def cells() -> list[Cell]:
     return [Cell(setting, lr, seed) for setting in SETTINGS for lr in RATES for seed in SEEDS]
 
 
-def done(runs: Path) -> bool:
-    """Whether every cell is there."""
-    return all((runs / cell.name / "result.json").exists() for cell in cells())
-
-
 def study(runs: Path, base: Config = BASE, *, steps: int = STEPS) -> list[dict[str, Any]]:
     """Run every cell that is not done. Returns a row a cell."""
     missing = [cell for cell in cells() if not (runs / cell.name / "result.json").exists()]

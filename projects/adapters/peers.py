@@ -76,16 +76,6 @@ def cell_name(base: Config, seed: int) -> str:
     return f"{base.dataset}-peer-lr{base.lr:g}-seed{seed}"
 
 
-def done(runs: Path, candidates: Sequence[Config], seeds: Sequence[int]) -> bool:
-    """Whether every candidate was tried with the first seed, and one of them with every seed."""
-
-    def there(base: Config, seed: int) -> bool:
-        return (runs / cell_name(base, seed) / "result.json").exists()
-
-    tried = all(there(base, seeds[0]) for base in candidates)
-    return tried and any(all(there(base, seed) for seed in seeds) for base in candidates)
-
-
 def environment() -> Path:
     """The Python of the library's environment, which is made if it is not there.
 

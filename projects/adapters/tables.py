@@ -1,8 +1,6 @@
 """What the runs came to, method by method, and the README's tables that are made of it."""
 
-import re
 import statistics
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -73,7 +71,7 @@ def ner_markdown(summary: Rows) -> str:
     lines = []
     for name in names:
         found = [_of(summary, level, name) for level in LEVELS]
-        lines.append([name, *(_score(row) if row else "–" for row in found)])
+        lines.append([name, *(spread(row, "score") if row else "–" for row in found)])
     return markdown_table(["trained", "level 1", "level 2", "level 3"], lines)
 
 
@@ -81,27 +79,11 @@ def _of(summary: Rows, dataset: str, name: str) -> dict[str, Any] | None:
     return next((row for row in summary if (row["dataset"], row["method"]) == (dataset, name)), None)
 
 
-def _score(row: dict[str, Any]) -> str:
-    """Mean ± deviation; fewer than three seeds say so, and one has no deviation."""
-    if row["seeds"] == 1:
-        return f"{row['score']:.4f} (1 seed)"
-    return spread(row, "score") + (f" ({row['seeds']} seeds)" if row["seeds"] < 3 else "")
-
-
 def _with_gap(summary: Rows, dataset: str, row: dict[str, Any] | None) -> list[str]:
     full = _of(summary, dataset, FULL)
     if row is None or full is None:
         return ["–", "–"]
-    return [_score(row), f"{100 * (row['score'] - full['score']):+.2f}"]
-
-
-def status_markdown(missing: list[str]) -> str:
-    """What of the plan is not in the tables yet, counted by what it is a run of."""
-    if not missing:
-        return "Every run of the plan is in these tables."
-    groups = Counter(re.sub(r"-(lr|m)[\d.e-]*\d|-seed\d+", "", name) for name in missing)
-    listed = ", ".join(f"{name} × {count}" for name, count in groups.items())
-    return f"Not in these tables yet ({len(missing)} runs; `make results-adapters` goes on where it stopped): {listed}."
+    return [spread(row, "score"), f"{100 * (row['score'] - full['score']):+.2f}"]
 
 
 # ---------------------------------------------------------------- time to 95 % of full fine-tuning

@@ -40,7 +40,7 @@ class BenchConfig:
 
     train: Config = Config()
     """Sizes of the iteration."""
-    rounds: int = 6
+    rounds: int = 5
     """How often everything has its turn; the first is warm-up and is not counted."""
     out: Path = tables.RESULTS
     """Where bench.csv and bench.json go."""

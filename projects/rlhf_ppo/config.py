@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from projects.rlhf_ppo.rl.ppo import Settings
+from shared import checks
 from shared.errors import UserError
 
 
@@ -94,12 +95,8 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
         counts = ("pairs", "prompt_words", "iterations", "prompts", "tokens", "rank", "epochs", "minibatch", "held_out")
-        for name in (*counts, "save_every", "horizon", "max_length"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
-        for name in ("gold_lr", "reward_lr", "lr", "value_lr", "temperature", "max_norm", "kl_limit"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"--{name} {getattr(self, name)}: must be a positive number")
+        checks.at_least(self, 1, *counts, "save_every", "horizon", "max_length")
+        checks.positive(self, "gold_lr", "reward_lr", "lr", "value_lr", "temperature", "max_norm", "kl_limit")
         for name in ("beta", "noise", "value_weight", "entropy_weight", "clip", "value_clip"):
             if not 0 <= getattr(self, name) < float("inf"):
                 raise UserError(f"--{name} {getattr(self, name)}: must be 0 or more")
@@ -110,8 +107,7 @@ class Config:
             raise UserError(f"--kl_target {self.kl_target}: must be above 0, or None")
         if self.pairs < 4:
             raise UserError(f"--pairs {self.pairs}: at least 4, so that validation and test have one")
-        if self.resume and self.out is None:
-            raise UserError("--resume needs --out, the directory of the run to continue")
+        checks.resumable(self)
 
     @property
     def name(self) -> str:

@@ -159,8 +159,7 @@ def test_distinct_by_hand(texts, size, expected):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("iterations", 0),
-        ("tokens", 0),
+        *((name, 0) for name in ("iterations", "tokens", "prompts", "rank", "minibatch", "held_out", "save_every")),
         ("lr", 0.0),
         ("lr", float("inf")),
         ("temperature", float("nan")),
