@@ -8,7 +8,6 @@ from dataclasses import replace
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
-from transformers import BertConfig, BertModel
 
 from projects.adapters import benchmark, data, experiments, init_study, ner, plots
 from projects.adapters.assembly import adapter_maker, read_corpus, read_encoder
@@ -19,7 +18,6 @@ from projects.adapters.data import Batch
 from projects.adapters.hooks.forward_hooks import register_adapters, remove_adapters
 from projects.adapters.peers import job_of, torch_in
 from projects.adapters.tables import time_to_reach
-from shared.assets import load_encoder
 from shared.files import write_json
 from shared.fingerprint import Verdict, verify
 from shared.interleave import Measured
@@ -30,13 +28,9 @@ MARKS = ("texts", "ner", "times", "init", "bench")
 
 
 @pytest.fixture(scope="module")
-def model(tmp_path_factory):
+def model(tmp_path_factory, save_tiny_bert):
     folder = tmp_path_factory.mktemp("model")
-    _, tokenizer = load_encoder("minilm")
-    torch.manual_seed(0)
-    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **size)).save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
+    save_tiny_bert(folder, layers=1, width=16)
     return str(folder)
 
 

@@ -1,6 +1,5 @@
 """Training from end to end on a tiny model, saved states, and every mistake that a command line can hold."""
 
-import csv
 import json
 import subprocess
 import sys
@@ -9,7 +8,6 @@ from dataclasses import replace
 import pytest
 import torch
 from safetensors.torch import load_file
-from transformers import BertConfig, BertModel
 
 from projects.adapters import train as training
 from projects.adapters.assembly import build, make_optimizer, parameter_groups, read_corpus, read_encoder
@@ -24,36 +22,15 @@ from projects.adapters.ner import main as ner_main
 from projects.adapters.state import load_adapters, load_trained, save_adapters
 from projects.adapters.train import main, training_step
 from shared import optim
-from shared.assets import load_encoder
 from shared.errors import UserError, command
 from shared.fingerprint import Verdict, verify
 
-KINDS = {"place": "where city river country", "person": "who wrote woman leader", "number": "many count year old"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A tiny BERT with the real tokenizer, and a CSV file of three kinds of question that words give away."""
-    folder = tmp_path_factory.mktemp("adapters")
-    _, tokenizer = load_encoder("minilm")
-    torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **size)).save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    with (folder / "questions.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["question", "kind"])
-        for number in range(240):
-            kind, words = list(KINDS.items())[number % 3]
-            writer.writerow([f"{words.split()[number // 3 % 4]} {words.split()[number // 12 % 4]} item{number}", kind])
-    return folder
-
 
 @pytest.fixture
-def config(folder, tmp_path):
+def config(questions, tmp_path):
     return Config(
-        model=str(folder / "model"),
-        dataset=str(folder / "questions.csv"),
+        model=str(questions / "model"),
+        dataset=str(questions / "questions.csv"),
         text_column="question",
         label_column="kind",
         bottleneck=8,
@@ -244,7 +221,7 @@ def test_a_state_of_other_shapes_is_refused_in_one_line_and_nothing_is_copied(co
     assert_refused(made(replace(config, **other))[0], config.out, message)
 
 
-def test_another_base_head_or_damaged_file_is_refused(config, folder):
+def test_another_base_head_or_damaged_file_is_refused(config, questions):
     model, corpus = made(config)
     save_adapters(model, config.out, config, classes=corpus.classes, tagging=False)
     other, _ = made(replace(config, pretrained=False, freeze_base=False))
@@ -268,7 +245,7 @@ def test_another_base_head_or_damaged_file_is_refused(config, folder):
     with pytest.raises(UserError, match="exists and is not overwritten"):
         save_adapters(model, config.out, config, classes=corpus.classes, tagging=False)
     with pytest.raises(UserError, match="the model has no adapter"):
-        save_adapters(made(replace(config, **FULL))[0], folder / "x", config, classes=[], tagging=False)
+        save_adapters(made(replace(config, **FULL))[0], questions / "x", config, classes=[], tagging=False)
 
 
 def assert_refused(model, path, message):
