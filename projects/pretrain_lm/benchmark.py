@@ -1,31 +1,29 @@
 """`make bench-pretrain_lm`: training speed beside transformers' GPT-2, and the loader's beside what the model consumes.
 
-The speeds of the two arms are those of the peer study's own training: both models of a seed learn in one process, turn
-by turn, so that a drift of the machine's speed touches both alike. A seed that is trained is not trained again; its
-turns are kept beside its runs.
+Both arms of the recipe live in processes of their own and take their steps in turn (shared/interleave.py).
 """
 
-import statistics
 import time
 from dataclasses import dataclass, replace
+from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 from projects.pretrain_lm.config import Config
-from projects.pretrain_lm.peer import ARMS, Arm, PeerConfig, PeerRun, read_text
-from projects.pretrain_lm.tables import README, fill_readme
-from projects.pretrain_lm.train_pretrain import Trainer, TransformerLM, read_corpus
-from shared import devices
-from shared.errors import UserError, command
+from projects.pretrain_lm.peer import ARMS, Arm, Loop, PeerConfig, read_text
+from projects.pretrain_lm.tables import README, bench_markdown, consumption_markdown
+from projects.pretrain_lm.train_pretrain import Trainer, TransformerLM, prepare, read_corpus
+from shared import checks, devices
+from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
+from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
 from shared.progress import table, track
-from shared.report import write_csv
-from shared.runs import read_json
+from shared.report import put_into_readme, read_csv, write_csv
 
 RESULTS = Path("projects/pretrain_lm/results")
-WARM_UP = 2  # turns that are not counted
+WARM_UP = 3  # batches of the loader that are not counted: the first reads a shard and makes the optimizer's state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,106 +31,70 @@ class BenchConfig:
     """Measure training against a plain loop over GPT2LMHeadModel, and the loader against the model."""
 
     peer: PeerConfig = PeerConfig()
-    """The recipe; arm and seed are replaced."""
+    """The recipe; the arm is replaced."""
     train: Config = Config()
-    """The news model whose consumption is measured."""
-    seeds: tuple[int, ...] = (0, 1, 2)
-    """Of the peer study."""
+    """The model of the default run, whose consumption is measured."""
+    rounds: int = 40
+    """How often each arm has its turn."""
     steps: int = 20
-    """Steps in a turn of an arm."""
-    turns: int | None = None
-    """Turns of each seed; by default as many as the recipe has steps for, and the runs count as results."""
+    """Steps in a turn; the first round is warm-up and is not counted."""
     batches: int = 60
     """Batches over which loader and model are compared."""
-    runs: Path = Path("runs/pretrain_lm/results")
-    """Where the peer study's runs are kept."""
     out: Path = RESULTS
     """Where bench.csv, consumption.csv and bench.json go."""
 
     def __post_init__(self) -> None:
         """Refuse what measures nothing."""
-        for name in ("steps", "batches"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
-        if self.turns is not None and self.turns <= WARM_UP:
-            raise UserError(f"--turns {self.turns}: the first {WARM_UP} are warm-up")
+        checks.at_least(self, 1, "batches")
 
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare tokens a second of both arms, and of loader and model."""
+    read_text(config.peer)  # made once, not by both arms at a time
+    with spawned(work, {arm: replace(config.peer, arm=arm) for arm in ARMS}) as workers:
+        measured = in_turn(workers, rounds=config.rounds, steps=config.steps)
+    rows = [summary(arm, measured, config.peer) for arm in ARMS]
     devices.use_all_cores()
     consumption = consume(config)
-    turns = [turn for seed in config.seeds for turn in seed_turns(config, seed)]
-    rows = [summary(arm, turns, config) for arm in ARMS]
     show(rows, consumption)
-    write_csv(config.out / "bench.csv", rows)
-    write_csv(config.out / "consumption.csv", consumption)
-    for name in ("bench.csv", "consumption.csv"):
-        seal_table(config.out / name, project="pretrain_lm", key=team_key())
-    details = {"turns": len(turns), "steps_a_turn": config.steps, "seeds": list(config.seeds)}
-    write_json(config.out / "bench.json", {**details, **devices.machine()})
-    if config.out == RESULTS and (RESULTS / "news.csv").exists():
-        fill_readme(README, RESULTS)
+    save(config, rows, consumption)
     return rows
 
 
-def seed_turns(config: BenchConfig, seed: int) -> list[dict[str, float]]:
-    """Seconds that each arm took for each turn of a seed, trained now or before."""
-    kept = config.runs / f"peer-turns-seed{seed}.json"
-    if config.turns is None and kept.exists():
-        return read_json(kept)
-    cells = {arm: replace(config.peer, arm=arm, seed=seed, out=config.runs / f"peer-{arm}-seed{seed}") for arm in ARMS}
-    if config.turns is not None:
-        cells = {arm: replace(cell, steps=config.steps * config.turns, out=None) for arm, cell in cells.items()}
-    text, vocabulary = read_text(config.peer)
-    arms = {arm: PeerRun(cell, text, vocabulary) for arm, cell in cells.items()}
-    turns: list[dict[str, float]] = []
-    count = cells["ours"].steps // config.steps
-    for turn in track(range(count), description=f"seed {seed}", total=count):
-        order = ARMS if turn % 2 else ARMS[::-1]
-        turns.append({arm: timed(arms[arm], config.steps) for arm in order})
-    for run in arms.values():
-        run.close()
-    if config.turns is None:
-        write_json(kept, turns[WARM_UP:])
-    return turns[WARM_UP:]
+def work(pipe: Connection, config: PeerConfig) -> None:
+    """One arm's process."""
+    devices.use_all_cores()
+    text, vocabulary = read_text(config)
+    serve(pipe.recv, pipe.send, Loop(config, text["train"], len(vocabulary)).step)
 
 
-def timed(run: PeerRun, steps: int) -> float:
-    """Seconds of so many training steps, without what is logged and validated between them."""
-    started = time.perf_counter()
-    losses = [run.loop.step() for _ in range(steps)]
-    seconds = time.perf_counter() - started
-    run.log(losses)
-    return seconds
-
-
-def summary(arm: Arm, turns: list[dict[str, float]], config: BenchConfig) -> dict[str, Any]:
-    """Median speed of an arm, and the median of the ratios taken turn by turn."""
-    tokens = config.peer.batch_size * config.peer.context * config.steps
-    ratios = [turn[arm] / turn["ours"] for turn in turns]
-    q1, median, q3 = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+def summary(arm: Arm, measured: dict[str, Measured], recipe: PeerConfig) -> dict[str, Any]:
+    """Median speed of an arm, and the median over rounds of how many times as fast ours is."""
+    faster = ratio(measured, arm, "ours")
     return {
         "arm": arm,
-        "tokens_per_second": round(tokens / statistics.median(turn[arm] for turn in turns)),
-        "ours_over_arm": round(median, 4),
-        "ratio_q1": round(q1, 4),
-        "ratio_q3": round(q3, 4),
+        "step_ms": round(step_ms(measured[arm]), 2),
+        "tokens_per_second": round(recipe.batch_size * recipe.context / step_ms(measured[arm]) * 1000),
+        "ours_over_arm": round(faster.median, 4),
+        "ratio_q1": round(faster.q1, 4),
+        "ratio_q3": round(faster.q3, 4),
     }
 
 
 def consume(config: BenchConfig) -> list[dict[str, Any]]:
     """Tokens a second that the loader gives and that training takes, batch by batch in turn."""
+    prepare(config.train)
     corpus = read_corpus(config.train)
     trainer = Trainer(config.train, TransformerLM(config.train.size(len(corpus.vocabulary))), corpus)
     stream = trainer.batches_of(0)
     loading, training, tokens = 0.0, 0.0, 0
-    for number in track(range(config.batches + 3), description="loader and model", total=config.batches + 3):
+    total = config.batches + WARM_UP
+    for number in track(range(total), description="loader and model", total=total):
         start = time.perf_counter()
         batch = next(stream)
         loaded = time.perf_counter()
         trainer.learn(batch, None)
-        if number >= 3:  # the first read a shard and made the optimizer's state
+        if number >= WARM_UP:
             loading += loaded - start
             training += time.perf_counter() - loaded
             tokens += batch.ids.numel()
@@ -145,19 +107,32 @@ def consume(config: BenchConfig) -> list[dict[str, Any]]:
 
 def show(rows: list[dict[str, Any]], consumption: list[dict[str, Any]]) -> None:
     """Print both comparisons."""
-    columns = ["arm", "tokens a second", "ours / arm (median)", "its quartiles"]
     cells = [
         (
-            r["arm"],
-            f"{r['tokens_per_second']:,}",
-            f"{r['ours_over_arm']:.3f}",
-            f"{r['ratio_q1']:.3f} to {r['ratio_q3']:.3f}",
+            row["arm"],
+            f"{row['step_ms']:.1f}",
+            f"{row['tokens_per_second']:,}",
+            f"{row['ours_over_arm']:.3f}",
+            f"{row['ratio_q1']:.3f} to {row['ratio_q3']:.3f}",
         )
-        for r in rows
+        for row in rows
     ]
-    table("Training, in turn, equal threads", columns, cells)
-    speeds = [(r["what"], f"{r['tokens_per_second']:,}", f"{r['over_model']:.1f}") for r in consumption]
-    table("The news model and its loader", ["what", "tokens a second", "over the model's"], speeds)
+    columns = ["arm", "ms a step (median)", "tokens a second", "ours is … × as fast", "quartiles"]
+    table("Training by nanoGPT's recipe, in turn, equal threads", columns, cells)
+    speeds = [(row["what"], f"{row['tokens_per_second']:,}", f"{row['over_model']:.1f}") for row in consumption]
+    table("The default run's model and its loader", ["what", "tokens a second", "over the model's"], speeds)
+
+
+def save(config: BenchConfig, rows: list[dict[str, Any]], consumption: list[dict[str, Any]]) -> None:
+    """Sealed tables, what they were measured on, and the README's."""
+    for name, content in (("bench.csv", rows), ("consumption.csv", consumption)):
+        write_csv(config.out / name, content)
+        seal_table(config.out / name, project="pretrain_lm", key=team_key())
+    details = {"rounds": config.rounds - 1, "steps": config.steps, "batch": config.peer.batch_size}
+    write_json(config.out / "bench.json", {**details, **devices.machine()})
+    if config.out == RESULTS:
+        put_into_readme(README, "bench", bench_markdown(read_csv(RESULTS / "bench.csv")))
+        put_into_readme(README, "consumption", consumption_markdown(read_csv(RESULTS / "consumption.csv")))
 
 
 if __name__ == "__main__":

@@ -2,18 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-
-import torch
 
 from projects.pretrain_lm.data.clean_corpus import CorpusConfig
 from projects.pretrain_lm.data.collator import Objective
 from projects.pretrain_lm.data.vocabulary import Kind
 from projects.pretrain_lm.models.transformer_lm import Positions, Size
-from shared import devices
+from shared import checks, devices
+from shared.devices import Precision
 from shared.errors import UserError
-
-Precision = Literal["auto", "float32", "bfloat16"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,29 +89,18 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        for name in ("batch_size", "accumulation", "epochs", "save_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
-        for name in ("lr", "max_norm"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"--{name} {getattr(self, name)}: must be a positive number")
+        checks.at_least(self, 1, "batch_size", "accumulation", "epochs", "save_every", "steps")
+        checks.at_least(self, 0, "weight_decay", "workers")
+        checks.positive(self, "lr", "max_norm")
+        checks.resumable(self)
         for name in ("dropout", "beta2", "warmup", "last_lr"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1)")
-        if self.weight_decay < 0 or self.workers < 0:
-            raise UserError("--weight_decay and --workers must not be negative")
-        if self.steps is not None and self.steps < 1:
-            raise UserError(f"--steps {self.steps}: must be at least 1, or None")
-        if self.resume and self.out is None:
-            raise UserError("--resume needs --out, the directory of the run to continue")
 
     @property
     def bfloat16(self) -> bool:
-        """Whether matrix products are done in bfloat16. Without AMX a CPU would be slower for it."""
-        if self.precision == "auto":
-            on_gpu = devices.pick(self.device).type == "cuda"
-            return torch.cuda.is_bf16_supported() if on_gpu else "amx_bf16" in devices.cpu_flags()
-        return self.precision == "bfloat16"
+        """Whether matrix products are done in bfloat16."""
+        return devices.use_bfloat16(self.precision, devices.pick(self.device))
 
     @property
     def cleaning(self) -> CorpusConfig:

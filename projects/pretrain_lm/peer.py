@@ -10,6 +10,7 @@ python -m projects.pretrain_lm.peer --arm gpt2 --dataset tiny_shakespeare.txt
 
 # b windows · t time · v characters
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,9 +25,9 @@ from torch.optim.lr_scheduler import LRScheduler
 
 from projects.pretrain_lm.data.clean_corpus import CorpusConfig, require_same, texts_of
 from projects.pretrain_lm.data.clean_corpus import main as clean
-from projects.pretrain_lm.data.vocabulary import Vocabulary
+from projects.pretrain_lm.data.vocabulary import SPECIAL, Vocabulary
 from projects.pretrain_lm.models.transformer_lm import Size, TransformerLM
-from shared import devices, optim
+from shared import checks, devices, optim
 from shared.errors import UserError, command
 from shared.files import write_json, write_text
 from shared.progress import track
@@ -35,7 +36,6 @@ from shared.seeding import generator, seed_everything
 
 Arm = Literal["ours", "gpt2"]
 ARMS: tuple[Arm, ...] = ("ours", "gpt2")
-TEXT = Path("runs/pretrain_lm/corpora/news.txt")
 CHARACTERS = 1_115_394  # as many as nanoGPT's text has
 
 
@@ -65,66 +65,44 @@ class PeerConfig:
     """Steps between two validations."""
     seed: int = 0
     """Of initial weights and windows."""
+    corpora: Path = Path("runs/pretrain_lm/corpora")
+    """Where the text is kept as tokens."""
     out: Path | None = None
     """Directory of the run; by default a new one below runs/pretrain_lm/."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        for name in ("layers", "heads", "width", "context", "batch_size", "steps", "evaluate_every"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
+        checks.at_least(self, 1, "layers", "heads", "width", "context", "batch_size", "steps", "evaluate_every")
+        checks.positive(self, "lr")
 
 
 def main(config: PeerConfig) -> dict[str, Any]:
     """Train one arm. Returns what it came to."""
     devices.use_all_cores()
-    peer = PeerRun(config, *read_text(config))
-    for _ in track(range(config.steps), description=config.arm, total=config.steps):
-        peer.log([peer.loop.step()])
-    return peer.close()
-
-
-class PeerRun:
-    """One arm and its log. Whoever takes the steps decides when: this command at once, the benchmark in turns.
-
-    Args:
-        config: The recipe.
-        text: Tokens by split.
-        vocabulary: Their alphabet.
-    """
-
-    def __init__(self, config: PeerConfig, text: dict[str, Int[Tensor, "..."]], vocabulary: Vocabulary) -> None:
-        self.config, self.text, self.vocabulary = config, text, vocabulary
-        self.loop = Loop(config, text["train"], len(vocabulary))
-        name = f"peer-{config.arm}-seed{config.seed}"
-        self.directory = config.out or new_directory(Path("runs"), "pretrain_lm", name)
-        self.run = Run(self.directory, project="pretrain_lm", config=config)
-        self.step, self.found = 0, float("nan")
-
-    def log(self, losses: list[float]) -> None:
-        """Log the steps that were just taken, and the validation loss where it is due."""
-        for loss in losses:
-            self.step += 1
-            self.run.log(self.step, loss=loss)
-        if self.step % self.config.evaluate_every == 0 or self.step == self.config.steps:
-            self.found = validation_loss(self.loop.scores, self.text["validation"], self.config.context)
-            self.run.log(self.step, validation_loss=self.found)
-
-    def close(self) -> dict[str, Any]:
-        """Close the log. Returns what the arm came to."""
-        with self.run:
-            parameters = optim.count_parameters(self.loop.model)[1]
-            result = {"validation_loss": self.found, "parameters": parameters, "characters": len(self.vocabulary) - 3}
-            write_json(self.directory / "result.json", result)
-        return result
+    text, vocabulary = read_text(config)
+    loop = Loop(config, text["train"], len(vocabulary))
+    directory = config.out or new_directory(Path("runs"), "pretrain_lm", f"peer-{config.arm}-seed{config.seed}")
+    found = math.nan
+    with Run(directory, project="pretrain_lm", config=config) as run:
+        for step in track(range(1, config.steps + 1), description=config.arm, total=config.steps):
+            run.log(step, loss=loop.step())
+            if step % config.evaluate_every == 0 or step == config.steps:
+                found = validation_loss(loop.scores, text["validation"], config.context)
+                run.log(step, validation_loss=found)
+        parameters = optim.count_parameters(loop.model)[1]
+        result = {"validation_loss": found, "parameters": parameters, "characters": len(vocabulary) - len(SPECIAL)}
+        write_json(directory / "result.json", result)
+    return result
 
 
 def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], Vocabulary]:
     """Tokens of the training and of the validation part of the text, and the alphabet."""
     path = Path(config.dataset)
     if config.dataset == "news":
-        path = TEXT if TEXT.exists() else write_news(TEXT)
-    folder = TEXT.parent / f"peer-{path.stem}"
+        path = config.corpora / "news.txt"
+        if not path.exists():
+            write_news(path)
+    folder = config.corpora / f"peer-{path.stem}"
     corpus = CorpusConfig(dataset=str(path), tokenizer="char", context=config.context, out=folder)
     if (folder / "report.json").exists():
         require_same(corpus)
@@ -135,13 +113,12 @@ def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], Vocabu
     return {split: torch.tensor(vocabulary.encode(text)) for split, text in parts.items()}, vocabulary
 
 
-def write_news(path: Path) -> Path:
+def write_news(path: Path) -> None:
     """The embedded articles, one after the other, as one plain text of CHARACTERS characters."""
     from shared.assets import news
 
     text = "\n\n".join(row["text"] for split in news().values() for row in split)
     write_text(path, text[:CHARACTERS])
-    return path
 
 
 class Loop:

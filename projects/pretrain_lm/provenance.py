@@ -20,7 +20,7 @@ from shared.fingerprint.citations import Cited, Source, pooled, read_source
 from shared.fingerprint.results import Row, seal_table
 from shared.optim import count_parameters
 from shared.report import read_csv, write_csv
-from shared.runs import latest_checkpoint, read_json
+from shared.runs import read_json
 
 PROJECT = "pretrain_lm"
 ORDERS = (2, 3, 5)
@@ -38,8 +38,7 @@ def write_runs(rows: list[dict[str, Any]], runs: Path, out: Path) -> None:
     write(out / "runs.csv", table, [Row([sources[r["cell"]]], cells_of(sources[r["cell"]])) for r in table], logs=True)
     masked = [row for row in table if row["study"] == "masking"]
     write(out / "masking.csv", *means(summarise_masking(masked), masked, ("objective", "mask_ratio"), sources))
-    if masked:
-        plots.masking(masked, out / "masking.png")
+    plots.masking(masked, out / "masking.png")
     wide = [row for row in table if row["study"] == "context"]
     shown = [{k: row[k] for k in ("cell", "context", "batch_size", "steps", *TESTED)} for row in wide]
     write(out / "context.csv", shown, [Row([sources[r["cell"]]], tested(sources[r["cell"]])) for r in wide])
@@ -113,49 +112,26 @@ def write_peer(rows: list[dict[str, Any]], sources: dict[str, Source], out: Path
     write(out / "peer.csv", *means(summarise_peer(table), table, ("arm",), sources))
 
 
-def write_news(runs: list[Path], out: Path) -> None:
-    """news.csv: n-grams, the model of every seed, and both mixed, on the same held-out documents.
-
-    A run that is not done is shown as its last checkpoint, with its step.
-    """
-    config, _, vocabulary = load(runs[0])
+def write_news(run: Path, out: Path) -> None:
+    """news.csv: n-grams, the model, and both mixed, on the same held-out documents; corpus.json and epochs.png."""
+    config, model, vocabulary = load(run)
     corpus = read_corpus(config)
     size = {split: corpus.report["splits"][split]["bytes"] for split in SPLITS}
-    train, lines, other = list(documents_of(corpus.folder, "train")), [], {}
+    train, lines, grams = list(documents_of(corpus.folder, "train")), [], {}
     for order in ORDERS:
-        grams = KneserNey(train, len(vocabulary), order)
-        other = {split: grams.probabilities(documents_of(corpus.folder, split)) for split in HELD_OUT}
-        lines.append(line(f"Kneser–Ney {order}-gram", other, size, sum(len(o.keys) for o in grams.orders)))
-    mixtures = []
-    for run in runs:
-        one, parameters = transformer(run)
-        name = f"Transformer, {stage(run)}"
-        weight = mixture_weight(one["validation"], other["validation"])
-        mixed = {split: weight * one[split] + (1 - weight) * other[split] for split in HELD_OUT}
-        lines.append(line(name, one, size, parameters))
-        mixtures.append(line(f"{name}, mixed with the {ORDERS[-1]}-gram ({weight:.2f} to it)", mixed, size, 0))
-    write(out / "news.csv", [*lines, *mixtures], None, made_from=("runs.csv",) if (out / "runs.csv").exists() else ())
-    if (out / "epochs.csv").exists():
-        gram = next(row["validation_perplexity"] for row in lines if row["model"] == f"Kneser–Ney {ORDERS[-1]}-gram")
-        plots.epochs(read_csv(out / "epochs.csv"), gram, out / "epochs.png")
+        counted = KneserNey(train, len(vocabulary), order)
+        grams = {split: counted.probabilities(documents_of(corpus.folder, split)) for split in HELD_OUT}
+        lines.append(line(f"Kneser–Ney {order}-gram", grams, size, sum(len(o.keys) for o in counted.orders)))
+    strongest = lines[-1]["validation_perplexity"]
+    mine = {split: label_probabilities(model, corpus.held_out(config, split)) for split in HELD_OUT}
+    weight = mixture_weight(mine["validation"], grams["validation"])
+    mixed = {split: weight * mine[split] + (1 - weight) * grams[split] for split in HELD_OUT}
+    parameters = count_parameters(model)[1]
+    lines.append(line("Transformer", mine, size, parameters))
+    lines.append(line(f"both mixed, {weight:.2f} of the Transformer", mixed, size, parameters))
+    write(out / "news.csv", lines, None, made_from=("runs.csv",))
+    plots.epochs(read_csv(out / "epochs.csv"), strongest, out / "epochs.png")
     write_json(out / "corpus.json", {k: v for k, v in corpus.report.items() if k != "digest"})
-
-
-def transformer(run: Path) -> tuple[dict[str, Chances], int]:
-    """Probabilities of all held-out tokens under a run's last checkpoint, and its number of parameters."""
-    config, model, _ = load(run)
-    corpus = read_corpus(config)
-    chances = {split: label_probabilities(model, corpus.held_out(config, split)) for split in HELD_OUT}
-    return chances, count_parameters(model)[1]
-
-
-def stage(run: Path) -> str:
-    """The run's seed and, if it is not done, how far it is."""
-    seed = f"seed {read_json(run / 'config.json')['seed']}"
-    checkpoint = latest_checkpoint(run)
-    if (run / "result.json").exists() or checkpoint is None:
-        return seed
-    return f"{seed}, unfinished, at step {int(checkpoint.name[5:])}"
 
 
 def line(model: str, chances: dict[str, Chances], size: dict[str, int], parameters: int) -> dict[str, Any]:
@@ -169,11 +145,9 @@ def line(model: str, chances: dict[str, Chances], size: dict[str, int], paramete
 
 
 def write_writing(run: Path, out: Path) -> None:
-    """frontier.csv, samples.md and the figures of a news model; coherence is judged once the run is done."""
-    done = (run / "result.json").exists()
-    eval_generation.main(eval_generation.GenerationConfig(run=run, judge=done, out=out))
-    made_from = ("runs.csv",) if (out / "runs.csv").exists() else ()
-    seal_table(out / "frontier.csv", project=PROJECT, key=team_key(), made_from=made_from)
+    """frontier.csv, samples.md and the figures of what the news model writes."""
+    eval_generation.main(eval_generation.GenerationConfig(run=run, out=out))
+    seal_table(out / "frontier.csv", project=PROJECT, key=team_key(), made_from=("runs.csv",))
 
 
 def write_loader(runs: Path, out: Path) -> None:
@@ -197,8 +171,6 @@ def write(
     logs: bool = False,
     made_from: tuple[str, ...] = (),
 ) -> None:
-    """A sealed table; nothing where no run is there to make it of."""
-    if not rows:
-        return
+    """A sealed table."""
     write_csv(path, rows)
     seal_table(path, project=PROJECT, key=team_key(), rows=cited, keep_logs=logs, made_from=made_from)

@@ -1,66 +1,25 @@
 """The README's tables, made from the files of results/."""
 
-import json
-from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 from shared.report import markdown_table, mean_sd, put_into_readme, read_csv, spread
 
 README = Path("projects/pretrain_lm/README.md")
-MISSING = "Not measured yet."
-FIGURES = {
-    "news": {"epochs.png": "Validation perplexity by epoch"},
-    "masking": {"masking.png": "Loss by objective and mask ratio"},
-    "frontier": {"frontier.png": "Diversity against perplexity", "similarity.png": "Diversity against similarity"},
-    "loader": {"memory.png": "The loader's memory"},
-}
 ARMS = {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}
+
+
+def fill_readme(readme: Path, results: Path) -> None:
+    """Put every table of the runs between its marks; the benchmark's are put there by the benchmark."""
+    for name, text in tables_of(results).items():
+        put_into_readme(readme, name, text)
 
 
 def tables_of(results: Path) -> dict[str, str]:
     """Name of a README's table → the table."""
-    made = {
-        name: make(read_csv(results / f"{name}.csv")) if (results / f"{name}.csv").exists() else MISSING
-        for name, make in (
-            ("news", news_markdown),
-            ("masking", masking_markdown),
-            ("context", context_markdown),
-            ("loader", loader_markdown),
-            ("frontier", frontier_markdown),
-        )
-    }
-    peer, bench, consumption = (
-        read_csv(results / f"{name}.csv") if (results / f"{name}.csv").exists() else []
-        for name in ("peer", "bench", "consumption")
-    )
-    made["peer"] = peer_markdown(peer) if peer else MISSING
-    made["bench"] = bench_markdown([*bench, *consumption]) if bench else MISSING
-    made["status"] = status(json.loads((results / "missing.json").read_text(encoding="utf-8")))
-    for name, pictures in FIGURES.items():
-        there = [f"![{title}](results/{file})" for file, title in pictures.items() if (results / file).exists()]
-        made[name] = "\n\n".join([made[name], *there])
-    samples = results / "samples.md"
-    return {**made, "samples": samples.read_text(encoding="utf-8").rstrip() if samples.exists() else MISSING}
-
-
-def status(missing: list[str]) -> str:
-    """A line about runs that are not made yet; nothing if all are."""
-    if not missing:
-        return "Every run behind the tables is made."
-    studies = Counter(name.partition("-")[0] for name in missing)
-    counts = ", ".join(f"{study} {count}" for study, count in studies.items())
-    return (
-        f"{len(missing)} runs are not made yet ({counts}; [results/missing.json](results/missing.json)): "
-        "`make results-pretrain_lm` goes on with them."
-    )
-
-
-def fill_readme(readme: Path, results: Path) -> None:
-    """Put every table between its marks."""
-    for name, text in tables_of(results).items():
-        put_into_readme(readme, name, text)
+    made = {name: make(read_csv(results / f"{name}.csv")) for name, make in MAKERS.items()}
+    return {**made, "samples": (results / "samples.md").read_text(encoding="utf-8").rstrip()}
 
 
 def summarise_masking(rows: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -85,14 +44,14 @@ def _grouped(rows: Iterable[dict[str, Any]], by: tuple[str, ...], columns: tuple
 
 def news_markdown(rows: list[dict[str, Any]]) -> str:
     """Every model of the news by what it makes of the held-out articles."""
-    columns = ["model", "test PPL", "test bits per byte", "validation PPL", "parameters"]
+    columns = ["model", "test PPL", "test bits per byte", "validation PPL", "numbers it holds"]
     lines = [
         [
             row["model"],
             f"{row['test_perplexity']:.2f}",
             f"{row['test_bits_per_byte']:.4f}",
             f"{row['validation_perplexity']:.2f}",
-            f"{row['parameters']:,}" if row["parameters"] else "–",
+            f"{row['parameters']:,}",
         ]
         for row in rows
     ]
@@ -141,19 +100,25 @@ def peer_markdown(rows: list[dict[str, Any]]) -> str:
 
 
 def bench_markdown(rows: list[dict[str, Any]]) -> str:
-    """Speeds of both arms, and of the news model and its loader."""
-    columns = ["what", "tokens a second", "ratio (quartiles)"]
+    """Speed of both arms."""
+    columns = ["model", "ms a step", "tokens a second", "ours is … × as fast", "quartiles"]
     lines = [
         [
-            f"training, {ARMS[row['arm']]}",
+            ARMS[row["arm"]],
+            f"{row['step_ms']:.1f}",
             f"{row['tokens_per_second']:,}",
-            f"ours is {row['ours_over_arm']:.3f} × as fast ({row['ratio_q1']:.3f} to {row['ratio_q3']:.3f})",
+            f"{row['ours_over_arm']:.3f}",
+            f"{row['ratio_q1']:.3f} to {row['ratio_q3']:.3f}",
         ]
-        if "arm" in row
-        else [f"news, {row['what']}", f"{row['tokens_per_second']:,}", f"{row['over_model']:.1f} × the model's"]
         for row in rows
     ]
     return markdown_table(columns, lines)
+
+
+def consumption_markdown(rows: list[dict[str, Any]]) -> str:
+    """Speeds of the default run's model and of its loader."""
+    lines = [[row["what"], f"{row['tokens_per_second']:,}", f"{row['over_model']:.1f}"] for row in rows]
+    return markdown_table(["what", "tokens a second", "over the model's"], lines)
 
 
 def loader_markdown(rows: list[dict[str, Any]]) -> str:
@@ -168,7 +133,7 @@ def loader_markdown(rows: list[dict[str, Any]]) -> str:
 
 def frontier_markdown(rows: list[dict[str, Any]]) -> str:
     """Diversity and coherence of every way of sampling."""
-    names = {
+    shown = {
         "distinct_1": "distinct-1",
         "distinct_2": "distinct-2",
         "self_bleu": "self-BLEU",
@@ -176,6 +141,15 @@ def frontier_markdown(rows: list[dict[str, Any]]) -> str:
         "similarity": "similarity",
         "perplexity": "PPL (SmolLM2)",
     }
-    shown = [name for name in names if name in rows[0]]  # coherence is judged when the model is done
     lines = [[row["way"], *(f"{row[name]:.{1 if name == 'perplexity' else 3}f}" for name in shown)] for row in rows]
-    return markdown_table(["written by", *(names[name] for name in shown)], lines)
+    return markdown_table(["written by", *shown.values()], lines)
+
+
+MAKERS: dict[str, Callable[[list[dict[str, Any]]], str]] = {
+    "news": news_markdown,
+    "masking": masking_markdown,
+    "context": context_markdown,
+    "peer": peer_markdown,
+    "loader": loader_markdown,
+    "frontier": frontier_markdown,
+}

@@ -12,17 +12,18 @@ from projects.pretrain_lm.benchmark import BenchConfig, summary
 from projects.pretrain_lm.config import SMOKE
 from projects.pretrain_lm.peer import Loop, PeerConfig, main, read_text, validation_loss
 from shared.errors import UserError
+from shared.interleave import Measured
+from shared.report import read_csv
 
 SMALL = PeerConfig(layers=1, heads=2, width=16, context=8, batch_size=3, steps=12, evaluate_every=6)
 
 
 @pytest.fixture
-def recipe(tmp_path, monkeypatch, corpus_file):
+def recipe(tmp_path, corpus_file):
     path = tmp_path / "one.txt"
     texts = [json.loads(line)["text"] for line in corpus_file.read_text().splitlines()[:30]]
     path.write_text("\n".join(texts), encoding="utf-8")
-    monkeypatch.setattr("projects.pretrain_lm.peer.TEXT", tmp_path / "corpora" / "news.txt")
-    return replace(SMALL, dataset=str(path))
+    return replace(SMALL, dataset=str(path), corpora=tmp_path / "corpora")
 
 
 def test_both_arms_see_the_same_windows_and_the_same_rates(recipe):
@@ -78,27 +79,20 @@ def test_a_text_no_longer_than_a_window_is_one_line(recipe):
 
 
 def test_the_ratio_is_taken_turn_by_turn(recipe):
-    turns = [{"ours": 1.0, "gpt2": 2.0}, {"ours": 10.0, "gpt2": 15.0}, {"ours": 1.0, "gpt2": 1.1}]
-    row = summary("gpt2", turns, BenchConfig(peer=recipe, steps=4))
+    measured = {"ours": Measured([1.0, 10.0, 1.0], 0, 0), "gpt2": Measured([2.0, 15.0, 1.1], 0, 0)}
+    row = summary("gpt2", measured, recipe)
     assert row["ours_over_arm"] == 1.5
-    assert row["tokens_per_second"] == 3 * 8 * 4 / 2
-    assert summary("ours", turns, BenchConfig(peer=recipe, steps=4))["ours_over_arm"] == 1
+    assert row["tokens_per_second"] == 3 * 8 * 1000 / 2
+    assert summary("ours", measured, recipe)["ours_over_arm"] == 1
 
 
-def test_the_benchmark_trains_the_study_and_does_not_repeat_it(recipe, tmp_path, corpus_file, corpus_folder, capsys):
+def test_the_benchmark(recipe, tmp_path, corpus_file, corpus_folder, capsys):
     train = replace(SMOKE, dataset=str(corpus_file), corpus=corpus_folder, batch_size=64)
-    from projects.pretrain_lm.train_pretrain import prepare
-
-    prepare(train)
-    config = BenchConfig(
-        peer=recipe, train=train, seeds=(0,), steps=2, batches=2, runs=tmp_path / "runs", out=tmp_path / "out"
-    )
+    config = BenchConfig(peer=recipe, train=train, rounds=2, steps=1, batches=2, out=tmp_path / "out")
     rows = benchmark.main(config)
-    assert {row["arm"] for row in rows} == {"ours", "gpt2"}
-    assert (tmp_path / "runs/peer-gpt2-seed0/result.json").exists()
-    logged = (tmp_path / "runs/peer-ours-seed0/metrics.jsonl").read_bytes()
-    benchmark.main(config)
-    assert (tmp_path / "runs/peer-ours-seed0/metrics.jsonl").read_bytes() == logged
-    assert "ours / arm" in capsys.readouterr().out
-    with pytest.raises(UserError, match="warm-up"):
-        replace(config, turns=1)
+    assert {row["arm"] for row in rows} == {"ours", "gpt2"} and all(row["tokens_per_second"] > 0 for row in rows)
+    consumed = {row["what"]: row["over_model"] for row in read_csv(tmp_path / "out/consumption.csv")}
+    assert consumed["model"] == 1 and consumed["loader"] > 0
+    assert "× as fast" in capsys.readouterr().out
+    with pytest.raises(UserError, match="--batches 0"):
+        replace(config, batches=0)

@@ -25,7 +25,7 @@ from projects.pretrain_lm.models.sampling import Sampling, generate
 from projects.pretrain_lm.models.transformer_lm import TransformerLM
 from projects.pretrain_lm.ngram import documents_of
 from projects.pretrain_lm.train_pretrain import load
-from shared import devices
+from shared import checks, devices
 from shared.assets import load_causal_lm, load_encoder
 from shared.errors import UserError, command
 from shared.files import write_text
@@ -64,16 +64,12 @@ class GenerationConfig:
     """To write, 50 to 100 for a short paragraph."""
     seed: int = 0
     """Of the sampling."""
-    judge: bool = True
-    """Ask MiniLM and SmolLM2 for coherence; without, only diversity is measured."""
     out: Path = Path("runs/pretrain_lm/generation")
     """Where frontier.csv, samples.md and the figure go."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
-        for name in ("prompts", "opening", "tokens"):
-            if getattr(self, name) < 2:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 2")
+        checks.at_least(self, 2, "prompts", "opening", "tokens")
 
 
 @dataclass
@@ -99,15 +95,14 @@ def main(config: GenerationConfig) -> list[dict[str, Any]]:
     texts = {ARTICLES: articles}
     for way, how in track(WAYS.items(), description="writing", total=len(WAYS)):
         texts[way] = write(model, vocabulary, openings, config, how)
-    judge = Judge() if config.judge else None
+    judge = Judge()
     rows = [
-        {"way": way, **measures(some, config.tokens), **(judge(some) if judge else {})}
+        {"way": way, **measures(some, config.tokens), **judge(some)}
         for way, some in track(texts.items(), description="reading", total=len(texts))
     ]
     write_csv(config.out / "frontier.csv", rows)
     write_text(config.out / "samples.md", samples_markdown(texts))
-    if judge:
-        plots.frontier(rows, config.out)
+    plots.frontier(rows, config.out)
     show(rows)
     return rows
 

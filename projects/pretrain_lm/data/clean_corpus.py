@@ -25,6 +25,7 @@ from projects.pretrain_lm.data.filters import Dropped, clean
 from projects.pretrain_lm.data.shards import SHARD, chunks_of, write_shard
 from projects.pretrain_lm.data.sources import Document, documents
 from projects.pretrain_lm.data.vocabulary import FILE, Kind, Vocabulary, describe_vocabulary, train_vocabulary
+from shared import checks
 from shared.assets.text import text_key
 from shared.errors import UserError, command
 from shared.files import write_json, write_text
@@ -60,12 +61,8 @@ class CorpusConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        if self.context < 2:
-            raise UserError(f"--context {self.context}: a chunk needs at least 2 tokens")
-        if self.part_size < 1:
-            raise UserError(f"--part_size {self.part_size}: must be at least 1")
-        if self.limit is not None and self.limit < 1:
-            raise UserError(f"--limit {self.limit}: must be at least 1, or None")
+        checks.at_least(self, 2, "context")
+        checks.at_least(self, 1, "part_size", "limit")
 
 
 def main(config: CorpusConfig) -> dict[str, Any]:

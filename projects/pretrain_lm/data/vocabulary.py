@@ -12,12 +12,8 @@ from shared.errors import UserError
 from shared.files import write_text
 
 Kind = Literal["bpe", "char"]
-PAD, END, MASK = (
-    "<pad>",
-    "<end>",
-    "<mask>",
-)  # ids 0, 1, 2 in either kind; pad and end are two, so that ending is learned
-SPECIAL = (PAD, END, MASK)
+# Ids 0, 1, 2 in either kind; pad and end are two, so that ending is learned.
+SPECIAL = PAD, END, MASK = "<pad>", "<end>", "<mask>"
 FILE = "tokenizer.json"
 _BYTES = 256  # a byte-level vocabulary holds every byte, so no text is unknown to it
 
