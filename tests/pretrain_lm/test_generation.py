@@ -74,7 +74,7 @@ def test_the_weight_of_a_mixture_is_the_best_on_a_grid():
 def test_every_way_of_sampling_is_written_and_measured(smoke, tmp_path, monkeypatch):
     metrics = main(smoke)
     monkeypatch.setattr(eval_generation, "WAYS", {k: WAYS[k] for k in ("greedy", "temperature 1")})
-    config = GenerationConfig(run=metrics.directory, prompts=2, opening=4, tokens=12, judge=False, out=tmp_path / "g")
+    config = GenerationConfig(run=metrics.directory, prompts=2, opening=4, tokens=12, out=tmp_path / "g")
     rows = eval_generation.main(config)
     assert [row["way"] for row in rows] == [ARTICLES, "greedy", "temperature 1"]
     assert read_csv(tmp_path / "g" / "frontier.csv") == rows
