@@ -211,3 +211,14 @@ def test_a_bidirectional_model_or_an_empty_prompt_cannot_be_continued():
         generate(model_of(causal=False), ids_of(1, 3), tokens=1, how=Sampling())
     with pytest.raises(UserError, match="empty"):
         generate(model_of(), ids_of(1, 0), tokens=1, how=Sampling())
+
+
+def test_weights_start_as_gpt2s():
+    torch.manual_seed(0)
+    model = TransformerLM(Size(vocabulary=300, layers=8, width=64, heads=4))
+    for name, parameter in model.named_parameters():
+        if parameter.ndim == 2:
+            writes = name.endswith(("outward.weight", "down.weight"))  # to the stream: 16 summands of one variance
+            assert parameter.std().item() == pytest.approx(0.02 / 4 if writes else 0.02, rel=0.05), name
+        else:
+            assert parameter.unique().tolist() == [1.0 if name.endswith("norm.weight") else 0.0], name
