@@ -73,6 +73,8 @@ class Config:
     """Stop after so many steps; the schedule then ends there."""
     save_every: int = 400
     """Steps between two checkpoints inside an epoch; at its end there is always one."""
+    log_every: int = 1
+    """Steps between two lines of loss, gradient norm and rate in the log."""
     precision: Precision = "auto"
     """Of the matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor multiplies it."""
     workers: int = 0
@@ -89,7 +91,7 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        checks.at_least(self, 1, "batch_size", "accumulation", "epochs", "save_every", "steps")
+        checks.at_least(self, 1, "batch_size", "accumulation", "epochs", "save_every", "log_every", "steps")
         checks.at_least(self, 0, "weight_decay", "workers")
         checks.positive(self, "lr", "max_norm")
         checks.resumable(self)

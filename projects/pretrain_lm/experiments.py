@@ -6,6 +6,7 @@ can be stopped and started at will. Nothing is tuned here: rates and sizes were 
 
 import shutil
 from dataclasses import dataclass, replace
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from shared.files import write_json
 from shared.runs import describe_environment, latest_checkpoint, read_json
 
 SEEDS, RATIOS, CONTEXTS = (0, 1, 2), (0.1, 0.15, 0.3, 0.5), (64, 128, 256)
+MASKS: tuple[Objective, ...] = ("static", "dynamic")
 NEWS = "news-seed0"  # one seed: the spread over seeds is seen in the smaller studies
 
 
@@ -60,10 +62,9 @@ def cells(base: Config) -> dict[str, Config | PeerConfig]:
         found |= {f"peer-{arm}-seed{seed}": PeerConfig(arm=arm, seed=seed) for arm in ARMS}
     # Characters, since a masked model this small hardly leaves the tokens' frequencies in a minute; eight epochs, since
     # a mask that never changes can only do harm when it is seen again.
-    small = replace(base, limit=60, tokenizer="char", context=64, width=64, epochs=8)
+    small = replace(base, limit=60, tokenizer="char", context=64, width=64, epochs=8, log_every=10)
     for seed in SEEDS:
-        kinds: list[tuple[Objective, float]] = [("static", 0.15), *(("dynamic", ratio) for ratio in RATIOS)]
-        for objective, ratio in kinds:
+        for objective, ratio in product(MASKS, RATIOS):
             cell = replace(small, objective=objective, mask_ratio=ratio, seed=seed)
             found[f"masking-{objective}-{ratio:g}-seed{seed}"] = cell
     for context in CONTEXTS:  # as many tokens a step for each

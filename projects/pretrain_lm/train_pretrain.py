@@ -262,7 +262,7 @@ class Trainer:
         self.schedule.step()
         self.step += 1
         self.tokens += int(all_labels)
-        if run is not None:
+        if run is not None and self.step % self.config.log_every == 0:
             run.log(self.step, loss=mean, grad_norm=float(norm), lr=rate)
 
     def _end_of_epoch(self, epoch: int, run: Run | None) -> None:

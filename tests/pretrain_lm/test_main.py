@@ -51,7 +51,7 @@ def test_a_changed_checkpoint_is_found(smoke):
 
 @pytest.fixture
 def sweep(smoke, tmp_path, monkeypatch, corpus_file):
-    """Three cells instead of twenty-five."""
+    """A cell of each study."""
     text = tmp_path / "one.txt"
     text.write_text(" ".join(json.loads(line)["text"] for line in corpus_file.read_text().splitlines()[:20]))
     small = replace(smoke, out=None, steps=6)

@@ -141,6 +141,14 @@ def test_two_processes_learn_what_one_does(smoke):
         torch.testing.assert_close(weights_of(two.out)[name], tensor, atol=1e-4, rtol=1e-3)
 
 
+def test_fewer_lines_in_the_log_are_the_same_run(smoke):
+    every, some = main(replace(smoke, steps=8)), replace(smoke, steps=8, log_every=3, out=smoke.out.with_name("some"))
+    main(some)
+    assert losses_of(some.out) == {step: losses_of(every.directory)[step] for step in (3, 6)}
+    for name, tensor in weights_of(every.directory).items():
+        assert torch.equal(weights_of(some.out)[name], tensor)
+
+
 def test_shards_are_divided_without_overlap(smoke):
     """Unequal shares too: every process takes as many steps as the others."""
     main(replace(smoke, steps=1))

@@ -47,7 +47,7 @@ WAYS: dict[str, Sampling] = {
     "top-p 0.95": Sampling(top_p=0.95),
 }
 ARTICLES = "the articles themselves"
-SHOWN = ("greedy", "temperature 0.8", "top-p 0.8", "temperature 1.3")
+SHOWN = ("greedy", "top-k 20", "top-p 0.8", "temperature 1.3")
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,15 +9,21 @@ from shared.report import mean_sd
 FAMILIES = ("greedy", "temperature", "top-k", "top-p", "the articles")
 
 
+# Where the name of a point stands, in points from it: the families cross each other.
+PLACES = {"temperature": (-6, -4, "right"), "top-k": (5, 5, "left"), "top-p": (7, -3, "left")}
+
+
 def frontier(rows: list[dict[str, Any]], out: Path) -> None:
     """frontier.png and similarity.png: diversity against two measures of coherence, a line for each way of sampling."""
-    _against(rows, out / "frontier.png", "perplexity", "perplexity under SmolLM2 (lower: more predictable)", log=True)
-    _against(rows, out / "similarity.png", "similarity", "cosine of opening and continuation (MiniLM)", log=False)
+    title = "Variety against what another model finds predictable"
+    label = "perplexity under SmolLM2 (lower: more predictable)"
+    _against(rows, out / "frontier.png", "perplexity", title, label, log=True)
+    title, label = "Variety against closeness to the opening", "cosine of opening and continuation (MiniLM)"
+    _against(rows, out / "similarity.png", "similarity", title, label, log=False)
 
 
-def _against(rows: list[dict[str, Any]], path: Path, column: str, label: str, *, log: bool) -> None:
-    title = "More varied text is less coherent, however it is sampled"
-    with figure(path, title=title, xlabel="distinct-2 of 80 tokens", ylabel=label, size=(6.8, 4.4)) as axes:
+def _against(rows: list[dict[str, Any]], path: Path, column: str, title: str, label: str, *, log: bool) -> None:
+    with figure(path, title=title, xlabel="distinct-2 of the written tokens", ylabel=label, size=(6.8, 4.4)) as axes:
         if log:
             axes.set_yscale("log")
             axes.invert_yaxis()
@@ -25,16 +31,16 @@ def _against(rows: list[dict[str, Any]], path: Path, column: str, label: str, *,
             points = sorted((r["distinct_2"], r[column], r["way"]) for r in rows if r["way"].startswith(family))
             x, y = [p[0] for p in points], [p[1] for p in points]
             axes.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=family)
-            for place, (a, b, way) in enumerate(points):
-                if len(points) > 1:
-                    shift = (5, 5 if (number + place) % 2 else -11)
-                    axes.annotate(way.split()[-1], (a, b), xytext=shift, textcoords="offset points", fontsize=8)
+            for a, b, way in points if family in PLACES else ():
+                right, up, side = PLACES[family]
+                look: dict[str, Any] = {"ha": side, "fontsize": 8, "color": COLOURS[number]}
+                axes.annotate(way.split()[-1], (a, b), xytext=(right, up), textcoords="offset points", **look)
         axes.legend()
 
 
 def masking(rows: list[dict[str, Any]], path: Path) -> None:
     """Validation loss against the mask ratio, dynamic and static, each seed a point."""
-    title = "Masked models: loss on the same masks, by how they were masked in training"
+    title = "Masked models, all asked the same held-out masks"
     with figure(path, title=title, xlabel="tokens masked in training (%)", ylabel="test loss (nats a label)") as axes:
         for number, objective in enumerate(("dynamic", "static")):
             some = [row for row in rows if row["objective"] == objective]
