@@ -19,7 +19,7 @@ class Config:
     overlap: int = 28
     """Tokens that neighbouring windows of an article share."""
 
-    lr: float = 3e-4
+    lr: float = 2e-4
     """Largest learning rate, of encoder and head."""
     weight_decay: float = 0.01
     """Decoupled weight decay, on matrices only."""

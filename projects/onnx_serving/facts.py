@@ -20,7 +20,9 @@ _NAME = rf"{_WORD}(?: (?:{_PARTICLE} )*{_WORD})*"
 _COUPLE = rf"{_NAME}(?:(?:, {_NAME})*,? (?:and|&) {_NAME})?"  # a list counts only if "and" closes it
 _LIST = rf"{_NAME}(?:, {_NAME})*(?:,? (?:and|&) {_NAME})?"
 _CALLING = r"(?:(?:the )?(?:[A-Z]\w+(?:[-–][A-Z]\w+)? )?(?:film ?makers?|film directors?|directors?|auteur) )?"
-_SOURCE = r"(?:novels?|novella|book|play|short story|story|stories|manga|memoirs?|poem|autobiography|comic|musical|tale)"
+_SOURCE = (
+    r"(?:novels?|novella|book|play|short story|story|stories|manga|memoirs?|poem|autobiography|comic|musical|tale)"
+)
 
 _PATTERNS: dict[Kind, re.Pattern[str]] = {
     "director": re.compile(rf"\bdirected(?:(?:, |,? and )[\w-]+){{0,3}} by {_CALLING}({_COUPLE})"),
@@ -30,7 +32,9 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
     ),
 }
 # "Icelandic musician Björk", "Renoir's brother", "Academy Award-nominated": the first capitals are not the name.
-_DOUBTFUL = re.compile(r"[\w-]+ (?!and\b|as\b|in\b|with\b|for\b)[a-z]+|[^.,;()]*?(?:-nominated|-winning)|[\w ]+['’]s (?!\d{4})[a-z]+ [A-Z]")
+_DOUBTFUL = re.compile(
+    r"[\w-]+ (?!and\b|as\b|in\b|with\b|for\b)[a-z]+|[^.,;()]*?(?:-nominated|-winning)|[\w ]+['’]s (?!\d{4})[a-z]+ [A-Z]"
+)
 _CUES: dict[Kind, re.Pattern[str]] = {  # an article without them does not answer the question in any wording
     "director": re.compile(r"direct|film by|filmmaker|helmed|made by", re.IGNORECASE),
     "stars": re.compile(r"star|cast|featur|play|role|perform|appear|actor|actress| with ", re.IGNORECASE),

@@ -1,16 +1,18 @@
-"""Torch and ONNX Runtime behind one interface: arrays in, arrays out."""
+"""What every backend offers: an encoder that scores spans, a decoder that gives the next token's logits."""
 
-# b rows · t tokens · p tokens in the cache · v vocabulary
+# b rows · t new tokens · p tokens in the cache · v vocabulary
 
-from typing import Protocol
+from collections.abc import Sequence
+from typing import Any, Protocol
 
 import numpy as np
-import torch
 from jaxtyping import Float, Int
-from transformers import PreTrainedModel
 
 Inputs = dict[str, Int[np.ndarray, "b t"]]
 Logits = Float[np.ndarray, "b t"]
+
+ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+DECODER_INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
 class Encoder(Protocol):
@@ -21,15 +23,26 @@ class Encoder(Protocol):
         ...
 
 
-class TorchEncoder:
-    """A BERT for question answering, in float32 or with int8 layers."""
+class Decoder(Protocol):
+    """Logits of the next token, and the keys and values of all tokens so far."""
 
-    def __init__(self, model: PreTrainedModel) -> None:
-        self.model = model
+    def __call__(
+        self,
+        input_ids: Int[np.ndarray, "b t"],
+        mask: Int[np.ndarray, "b p+t"],
+        positions: Int[np.ndarray, "b t"],
+        cache: Any,
+    ) -> tuple[Float[np.ndarray, "b v"], Any]:
+        """One forward pass; `cache` is None at first (prefill), then what the last pass gave back (step).
 
-    @torch.inference_mode()
-    def __call__(self, inputs: Inputs) -> tuple[Logits, Logits]:
-        """See `Encoder`."""
-        device = next(self.model.parameters()).device
-        output = self.model(**{name: torch.from_numpy(array).to(device) for name, array in inputs.items()})
-        return output.start_logits.float().cpu().numpy(), output.end_logits.float().cpu().numpy()
+        Args:
+            input_ids: New tokens, padded on the left.
+            mask: 1 for every token, in the cache or new, that is no padding.
+            positions: Of the new tokens, counted from the row's first that is no padding.
+            cache: Of the p tokens before. It belongs to the pass: it may be changed in place.
+        """
+        ...
+
+    def keep(self, cache: Any, rows: Sequence[int]) -> Any:
+        """The cache of these rows alone."""
+        ...

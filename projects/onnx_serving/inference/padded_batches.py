@@ -11,7 +11,9 @@ from projects.onnx_serving.inference.backends import Encoder
 from projects.onnx_serving.inference.spans import Window, padded
 
 
-def planned(lengths: Sequence[int], budget: int, *, largest: int | None = None, by_length: bool = True) -> list[list[int]]:
+def planned(
+    lengths: Sequence[int], budget: int, *, largest: int | None = None, by_length: bool = True
+) -> list[list[int]]:
     """Row numbers of each batch: rows × longest row of a batch stay within the budget, unless one row alone exceeds it.
 
     Args:

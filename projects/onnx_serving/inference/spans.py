@@ -7,11 +7,10 @@ The same code serves the pipeline, the evaluation, the benchmark and the server,
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from transformers import PreTrainedTokenizerFast
+from tokenizers import Encoding, Tokenizer
 
 from shared.errors import UserError
 
@@ -78,41 +77,46 @@ class Candidate:
     end: int
 
 
-def windows_of(
-    tokenizer: PreTrainedTokenizerFast, question: str, context: str, *, length: int, overlap: int
-) -> list[Window]:
-    """Windows that together cover the context; neighbours share `overlap` tokens, so that no answer falls between.
+class Cutter:
+    """Cuts contexts into windows that together cover them; neighbours share tokens, so that no answer falls between.
+
+    It is made of the tokenizer's own file and shares nothing with other users of it, so that threads may cut at once.
 
     Args:
-        tokenizer: A fast one: it knows the characters of each token.
-        question: Not empty.
-        context: Not empty.
+        tokenizer: Its definition as JSON (`tokenizer.json`).
         length: Tokens of a window, question and special ones included.
         overlap: Tokens of the context that two neighbouring windows share.
-
-    Raises:
-        UserError: If question or context is blank, or the question leaves no room for the context.
     """
-    if not question.strip() or not context.strip():
-        raise UserError("question and context must hold more than spaces")
-    asked = len(tokenizer(question, add_special_tokens=False)["input_ids"])
-    if asked + 3 + 2 * overlap > length:
-        raise UserError(f"the question has {asked} tokens; at most {length - 3 - 2 * overlap} leave room for the text")
-    encoded: Any = tokenizer(
-        question,
-        context,
-        truncation="only_second",
-        max_length=length,
-        stride=overlap,
-        return_overflowing_tokens=True,
-        return_offsets_mapping=True,
-    )
-    windows = []
-    for index in range(len(encoded["input_ids"])):
-        piece = np.array([part == 1 for part in encoded.sequence_ids(index)])
-        offsets = [pair if inside else (0, 0) for pair, inside in zip(encoded["offset_mapping"][index], piece, strict=True)]
-        windows.append(Window(encoded["input_ids"][index], encoded["token_type_ids"][index], offsets, piece))
-    return windows
+
+    def __init__(self, tokenizer: str, *, length: int, overlap: int) -> None:
+        self._counter, self._tokenizer = Tokenizer.from_str(tokenizer), Tokenizer.from_str(tokenizer)
+        self._counter.no_truncation()
+        for each in (self._counter, self._tokenizer):
+            each.no_padding()
+            each.encode_special_tokens = True  # "[SEP]" in a text is text
+        self._tokenizer.enable_truncation(length, stride=overlap, strategy="only_second")
+        self.padding: int = self._tokenizer.token_to_id("[PAD]") or 0
+        self.longest_question = length - 3 - 2 * overlap
+
+    def __call__(self, question: str, context: str) -> list[Window]:
+        """The windows, in the order of the context.
+
+        Raises:
+            UserError: If question or context is blank, or the question leaves no room for the context.
+        """
+        if not question.strip() or not context.strip():
+            raise UserError("question and context must hold more than spaces")
+        asked = len(self._counter.encode(question, add_special_tokens=False).ids)
+        if asked > self.longest_question:
+            raise UserError(f"the question has {asked} tokens; at most {self.longest_question} leave room for the text")
+        first = self._tokenizer.encode(question, context)
+        return [_window(each) for each in (first, *first.overflowing)]
+
+
+def _window(encoding: Encoding) -> Window:
+    piece = np.array([part == 1 for part in encoding.sequence_ids])
+    offsets = [pair if inside else (0, 0) for pair, inside in zip(encoding.offsets, piece, strict=True)]
+    return Window(encoding.ids, encoding.type_ids, offsets, piece)
 
 
 def token_span(window: Window, start: int, end: int) -> tuple[int, int] | None:

@@ -3,12 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from transformers import PreTrainedTokenizerFast
-
 from projects.onnx_serving.data import Question
 from projects.onnx_serving.inference.backends import Encoder
 from projects.onnx_serving.inference.padded_batches import run_padded
-from projects.onnx_serving.inference.spans import ranked, windows_of
+from projects.onnx_serving.inference.spans import Cutter, ranked
 from projects.onnx_serving.metrics import Scores, score
 
 TOKEN_BUDGET = 4096  # padded tokens of a batch
@@ -27,21 +25,17 @@ class Judged:
         return self.span if self.margin >= threshold else ""
 
 
-def judge(
-    encoder: Encoder, tokenizer: PreTrainedTokenizerFast, questions: Sequence[Question], *, length: int, overlap: int
-) -> list[Judged]:
+def judge(encoder: Encoder, cutter: Cutter, questions: Sequence[Question]) -> list[Judged]:
     """The best span of each question.
 
     Args:
         encoder: Gives start and end logits.
-        tokenizer: Of the encoder.
+        cutter: Into windows.
         questions: With their articles.
-        length: Tokens of a window.
-        overlap: Tokens that neighbouring windows share.
     """
-    windows = [windows_of(tokenizer, q.text, q.context, length=length, overlap=overlap) for q in questions]
+    windows = [cutter(q.text, q.context) for q in questions]
     flat = [window for each in windows for window in each]
-    logits = iter(run_padded(encoder, flat, padding=tokenizer.pad_token_id, budget=TOKEN_BUDGET))
+    logits = iter(run_padded(encoder, flat, padding=cutter.padding, budget=TOKEN_BUDGET))
     judged = []
     for question, mine in zip(questions, windows, strict=True):
         best = ranked(mine, [next(logits) for _ in mine])[0]

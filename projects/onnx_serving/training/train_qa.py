@@ -8,7 +8,6 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -19,9 +18,10 @@ from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from projects.onnx_serving.config import RUNS, Config
 from projects.onnx_serving.data import Film, Question, load_films, questions_of
-from projects.onnx_serving.inference.backends import TorchEncoder
+from projects.onnx_serving.inference.spans import Cutter
+from projects.onnx_serving.inference.torch_backend import TorchEncoder
 from projects.onnx_serving.training.evaluate import Judged, chosen_threshold, judge, score_at
-from projects.onnx_serving.training.windows import Batch, examples_of, shuffled
+from projects.onnx_serving.training.windows import Batch, Example, examples_of, shuffled
 from shared import devices, optim
 from shared.assets import load_encoder, resolve_model
 from shared.assets.models import quiet
@@ -73,15 +73,18 @@ def main(config: Config) -> Metrics:
     films = limited(load_films(), config.limit)
     seed_everything(config.seed)
     model, tokenizer = build(config)
+    cutter = Cutter(tokenizer.backend_tokenizer.to_str(), length=config.window, overlap=config.overlap)
     validation = questions_of(films["validation"], seed=EVALUATION)
     digest = data_digest(*([q.as_json() for q in questions_of(part, seed=EVALUATION)] for part in films.values()))
     directory = config.out or new_directory(RUNS.parent, RUNS.name, config.name)
     with Run(directory, project="onnx_serving", config=config, resume=config.resume, data=digest) as run:
         started = time.process_time()
-        step, progress = train(config, model, tokenizer, films["train"], validation, run)
+        step, progress = train(config, model, cutter, films["train"], validation, run)
         seconds = time.process_time() - started
-        scores = tested(config, model, tokenizer, films["test"], progress.threshold)
+        scores = tested(model, cutter, films["test"], progress.threshold)
         run.log(step, **scores, threshold=progress.threshold)
+        save_model(config, model, tokenizer, progress.threshold, directory / "model")
+        run.seal(directory / "model", step)
     metrics = Metrics(
         directory=directory,
         threshold=progress.threshold,
@@ -108,7 +111,6 @@ def build(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     from transformers import AutoModelForQuestionAnswering
 
     _, tokenizer = load_encoder(config.model, max_length=config.window)  # refuses in one line what cannot be loaded
-    tokenizer.model_max_length = int(1e9)  # articles are longer, and are cut into windows here
     with quiet():
         try:
             model = AutoModelForQuestionAnswering.from_pretrained(resolve_model(config.model), dtype=torch.float32)
@@ -117,9 +119,7 @@ def build(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
     return model.to(devices.pick(config.device)), tokenizer
 
 
-def qa_loss(
-    start: Float[Tensor, "b t"], end: Float[Tensor, "b t"], batch: Batch
-) -> Float[Tensor, ""]:
+def qa_loss(start: Float[Tensor, "b t"], end: Float[Tensor, "b t"], batch: Batch) -> Float[Tensor, ""]:
     """Mean cross-entropy of the first and the last token, over the tokens that may be one.
 
     Source: Devlin et al. 2019, §4.2 and §4.3; the tokens of the question are left out of the softmax, as in decoding.
@@ -127,7 +127,8 @@ def qa_loss(
     hidden = ~batch.allowed.to(start.device)
     first, last = batch.first.to(start.device), batch.last.to(start.device)
     return (
-        F.cross_entropy(start.masked_fill(hidden, HIDDEN), first) + F.cross_entropy(end.masked_fill(hidden, HIDDEN), last)
+        F.cross_entropy(start.masked_fill(hidden, HIDDEN), first)
+        + F.cross_entropy(end.masked_fill(hidden, HIDDEN), last)
     ) / 2
 
 
@@ -157,14 +158,16 @@ class Progress:
 def train(
     config: Config,
     model: PreTrainedModel,
-    tokenizer: PreTrainedTokenizerFast,
+    cutter: Cutter,
     films: Sequence[Film],
     validation: Sequence[Question],
     run: Run,
 ) -> tuple[int, Progress]:
     """Train; afterwards the model has the weights of the epoch that was best on validation."""
-    optimizer = AdamW(optim.parameter_groups(model, {"all": (lambda _: True, config.lr)}, weight_decay=config.weight_decay))
-    epochs = [epoch_examples(config, tokenizer, films, epoch) for epoch in range(config.epochs)]
+    optimizer = AdamW(
+        optim.parameter_groups(model, {"all": (lambda _: True, config.lr)}, weight_decay=config.weight_decay)
+    )
+    epochs = [epoch_examples(config, cutter, films, epoch) for epoch in range(config.epochs)]
     total = sum(math.ceil(len(examples) / config.batch_size) for examples in epochs)
     schedule = optim.linear_schedule(optimizer, total=total, warmup=config.warmup)
     step, progress = run.step, Progress()
@@ -172,7 +175,7 @@ def train(
         progress = Progress(**run.restore(lambda tensors: load_all(model, tensors), optimizer, schedule))
     for epoch in range(progress.epoch, config.epochs):
         model.train()
-        batches = shuffled(epochs[epoch], config.batch_size, padding=tokenizer.pad_token_id, seed=1000 * config.seed + epoch)
+        batches = shuffled(epochs[epoch], config.batch_size, padding=cutter.padding, seed=1000 * config.seed + epoch)
         count = math.ceil(len(epochs[epoch]) / config.batch_size)
         for batch in track(batches, description=f"{run.directory.name} epoch {epoch + 1}", total=count):
             inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
@@ -182,7 +185,7 @@ def train(
             schedule.step()
             step += 1
             run.log(step, loss=loss.item(), grad_norm=grad_norm, lr=float(schedule.get_last_lr()[0]))
-        judged = judged_by(config, model, tokenizer, validation)
+        judged = judged_by(model, cutter, validation)
         threshold = chosen_threshold(judged)
         f1 = score_at(judged, threshold).f1
         run.log(step, validation_f1=f1, validation_threshold=threshold)
@@ -193,27 +196,21 @@ def train(
     return step, progress
 
 
-def epoch_examples(config: Config, tokenizer: PreTrainedTokenizerFast, films: Sequence[Film], epoch: int) -> list[Any]:
+def epoch_examples(config: Config, cutter: Cutter, films: Sequence[Film], epoch: int) -> list[Example]:
     """The windows of an epoch: every epoch asks in other wordings, and about other films in other articles."""
     seed = 1000 * config.seed + epoch
-    questions = questions_of(films, seed=seed)
-    return examples_of(questions, tokenizer, length=config.window, overlap=config.overlap, seed=seed)
+    return examples_of(questions_of(films, seed=seed), cutter, seed=seed)
 
 
-def judged_by(
-    config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, questions: Sequence[Question]
-) -> list[Judged]:
+def judged_by(model: PreTrainedModel, cutter: Cutter, questions: Sequence[Question]) -> list[Judged]:
     """The model's best span for each question, whatever its margin."""
-    encoder = TorchEncoder(model.eval())
-    return judge(encoder, tokenizer, questions, length=config.window, overlap=config.overlap)
+    return judge(TorchEncoder(model.eval()), cutter, questions)
 
 
-def tested(
-    config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, films: Sequence[Film], threshold: float
-) -> dict[str, float]:
+def tested(model: PreTrainedModel, cutter: Cutter, films: Sequence[Film], threshold: float) -> dict[str, float]:
     """Scores on held-out films, in wordings that were trained and in wordings that were not."""
     as_trained, reworded = (
-        score_at(judged_by(config, model, tokenizer, questions_of(films, seed=EVALUATION, held_out=held_out)), threshold)
+        score_at(judged_by(model, cutter, questions_of(films, seed=EVALUATION, held_out=held_out)), threshold)
         for held_out in (False, True)
     )
     return {
@@ -224,6 +221,18 @@ def tested(
         "wordings_exact": reworded.answered_exact,
         "wordings_no_answer_f1": reworded.no_answer_f1,
     }
+
+
+def save_model(
+    config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, threshold: float, folder: Path
+) -> None:
+    """Write the folder that `inference.pipelines.question_answering` reads, unless it is there from before."""
+    if folder.exists():
+        return
+    model.config.question_answering = {"window": config.window, "overlap": config.overlap, "threshold": threshold}
+    with quiet():
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 @torch.no_grad()

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
 
 from projects.onnx_serving.data import Question
-from projects.onnx_serving.inference.spans import Window, padded, token_span, windows_of
+from projects.onnx_serving.inference.spans import Cutter, Window, padded, token_span
 
 POOL = 16  # batches whose windows are sorted together: less padding, still a shuffled order
 WITHOUT = 0.25  # share of the answered questions that also give a window of the article without the answer
@@ -46,22 +45,18 @@ class Batch:
     last: Int[Tensor, " b"]
 
 
-def examples_of(
-    questions: Sequence[Question], tokenizer: PreTrainedTokenizerFast, *, length: int, overlap: int, seed: int
-) -> list[Example]:
+def examples_of(questions: Sequence[Question], cutter: Cutter, *, seed: int) -> list[Example]:
     """One or two windows a question.
 
     Args:
         questions: With their articles.
-        tokenizer: Of the encoder.
-        length: Tokens of a window.
-        overlap: Tokens that neighbouring windows share.
+        cutter: Into windows.
         seed: Decides which windows stand for a question.
     """
     draw = random.Random(seed)
     found = []
     for question in questions:
-        windows = windows_of(tokenizer, question.text, question.context, length=length, overlap=overlap)
+        windows = cutter(question.text, question.context)
         places = [(w, _place(w, question)) for w in windows]
         holding = [Example(w, *place) for w, place in places if place]
         empty = [Example(w, CLS, CLS) for w, place in places if not place]
