@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoModelForQuestionAnswering, pipeline
+from transformers import AutoModelForQuestionAnswering, pipeline, pipelines
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.base import ChunkPipeline
 
@@ -105,8 +105,12 @@ def settings_of(model: Any) -> dict[str, Any]:
 
 
 def register() -> None:
-    """Make the library's `pipeline` know the task; a second time changes nothing."""
+    """Make the library's `pipeline` know the task; a second time changes nothing.
+
+    The library keeps a list of tasks that it dropped, and looks there before it looks among the registered ones.
+    """
     if TASK not in PIPELINE_REGISTRY.supported_tasks:
+        getattr(pipelines, "REMOVED_TASKS", {}).pop(TASK, None)
         PIPELINE_REGISTRY.register_pipeline(
             TASK, pipeline_class=QuestionAnsweringPipeline, pt_model=(AutoModelForQuestionAnswering,), type="text"
         )
