@@ -28,12 +28,14 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
     "director": re.compile(rf"\bdirected(?:(?:, |,? and )[\w-]+){{0,3}} by {_CALLING}({_COUPLE})"),
     "stars": re.compile(rf"\b(?:starring|[Tt]he film stars|It stars|and stars|, stars) ({_LIST})"),
     "basis": re.compile(
-        rf"\b[Bb]ased (?:up)?on ((?=[^.;,()]*\b{_SOURCE}\b)[^.;,()]{{4,90}}?(?: by {_COUPLE})?)(?=[.;,()]| and | starring )"
+        rf"\b[Bb]ased (?:up)?on ((?=[^.;,()]*\b{_SOURCE}\b)[^.;,()]{{4,90}}?(?: by {_COUPLE})?)"
+        r"(?=[.;,()]| and | starring )"
     ),
 }
 # "Icelandic musician Björk", "Renoir's brother", "Academy Award-nominated": the first capitals are not the name.
 _DOUBTFUL = re.compile(
-    r"[\w-]+ (?!and\b|as\b|in\b|with\b|for\b)[a-z]+|[^.,;()]*?(?:-nominated|-winning)|[\w ]+['’]s (?!\d{4})[a-z]+ [A-Z]"
+    r"[\w-]+ (?!and\b|as\b|in\b|with\b|for\b)[a-z]+|[^.,;()]*?(?:-nominated|-winning)"
+    r"|[\w ]+['’]s (?!\d{4})[a-z]+ [A-Z]"
 )
 _CUES: dict[Kind, re.Pattern[str]] = {  # an article without them does not answer the question in any wording
     "director": re.compile(r"direct|film by|filmmaker|helmed|made by", re.IGNORECASE),
@@ -79,5 +81,5 @@ def facts_of(text: str, year: int) -> Iterator[Fact]:
 
 
 def silent_on(text: str) -> list[Kind]:
-    """The kinds of question that the article cannot answer, as it lacks every word that an answer would stand beside."""
+    """The kinds of question that the article cannot answer: it lacks every word that stands beside an answer."""
     return [kind for kind, cue in _CUES.items() if not cue.search(text)]

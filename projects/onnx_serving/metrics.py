@@ -22,7 +22,7 @@ def exact(given: str, right: str) -> float:
 
 
 def f1(given: str, right: str) -> float:
-    """Harmonic mean of the shares of words that the two have in common, in [0, 1]; an empty answer equals only itself."""
+    """Harmonic mean of the shares of words in common, in [0, 1]; an empty answer equals only itself."""
     mine, theirs = Counter(normalised(given)), Counter(normalised(right))
     if not mine or not theirs:
         return float(mine == theirs)

@@ -1,9 +1,10 @@
-"""Both models to ONNX, in float32 and int8, sealed in one folder with all that a server needs; then reloaded and compared.
+"""Both models to ONNX, in float32 and int8, sealed in one folder with all that a server needs, and compared with torch.
 
 python -m projects.onnx_serving.export.onnx_export --qa runs/onnx_serving/qa/model
 """
 
 import logging
+import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -60,7 +61,7 @@ def main(config: ExportConfig) -> Path:
         (folder / "qa_tokenizer.json").write_text(questions.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         (folder / "lm_tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         write_json(folder / "serving.json", serving(questions.model, model, tokenizer))
-        check(questions, model, tokenizer, folder)
+        check(questions.model, model, tokenizer.pad_token_id, folder)
         seal_directory(folder, {"project": "onnx_serving", "step": 0, **describe_code()}, team_key())
     return config.out
 
@@ -106,7 +107,7 @@ def to_onnx(model: Any, path: Path) -> Path:
 
 
 def encoder_example(model: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """Tensors to trace with (no size is 0 or 1, which an exporter would freeze), and what names and sizes are called."""
+    """Tensors to trace with (no size is 0 or 1, which an exporter freezes), and the names of inputs and sizes."""
     ids = torch.arange(2 * 7).reshape(2, 7) % model.config.vocab_size
     axes = {0: "rows", 1: "tokens"}
     names = {"input_names": list(ENCODER_INPUTS), "output_names": ["start_logits", "end_logits"]}
@@ -132,15 +133,15 @@ def decoder_example(model: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def _export(graph: torch.nn.Module, example: tuple[Any, ...], options: dict[str, Any], path: Path) -> Path:
-    with silent(), torch.inference_mode(False), atomic_path(path.with_suffix(".raw")) as raw, atomic_path(path) as folded:
+    with tempfile.TemporaryDirectory(dir=path.parent) as place, silent():
         program = torch.onnx.export(
             graph.eval(), example, dynamo=True, opset_version=OPSET, optimize=False, verbose=False, **options
         )
         assert program is not None
+        raw = Path(place) / "raw.onnx"
         program.save(str(raw), external_data=False)
-        del program
-        fold(raw, folded)
-    path.with_suffix(".raw").unlink()
+        with atomic_path(path) as temporary:
+            fold(raw, temporary)
     return path
 
 
@@ -173,7 +174,9 @@ def quantise(source: Path, target: Path) -> Path:
     model = read_graph(source)
     del model.graph.value_info[:]  # the exporter's notes of shapes contradict what the quantiser infers
     with atomic_path(target) as temporary, silent():
-        quantize_dynamic(model, temporary, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"])
+        quantize_dynamic(
+            model, temporary, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"]
+        )
     return target
 
 
@@ -188,7 +191,9 @@ def read_graph(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path} is not there: export the models first") from None
     except Exception as error:  # protobuf's own error, or another for each way that a file can be damaged
-        raise UserError(f"{path} cannot be read as an ONNX graph ({type(error).__name__}): it is cut or edited") from None
+        raise UserError(
+            f"{path} cannot be read as an ONNX graph ({type(error).__name__}): it is cut or edited"
+        ) from None
     if not model.graph.node:
         raise UserError(f"{path} holds no ONNX graph: it is cut or edited; export it again")
     return model

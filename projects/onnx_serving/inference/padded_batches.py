@@ -1,4 +1,4 @@
-"""Whole batches with dynamic padding: sorted by length, each batch padded to its own longest row, under a token budget."""
+"""Whole batches with dynamic padding: sorted by length, each padded to its own longest row, under a token budget."""
 
 # b rows · t tokens
 

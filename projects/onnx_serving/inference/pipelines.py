@@ -1,4 +1,4 @@
-"""The library's pipelines for generation and for questions; the second is registered here, since the library dropped it.
+"""The pipelines for generation and for questions; the second is registered here, since the library dropped it.
 
     pipeline("question-answering", model=model, tokenizer=tokenizer)(question=..., context=...)
 

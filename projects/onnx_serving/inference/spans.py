@@ -202,7 +202,7 @@ def padded(windows: Sequence[Window], padding: int) -> dict[str, Int[np.ndarray,
 
 
 def _log_total(logits: Float[np.ndarray, " t"], allowed: Bool[np.ndarray, " t"]) -> float:
-    """log Σ exp over [CLS] and the tokens that may be."""
+    """Logarithm of Σ exp over [CLS] and the tokens that may be."""
     kept = np.append(logits[allowed], logits[0])
     return float(np.log(np.exp(kept - kept.max()).sum()) + kept.max())
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 from projects.onnx_serving.data import Question
 from projects.onnx_serving.inference.backends import Encoder
@@ -49,7 +50,7 @@ def chosen_threshold(judged: Sequence[Judged]) -> float:
     Candidates stand midway between neighbouring margins, since elsewhere no answer changes.
     """
     margins = sorted({each.margin for each in judged})
-    between = [(low + high) / 2 for low, high in zip(margins, margins[1:], strict=False)]
+    between = [(low + high) / 2 for low, high in pairwise(margins)]
     candidates = [margins[0] - 1, *between, margins[-1] + 1]
     return max(candidates, key=lambda threshold: score_at(judged, threshold).f1)
 
