@@ -31,6 +31,8 @@ class Config:
     """Passes over the training films; each draws its own wordings and other films."""
     batch_size: int = 32
     """Windows a step."""
+    half: bool = False
+    """Multiply in bfloat16: faster on processors with avx512_bf16 or AMX, far slower on others."""
     limit: int | None = None
     """Use only so many films of each split."""
 

@@ -1,17 +1,25 @@
-"""`make results-onnx_serving`: the runs behind the README's tables.
+"""`make results-onnx_serving`: the runs behind the README's tables, and what each backend answers and writes.
 
 A run that is complete is not run again, and one that was interrupted goes on from its last checkpoint.
 """
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from projects.onnx_serving import tables
+from projects.onnx_serving.agreement import answer_rows, text_rows
+from projects.onnx_serving.assembly import exported, trained
 from projects.onnx_serving.config import RUNS, Config
-from projects.onnx_serving.training.train_qa import main as train
+from projects.onnx_serving.export.onnx_export import EXPORTED
+from projects.onnx_serving.provenance import source_of, write_runs, write_summary
 from shared.errors import command
-from shared.runs import latest_checkpoint, read_json
+from shared.files import write_json
+from shared.fingerprint import team_key
+from shared.fingerprint.results import Row, seal_table
+from shared.progress import table
+from shared.report import write_csv
+from shared.runs import describe_environment, read_json
 
 SEEDS = (0, 1, 2)
 
@@ -22,33 +30,54 @@ class ExperimentConfig:
 
     base: Config = Config()
     """What all runs share."""
-    runs: Path = RUNS / "results"
+    seeds: tuple[int, ...] = SEEDS
+    """Of the runs; the model of the first one is exported and served."""
+    runs: Path = RUNS
     """Where the runs are kept."""
-    out: Path = Path("projects/onnx_serving/results")
-    """Where the CSV files and figures go."""
+    out: Path = tables.RESULTS
+    """Where the CSV files go."""
 
 
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
-    """Train the question-answering model with three seeds, write tables and figures."""
-    return collect(config)
+    """Train the question-answering model with several seeds, export it, compare what the backends answer and write."""
+    directories = {seed: trained(replace(config.base, seed=seed, out=config.runs / name_of(seed))) for seed in config.seeds}
+    sources = {seed: source_of(directory) for seed, directory in directories.items()}
+    rows = [row_of(seed, directory) | sources[seed].columns() for seed, directory in directories.items()]
+    write_runs(config.out, rows, list(sources.values()))
+    write_summary(config.out, tables.summarise(rows), list(sources.values()))
+    first = config.seeds[0]
+    qa = directories[first] / "model"
+    graphs = exported(qa, config.runs / EXPORTED.name)
+    found = {"answers.csv": answer_rows(qa, graphs, config.base.limit), "texts.csv": text_rows(graphs)}
+    for name, content in found.items():
+        write_csv(config.out / name, content)
+        cited = [Row([sources[first]] if name == "answers.csv" else []) for _ in content]
+        seal_table(config.out / name, project="onnx_serving", key=team_key(), rows=cited)
+    write_json(config.out / "parity.json", read_json(graphs / "parity.json"))
+    write_json(config.out / "environment.json", describe_environment())
+    if config.out == tables.RESULTS:
+        tables.update("results", "answers", "texts")
+    show(rows, found)
+    return rows
 
 
-def collect(config: ExperimentConfig) -> list[dict[str, Any]]:
-    """Every run's row."""
-    return [complete(config.runs, replace(config.base, seed=seed)) for seed in SEEDS]
+def name_of(seed: int) -> str:
+    """A run's folder; seed 0 is the model that the default run trains."""
+    return f"qa-seed{seed}" if seed else "qa"
 
 
-def complete(runs: Path, cell: Config) -> dict[str, Any]:
-    """Train a cell unless it is done. Returns its row."""
-    name = f"qa-seed{cell.seed}"
-    directory = runs / name
-    if not (directory / "result.json").exists():
-        resume = latest_checkpoint(directory) is not None
-        if not resume:
-            shutil.rmtree(directory, ignore_errors=True)
-        print(f"{'resuming' if resume else 'training'} {name}", flush=True)
-        train(replace(cell, out=directory, resume=resume))
-    return {"cell": name, "seed": cell.seed, **read_json(directory / "result.json")}
+def row_of(seed: int, directory: Path) -> dict[str, Any]:
+    """What a run came to, and what it was told."""
+    said = read_json(directory / "config.json")
+    told = {name: said[name] for name in ("lr", "epochs", "batch_size", "half")}
+    return {"cell": directory.name, "seed": seed, **told, **read_json(directory / "result.json")}
+
+
+def show(rows: list[dict[str, Any]], found: dict[str, list[dict[str, Any]]]) -> None:
+    """Print the tables."""
+    table("Held-out films", ["run", *tables.SCORES], [[row["cell"], *(row[name] for name in tables.SCORES)] for row in rows])
+    for name, content in found.items():
+        table(name, list(content[0]), [list(row.values()) for row in content])
 
 
 if __name__ == "__main__":

@@ -23,9 +23,11 @@ from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INP
 from shared.errors import UserError, command
 from shared.files import atomic_directory, atomic_path, write_json
 from shared.fingerprint import seal_directory, team_key
-from shared.fingerprint.origin import describe_code
+from shared.fingerprint.manifest import NAME as MANIFEST
+from shared.fingerprint.origin import describe_code, file_digest
 
 OPSET = 20
+BLOCK = 32  # numbers that share a scale in the decoder
 MARK = "\u0001"  # stands for the user's words while the chat template is cut in two
 
 EXPORTED = RUNS / "exported"
@@ -57,10 +59,11 @@ def main(config: ExportConfig) -> Path:
         to_onnx(questions.model, folder / ENCODER)
         to_onnx(model, folder / DECODER)
         quantise(folder / ENCODER, folder / ENCODER_INT8)
-        quantise(folder / DECODER, folder / DECODER_INT8)
+        quantise_blocks(folder / DECODER, folder / DECODER_INT8)
         (folder / "qa_tokenizer.json").write_text(questions.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         (folder / "lm_tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
-        write_json(folder / "serving.json", serving(questions.model, model, tokenizer))
+        known = serving(questions.model, model, tokenizer)
+        write_json(folder / "serving.json", {**known, "made_from": file_digest(config.qa / MANIFEST)})
         check(questions.model, model, tokenizer.pad_token_id, folder)
         seal_directory(folder, {"project": "onnx_serving", "step": 0, **describe_code()}, team_key())
     return config.out
@@ -157,10 +160,9 @@ def fold(source: Path, target: Path) -> None:
 
 
 def quantise(source: Path, target: Path) -> Path:
-    """Write a graph whose matrix products with weights are in int8, activations scaled as they come.
+    """Write an encoder's graph with its products in int8: weights by column, activations by tensor, scaled as they come.
 
-    One scale a column of weights; activations get one scale for the whole tensor at run time, so that a row's numbers
-    depend, slightly, on the rows beside it.
+    One scale for a whole tensor of activations means that a row's numbers depend, slightly, on the rows beside it.
 
     Args:
         source: A float32 graph.
@@ -173,10 +175,34 @@ def quantise(source: Path, target: Path) -> Path:
 
     model = read_graph(source)
     del model.graph.value_info[:]  # the exporter's notes of shapes contradict what the quantiser infers
+    products = {"op_types_to_quantize": ["MatMul", "Gemm"]}
     with atomic_path(target) as temporary, silent():
-        quantize_dynamic(
-            model, temporary, per_channel=True, weight_type=QuantType.QInt8, op_types_to_quantize=["MatMul", "Gemm"]
-        )
+        quantize_dynamic(model, temporary, per_channel=True, weight_type=QuantType.QInt8, **products)
+    return target
+
+
+def quantise_blocks(source: Path, target: Path) -> Path:
+    """Write a decoder's graph with its products in int8: a scale for each 32 numbers, of weights and of activations.
+
+    A few channels of a decoder's activations are many times larger than the others, and one scale for all of them
+    would leave the others nothing. Blocks also make a row independent of the rows beside it.
+
+    Args:
+        source: A float32 graph.
+        target: Where the quantised one goes.
+
+    Raises:
+        UserError: If the source cannot be read as a graph.
+    """
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    model = read_graph(source)
+    del model.graph.value_info[:]
+    with atomic_path(target) as temporary, silent(logging.INFO):
+        # Accuracy level 4: activations become int8 too, block by block, so that the products are of integers.
+        quantiser = MatMulNBitsQuantizer(model, bits=8, block_size=BLOCK, is_symmetric=True, accuracy_level=4)
+        quantiser.process()
+        quantiser.model.save_model_to_file(str(temporary), False)
     return target
 
 
@@ -205,17 +231,17 @@ def counted(path: Path) -> dict[str, int]:
     weights = {each.name for each in model.graph.initializer}
     products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
     return {
-        "int8": sum(node.op_type == "MatMulInteger" for node in model.graph.node),
+        "int8": sum(node.op_type in ("MatMulInteger", "MatMulNBits") for node in model.graph.node),
         "float_weights": sum(any(name in weights for name in node.input) for node in products),
         "activations": sum(not any(name in weights for name in node.input) for node in products),
     }
 
 
 @contextmanager
-def silent() -> Iterator[None]:
-    """Keep the exporter's and the quantiser's notices off the screen inside the block."""
+def silent(level: int = logging.WARNING) -> Iterator[None]:
+    """Keep the exporter's and the quantiser's notices, up to this level, off the screen inside the block."""
     disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)
+    logging.disable(level)
     try:
         with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
             warnings.simplefilter("ignore")

@@ -1,4 +1,4 @@
-"""Fine-tune the encoder to answer questions about films, and keep the epoch that is best on validation.
+"""Fine-tune the encoder to answer questions about films; the margin from which it answers is chosen on validation.
 
 python -m projects.onnx_serving.training.train_qa --seed 1
 """
@@ -6,7 +6,7 @@ python -m projects.onnx_serving.training.train_qa --seed 1
 import math
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -29,7 +29,7 @@ from shared.errors import UserError, command
 from shared.files import write_json
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
-from shared.runs import Run, new_directory, verified_tensors
+from shared.runs import Run, new_directory
 from shared.seeding import seed_everything
 
 HIDDEN = -1e9  # logit of a token that cannot begin or end an answer
@@ -49,9 +49,9 @@ class Metrics:
         no_answer_f1: F1 of "no answer" on held-out films, wordings as trained.
         wordings_no_answer_f1: The same in held-out wordings.
         threshold: Margin that an answer must reach, chosen on validation.
-        validation_f1: Over all validation questions, of the epoch that was kept.
+        validation_f1: Over all validation questions, at that threshold.
         steps: Optimizer steps done.
-        cpu_seconds: Processor time of training and validation.
+        cpu_seconds: Processor time of training.
     """
 
     directory: Path
@@ -74,25 +74,19 @@ def main(config: Config) -> Metrics:
     seed_everything(config.seed)
     model, tokenizer = build(config)
     cutter = Cutter(tokenizer.backend_tokenizer.to_str(), length=config.window, overlap=config.overlap)
-    validation = questions_of(films["validation"], seed=EVALUATION)
     digest = data_digest(*([q.as_json() for q in questions_of(part, seed=EVALUATION)] for part in films.values()))
     directory = config.out or new_directory(RUNS.parent, RUNS.name, config.name)
     with Run(directory, project="onnx_serving", config=config, resume=config.resume, data=digest) as run:
         started = time.process_time()
-        step, progress = train(config, model, cutter, films["train"], validation, run)
+        step = train(config, model, cutter, films["train"], run)
         seconds = time.process_time() - started
-        scores = tested(model, cutter, films["test"], progress.threshold)
-        run.log(step, **scores, threshold=progress.threshold)
-        save_model(config, model, tokenizer, progress.threshold, directory / "model")
+        judged = judged_by(model, cutter, questions_of(films["validation"], seed=EVALUATION))
+        threshold = chosen_threshold(judged)
+        scores = {"validation_f1": score_at(judged, threshold).f1, **tested(model, cutter, films["test"], threshold)}
+        run.log(step, **scores, threshold=threshold)
+        save_model(config, model, tokenizer, threshold, directory / "model")
         run.seal(directory / "model", step)
-    metrics = Metrics(
-        directory=directory,
-        threshold=progress.threshold,
-        validation_f1=progress.best,
-        steps=step,
-        cpu_seconds=round(seconds, 1),
-        **scores,
-    )
+    metrics = Metrics(directory=directory, threshold=threshold, steps=step, cpu_seconds=round(seconds, 1), **scores)
     write_json(directory / "result.json", {k: v for k, v in vars(metrics).items() if k != "directory"})
     return metrics
 
@@ -132,68 +126,38 @@ def qa_loss(start: Float[Tensor, "b t"], end: Float[Tensor, "b t"], batch: Batch
     ) / 2
 
 
-@dataclass(frozen=True, kw_only=True)
-class Progress:
-    """Where training is between two epochs.
-
-    Attributes:
-        epoch: Epochs done.
-        best: Best validation F1 so far, `best_step` the steps done then, `threshold` the margin chosen then.
-        best_step: See `best`.
-        threshold: See `best`.
-    """
-
-    epoch: int = 0
-    best: float = -1.0
-    best_step: int = 0
-    threshold: float = 0.0
-
-    def after(self, f1: float, step: int, threshold: float) -> "Progress":
-        """One epoch on."""
-        if f1 > self.best:
-            return Progress(epoch=self.epoch + 1, best=f1, best_step=step, threshold=threshold)
-        return Progress(epoch=self.epoch + 1, best=self.best, best_step=self.best_step, threshold=self.threshold)
-
-
-def train(
-    config: Config,
-    model: PreTrainedModel,
-    cutter: Cutter,
-    films: Sequence[Film],
-    validation: Sequence[Question],
-    run: Run,
-) -> tuple[int, Progress]:
-    """Train; afterwards the model has the weights of the epoch that was best on validation."""
-    optimizer = AdamW(
-        optim.parameter_groups(model, {"all": (lambda _: True, config.lr)}, weight_decay=config.weight_decay)
-    )
+def train(config: Config, model: PreTrainedModel, cutter: Cutter, films: Sequence[Film], run: Run) -> int:
+    """Train all epochs; a checkpoint after each. Returns the steps done."""
+    rates = {"all": (lambda _: True, config.lr)}
+    optimizer = AdamW(optim.parameter_groups(model, rates, weight_decay=config.weight_decay))
     epochs = [epoch_examples(config, cutter, films, epoch) for epoch in range(config.epochs)]
-    total = sum(math.ceil(len(examples) / config.batch_size) for examples in epochs)
-    schedule = optim.linear_schedule(optimizer, total=total, warmup=config.warmup)
-    step, progress = run.step, Progress()
+    sizes = [math.ceil(len(examples) / config.batch_size) for examples in epochs]
+    schedule = optim.linear_schedule(optimizer, total=sum(sizes), warmup=config.warmup)
+    step, done = run.step, 0
     if run.checkpoint:
-        progress = Progress(**run.restore(lambda tensors: load_all(model, tensors), optimizer, schedule))
-    for epoch in range(progress.epoch, config.epochs):
-        model.train()
-        batches = shuffled(epochs[epoch], config.batch_size, padding=cutter.padding, seed=1000 * config.seed + epoch)
-        count = math.ceil(len(epochs[epoch]) / config.batch_size)
-        for batch in track(batches, description=f"{run.directory.name} epoch {epoch + 1}", total=count):
-            inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
-            output = model(**inputs)
-            loss = qa_loss(output.start_logits, output.end_logits, batch)
+        done = run.restore(lambda tensors: load_all(model, tensors), optimizer, schedule)["epoch"]
+    model.train()
+    for epoch in range(done, config.epochs):
+        order = 1000 * config.seed + epoch
+        batches = shuffled(epochs[epoch], config.batch_size, padding=cutter.padding, seed=order)
+        for batch in track(batches, description=f"{run.directory.name} epoch {epoch + 1}", total=sizes[epoch]):
+            loss = loss_of(config, model, batch)
             grad_norm = optim.step(optimizer, loss, max_norm=config.max_norm)
             schedule.step()
             step += 1
             run.log(step, loss=loss.item(), grad_norm=grad_norm, lr=float(schedule.get_last_lr()[0]))
-        judged = judged_by(model, cutter, validation)
-        threshold = chosen_threshold(judged)
-        f1 = score_at(judged, threshold).f1
-        run.log(step, validation_f1=f1, validation_threshold=threshold)
-        progress = progress.after(f1, step, threshold)
-        run.save(step, dict(model.named_parameters()), optimizer=optimizer, schedule=schedule, extra=asdict(progress))
-        run.keep_checkpoints(progress.best_step, step)
-    load_all(model, verified_tensors(run.checkpoint_path(progress.best_step), run.key))
-    return step, progress
+        saved = {"optimizer": optimizer, "schedule": schedule, "extra": {"epoch": epoch + 1}}
+        run.save(step, dict(model.named_parameters()), **saved)
+        run.keep_checkpoints(step)
+    return step
+
+
+def loss_of(config: Config, model: PreTrainedModel, batch: Batch) -> Float[Tensor, ""]:
+    """The batch's loss; products in bfloat16 where the configuration says so, loss and weights in float32."""
+    inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=config.half):
+        output = model(**inputs)
+    return qa_loss(output.start_logits.float(), output.end_logits.float(), batch)
 
 
 def epoch_examples(config: Config, cutter: Cutter, films: Sequence[Film], epoch: int) -> list[Example]:
