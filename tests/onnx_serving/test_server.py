@@ -363,12 +363,12 @@ def test_schemathesis_finds_no_5xx(models, lm_tokenizer):
 
 
 async def sent(client, case):
-    given = case.as_transport_kwargs(base_url="http://test")
-    known = {name: given[name] for name in ("json", "content", "data", "params", "cookies") if given.get(name) is not None}
+    asked = case.as_transport_kwargs(base_url="http://test")
+    known = {name: asked[name] for name in ("json", "content", "data", "params", "cookies") if asked.get(name) is not None}
     if isinstance(known.get("data"), bytes | str):
         known["content"] = known.pop("data")
-    headers = {name: value for name, value in dict(given.get("headers") or {}).items() if value.isascii()}
-    return (await client.request(given["method"], given["url"], headers=headers, **known)).status_code
+    headers = {name: value for name, value in dict(asked.get("headers") or {}).items() if value.isascii()}
+    return (await client.request(asked["method"], asked["url"], headers=headers, **known)).status_code
 
 
 def attempted(strategy, send, statuses):

@@ -130,6 +130,6 @@ def test_a_configuration_that_cannot_work(wrong):
         Config(**wrong)
 
 
-def test_a_decoder_is_no_encoder():
+def test_a_model_that_is_not_there():
     with pytest.raises(UserError):
         main(replace(SMOKE, model="no-such-model"))

@@ -156,6 +156,7 @@ def fold(source: Path, target: Path) -> None:
     options = onnxruntime.SessionOptions()
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
     options.optimized_model_filepath = str(target)
+    options.log_severity_level = 4  # it would say aloud that it writes a file
     onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 

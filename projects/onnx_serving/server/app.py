@@ -14,11 +14,13 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 from fastapi import Body, Depends, FastAPI, Request
+from fastapi.exception_handlers import http_exception_handler
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.docs import get_swagger_ui_html
-from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, StreamingResponse
+from fastapi.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response, StreamingResponse
 from fastapi.staticfiles import StaticFiles
 from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.exceptions import HTTPException
 
 from projects.onnx_serving.inference.sampling import Sampling
 from projects.onnx_serving.inference.spans import Candidate
@@ -127,6 +129,7 @@ def create_app(models: Models, settings: Settings) -> FastAPI:
     app.state.service = Service(models, settings)
     app.add_middleware(Guard, largest=settings.body, observe=app.state.service.telemetry.request)
     app.add_exception_handler(RequestValidationError, unfit)
+    app.add_exception_handler(HTTPException, unreadable)
     app.add_exception_handler(UserError, unfit)
     app.add_exception_handler(OverloadedError, overloaded)
     app.add_exception_handler(ClientLeftError, left)
@@ -260,6 +263,14 @@ async def unfit(_: Request, error: Exception) -> JSONResponse:
         ]
         return JSONResponse(Refusal(detail=problems).model_dump(), status_code=422)
     return JSONResponse(refusal(str(error), "body"), status_code=422)
+
+
+async def unreadable(request: Request, error: Exception) -> Response:
+    """A body that no parser takes (nested too deep, a number of 5,000 digits) is 422 like every other misfit."""
+    assert isinstance(error, HTTPException)
+    if error.status_code == 400:
+        return JSONResponse(refusal("the body cannot be read as JSON", "body", kind="json_invalid"), status_code=422)
+    return await http_exception_handler(request, error)
 
 
 async def overloaded(_: Request, error: Exception) -> JSONResponse:
