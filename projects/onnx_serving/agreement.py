@@ -67,7 +67,9 @@ def text_rows(graphs: Path, prompts: Sequence[str] = PROMPTS) -> list[dict[str, 
     library = text_generation()
     known = json.loads((graphs / "serving.json").read_text(encoding="utf-8"))["lm"]
     tokenizer = library.tokenizer
-    tokens = [tokenizer(known["before"] + text + known["after"], add_special_tokens=False)["input_ids"] for text in prompts]
+    tokens = [
+        tokenizer(known["before"] + text + known["after"], add_special_tokens=False)["input_ids"] for text in prompts
+    ]
     expected = [library_tokens(library, row, known["ends"]) for row in tokens]
     threads = devices.use_all_cores()
     backends: dict[str, Decoder] = {"torch float32": TorchDecoder(library.model)}
@@ -117,5 +119,3 @@ def common(mine: Sequence[int], theirs: Sequence[int]) -> float:
             break
         same += 1
     return same / max(len(mine), len(theirs), 1)
-
-

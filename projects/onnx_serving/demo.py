@@ -45,7 +45,9 @@ def ask_the_pipelines(qa: Path) -> None:
     """Print answers of pipeline("question-answering"); the last question is not answered by the text."""
     answering = question_answering(qa)
     found = [answering(question=question, context=FILM) for question in QUESTIONS]
-    rows = [(q, a["answer"] or "(not in the text)", f"{a['no_answer']:.2f}") for q, a in zip(QUESTIONS, found, strict=True)]
+    rows = [
+        (q, a["answer"] or "(not in the text)", f"{a['no_answer']:.2f}") for q, a in zip(QUESTIONS, found, strict=True)
+    ]
     table('pipeline("question-answering")', ["question", "answer", "probability of no answer"], rows)
 
 
@@ -58,7 +60,9 @@ def measure(graphs: Path, qa: Path) -> None:
         rows = [row_of(*key, times) for key, times in arms.measured(cells, 3).items()]
     columns = ["task", "arm", "rows", "tokens", "p50 ms", "rows or tokens/s"]
     title = f"{threads} threads each; int8 in one step (VNNI or AMX): {'yes' if vnni() else 'no'}"
-    shown = [(r["task"], r["arm"], r["rows"], r["tokens"], f"{r['p50_ms']:.1f}", f"{r['per_second']:.1f}") for r in rows]
+    shown = [
+        (r["task"], r["arm"], r["rows"], r["tokens"], f"{r['p50_ms']:.1f}", f"{r['per_second']:.1f}") for r in rows
+    ]
     table(title, columns, sorted(shown))
 
 
@@ -66,7 +70,10 @@ def call_the_server(graphs: Path) -> None:
     """Start the server on a free port, call both routes as curl would, stop it with SIGTERM."""
     with running({"models": graphs}) as server, httpx.Client(base_url=server.url, timeout=60) as client:
         print(f"\nserver up after {server.cold_seconds:.1f} s, {server.resident_mb():.0f} MB: {server.url}/docs")
-        calls = [("/qa", {"question": QUESTIONS[0], "context": FILM}), ("/generate", {"prompt": PROMPT, "max_new_tokens": 24})]
+        calls = [
+            ("/qa", {"question": QUESTIONS[0], "context": FILM}),
+            ("/generate", {"prompt": PROMPT, "max_new_tokens": 24}),
+        ]
         for route, body in calls:
             reply = client.post(route, json=body)
             print(f"POST {route} {json.dumps(body)[:90]}…\n  {reply.status_code} {reply.text}")

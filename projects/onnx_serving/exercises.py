@@ -74,12 +74,18 @@ EXERCISES = (
         },
         Number(lambda v: 2 * 4 * v["capas"] * v["cabezas"] * v["ancho"] * v["filas"] * v["tokens"], 0),
     ),
-    Exercise("ahorro", lambda draw: {"p": draw.integer(10, 500), "n": draw.integer(10, 300)}, Number(without_cache_over_with)),
+    Exercise(
+        "ahorro", lambda draw: {"p": draw.integer(10, 500), "n": draw.integer(10, 300)}, Number(without_cache_over_with)
+    ),
     Exercise("relleno", four_texts, Number(wasted_in_order)),
     Exercise("ordenar", four_texts, Number(wasted_sorted, 0)),
     Exercise(
         "presupuesto",
-        lambda draw: {"limite": draw.integer(20000, 90000), "corto": draw.integer(5, 50), "largo": draw.integer(60, 400)},
+        lambda draw: {
+            "limite": draw.integer(20000, 90000),
+            "corto": draw.integer(5, 50),
+            "largo": draw.integer(60, 400),
+        },
         Number(lambda v: v["limite"] // v["largo"], 0),
     ),
     Exercise(
@@ -104,7 +110,11 @@ EXERCISES = (
     ),
     Exercise(
         "cola",
-        lambda draw: {"filas": draw.integer(2, 16), "ms": draw.decimal(20.0, 400.0, 1), "espera": draw.integer(17, 120)},
+        lambda draw: {
+            "filas": draw.integer(2, 16),
+            "ms": draw.decimal(20.0, 400.0, 1),
+            "espera": draw.integer(17, 120),
+        },
         Number(queue_time),
     ),
     Exercise(

@@ -40,7 +40,9 @@ class ExperimentConfig:
 
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     """Train the question-answering model with several seeds, export it, compare what the backends answer and write."""
-    directories = {seed: trained(replace(config.base, seed=seed, out=config.runs / name_of(seed))) for seed in config.seeds}
+    directories = {
+        seed: trained(replace(config.base, seed=seed, out=config.runs / name_of(seed))) for seed in config.seeds
+    }
     sources = {seed: source_of(directory) for seed, directory in directories.items()}
     rows = [row_of(seed, directory) | sources[seed].columns() for seed, directory in directories.items()]
     write_runs(config.out, rows, list(sources.values()))
@@ -75,7 +77,11 @@ def row_of(seed: int, directory: Path) -> dict[str, Any]:
 
 def show(rows: list[dict[str, Any]], found: dict[str, list[dict[str, Any]]]) -> None:
     """Print the tables."""
-    table("Held-out films", ["run", *tables.SCORES], [[row["cell"], *(row[name] for name in tables.SCORES)] for row in rows])
+    table(
+        "Held-out films",
+        ["run", *tables.SCORES],
+        [[row["cell"], *(row[name] for name in tables.SCORES)] for row in rows],
+    )
     for name, content in found.items():
         table(name, list(content[0]), [list(row.values()) for row in content])
 

@@ -34,7 +34,9 @@ def encoder(rows: Sequence[dict[str, Any]], path: Path) -> None:
             strict=True,
         ):
             for arm in NAMES[:4]:
-                points = sorted((r[varied], r["p50_ms"], r["p95_ms"]) for r in mine if r["arm"] == arm and r[fixed] == value)
+                points = sorted(
+                    (r[varied], r["p50_ms"], r["p95_ms"]) for r in mine if r["arm"] == arm and r[fixed] == value
+                )
                 x, middle, high = zip(*points, strict=True)
                 above = [h - m for h, m in zip(high, middle, strict=True)]
                 each.errorbar(x, middle, yerr=[[0] * len(x), above], **style(arm))
@@ -64,11 +66,18 @@ def load(out: Path) -> None:
     unloaded = total["accepted_p99_ms"] / total["over_unloaded_p99"]
     seconds = [row["second"] for row in rows]
     title = "Twice the sustainable load: the queue stays bounded"
-    with panels(out / "load.png", 2, title=title, xlabel="second of the test", ylabel="", size=(4.4, 3.6)) as (left, right):
+    with panels(out / "load.png", 2, title=title, xlabel="second of the test", ylabel="", size=(4.4, 3.6)) as (
+        left,
+        right,
+    ):
         left.sharey(left)
         left.stackplot(
-            seconds, [r["accepted"] for r in rows], [r["refused"] for r in rows],
-            labels=("accepted", "refused with 503"), colors=COLOURS[:2], alpha=0.8,
+            seconds,
+            [r["accepted"] for r in rows],
+            [r["refused"] for r in rows],
+            labels=("accepted", "refused with 503"),
+            colors=COLOURS[:2],
+            alpha=0.8,
         )
         left.set_ylabel("requests in this second")
         left.legend(fontsize=8, loc="upper right")

@@ -7,8 +7,8 @@
 # Todo lo que sigue se lee de `projects/onnx_serving/results/`; aquí no se entrena ni se mide nada. `make
 # results-onnx_serving` y `make bench-onnx_serving` rehacen esos ficheros, `make notebook-onnx_serving` este cuaderno.
 #
-# *English summary: MiniLM answering questions about films, SmolLM2 writing; torch against ONNX Runtime, float32 and int8,
-# and a server with dynamic batching under overload. Every number below is read from `results/`.*
+# *English summary: MiniLM answering questions about films, SmolLM2 writing; torch against ONNX Runtime, float32 and
+# int8, and a server with dynamic batching under overload. Every number below is read from `results/`.*
 
 # %%
 """Results of onnx_serving, shown from results/; source of results/notebook.ipynb."""
@@ -32,7 +32,7 @@ machine = json.loads((RESULTS / "bench.json").read_text(encoding="utf-8"))
 # %%
 (summary,) = read_csv(RESULTS / "summary.csv")
 Table(
-    ("redacción", "F1", "desv.", "acierto exacto", "F1 de «sin respuesta»", "semillas"),
+    ("redacción", "F1", "desv.", "acierto exacto", "F1 de «sin respuesta»"),
     rows_of(
         (("como en el entrenamiento", "films", "no_answer_f1"), ("nuevas", "wordings", "wordings_no_answer_f1")),
         lambda row: row[0],
@@ -40,8 +40,8 @@ Table(
         lambda row: Number(f"sd of F1 on {row[1]}", summary[f"{row[1]}_f1_sd"], ".4f"),
         lambda row: Number(f"exact match on {row[1]}", summary[f"{row[1]}_exact"], ".4f"),
         lambda row: Number(f"no-answer F1 on {row[1]}", summary[row[2]], ".4f"),
-        lambda row: summary["seeds"],
     ),
+    f"Semillas: {summary['seeds']}.",
 )
 
 # %% [markdown]
@@ -64,7 +64,13 @@ Table(
 
 # %%
 Table(
-    ("decodificador", "prompts", "en lote = de uno en uno", "mismo texto que generate", "tokens iguales hasta la primera diferencia"),
+    (
+        "decodificador",
+        "prompts",
+        "en lote = de uno en uno",
+        "mismo texto que generate",
+        "tokens iguales hasta la primera diferencia",
+    ),
     rows_of(
         read_csv(RESULTS / "texts.csv"),
         lambda row: row["backend"],

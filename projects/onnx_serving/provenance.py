@@ -24,7 +24,11 @@ def cells_of(source: Source) -> dict[str, Cited]:
     """Column of runs.csv → the log line that it is read from: the last one, which holds every score."""
     first = source.last(SCORES[0])
     others = (*SCORES[1:], "validation_f1", "threshold")
-    return {SCORES[0]: first, "steps": source.also(first, "step"), **{name: source.also(first, name) for name in others}}
+    return {
+        SCORES[0]: first,
+        "steps": source.also(first, "step"),
+        **{name: source.also(first, name) for name in others},
+    }
 
 
 def write_runs(out: Path, rows: Sequence[dict[str, Any]], sources: Sequence[Source]) -> None:

@@ -23,8 +23,18 @@ def qa_markdown(summary: Sequence[dict[str, Any]]) -> str:
     return markdown_table(
         columns,
         [
-            ["in wordings as trained", *(spread(row, n) for n in SCORES[:2]), spread(row, SCORES[2]), str(row["seeds"])],
-            ["in wordings never seen", *(spread(row, n) for n in SCORES[3:5]), spread(row, SCORES[5]), str(row["seeds"])],
+            [
+                "in wordings as trained",
+                *(spread(row, n) for n in SCORES[:2]),
+                spread(row, SCORES[2]),
+                str(row["seeds"]),
+            ],
+            [
+                "in wordings never seen",
+                *(spread(row, n) for n in SCORES[3:5]),
+                spread(row, SCORES[5]),
+                str(row["seeds"]),
+            ],
         ],
     )
 
@@ -48,9 +58,21 @@ def answers_markdown(rows: Sequence[dict[str, Any]]) -> str:
 
 def texts_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """What each decoder writes."""
-    columns = ["decoder", "prompts", "batched = one at a time", "same text as transformers' generate", "same tokens before the first that differs"]
+    columns = [
+        "decoder",
+        "prompts",
+        "batched = one at a time",
+        "same text as transformers' generate",
+        "same tokens before the first that differs",
+    ]
     lines = [
-        [row["backend"], str(row["prompts"]), f"{row['batched_same']:.1%}", f"{row['same']:.1%}", f"{row['common']:.1%}"]
+        [
+            row["backend"],
+            str(row["prompts"]),
+            f"{row['batched_same']:.1%}",
+            f"{row['same']:.1%}",
+            f"{row['common']:.1%}",
+        ]
         for row in rows
     ]
     return markdown_table(columns, lines)
@@ -118,7 +140,16 @@ def server_markdown(rows: Sequence[dict[str, Any]]) -> str:
 def load_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """A minute at twice the sustainable rate."""
     (row,) = rows
-    columns = ["arrivals/s", "requests", "accepted", "503", "of them with Retry-After", "other", "p99 of accepted", "over p99 alone"]
+    columns = [
+        "arrivals/s",
+        "requests",
+        "accepted",
+        "503",
+        "of them with Retry-After",
+        "other",
+        "p99 of accepted",
+        "over p99 alone",
+    ]
     keys = ("requests", "accepted", "refused", "refused_with_retry_after", "other")
     line = [f"{row['rate']:.1f}", *(str(row[key]) for key in keys)]
     return markdown_table(columns, [[*line, f"{row['accepted_p99_ms']:.0f} ms", f"×{row['over_unloaded_p99']:.2f}"]])

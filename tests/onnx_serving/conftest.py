@@ -21,7 +21,13 @@ def tiny_decoder(seed=0):
     torch.manual_seed(seed)
     size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
     config = LlamaConfig(
-        vocab_size=97, intermediate_size=64, initializer_range=0.3, bos_token_id=1, eos_token_id=2, pad_token_id=2, **size
+        vocab_size=97,
+        intermediate_size=64,
+        initializer_range=0.3,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        **size,
     )
     return LlamaForCausalLM(config).eval()
 

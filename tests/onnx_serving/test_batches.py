@@ -24,7 +24,12 @@ ROWS = [[5, 6, 7], [9], [2, 11, 2, 12, 13, 14, 15, 16], [3, 4]]  # the third hol
 
 
 @settings(max_examples=80, deadline=None)
-@given(st.lists(st.integers(1, 60), max_size=40), st.integers(1, 300), st.one_of(st.none(), st.integers(1, 9)), st.booleans())
+@given(
+    st.lists(st.integers(1, 60), max_size=40),
+    st.integers(1, 300),
+    st.one_of(st.none(), st.integers(1, 9)),
+    st.booleans(),
+)
 def test_plans_hold_every_row_once_within_budget(lengths, budget, largest, by_length):
     batches = planned(lengths, budget, largest=largest, by_length=by_length)
     assert sorted(row for rows in batches for row in rows) == list(range(len(lengths)))
@@ -63,7 +68,11 @@ def library(decoder, row, limit):
     ids = torch.tensor([row])
     with torch.no_grad():
         made = decoder.generate(
-            input_ids=ids, attention_mask=torch.ones_like(ids), do_sample=False, max_new_tokens=limit, pad_token_id=PADDING
+            input_ids=ids,
+            attention_mask=torch.ones_like(ids),
+            do_sample=False,
+            max_new_tokens=limit,
+            pad_token_id=PADDING,
         )
     return made[0, len(row) :].tolist()
 
@@ -126,7 +135,8 @@ def test_a_row_that_nobody_waits_for_leaves_and_the_others_do_not_notice(decoder
 
 def test_a_sampled_row_does_not_depend_on_its_neighbours(decoder):
     prompts = [
-        Prompt(tokens=row, limit=8, sampling=Sampling(temperature=1.0, top_p=0.9, seed=seed)) for seed, row in enumerate(ROWS)
+        Prompt(tokens=row, limit=8, sampling=Sampling(temperature=1.0, top_p=0.9, seed=seed))
+        for seed, row in enumerate(ROWS)
     ]
     together = generate(TorchDecoder(decoder), prompts, padding=PADDING, ends=())
     alone = [generate(TorchDecoder(decoder), [prompt], padding=PADDING, ends=())[0] for prompt in prompts]
@@ -150,7 +160,8 @@ def test_draws_follow_the_probabilities():
 
 
 @pytest.mark.parametrize(
-    "options", [{"temperature": float("nan")}, {"temperature": -1}, {"temperature": float("inf")}, {"top_p": 0}, {"top_p": 1.5}]
+    "options",
+    [{"temperature": float("nan")}, {"temperature": -1}, {"temperature": float("inf")}, {"top_p": 0}, {"top_p": 1.5}],
 )
 def test_sampling_refuses(options):
     with pytest.raises(UserError):

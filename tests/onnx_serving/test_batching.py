@@ -138,7 +138,9 @@ def test_leaving_drains():
 def test_the_model_does_not_run_on_the_event_loop():
     async def main():
         seen = []
-        async with Batcher(lambda batch: seen.append(threading.get_ident()) or [0], rows=1, budget=1, waiting=1) as batching:
+        async with Batcher(
+            lambda batch: seen.append(threading.get_ident()) or [0], rows=1, budget=1, waiting=1
+        ) as batching:
             await batching.submit(Item(1))
         assert seen and seen[0] != threading.get_ident()
 

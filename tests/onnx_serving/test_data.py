@@ -29,7 +29,11 @@ def films():
                 "stars": "James Stewart, Kim Novak and Tom Helmore",
             },
         ),
-        ("X is a 2000 film written and directed by Danish filmmaker Lars von Trier.", 2000, {"year": "2000", "director": "Lars von Trier"}),
+        (
+            "X is a 2000 film written and directed by Danish filmmaker Lars von Trier.",
+            2000,
+            {"year": "2000", "director": "Lars von Trier"},
+        ),
         ("X is a film directed, written, and edited by J. Lee Thompson.", -1, {"director": "J. Lee Thompson"}),
         ("X is a film directed by Joel and Ethan Coen.", -1, {"director": "Joel and Ethan Coen"}),
         ("X stars. It stars Icelandic musician Björk as a worker.", -1, {}),

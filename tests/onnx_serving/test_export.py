@@ -34,9 +34,20 @@ def test_parity_in_a_fresh_process(graphs, encoder, decoder):
     rows = check(encoder, decoder, 2, graphs)
     exact = [row for row in rows if ".int8." not in row["graph"]]
     assert max(row["relative"] for row in exact) < TOLERANCE
-    assert {row["case"] for row in exact if row["graph"].startswith("encoder")} >= {"1x1", "8x1", "1x2", "8x64", "1x128"}
+    assert {row["case"] for row in exact if row["graph"].startswith("encoder")} >= {
+        "1x1",
+        "8x1",
+        "1x2",
+        "8x64",
+        "1x128",
+    }
     assert json.loads((graphs / "parity.json").read_text()) == rows
-    assert [name for name, *_ in summary(rows)] == ["encoder.onnx", "encoder.int8.onnx", "decoder.onnx", "decoder.int8.onnx"]
+    assert [name for name, *_ in summary(rows)] == [
+        "encoder.onnx",
+        "encoder.int8.onnx",
+        "decoder.onnx",
+        "decoder.int8.onnx",
+    ]
 
 
 def test_parity_refuses_the_graph_of_other_weights(graphs, decoder):

@@ -50,7 +50,10 @@ def test_served_and_stopped(folder):
 def serve(**settings):
     given = {f"ONNX_SERVING_{name.upper()}": str(value) for name, value in settings.items()}
     done = subprocess.run(
-        [sys.executable, "-m", "projects.onnx_serving.server"], env={**os.environ, **given}, capture_output=True, text=True
+        [sys.executable, "-m", "projects.onnx_serving.server"],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
     )
     assert done.returncode == 2 and done.stdout == ""
     (line,) = done.stderr.splitlines()
@@ -77,7 +80,7 @@ def test_no_models_is_one_line(tmp_path):
 
 
 def test_the_launcher_says_what_the_server_said(tmp_path):
-    with pytest.raises(UserError, match="did not start: .* holds no exported models"), running({"models": tmp_path}):
+    with pytest.raises(UserError, match=r"did not start: .* holds no exported models"), running({"models": tmp_path}):
         pass
 
 

@@ -28,6 +28,12 @@ def test_nothing_to_score():
 
 
 def test_the_chosen_threshold_is_the_best_of_a_fine_grid():
-    judged = [Judged("x", "x", 3.0), Judged("", "y", 2.0), Judged("z", "z", 1.0), Judged("", "w", -1.0), Judged("v", "v", 2.5)]
+    judged = [
+        Judged("x", "x", 3.0),
+        Judged("", "y", 2.0),
+        Judged("z", "z", 1.0),
+        Judged("", "w", -1.0),
+        Judged("v", "v", 2.5),
+    ]
     best = max(score_at(judged, t / 100).f1 for t in range(-400, 500))
     assert score_at(judged, chosen_threshold(judged)).f1 == best

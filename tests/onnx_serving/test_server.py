@@ -41,7 +41,9 @@ def lm_tokenizer():
 def models(encoder, decoder, qa_tokenizer, lm_tokenizer):
     cutter = Cutter(qa_tokenizer, length=48, overlap=12)
     questions = Questions(TorchEncoder(encoder), cutter, threshold=-100.0, budget=2048)
-    return Models(questions, Writer(TorchDecoder(decoder), lm_tokenizer, KNOWN, longest=300), ("encoder.onnx", "decoder.onnx"))
+    return Models(
+        questions, Writer(TorchDecoder(decoder), lm_tokenizer, KNOWN, longest=300), ("encoder.onnx", "decoder.onnx")
+    )
 
 
 def calling(models, work, **options):
@@ -50,7 +52,10 @@ def calling(models, work, **options):
     async def main():
         app = create_app(models, Settings(**options))
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
-        async with app.router.lifespan_context(app), httpx.AsyncClient(transport=transport, base_url="http://test") as client:
+        async with (
+            app.router.lifespan_context(app),
+            httpx.AsyncClient(transport=transport, base_url="http://test") as client,
+        ):
             return await work(client, app)
 
     return asyncio.run(main())
@@ -238,9 +243,18 @@ def disconnecting(app, route, body, after):
     """Speak ASGI by hand: send a request, and leave once `after` is set."""
     sent = []
     scope = {
-        "type": "http", "method": "POST", "path": route, "raw_path": route.encode(), "query_string": b"", "scheme": "http",
-        "headers": [(b"content-type", b"application/json"), (b"host", b"test")], "client": ("test", 1),
-        "server": ("test", 80), "http_version": "1.1", "asgi": {"version": "3.0"}, "root_path": "",
+        "type": "http",
+        "method": "POST",
+        "path": route,
+        "raw_path": route.encode(),
+        "query_string": b"",
+        "scheme": "http",
+        "headers": [(b"content-type", b"application/json"), (b"host", b"test")],
+        "client": ("test", 1),
+        "server": ("test", 80),
+        "http_version": "1.1",
+        "asgi": {"version": "3.0"},
+        "root_path": "",
     }
     given = [{"type": "http.request", "body": json.dumps(body).encode(), "more_body": False}]
 
@@ -354,7 +368,11 @@ def test_schemathesis_finds_no_5xx(models, lm_tokenizer):
         for operation in (result.ok() for result in document.get_all_operations()):
             if operation.method == "post":
                 for mode in (GenerationMode.POSITIVE, GenerationMode.NEGATIVE):
-                    attempted(operation.as_strategy(generation_mode=mode), lambda case: runner.run(sent(client, case)), statuses)
+                    attempted(
+                        operation.as_strategy(generation_mode=mode),
+                        lambda case: runner.run(sent(client, case)),
+                        statuses,
+                    )
         runner.run(client.aclose())
         runner.run(context.__aexit__(None, None, None))
     assert statuses.total() >= CASES
@@ -364,7 +382,9 @@ def test_schemathesis_finds_no_5xx(models, lm_tokenizer):
 
 async def sent(client, case):
     asked = case.as_transport_kwargs(base_url="http://test")
-    known = {name: asked[name] for name in ("json", "content", "data", "params", "cookies") if asked.get(name) is not None}
+    known = {
+        name: asked[name] for name in ("json", "content", "data", "params", "cookies") if asked.get(name) is not None
+    }
     if isinstance(known.get("data"), bytes | str):
         known["content"] = known.pop("data")
     headers = {name: value for name, value in dict(asked.get("headers") or {}).items() if value.isascii()}

@@ -18,7 +18,10 @@ from projects.onnx_serving.inference.spans import (
 )
 from shared.errors import UserError
 
-ODD = "Vertigo 🎬 is a 1958 film\r\ndirected by Hitchcock – «Alfred».\tIt stars 김기덕, naïve Ødegård e\u0301 and [SEP] [CLS] too. " * 4
+ODD = (
+    "Vertigo 🎬 is a 1958 film\r\ndirected by Hitchcock – «Alfred».\tIt stars 김기덕, naïve Ødegård e\u0301 and [SEP] [CLS] too. "
+    * 4
+)
 
 
 def test_windows_cover_every_character_that_has_a_token(cutter, qa_tokenizer):
@@ -101,7 +104,9 @@ def window_of(text):
     for word in words:
         at = text.index(word, at)
         offsets.append((at, at + len(word)))
-    return Window([101, *range(5, 5 + len(words))], [0] + [1] * len(words), offsets, np.array([False] + [True] * len(words)))
+    return Window(
+        [101, *range(5, 5 + len(words))], [0] + [1] * len(words), offsets, np.array([False] + [True] * len(words))
+    )
 
 
 def logits(tokens, **peaks):

@@ -108,13 +108,19 @@ def main(config: LoadConfig) -> dict[str, Any]:
         rate = 2 * together["/generate"]
         replies, memory = asyncio.run(overload(server, generate, rate, config.seconds))
     routes = [route_row(route, single[route], together[route], alone[route]) for route in ROUTES]
-    return save(config, routes, overload_row(rate, replies, alone["/generate"]), {
-        "cold_start_s": round(server.cold_seconds, 2),
-        "resident_mb": round(resident, 1),
-        "resident_after_mb": [round(each, 1) for each in memory],
-        "overhead_ms": round(1000 * float(np.median(alone["/qa"])) - bare, 3),
-        "bare_qa_ms": round(bare, 3),
-    }, replies)
+    return save(
+        config,
+        routes,
+        overload_row(rate, replies, alone["/generate"]),
+        {
+            "cold_start_s": round(server.cold_seconds, 2),
+            "resident_mb": round(resident, 1),
+            "resident_after_mb": [round(each, 1) for each in memory],
+            "overhead_ms": round(1000 * float(np.median(alone["/qa"])) - bare, 3),
+            "bare_qa_ms": round(bare, 3),
+        },
+        replies,
+    )
 
 
 def client_of(server: Running, connections: int) -> httpx.AsyncClient:
@@ -274,8 +280,6 @@ def show(routes: list[dict[str, Any]], load: dict[str, Any], facts: dict[str, An
     for title, rows in (("Alone, and as fast as it goes", routes), ("Twice the sustainable rate of /generate", [load])):
         table(title, list(rows[0]), [[str(value) for value in row.values()] for row in rows])
     table("The process", ["what", "value"], [(name, str(value)) for name, value in facts.items()])
-
-
 
 
 if __name__ == "__main__":

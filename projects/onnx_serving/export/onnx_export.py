@@ -161,7 +161,7 @@ def fold(source: Path, target: Path) -> None:
 
 
 def quantise(source: Path, target: Path) -> Path:
-    """Write an encoder's graph with its products in int8: weights by column, activations by tensor, scaled as they come.
+    """Write an encoder's graph with its products in int8: weights by column, activations by tensor as they come.
 
     One scale for a whole tensor of activations means that a row's numbers depend, slightly, on the rows beside it.
 
