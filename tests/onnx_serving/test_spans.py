@@ -1,5 +1,7 @@
 """Windows cover the text, offsets give back its very characters, and the best span is the best by definition."""
 
+from itertools import pairwise
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -19,6 +21,9 @@ from projects.onnx_serving.inference.spans import (
 from shared.errors import UserError
 
 ODD = (
+    "Vertigo 🎬 is a 1958 film\r\ndirected by Hitchcock – «Alfred».\t"
+    "It stars 김기덕, naïve Ødegård e\u0301 and [SEP] [CLS] too. "
+) * 4
     "Vertigo 🎬 is a 1958 film\r\ndirected by Hitchcock – «Alfred».\tIt stars 김기덕, naïve Ødegård e\u0301 and [SEP] [CLS] too. "
     * 4
 )
@@ -34,7 +39,7 @@ def test_windows_cover_every_character_that_has_a_token(cutter, qa_tokenizer):
 def test_neighbours_share_the_overlap(cutter):
     windows = cutter("Who directed it?", ODD)
     assert all(len(window) <= 48 for window in windows)
-    for left, right in zip(windows, windows[1:], strict=False):
+    for left, right in pairwise(windows):
         a, b = ([pair for pair in w.offsets if pair != (0, 0)] for w in (left, right))
         assert a[-12:] == b[:12]
 
