@@ -24,9 +24,6 @@ ODD = (
     "Vertigo 🎬 is a 1958 film\r\ndirected by Hitchcock – «Alfred».\t"
     "It stars 김기덕, naïve Ødegård e\u0301 and [SEP] [CLS] too. "
 ) * 4
-    "Vertigo 🎬 is a 1958 film\r\ndirected by Hitchcock – «Alfred».\tIt stars 김기덕, naïve Ødegård e\u0301 and [SEP] [CLS] too. "
-    * 4
-)
 
 
 def test_windows_cover_every_character_that_has_a_token(cutter, qa_tokenizer):
