@@ -1,11 +1,13 @@
-"""The two models as an exporter wants them: tensors in, tensors out, and one graph for prefill and step."""
+"""The two models as an exporter wants them: tensors in, tensors out, and one graph for prefill and step.
+
+Shapes are said in words: a checker that looked at them while the graph is traced would freeze them.
+"""
 
 # b rows · t new tokens · p tokens in the cache · h key heads · d width of a head · v vocabulary
 
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache
 
@@ -19,10 +21,8 @@ class EncoderGraph(nn.Module):
         super().__init__()
         self.model = model
 
-    def forward(
-        self, input_ids: Int[Tensor, "b t"], attention_mask: Int[Tensor, "b t"], token_type_ids: Int[Tensor, "b t"]
-    ) -> tuple[Float[Tensor, "b t"], Float[Tensor, "b t"]]:
-        """Start and end logits."""
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, token_type_ids: Tensor) -> tuple[Tensor, Tensor]:
+        """Start and end logits, each b × t, of three inputs of b × t."""
         output = self.model(input_ids=input_ids, attention_mask=attention_mask, token_type_ids=token_type_ids)
         return output.start_logits, output.end_logits
 
@@ -40,12 +40,19 @@ class DecoderGraph(nn.Module):
 
     def forward(
         self,
-        input_ids: Int[Tensor, "b t"],
-        attention_mask: Int[Tensor, "b s"],
-        position_ids: Int[Tensor, "b t"],
-        past: list[Float[Tensor, "b h p d"]],
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        position_ids: Tensor,
+        past: list[Tensor],
     ) -> tuple[Tensor, ...]:
-        """Logits of the last token (b × v), then keys and values of each layer (b × h × p+t × d), s = p + t."""
+        """Logits of the last token (b × v), then keys and values of each layer (b × h × s × d), s = p + t.
+
+        Args:
+            input_ids: b × t.
+            attention_mask: b × s.
+            position_ids: b × t.
+            past: Keys and values of each layer, b × h × p × d.
+        """
         cache = DynamicCache()
         for layer in range(self.layers):
             cache.update(past[2 * layer], past[2 * layer + 1], layer)
@@ -61,12 +68,15 @@ class DecoderGraph(nn.Module):
         return output.logits[:, -1], *present
 
 
-def visible(mask: Int[Tensor, "b s"], new: int) -> Float[Tensor, "b 1 t s"]:
+def visible(mask: Tensor, new: int) -> Tensor:
     """What is added to attention scores: 0 where a new token may look, else a very negative number.
 
     Args:
-        mask: 1 for every token, in the cache or new, that is no padding.
+        mask: 1 for every token, in the cache or new, that is no padding; b × s.
         new: How many of them, the last ones, are new.
+
+    Returns:
+        b × 1 × t × s.
     """
     total = mask.shape[1]
     earlier = torch.arange(total)[None, :] <= torch.arange(new)[:, None] + (total - new)  # (t,s)

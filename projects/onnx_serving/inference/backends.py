@@ -1,9 +1,9 @@
 """What every backend offers: an encoder that scores spans, a decoder that gives the next token's logits."""
 
-# b rows · t new tokens · p tokens in the cache · v vocabulary
+# b rows · t new tokens · p tokens in the cache · s = p + t · v vocabulary
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -15,6 +15,7 @@ ENCODER_INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 DECODER_INPUTS = ("input_ids", "attention_mask", "position_ids")
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """Start and end logits of padded windows."""
 
@@ -23,13 +24,14 @@ class Encoder(Protocol):
         ...
 
 
+@runtime_checkable
 class Decoder(Protocol):
     """Logits of the next token, and the keys and values of all tokens so far."""
 
     def __call__(
         self,
         input_ids: Int[np.ndarray, "b t"],
-        mask: Int[np.ndarray, "b p+t"],
+        mask: Int[np.ndarray, "b s"],
         positions: Int[np.ndarray, "b t"],
         cache: Any,
     ) -> tuple[Float[np.ndarray, "b v"], Any]:

@@ -1,6 +1,6 @@
 """Exported graphs in ONNX Runtime. Nothing here needs torch: the server starts without it."""
 
-# b rows · t new tokens · p tokens in the cache · v vocabulary
+# b rows · t new tokens · p tokens in the cache · s = p + t · v vocabulary
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,7 +39,7 @@ class OnnxDecoder:
     def __call__(
         self,
         input_ids: Int[np.ndarray, "b t"],
-        mask: Int[np.ndarray, "b p+t"],
+        mask: Int[np.ndarray, "b s"],
         positions: Int[np.ndarray, "b t"],
         cache: list[Any] | None,
     ) -> tuple[Float[np.ndarray, "b v"], list[Any]]:

@@ -1,6 +1,6 @@
 """The library's models in torch."""
 
-# b rows · t new tokens · p tokens in the cache · v vocabulary
+# b rows · t new tokens · p tokens in the cache · s = p + t · v vocabulary
 
 from collections.abc import Sequence
 from typing import Any
@@ -37,7 +37,7 @@ class TorchDecoder:
     def __call__(
         self,
         input_ids: Int[np.ndarray, "b t"],
-        mask: Int[np.ndarray, "b p+t"],
+        mask: Int[np.ndarray, "b s"],
         positions: Int[np.ndarray, "b t"],
         cache: DynamicCache | None,
     ) -> tuple[Float[np.ndarray, "b v"], DynamicCache]:

@@ -129,6 +129,7 @@ def create_app(models: Models, settings: Settings) -> FastAPI:
     app.state.service = Service(models, settings)
     app.add_middleware(Guard, largest=settings.body, observe=app.state.service.telemetry.request)
     app.add_exception_handler(RequestValidationError, unfit)
+    app.add_exception_handler(UnicodeEncodeError, unreadable)  # half a surrogate pair in the name of a field
     app.add_exception_handler(HTTPException, unreadable)
     app.add_exception_handler(UserError, unfit)
     app.add_exception_handler(OverloadedError, overloaded)
@@ -177,7 +178,7 @@ async def stream(
         job.result()
 
     async def events() -> AsyncIterator[str]:
-        pieces = TextStream(service.models.writer)
+        pieces = TextStream(service.models.writer.text_of)
         try:
             while (token := await tokens.get()) is not None:
                 if piece := pieces.push(token):
@@ -267,8 +268,7 @@ async def unfit(_: Request, error: Exception) -> JSONResponse:
 
 async def unreadable(request: Request, error: Exception) -> Response:
     """A body that no parser takes (nested too deep, a number of 5,000 digits) is 422 like every other misfit."""
-    assert isinstance(error, HTTPException)
-    if error.status_code == 400:
+    if not isinstance(error, HTTPException) or error.status_code == 400:
         return JSONResponse(refusal("the body cannot be read as JSON", "body", kind="json_invalid"), status_code=422)
     return await http_exception_handler(request, error)
 

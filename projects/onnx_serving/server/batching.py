@@ -12,11 +12,12 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar, runtime_checkable
 
 SMOOTHING = 0.2  # weight of the last batch in the running mean of seconds a request
 
 
+@runtime_checkable
 class Work(Protocol):
     """What a request hands to a model."""
 

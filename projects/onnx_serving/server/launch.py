@@ -75,7 +75,9 @@ def running(options: Mapping[str, object], *, core: int | None = None) -> Iterat
 
 
 def stop(process: subprocess.Popen[str], seconds: float = 30) -> int:
-    """SIGTERM, and SIGKILL to one that does not listen. Returns the exit code."""
+    """SIGTERM, and SIGKILL to one that does not listen. Returns the exit code; a second time changes nothing."""
+    if process.returncode is not None:
+        return process.returncode
     if process.poll() is None:
         process.send_signal(signal.SIGTERM)
     try:

@@ -148,24 +148,28 @@ class Writer:
 
 
 class TextStream:
-    """Turns tokens into pieces of text that are whole characters: one character may be several tokens."""
+    """Turns tokens into pieces of text that are whole characters: one character may be several tokens.
 
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    Args:
+        text_of: Text of a row's tokens.
+    """
+
+    def __init__(self, text_of: Callable[[Sequence[int]], str]) -> None:
+        self._text_of = text_of
         self._tokens: list[int] = []
         self._sent = ""
 
     def push(self, token: int) -> str:
         """The text that this token completes; "" while a character is unfinished."""
         self._tokens.append(token)
-        text = self._writer.text_of(self._tokens)
+        text = self._text_of(self._tokens)
         if text.endswith("\ufffd"):
             return ""
         return self._advance(text)
 
     def rest(self) -> str:
         """What is left at the end, unfinished characters as the replacement sign."""
-        return self._advance(self._writer.text_of(self._tokens))
+        return self._advance(self._text_of(self._tokens))
 
     def _advance(self, text: str) -> str:
         piece = text[len(self._sent) :]
