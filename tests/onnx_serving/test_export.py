@@ -81,7 +81,7 @@ def test_int8_stays_near(graphs, encoder):
 
 def test_visible_by_definition():
     mask = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 1]])
-    found = visible(mask, 2)
+    found = visible(mask, torch.zeros(2, 2, dtype=torch.long))
     for row in range(2):
         for new in range(2):
             for place in range(4):
