@@ -26,7 +26,7 @@ def encoder(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Median latency against rows at 64 tokens, and against tokens at 8 rows; up to the 95th percentile as a line."""
     threads = max(row["threads"] for row in rows)
     mine = [row for row in rows if row["task"] == "encode" and row["threads"] == threads]
-    title = "The encoder: int8 in ONNX Runtime is fastest at every size"
+    title = "The encoder: torch and ONNX Runtime, float32 and int8, on equal threads"
     with panels(path, 2, title=title, xlabel="", ylabel="median latency of a call [ms]", size=(3.8, 3.8)) as axes:
         for each, (varied, fixed, value, label) in zip(
             axes,
@@ -51,7 +51,7 @@ def generation(rows: Sequence[dict[str, Any]], path: Path) -> None:
     mine = sorted((r for r in rows if r["task"] != "encode"), key=lambda r: (r["rows"], r["per_second"]))
     hows = {"generate": "with cache", "recompute": "without cache", "library": ""}
     names = [f"{r['arm']}, {hows[r['task']]}".rstrip(", ") + f" ({r['rows']} row{'s' * (r['rows'] > 1)})" for r in mine]
-    title = "Generation: what the cache, the runtime and batches bring"
+    title = "Generation with the cache and without, by runtime and rows"
     with figure(path, title=title, xlabel="generated tokens/s", ylabel="", size=(7.4, 4.2)) as axes:
         bars = axes.barh(names, [r["per_second"] for r in mine], color=[style(r["arm"])["color"] for r in mine])
         axes.bar_label(bars, fmt="%.0f", padding=3)
@@ -65,7 +65,7 @@ def load(out: Path) -> None:
     (total,) = read_csv(out / "load.csv")
     unloaded = total["accepted_p99_ms"] / total["over_unloaded_p99"]
     seconds = [row["second"] for row in rows]
-    title = "Twice the sustainable load: the queue stays bounded"
+    title = "Twice the sustainable load, second by second"
     with panels(out / "load.png", 2, title=title, xlabel="second of the test", ylabel="", size=(4.4, 3.6)) as (
         left,
         right,

@@ -131,7 +131,7 @@ Picture(RESULTS / "generation.png", "Tokens generados por segundo")
 # %% [markdown]
 # ## El relleno
 #
-# Artículos reales de longitudes muy distintas: ordenar antes de agrupar ahorra casi todo el relleno.
+# Artículos reales de longitudes muy distintas, por orden de llegada y ordenados antes de agrupar.
 
 # %%
 Table(
@@ -147,7 +147,7 @@ Table(
 # %% [markdown]
 # ## El servidor
 #
-# Con el doble de la carga que sostiene: la cola no crece, lo que no cabe recibe un 503 con `Retry-After`.
+# Sola, saturada, y después con el doble de la carga que sostiene: lo que no cabe recibe un 503 con `Retry-After`.
 
 # %%
 Table(

@@ -41,7 +41,7 @@ class BenchConfig:
     """Folder of the trained question-answering model, for torch."""
     model: str = "smollm2"
     """The decoder that was exported, for torch."""
-    rounds: int = 12
+    rounds: int = 9
     """How often each arm has its turn in the encoder; generation takes a third of them."""
     threads: int = 0
     """Of every arm; 0 takes one a core."""
