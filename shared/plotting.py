@@ -41,7 +41,15 @@ STYLE = {
 
 @contextmanager
 def panels(
-    path: Path, count: int, *, title: str, xlabel: str, ylabel: str, size: tuple[float, float] = (3.4, 3.4)
+    path: Path,
+    count: int,
+    *,
+    title: str,
+    xlabel: str,
+    ylabel: str = "",
+    size: tuple[float, float] = (3.4, 3.4),
+    columns: int | None = None,
+    share_y: bool = True,
 ) -> Iterator[list[Axes]]:
     """Draw on `count` axes side by side with one y axis; the PNG is written atomically when the block ends well.
 
@@ -52,15 +60,22 @@ def panels(
         xlabel: With its unit in brackets, if it has one.
         ylabel: As `xlabel`.
         size: Width and height of one panel, in inches.
+        columns: Panels in a row; by default all.
+        share_y: False gives every panel a y axis of its own, to be labelled by the caller.
     """
     with plt.rc_context(STYLE):
-        drawing, axes = plt.subplots(1, count, figsize=(size[0] * count, size[1]), sharey=True, squeeze=False)
-        for each in axes[0]:
+        across = columns or count
+        down = -(-count // across)
+        shape = (size[0] * across, size[1] * down)
+        drawing, grid = plt.subplots(down, across, figsize=shape, sharey=share_y, squeeze=False)
+        axes = list(grid.flat)
+        for number, each in enumerate(axes):
+            each.set_visible(number < count)
             each.set_xlabel(xlabel)
-        axes[0][0].set_ylabel(ylabel)
+        axes[0].set_ylabel(ylabel)
         drawing.suptitle(title, x=0.01, ha="left", fontweight="bold", fontsize=11)
         try:
-            yield list(axes[0])
+            yield axes[:count]
             save(drawing, path)
         finally:
             plt.close(drawing)

@@ -56,7 +56,9 @@ def mean_sd(rows: Sequence[dict[str, Any]], *names: str) -> dict[str, float]:
 
 
 def spread(row: dict[str, Any], name: str, digits: int = 4) -> str:
-    """`mean ± deviation`, as a README's table shows what `mean_sd` computed."""
+    """`mean ± deviation`, as a README's table shows what `mean_sd` computed; a single seed says that it is one."""
+    if row.get("seeds") == 1:
+        return f"{row[name]:.{digits}f} (1 seed)"
     return f"{row[name]:.{digits}f} ± {row[name + '_sd']:.{digits}f}"
 
 

@@ -1,5 +1,6 @@
 """What every test gets: fixed seeds, no network, no hub, the demo key, and types and shapes checked as they run."""
 
+import csv
 import socket
 
 import pytest
@@ -44,3 +45,41 @@ def _offline(monkeypatch):
 def _demo_key(monkeypatch):
     for name in ("CC0C2_TEAM", "CC0C2_TEAM_KEY", "CC0C2_TEAM_KEY_FILE"):
         monkeypatch.delenv(name, raising=False)
+
+
+# ---------------------------------------------------------------- small models and data
+
+
+@pytest.fixture(scope="session")
+def save_tiny_bert():
+    """save(folder, layers, width): a BERT of random weights with MiniLM's tokenizer."""
+    import torch
+    from transformers import BertConfig, BertModel
+
+    from shared.assets import load_encoder
+
+    def save(folder, *, layers=2, width=32):
+        _, tokenizer = load_encoder("minilm")
+        torch.manual_seed(0)
+        size = {"hidden_size": width, "num_hidden_layers": layers, "num_attention_heads": 2}
+        BertModel(BertConfig(vocab_size=len(tokenizer), intermediate_size=2 * width, **size)).save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
+
+    return save
+
+
+KINDS = {"place": "where city river country", "person": "who wrote woman leader", "number": "many count year old"}
+
+
+@pytest.fixture(scope="module")
+def questions(tmp_path_factory, save_tiny_bert):
+    """A folder with model/, a tiny BERT, and questions.csv, three kinds of question that words give away."""
+    folder = tmp_path_factory.mktemp("questions")
+    save_tiny_bert(folder / "model")
+    with (folder / "questions.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["question", "kind"])
+        for number in range(240):
+            kind, words = list(KINDS.items())[number % 3]
+            writer.writerow([f"{words.split()[number // 3 % 4]} {words.split()[number // 12 % 4]} item{number}", kind])
+    return folder

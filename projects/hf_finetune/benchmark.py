@@ -1,13 +1,9 @@
 """`make bench-hf_finetune`: what AWP and mixout cost a training step, beside a plain one.
 
-Each arm lives in a process of its own, so that its peak memory is its own; the parent lets one arm at a time take a few
-steps, round by round, so that a drift of the machine's speed touches all of them alike.
+Each arm lives in a process of its own and takes a few steps in turn with the others (shared/interleave.py).
 """
 
-import multiprocessing as mp
-import statistics
 import tempfile
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -17,11 +13,12 @@ from typing import Any
 from projects.hf_finetune.config import Config
 from projects.hf_finetune.tables import ARMS, README, bench_markdown
 from shared import devices
-from shared.errors import UserError, command
+from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
-from shared.progress import table, track
+from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
+from shared.progress import table
 from shared.report import put_into_readme, read_csv, write_csv
 
 RESULTS = Path("projects/hf_finetune/results")
@@ -44,16 +41,12 @@ class BenchConfig:
     out: Path = RESULTS
     """Where bench.csv and bench.json go."""
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        if self.rounds < 3 or self.steps < 1:
-            raise UserError("--rounds must be at least 3 (the first is warm-up) and --steps at least 1")
-
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare the step time and the peak memory of AWP, mixout and both with a plain step."""
-    times, memory = measure(config)
-    rows = [summary(arm, times, memory[arm]) for arm in ARMS]
+    with spawned(work, {arm: arm_config(config, arm) for arm in ARMS}) as workers:
+        measured = in_turn(workers, rounds=config.rounds, steps=config.steps)
+    rows = [summary(arm, measured) for arm in ARMS]
     table(
         f"{config.rounds - 1} rounds of {config.steps} steps, batch {config.train.batch_size}",
         ["step", "ms (median)", "/ plain (median)", "its quartiles", "peak memory"],
@@ -81,50 +74,13 @@ def arm_config(config: BenchConfig, arm: str) -> Config:
     )
 
 
-def measure(config: BenchConfig) -> tuple[dict[str, list[float]], dict[str, float]]:
-    """Milliseconds a step, round by round, and peak memory in MB, by arm."""
-    context = mp.get_context("spawn")  # a fork would inherit the parent's memory and count it
-    pipes: dict[str, Connection] = {}
-    workers = []
-    for arm in ARMS:
-        pipes[arm], far_end = context.Pipe()
-        workers.append(context.Process(target=work, args=(far_end, arm_config(config, arm)), daemon=True))
-        workers[-1].start()
-    times: dict[str, list[float]] = {arm: [] for arm in ARMS}
-    memory: dict[str, float] = {}
-    try:
-        for pipe in pipes.values():
-            pipe.recv()  # ready: nothing else runs while the first arm is timed
-        for turn in track(range(config.rounds), description="rounds", total=config.rounds):
-            for arm in ARMS if turn % 2 else reversed(ARMS):
-                pipes[arm].send(config.steps)
-                times[arm].append(pipes[arm].recv())
-        for arm in ARMS:
-            pipes[arm].send(0)
-            memory[arm] = pipes[arm].recv()
-    except EOFError:
-        raise UserError("an arm's process ended early; its message is above") from None
-    finally:
-        for worker in workers:
-            worker.terminate()
-    return {arm: seconds[1:] for arm, seconds in times.items()}, memory
-
-
 def work(pipe: Connection, config: Config) -> None:
-    """One arm's process: take as many steps as asked, answer with the mean milliseconds; 0 asks for memory."""
-    from shared.runs import peak_memory_mb
-
+    """One arm's process."""
     devices.use_all_cores()
     with tempfile.TemporaryDirectory() as folder:
         steps = training_steps(config, folder)
         next(steps)
-        pipe.send("ready")
-        while count := pipe.recv():
-            started = time.perf_counter()
-            for _ in range(count):
-                next(steps)
-            pipe.send(1000 * (time.perf_counter() - started) / count)
-        pipe.send(peak_memory_mb())
+        serve(pipe.recv, pipe.send, lambda: next(steps))
 
 
 def training_steps(config: Config, folder: str) -> Iterator[None]:
@@ -171,17 +127,16 @@ def training_steps(config: Config, folder: str) -> Iterator[None]:
             yield
 
 
-def summary(arm: str, times: dict[str, list[float]], peak: float) -> dict[str, Any]:
-    """Medians of one arm; the ratio is taken round by round, then its median and quartiles."""
-    ratios = [mine / plain for mine, plain in zip(times[arm], times["plain"], strict=True)]
-    q1, median, q3 = statistics.quantiles(ratios, n=4)
+def summary(arm: str, measured: dict[str, Measured]) -> dict[str, Any]:
+    """Medians of one arm, and its step time over a plain one."""
+    mine, over = measured[arm], ratio(measured, arm, "plain")
     return {
         "arm": arm,
-        "step_ms": round(statistics.median(times[arm]), 2),
-        "over_plain": round(median, 4),
-        "ratio_q1": round(q1, 4),
-        "ratio_q3": round(q3, 4),
-        "peak_mb": round(peak, 1),
+        "step_ms": round(step_ms(mine), 2),
+        "over_plain": round(over.median, 4),
+        "ratio_q1": round(over.q1, 4),
+        "ratio_q3": round(over.q3, 4),
+        "peak_mb": round(mine.peak_mb, 1),
     }
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared import checks
 from shared.errors import UserError
 
 
@@ -64,12 +65,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        for name in ("epochs", "batch_size", "accumulation", "patience"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
-        for name in ("lr", "max_norm"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"--{name} {getattr(self, name)}: must be a positive number")
+        checks.at_least(self, 1, "epochs", "batch_size", "accumulation", "patience", "limit")
+        checks.positive(self, "lr", "max_norm")
         if not 0 <= self.awp < float("inf"):
             raise UserError(f"--awp {self.awp}: must be 0 (off) or a positive number; start with 0.0001")
         if not 0 <= self.mixout < 1:
@@ -80,16 +77,13 @@ class Config:
             raise UserError(f"--neutral_band {self.neutral_band}: must be 0 or a positive number")
         if self.batch_size % self.accumulation:
             raise UserError(f"--accumulation {self.accumulation}: does not divide the batch of {self.batch_size}")
-        if self.limit is not None and self.limit < 1:
-            raise UserError(f"--limit {self.limit}: must be at least 1")
         if self.save_every < 0:
             raise UserError(f"--save_every {self.save_every}: must be 0 (epochs only) or more")
         if self.memory_gb is not None and self.memory_gb <= 0:
             raise UserError(f"--memory_gb {self.memory_gb}: must be a positive number")
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed {self.seed}: must be in 0 to 2³² − 1")
-        if self.resume and self.out is None:
-            raise UserError("--resume needs --out, the directory of the run to continue")
+        checks.resumable(self)
 
     @property
     def name(self) -> str:

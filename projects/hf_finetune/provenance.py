@@ -12,7 +12,7 @@ from projects.hf_finetune.tables import SCORES, faults_markdown, results_markdow
 from projects.hf_finetune.training.models import load_tokenizer
 from shared.files import write_json
 from shared.fingerprint import team_key
-from shared.fingerprint.citations import Cited, Source, pooled, read_source
+from shared.fingerprint.citations import Cited, Source, pooled, read_best
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import table
 from shared.report import put_into_readme, read_csv, write_csv
@@ -24,7 +24,9 @@ SAMPLE = "sample"
 
 def publish(runs: Path, out: Path, readme: Path, rows: list[dict[str, Any]], broken: list[dict[str, Any]]) -> None:
     """Write, seal and show everything that the finished runs came to."""
-    sources = {row["cell"]: source_of(runs / row["cell"]) for row in [*rows, *broken]}
+    sources = {
+        row["cell"]: read_best(runs / row["cell"], team_key(), "validation_macro_f1") for row in [*rows, *broken]
+    }
     rows = [{**row, **sources[row["cell"]].columns()} for row in rows]
     shutil.rmtree(out / "logs", ignore_errors=True)  # of an earlier publication, with runs that no table cites any more
     write_runs(out, rows, sources)
@@ -41,17 +43,6 @@ def publish(runs: Path, out: Path, readme: Path, rows: list[dict[str, Any]], bro
     put_into_readme(readme, "faults", faults_markdown(read_csv(out / "faults.csv")))
     names = ["arm", "accuracy", "macro_f1", "macro_f1_sd", "worst_macro_f1", "gain_macro_f1", "p_value"]
     table("Means over seeds, test sentences", names, [[row[name] for name in names] for row in summary])
-
-
-def source_of(directory: Path) -> Source:
-    """A finished run, with the checkpoint of the epoch that was kept.
-
-    Raises:
-        UserError: If its log or that checkpoint does not verify.
-    """
-    found = read_source(directory, team_key())
-    best = found.best("validation_macro_f1").parts[0].first
-    return read_source(directory, team_key(), step=found.log.records[best]["step"])
 
 
 def cells_of(source: Source) -> dict[str, Cited]:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from projects.lora.models.lora import Scaling
+from shared import checks
 from shared.errors import UserError
 
 Arm = Literal["lora", "peft", "full", "head"]
@@ -75,12 +76,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        for name in ("epochs", "batch_size", "accumulation", "patience", "max_length", "rank"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
-        for name in ("lr", "lr_ratio", "head_lr", "alpha", "max_norm"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"--{name} {getattr(self, name)}: must be a positive number")
+        checks.at_least(self, 1, "epochs", "batch_size", "accumulation", "patience", "max_length", "rank")
+        checks.positive(self, "lr", "lr_ratio", "head_lr", "alpha", "max_norm")
         if not 0 <= self.lora_dropout < 1:
             raise UserError(f"--lora_dropout {self.lora_dropout}: must be in [0, 1)")
         if self.limit is not None and self.limit < self.batch_size:
@@ -89,8 +86,7 @@ class Config:
             raise UserError(
                 f"--accumulation {self.accumulation}: a batch of {self.batch_size} cannot be split so often"
             )
-        if self.resume and self.out is None:
-            raise UserError("--resume needs --out, the directory of the run to continue")
+        checks.resumable(self)
 
     @property
     def name(self) -> str:

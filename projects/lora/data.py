@@ -11,11 +11,10 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from shared import batching
 from shared.assets import load_dataset
 from shared.fingerprint.origin import data_digest
 from shared.seeding import generator
-
-POOL = 16  # batches whose texts are sorted together: less padding, still a shuffled order
 
 
 @dataclass(frozen=True)
@@ -73,13 +72,9 @@ class Texts:
     def shuffled(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
         """Every row once, in batches of like length, in an order that depends on (seed, epoch) and nothing else."""
         source = generator(seed, epoch)
-        order = torch.randperm(len(self), generator=source).tolist()
-        batches = []
-        for start in range(0, len(order), size * POOL):
-            pool = sorted(order[start : start + size * POOL], key=lambda row: len(self.tokens[row]))
-            batches += [pool[i : i + size] for i in range(0, len(pool), size)]
-        for index in torch.randperm(len(batches), generator=source).tolist():
-            yield self.batch(batches[index])
+        lengths = [len(row) for row in self.tokens]
+        for rows in batching.of_like_length(batching.shuffled(len(self), source), lengths, size, source):
+            yield self.batch(rows)
 
 
 @dataclass(frozen=True)

@@ -12,13 +12,14 @@ from typing import Any
 
 from projects.lora.analysis import plots
 from projects.lora.config import Config
-from projects.lora.provenance import source_of, write_runs, write_summary
+from projects.lora.provenance import write_runs, write_summary
 from projects.lora.scripts import pruning_quant
 from projects.lora.scripts.train_lora import main as train
 from projects.lora.tables import README, markdown, pruning_markdown, summarise
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
+from shared.fingerprint.citations import read_best
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import table
 from shared.report import put_into_readme, read_csv
@@ -45,7 +46,7 @@ class ExperimentConfig:
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     """Choose rates on validation with seed 0, repeat the best over three seeds, write tables and figures."""
     rows = collect(config)
-    sources = {row["cell"]: source_of(config.runs / row["cell"]) for row in rows}
+    sources = {row["cell"]: read_best(config.runs / row["cell"], team_key(), "validation_accuracy") for row in rows}
     rows = [{**row, **sources[row["cell"]].columns()} for row in rows]
     write_runs(config.out, rows, sources)
     write_json(config.out / "environment.json", describe_environment())

@@ -6,23 +6,12 @@ from typing import Any
 
 from projects.lora.tables import method
 from shared.fingerprint import team_key
-from shared.fingerprint.citations import Cited, Source, pooled, read_source
+from shared.fingerprint.citations import Cited, Source, pooled
 from shared.fingerprint.results import Row, seal_table
 from shared.report import write_csv
 
 WINDOW = 20  # steps whose losses are averaged to one point of a curve
 MEANS = ("accuracy", "macro_f1")  # columns of summary.csv that are means over seeds, beside their deviations
-
-
-def source_of(directory: Path) -> Source:
-    """A finished run, with the checkpoint of the epoch that was kept.
-
-    Raises:
-        UserError: If its log or that checkpoint does not verify.
-    """
-    found = read_source(directory, team_key())
-    best = found.best("validation_accuracy").parts[0].first
-    return read_source(directory, team_key(), step=found.log.records[best]["step"])
 
 
 def cells_of(source: Source) -> dict[str, Cited]:

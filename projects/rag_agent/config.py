@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from shared import checks
 from shared.errors import UserError
 
 Method = Literal["hybrid", "rrf", "vectors", "bm25"]
@@ -62,21 +63,13 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        for name in ("k", "answer_tokens", "max_steps", "budget"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
-        for name in ("overlap", "history_tokens"):
-            if getattr(self, name) < 0:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 0")
-        if self.passage_tokens < 16:
-            raise UserError(f"--passage_tokens {self.passage_tokens}: must be at least 16")
-        if self.limit is not None and self.limit < 1:
-            raise UserError(f"--limit {self.limit}: must be at least 1")
+        checks.at_least(self, 1, "k", "answer_tokens", "max_steps", "budget", "limit")
+        checks.at_least(self, 0, "overlap", "history_tokens")
+        checks.at_least(self, 16, "passage_tokens")
         for name in ("weight", "threshold", "cosine_share"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1]")
-        if not 0 < self.constant < float("inf"):
-            raise UserError(f"--constant {self.constant}: must be a positive number")
+        checks.positive(self, "constant")
 
     @property
     def folder(self) -> Path:

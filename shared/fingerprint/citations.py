@@ -184,6 +184,17 @@ def read_source(directory: Path, keys: Keys, *, step: int | None = None) -> Sour
     return Source(path, checked, digest)
 
 
+def read_best(directory: Path, keys: Keys, metric: str) -> Source:
+    """A finished run, with the checkpoint that was best by a logged metric: the one that was kept and tested.
+
+    Raises:
+        UserError: As `read_source`, or if the checkpoint is not there any more.
+    """
+    found = read_source(directory, keys)
+    best = found.best(metric).parts[0].first
+    return read_source(directory, keys, step=found.log.records[best]["step"])
+
+
 def manifest_digest(folder: Path, keys: Keys) -> str:
     """SHA-256 of a sealed folder's manifest, once its MAC holds."""
     return envelope.read(folder / manifest.NAME, manifest.KIND, keys).digest

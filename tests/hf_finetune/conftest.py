@@ -1,6 +1,8 @@
 """A classifier small enough for tests, saved with the real tokenizer, and reviews whose words give the tone away."""
 
 import csv
+import os
+import signal
 from dataclasses import replace
 
 import pytest
@@ -9,6 +11,8 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from projects.hf_finetune.config import Config
 from projects.hf_finetune.training.models import load_tokenizer
+from projects.hf_finetune.training.regularised import RegularisedTrainer
+from tests.hf_finetune.helpers import Killed
 
 TONES = {"bad": "awful broken poor refund", "fair": "arrived box cable tuesday", "good": "great love superb happy"}
 
@@ -65,3 +69,27 @@ def config(folder, tmp_path):
 @pytest.fixture
 def changed():
     return replace
+
+
+@pytest.fixture
+def kill_in_process(monkeypatch):
+    def die(pid, number):
+        assert (pid, number) == (os.getpid(), signal.SIGKILL)
+        raise Killed
+
+    monkeypatch.setattr("projects.hf_finetune.training.callbacks.os.kill", die)
+
+
+@pytest.fixture
+def seen(monkeypatch):
+    """(global step, token ids) of every sentence that a training step gets, in order."""
+    found = []
+    original = RegularisedTrainer.training_step
+
+    def recording(self, model, inputs, items=None):
+        for ids, mask in zip(inputs["input_ids"], inputs["attention_mask"], strict=True):
+            found.append((self.state.global_step, tuple(ids[mask.bool()].tolist())))
+        return original(self, model, inputs, items)
+
+    monkeypatch.setattr(RegularisedTrainer, "training_step", recording)
+    return found

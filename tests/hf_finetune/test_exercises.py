@@ -1,10 +1,5 @@
 """The demo team's answers are right, nobody else's are, and the references agree with the code they are about."""
 
-import subprocess
-import sys
-import tomllib
-from itertools import permutations
-
 import numpy as np
 import pytest
 import torch
@@ -16,55 +11,18 @@ from projects.hf_finetune.exercises import EXERCISES, SHEET
 from projects.hf_finetune.training.awp import displaced, step_sizes
 from projects.hf_finetune.training.mixout import keep_mask, mix
 from projects.hf_finetune.training.order import LikeLengths
-from shared.exercises import Number
+from shared.exercises.testing import TEAMS, SheetTests
 
-DEMO = tomllib.loads((SHEET.folder / "answers/demo.toml").read_text())
-TEAMS = [f"equipo-{n}" for n in range(40)]
 NAMES = {exercise.id: exercise for exercise in EXERCISES}
+
+
+class TestSheet(SheetTests):
+    sheet = SHEET
+    generic = (0, 1, 0.5, 16, "t", "eta * t", "t / 10")
 
 
 def values(name, team="equipo-3"):
     return NAMES[name].values(team), NAMES[name].answer
-
-
-def test_the_demo_teams_answers_are_right():
-    assert SHEET.check("demo", DEMO) == dict.fromkeys(NAMES)
-
-
-def test_a_copied_sheet_fails_for_every_other_team():
-    for team in TEAMS:
-        wrong = [name for name, verdict in SHEET.check(team, DEMO).items() if verdict]
-        assert len(wrong) >= len(EXERCISES) - 1, team
-
-
-@pytest.mark.parametrize("exercise", [e for e in EXERCISES if isinstance(e.answer, Number)], ids=lambda e: e.id)
-def test_two_teams_rarely_share_an_answer(exercise):
-    answers = {team: exercise.answer.solve(exercise.values(team)) for team in TEAMS}
-    pairs = list(permutations(TEAMS, 2))
-    shared = sum(exercise.answer.wrong(answers[a], exercise.values(b)) is None for a, b in pairs)
-    assert shared / len(pairs) < 0.05
-
-
-@pytest.mark.parametrize("generic", [0, 1, 0.5, 16, "t", "eta * t", "t / 10"])
-def test_a_generic_answer_fails_everywhere(generic):
-    for team in TEAMS:
-        verdicts = SHEET.check(team, dict.fromkeys(NAMES, generic))
-        assert sum(verdict is None for verdict in verdicts.values()) <= (1 if isinstance(generic, int | float) else 0)
-
-
-def test_every_statement_is_filled():
-    text = SHEET.statements("equipo-1")
-    assert "⟨x⟩" in text and text.count("⟨") == 1  # the introduction's own example
-    assert len(EXERCISES) >= 8
-
-
-def test_the_command():
-    def command(*words):
-        words = [sys.executable, "-m", "projects.hf_finetune.exercises", *words]
-        return subprocess.run(words, capture_output=True, text=True)
-
-    assert command("--team", "demo", "--check").returncode == 0
-    assert command("--team", "otro", "--check").returncode == 2
 
 
 # The references against the code: an exercise whose solution is wrong teaches nothing.

@@ -1,6 +1,5 @@
 """Training from end to end on a tiny model, and every mistake that a command line can hold."""
 
-import csv
 import json
 import random
 import subprocess
@@ -13,46 +12,26 @@ import torch
 from safetensors.torch import load_file
 from torch.optim import AdamW
 from torch.testing import assert_close
-from transformers import BertConfig, BertModel
 
 from projects.lora.config import SMOKE, Config
 from projects.lora.demo import check_saved
-from projects.lora.provenance import source_of, write_runs, write_summary
+from projects.lora.provenance import write_runs, write_summary
 from projects.lora.scripts import audit, train_lora
 from projects.lora.scripts.train_lora import build, main, parameter_groups, read_corpus, training_step
 from projects.lora.tables import summarise
 from shared.assets import load_encoder
 from shared.errors import UserError
 from shared.fingerprint import ChainedLog, Verdict, team_key, verify
+from shared.fingerprint.citations import read_best
 from shared.fingerprint.log import read_records
 from shared.runs import Run
 
-KINDS = {"place": "where city river country", "person": "who wrote woman leader", "number": "many count year old"}
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory):
-    """A tiny BERT with the real tokenizer, and a CSV file of three kinds of question that words give away."""
-    folder = tmp_path_factory.mktemp("lora")
-    _, tokenizer = load_encoder("minilm")
-    torch.manual_seed(0)
-    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
-    BertModel(BertConfig(vocab_size=len(tokenizer), **size)).save_pretrained(folder / "model")
-    tokenizer.save_pretrained(folder / "model")
-    with (folder / "questions.csv").open("w", newline="") as file:
-        writer = csv.writer(file)
-        writer.writerow(["question", "kind"])
-        for number in range(240):
-            kind, words = list(KINDS.items())[number % 3]
-            writer.writerow([f"{words.split()[number // 3 % 4]} {words.split()[number // 12 % 4]} item{number}", kind])
-    return folder
-
 
 @pytest.fixture
-def config(folder, tmp_path):
+def config(questions, tmp_path):
     return Config(
-        model=str(folder / "model"),
-        dataset=str(folder / "questions.csv"),
+        model=str(questions / "model"),
+        dataset=str(questions / "questions.csv"),
         text_column="question",
         label_column="kind",
         rank=4,
@@ -100,7 +79,7 @@ def run_of(directory):
 
 def test_every_row_cites_the_lines_that_it_comes_from(config, tmp_path):
     metrics = {seed: main(replace(config, epochs=2, seed=seed, out=tmp_path / str(seed))) for seed in (0, 1)}
-    sources = {str(seed): source_of(m.directory) for seed, m in metrics.items()}
+    sources = {str(seed): read_best(m.directory, team_key(), "validation_accuracy") for seed, m in metrics.items()}
     settings = {"arm": "lora", "rank": 4, "scaling": "alpha/r", "lr": 5e-3, "lr_ratio": 4.0, "final": 1}
     rows = [
         {"cell": name, **settings, **json.loads((tmp_path / name / "result.json").read_text()), **source.columns()}
@@ -239,11 +218,11 @@ def run_command(*words):
     return subprocess.run(command, capture_output=True, text=True)
 
 
-def bad_files(folder):
-    (folder / "one_class.csv").write_text("text,label\n" + "".join(f"question {n},only\n" for n in range(30)))
-    (folder / "other_columns.csv").write_text("a,b\n1,2\n")
-    (folder / "occupied").mkdir()
-    (folder / "occupied" / "file").touch()
+def bad_files(questions):
+    (questions / "one_class.csv").write_text("text,label\n" + "".join(f"question {n},only\n" for n in range(30)))
+    (questions / "other_columns.csv").write_text("a,b\n1,2\n")
+    (questions / "occupied").mkdir()
+    (questions / "occupied" / "file").touch()
 
 
 BAD_INPUT = [

@@ -1,10 +1,6 @@
 """The demo team's answers are right, nobody else's are, and the references agree with the code they are about."""
 
 import math
-import subprocess
-import sys
-import tomllib
-from itertools import permutations
 
 import numpy as np
 import pytest
@@ -14,52 +10,14 @@ from projects.rag_agent.exercises import EXERCISES, SHEET
 from projects.rag_agent.prompts import TEMPLATES, fitted
 from projects.rag_agent.retriever.faiss_index import FILE, FaissIndex
 from projects.rag_agent.retriever.lexical import Bm25, fuse_ranks
-from shared.exercises import Number
+from shared.exercises.testing import SheetTests
 
-DEMO = tomllib.loads((SHEET.folder / "answers/demo.toml").read_text())
-TEAMS = [f"equipo-{n}" for n in range(40)]
 NAMES = {exercise.id: exercise for exercise in EXERCISES}
 
 
-def test_the_demo_teams_answers_are_right():
-    assert SHEET.check("demo", DEMO) == dict.fromkeys(NAMES)
-
-
-def test_a_copied_sheet_fails_for_every_other_team():
-    for team in TEAMS:
-        wrong = [name for name, verdict in SHEET.check(team, DEMO).items() if verdict]
-        assert len(wrong) >= len(EXERCISES) - 1, team
-
-
-@pytest.mark.parametrize("exercise", [e for e in EXERCISES if isinstance(e.answer, Number)], ids=lambda e: e.id)
-def test_two_teams_rarely_share_an_answer(exercise):
-    answers = {team: exercise.answer.solve(exercise.values(team)) for team in TEAMS}
-    pairs = list(permutations(TEAMS, 2))
-    shared = sum(exercise.answer.wrong(answers[a], exercise.values(b)) is None for a, b in pairs)
-    assert shared / len(pairs) < 0.05
-
-
-@pytest.mark.parametrize("generic", [0, 1, 10, 60, 384, 0.5, "idf", "n * 384 * 4", "idf * 2.5 / (1 + 1.5)"])
-def test_a_generic_answer_fails_everywhere(generic):
-    for team in TEAMS:
-        verdicts = SHEET.check(team, dict.fromkeys(NAMES, generic))
-        assert sum(verdict is None for verdict in verdicts.values()) <= (1 if isinstance(generic, int | float) else 0)
-
-
-def test_every_statement_is_filled():
-    text = SHEET.statements("equipo-1")
-    assert "⟨x⟩" in text and text.count("⟨") == 1  # the introduction's own example
-    assert len(EXERCISES) >= 8
-
-
-def test_the_command():
-    def command(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "projects.rag_agent.exercises", *words], capture_output=True, text=True
-        )
-
-    assert command("--team", "demo", "--check").returncode == 0
-    assert command("--team", "otro", "--check").returncode == 2
+class TestSheet(SheetTests):
+    sheet = SHEET
+    generic = (0, 1, 10, 60, 384, 0.5, "idf", "n * 384 * 4", "idf * 2.5 / (1 + 1.5)")
 
 
 # The references against the code: an exercise whose solution is wrong teaches nothing.

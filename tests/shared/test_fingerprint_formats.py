@@ -15,7 +15,7 @@ from shared.fingerprint import BrokenError, ChainedLog, TeamKey, Verdict, audit,
 from shared.fingerprint import log as logs
 from shared.fingerprint.attacks.edits import body_of
 from shared.fingerprint.attacks.scene import KEY, Scene, build, frame, make_run
-from shared.fingerprint.citations import Cited, Part, pooled, read_source
+from shared.fingerprint.citations import Cited, Part, pooled, read_best, read_source
 from shared.fingerprint.course import CourseKey, Grader
 from shared.fingerprint.keys import DEMO_KEY
 from shared.fingerprint.origin import data_digest
@@ -204,6 +204,12 @@ def test_rules_give_the_numbers_of_plain_python(run):
         source.last("accuracy")
     with pytest.raises(BrokenError, match="no value of loss"):
         source.number(Cited("loss", (Part(source.run, 0, 99),)))
+
+
+def test_the_best_checkpoint_is_that_of_the_best_line(run):
+    best = read_best(run, KEY, "loss")  # its largest loss is that of the first step
+    assert best.manifest != read_source(run, KEY).manifest
+    assert best.log.records[best.best("loss").parts[0].first]["loss"] == 1.0
 
 
 def test_a_table_is_not_sealed_with_numbers_that_its_logs_do_not_give(run, tmp_path):

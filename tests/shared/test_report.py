@@ -30,6 +30,7 @@ def test_mean_and_deviation_are_those_of_the_sample():
     assert mean_sd(rows, "f1") == {"f1": pytest.approx(1.6 / 3), "f1_sd": statistics.stdev((0.2, 0.5, 0.9))}
     assert mean_sd(rows[:1], "f1") == {"f1": 0.2, "f1_sd": 0.0}
     assert spread({"f1": 0.12345, "f1_sd": 0.6}, "f1", 2) == "0.12 ± 0.60"
+    assert spread({"f1": 0.12345, "f1_sd": 0.0, "seeds": 1}, "f1", 2) == "0.12 (1 seed)"
 
 
 def test_only_what_is_between_the_marks_changes(tmp_path):

@@ -2,12 +2,10 @@
 
 from collections.abc import Iterator, Sequence
 
-import torch
 from torch.utils.data import Sampler
 
+from shared import batching
 from shared.seeding import generator
-
-POOL = 16  # batches whose texts are sorted together: half the padding of a random order, which still is shuffled
 
 
 class LikeLengths(Sampler[int]):
@@ -35,13 +33,8 @@ class LikeLengths(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         source = generator(self.seed, self.epoch)
-        order = torch.randperm(len(self), generator=source).tolist()
+        order = batching.shuffled(len(self), source)
         whole = len(order) - len(order) % self.batch
-        order, rest = order[:whole], order[whole:]
-        batches = []
-        for start in range(0, whole, self.batch * POOL):
-            pool = sorted(order[start : start + self.batch * POOL], key=lambda row: self.lengths[row])
-            batches += [pool[i : i + self.batch] for i in range(0, len(pool), self.batch)]
-        for index in torch.randperm(len(batches), generator=source).tolist():
-            yield from batches[index]
-        yield from rest
+        for rows in batching.of_like_length(order[:whole], self.lengths, self.batch, source):
+            yield from rows
+        yield from order[whole:]

@@ -1,0 +1,1 @@
+"""Adapters put into a network without editing it."""

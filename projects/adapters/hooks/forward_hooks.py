@@ -1,0 +1,257 @@
+"""Adapters in any network, by forward hooks: nothing of the network is edited, and taking them out leaves no trace.
+
+    register_adapters(model, ["blocks.*.attention", "blocks.*.feed_forward"], lambda name: AdapterBottleneck(384, 64))
+    disable_adapters(model)      the base's outputs, bit for bit; the adapters stay where they are
+    enable_adapters(model)
+    remove_adapters(model)
+
+An adapter is a submodule `adapter` of the module that it adapts, so that state_dict, .to() and deepcopy treat it as
+part of the model. The hook itself holds nothing: it looks the adapter up in the module that calls it, so that a copy's
+hook finds the copy's adapter.
+
+torch.compile traces a model once: a compiled model does not see hooks that come or go later (it would silently compute
+without them). Registering on a compiled model, or removing from it, is therefore refused; compile afterwards. A wrapper
+around the model that somebody else holds cannot be seen: `fast = torch.compile(model)`, then hooks on `model`.
+"""
+
+import difflib
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from fnmatch import fnmatchcase
+from typing import Any
+
+from torch import Tensor, nn
+
+from projects.adapters.models.adapter import Adapter
+from shared.errors import UserError
+
+SLOT = "adapter"  # name of the submodule
+
+
+def register_adapters(model: nn.Module, patterns: Iterable[str], make: Callable[[str], Adapter]) -> list[str]:
+    """Hook an adapter to every module that a pattern names. Returns the names of the modules.
+
+    A module that has an adapter of the same kind and size already keeps it: inserting twice is inserting once.
+
+    >>> from projects.adapters.models.adapter import AdapterBottleneck
+    >>> model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4))
+    >>> register_adapters(model, ["1"], lambda name: AdapterBottleneck(4, 2))
+    ['1']
+    >>> remove_adapters(model)
+    1
+    >>> model
+    Sequential(
+      (0): Linear(in_features=4, out_features=4, bias=True)
+      (1): Linear(in_features=4, out_features=4, bias=True)
+    )
+
+    Args:
+        model: Any module; its attention may return tuples, of which the first element is adapted.
+        patterns: As in `matching`.
+        make: From a module's name to its adapter.
+
+    Raises:
+        UserError: If a pattern names nothing, a module has another adapter or another submodule of that name, or the
+            model is compiled; the model is then unchanged.
+    """
+    refuse_compiled(model)
+    names = sorted({name for pattern in patterns for name in matching(model, pattern)})
+    made = {name: make(name) for name in names}  # all of them before the first insertion: an error leaves it whole
+    fresh = {name: adapter for name, adapter in made.items() if _is_fresh(model.get_submodule(name), name, adapter)}
+    for name, adapter in fresh.items():
+        _insert(model.get_submodule(name), adapter)
+    return names
+
+
+def enable_adapters(model: nn.Module) -> int:
+    """Let every adapter work again. Returns how many there are."""
+    return _switch(model, on=True)
+
+
+def disable_adapters(model: nn.Module) -> int:
+    """Let every hook pass the base's output through untouched. Returns how many there are."""
+    return _switch(model, on=False)
+
+
+def remove_adapters(model: nn.Module) -> int:
+    """Undo of `register_adapters`. Returns how many there were.
+
+    Raises:
+        UserError: If the model is compiled.
+    """
+    refuse_compiled(model)
+    found = [name for name, _ in adapters_of(model)]
+    for name in found:
+        _take_out(model.get_submodule(name))
+    return len(found)
+
+
+@contextmanager
+def inserted(model: nn.Module, patterns: Iterable[str], make: Callable[[str], Adapter]) -> Iterator[list[str]]:
+    """Adapters inside the block only; those that were there before stay. Yields the names of the new ones' modules."""
+    before = {name for name, _ in adapters_of(model)}
+    names = [name for name in register_adapters(model, patterns, make) if name not in before]
+    try:
+        yield names
+    finally:
+        for name in names:
+            _take_out(model.get_submodule(name))
+
+
+@contextmanager
+def disabled(model: nn.Module) -> Iterator[None]:
+    """The base alone inside the block; afterwards each adapter is on or off as it was."""
+    before = [(adapter, adapter.enabled) for _, adapter in adapters_of(model)]
+    disable_adapters(model)
+    try:
+        yield
+    finally:
+        for adapter, enabled in before:
+            adapter.enabled = enabled
+
+
+def adapters_of(model: nn.Module) -> Iterator[tuple[str, Adapter]]:
+    """(name of the adapted module, its adapter) of every adapter in the model."""
+    for name, module in model.named_modules():
+        adapter = module._modules.get(SLOT)
+        if isinstance(adapter, Adapter):
+            yield name, adapter
+
+
+def matching(model: nn.Module, pattern: str) -> list[str]:
+    """Names of the modules that a pattern means: it is compared, part by part, with the end of the name.
+
+    "feed_forward" takes blocks.0.feed_forward; "layer.*.output.dense" takes encoder.layer.0.output.dense and not
+    encoder.layer.0.attention.output.dense, since * stands for one part. Modules inside adapters are never meant.
+
+    Raises:
+        UserError: If there are none; the message names what is nearest.
+    """
+    names = [name for name in _plain_names(model) if name]
+    parts = pattern.split(".")
+    found = [name for name in names if _ends_like(name.split("."), parts)]
+    if not found:
+        known = sorted({_generic(name) for name in names} | {name.rsplit(".", 1)[-1] for name in names})
+        near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.4) or known[:3]
+        raise UserError(f"pattern {pattern!r} names no module of the model; near it: {', '.join(near)}")
+    return found
+
+
+def refuse_compiled(model: nn.Module) -> None:
+    """Stop before a change that a compiled model would not see.
+
+    Raises:
+        UserError: If the model, or a part of it, went through torch.compile or Module.compile.
+    """
+    for name, module in model.named_modules():
+        # torch.compile(m) wraps m and keeps it as _orig_mod; m.compile() sets _compiled_call_impl.
+        if hasattr(module, "_orig_mod") or getattr(module, "_compiled_call_impl", None) is not None:
+            where = f"{name} is" if name else "the model is"
+            raise UserError(f"{where} compiled, and would not see hooks that come or go now: compile after hooking")
+
+
+def _is_fresh(module: nn.Module, name: str, adapter: Adapter) -> bool:
+    """Whether the module still needs the adapter."""
+    there = getattr(module, SLOT, None)
+    if there is None:
+        return True
+    if type(there) is not type(adapter) or there.extra_repr() != adapter.extra_repr():
+        raise UserError(f"{name} holds another adapter ({there}): remove_adapters first".replace("\n", " "))
+    return False
+
+
+def _insert(module: nn.Module, adapter: Adapter) -> None:
+    like = next(module.parameters(), None)
+    if like is not None:
+        adapter.to(like)
+    adapter.train(module.training)
+    module.add_module(SLOT, adapter)
+    adapter.handle = module.register_forward_hook(_adapt, with_kwargs=True)
+
+
+def _take_out(module: nn.Module) -> None:
+    adapter = module._modules.pop(SLOT)
+    assert isinstance(adapter, Adapter) and adapter.handle is not None
+    adapter.handle.remove()
+    adapter.handle = None
+
+
+def _adapt(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    """The hook. It is one function for all modules and holds no state."""
+    adapter = module._modules[SLOT]
+    assert isinstance(adapter, Adapter)
+    if not adapter.enabled:
+        return output
+    given = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+    if isinstance(output, Tensor):
+        return adapter(output, given)
+    if isinstance(output, tuple) and isinstance(output[0], Tensor):  # attention: (context, weights)
+        return (adapter(output[0], given), *output[1:])
+    raise UserError(f"{type(module).__name__} returns {type(output).__name__}: hook a module that returns a tensor")
+
+
+def _switch(model: nn.Module, *, on: bool) -> int:
+    found = [adapter for _, adapter in adapters_of(model)]
+    for adapter in found:
+        adapter.enabled = on
+    return len(found)
+
+
+def _plain_names(model: nn.Module) -> list[str]:
+    inside = {id(part) for _, adapter in adapters_of(model) for part in adapter.modules()}
+    return [name for name, module in model.named_modules() if id(module) not in inside]
+
+
+def _ends_like(name: list[str], parts: list[str]) -> bool:
+    tail = name[-len(parts) :]
+    return len(tail) == len(parts) and all(fnmatchcase(n, p) for n, p in zip(tail, parts, strict=True))
+
+
+def _generic(name: str) -> str:
+    return ".".join("*" if part.isdigit() else part for part in name.split("."))
+
+
+# ---------------------------------------------------------------- the frozen base
+
+
+class FrozenBase(nn.Module):
+    """Mixed into a frozen module's class: train() reaches the adapters and nothing else."""
+
+    def train(self, mode: bool = True) -> "FrozenBase":
+        """Keep the base in evaluation mode, without dropout, whatever is asked; adapters follow `mode`."""
+        super().train(False)
+        for adapter in _adapters_inside(self):
+            adapter.train(mode)
+        return self
+
+
+def freeze(base: nn.Module) -> None:
+    """Stop the base's parameters, and keep it in evaluation mode even when someone calls model.train().
+
+    Adapters inside it stay trainable. `unfreeze` is the way back.
+    """
+    own = {id(p) for adapter in _adapters_inside(base) for p in adapter.parameters()}
+    for parameter in base.parameters():
+        parameter.requires_grad_(id(parameter) in own)
+    if not isinstance(base, FrozenBase):
+        base.__class__ = _frozen_class(type(base))
+    base.train(base.training)
+
+
+def unfreeze(base: nn.Module) -> None:
+    """Undo of `freeze`: every parameter is trainable, and train() is the class's own again."""
+    base.requires_grad_(True)
+    if isinstance(base, FrozenBase):
+        base.__class__ = type(base).__mro__[2]
+
+
+def _adapters_inside(base: nn.Module) -> list[Adapter]:
+    """Hooked or not: an adapter that a block calls by itself is trained like one on a hook."""
+    return [module for module in base.modules() if isinstance(module, Adapter)]
+
+
+def _frozen_class(kind: type[nn.Module]) -> type[nn.Module]:
+    return _FROZEN.setdefault(kind, type(f"Frozen{kind.__name__}", (FrozenBase, kind), {}))
+
+
+_FROZEN: dict[type[nn.Module], type[nn.Module]] = {}  # one class a kind, so that two frozen models compare equal

@@ -1,0 +1,1 @@
+"""The network: a Transformer encoder, its two heads, and the adapters."""

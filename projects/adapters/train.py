@@ -1,0 +1,176 @@
+"""Train an encoder to classify texts or to tag entities: by adapters, whole, or from random weights.
+
+python -m projects.adapters.train --adapter_type parallel --scale 4 --dataset movie_reviews
+python -m projects.adapters.train --adapter_type none --no-freeze_base --lr 1e-4              full fine-tuning
+python -m projects.adapters.train --adapter_type none --no-freeze_base --no-pretrained        from scratch
+python -m projects.adapters.train --dataset ner-3 --optimizer adafactor --lr 0.05
+"""
+
+import math
+import time
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from projects.adapters.assembly import build, copy_trainable, make_optimizer, read_corpus, read_encoder
+from projects.adapters.config import Config
+from projects.adapters.data import IGNORED, Batch, Corpus
+from projects.adapters.evaluate import evaluate
+from projects.adapters.state import save_adapters
+from shared import devices, optim
+from shared.errors import command
+from shared.files import write_json
+from shared.progress import table, track
+from shared.runs import Run, new_directory, trainable_state, verified_tensors
+from shared.seeding import seed_everything
+
+
+@dataclass(frozen=True, kw_only=True)
+class Metrics:
+    """What a run came to.
+
+    Attributes:
+        directory: Of the run.
+        accuracy: On the test split, 0 to 1, as are `macro_f1` and `entity_f1`.
+        macro_f1: See `accuracy`.
+        entity_f1: See `accuracy`; None where texts are classified.
+        validation_score: Of the epoch that was kept: entity F1, or accuracy.
+        trained: Parameters that training moved.
+        parameters: All of the model's.
+        steps: Optimizer steps done.
+        seconds: Of training and validation, without set-up and test.
+    """
+
+    directory: Path
+    accuracy: float
+    macro_f1: float
+    entity_f1: float | None
+    validation_score: float
+    trained: int
+    parameters: int
+    steps: int
+    seconds: float
+
+    @property
+    def score(self) -> float:
+        """Entity F1 where there is one, else accuracy."""
+        return self.accuracy if self.entity_f1 is None else self.entity_f1
+
+
+def main(config: Config) -> Metrics:
+    """Train an encoder to classify texts or to tag entities, by adapters or whole."""
+    devices.use_all_cores()
+    device = devices.pick(config.device)
+    seed_everything(config.seed)
+    encoder, tokenizer = read_encoder(config)
+    corpus = read_corpus(config, tokenizer)
+    seed_everything(config.seed)  # again: reading may have drawn
+    model = build(config, encoder, len(corpus.classes), tagging=corpus.tagging).to(device)
+    optimizer = make_optimizer(config, model)
+    directory = config.out or new_directory(Path("runs"), "adapters", config.name)
+    with Run(directory, project="adapters", config=config, resume=config.resume, data=corpus.digest()) as run:
+        started = time.perf_counter()
+        step, validated = train(config, model, optimizer, corpus, run)
+        seconds = time.perf_counter() - started
+        tested = evaluate(model, corpus.test, corpus.classes, tagging=corpus.tagging)
+        trained, parameters = optim.count_parameters(model)
+        run.log(step, **tested.named("test"))
+        if config.adapted and config.freeze_base and not (directory / "adapter").exists():
+            save_adapters(model, directory / "adapter", config, classes=corpus.classes, tagging=corpus.tagging)
+            run.seal(directory / "adapter", step)
+    metrics = Metrics(
+        directory=directory,
+        accuracy=tested.accuracy,
+        macro_f1=tested.macro_f1,
+        entity_f1=tested.entity_f1,
+        validation_score=validated,
+        trained=trained,
+        parameters=parameters,
+        steps=step,
+        seconds=seconds,
+    )
+    write_json(directory / "result.json", {k: v for k, v in vars(metrics).items() if k != "directory"})
+    return metrics
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress:
+    """Where training is between two epochs: what a checkpoint needs beside the tensors.
+
+    Attributes:
+        epoch: Epochs done.
+        best: Best validation score so far, and `best_step` the steps done when it was reached.
+        best_step: See `best`.
+    """
+
+    epoch: int = 0
+    best: float = -1.0
+    best_step: int = 0
+
+    def after(self, score: float, step: int) -> "Progress":
+        """One epoch on; of equals the earlier is kept."""
+        if score > self.best:
+            return Progress(epoch=self.epoch + 1, best=score, best_step=step)
+        return Progress(epoch=self.epoch + 1, best=self.best, best_step=self.best_step)
+
+
+def train(config: Config, model: nn.Module, optimizer: Optimizer, corpus: Corpus, run: Run) -> tuple[int, float]:
+    """Train, keep the epoch that is best on validation. Returns (steps done, its validation score)."""
+    steps_per_epoch = -(-len(corpus.train) // config.batch_size)
+    total = steps_per_epoch * config.epochs
+    schedule = optim.linear_schedule(optimizer, total=total, warmup=config.warmup)
+    curve = corpus.validation.first(config.curve_rows)
+    step, progress = run.step, Progress()
+    if run.checkpoint:
+        progress = Progress(**run.restore(lambda tensors: copy_trainable(model, tensors), optimizer, schedule))
+    while progress.epoch < config.epochs:
+        batches = corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=progress.epoch)
+        title, losses = f"{run.directory.name} epoch {progress.epoch + 1}", []
+        for batch in track(batches, description=title, total=steps_per_epoch):
+            loss, grad_norm = training_step(config, model, optimizer, batch)
+            schedule.step()
+            step += 1
+            losses.append(loss)
+            if len(losses) == config.log_every or not math.isfinite(loss):
+                run.log(step, loss=sum(losses) / len(losses), grad_norm=grad_norm)
+                losses = []
+            if step % config.eval_every == 0:
+                point = evaluate(model, curve, corpus.classes, tagging=corpus.tagging)
+                run.log(step, curve_score=point.decisive)
+        validated = evaluate(model, corpus.validation, corpus.classes, tagging=corpus.tagging)
+        run.log(step, **validated.named("validation"))
+        progress = progress.after(validated.decisive, step)
+        run.save(step, trainable_state(model), optimizer=optimizer, schedule=schedule, extra=asdict(progress))
+        run.keep_checkpoints(progress.best_step, step)
+    copy_trainable(model, verified_tensors(run.checkpoint_path(progress.best_step), run.key))
+    return step, progress.best
+
+
+def training_step(config: Config, model: nn.Module, optimizer: Optimizer, batch: Batch) -> tuple[float, float]:
+    """One update. Returns (mean loss before it, norm of the gradient before clipping)."""
+    model.train()  # reaches adapters and head; a frozen base stays in evaluation mode
+    loss = loss_of(model, batch.to(next(model.parameters()).device))
+    value = loss.item()
+    return value, optim.step(optimizer, loss, max_norm=config.max_norm)
+
+
+def loss_of(model: nn.Module, batch: Batch) -> Tensor:
+    """Mean cross-entropy over texts, or over the words' first pieces."""
+    logits = model(batch.input_ids, batch.attention_mask)  # (b,c) or (b,t,c)
+    return F.cross_entropy(logits.flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORED)
+
+
+def report(metrics: Metrics) -> None:
+    """Print what a run came to."""
+    share = f"{metrics.trained:,} ({metrics.trained / metrics.parameters:.2%})"
+    entity = [] if metrics.entity_f1 is None else [metrics.entity_f1]
+    columns = ["test accuracy", "macro-F1", *(["entity F1"] if entity else []), "validation", "trained", "time"]
+    row = (metrics.accuracy, metrics.macro_f1, *entity, metrics.validation_score, share, f"{metrics.seconds:.0f} s")
+    table(str(metrics.directory), columns, [row])
+
+
+if __name__ == "__main__":
+    report(command(main, Config))

@@ -1,0 +1,1 @@
+"""Preferences, a reward model and PPO from scratch on a small language model."""

@@ -1,0 +1,1 @@
+"""Figures and numbers of a training run."""

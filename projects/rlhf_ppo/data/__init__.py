@@ -1,0 +1,1 @@
+"""Prompts, pairs of continuations and which of the two is preferred."""

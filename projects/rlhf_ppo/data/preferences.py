@@ -1,0 +1,193 @@
+"""Pairs of continuations and which of the two is preferred, with what the data favour beside the quality.
+
+python -m projects.rlhf_ppo.data.preferences --pairs 200 --out runs/rlhf_ppo/preferences
+
+Prompts are the first words of film reviews; SmolLM2 continues each twice; the hidden judge prefers one, with noise.
+"""
+
+import csv
+import io
+import json
+import math
+import random
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, fields, replace
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+from shared.errors import UserError
+from shared.files import write_text
+
+Split = Literal["train", "validation", "test"]
+MOST_BYTES = 50_000_000  # a file beyond is refused unread
+MOST_ONE_SIDED = 0.9  # a file in which one side wins more often says more of the side than of the texts
+
+
+@dataclass(frozen=True, kw_only=True)
+class Preference:
+    """One comparison.
+
+    Attributes:
+        split: Of the review that the prompt opens: no prompt is in two splits.
+        prompt: First words of a review.
+        a: A continuation; the order of the two is that of sampling, so it means nothing.
+        b: See `a`.
+        preferred: "a" or "b".
+        gold_a: What the judge thinks of a; kept for analysis, never shown to the reward model.
+        gold_b: See `gold_a`.
+    """
+
+    split: Split
+    prompt: str
+    a: str
+    b: str
+    preferred: Literal["a", "b"]
+    gold_a: float
+    gold_b: float
+
+    @property
+    def chosen(self) -> str:
+        """The preferred text, prompt included."""
+        return self.prompt + (self.a if self.preferred == "a" else self.b)
+
+    @property
+    def rejected(self) -> str:
+        """The other text, prompt included."""
+        return self.prompt + (self.b if self.preferred == "a" else self.a)
+
+    @property
+    def against_gold(self) -> bool:
+        """Whether noise turned the judge's opinion round."""
+        return (self.preferred == "a") != (self.gold_a > self.gold_b)
+
+
+def openings(texts: Sequence[str], words: int) -> list[str]:
+    """The first words of each text that has at least twice as many; each opening once."""
+    found = [" ".join(text.split()[:words]) for text in texts if len(text.split()) >= 2 * words]
+    return list(dict.fromkeys(found))
+
+
+def prefer(gold_a: float, gold_b: float, *, noise: float, draw: random.Random) -> Literal["a", "b"]:
+    """The better one with probability σ((gold_a − gold_b) / noise); always, if there is no noise.
+
+    Source: Bradley and Terry 1952: the very model that the reward model assumes.
+    """
+    if noise == 0:
+        return "a" if gold_a > gold_b else "b"
+    return "a" if draw.random() < 1 / (1 + math.exp(-(gold_a - gold_b) / noise)) else "b"
+
+
+def words_longer(pair: Preference) -> int:
+    """By how many words the preferred text is longer."""
+    return len(pair.chosen.split()) - len(pair.rejected.split())
+
+
+def balance_lengths(pairs: Sequence[Preference], draw: random.Random) -> list[Preference]:
+    """Leave out pairs until the longer text is preferred as often as the shorter one, by each difference of words.
+
+    What is left cannot teach that longer is better. Pairs of equal length all stay.
+    """
+    sides: dict[int, dict[bool, list[int]]] = {}
+    for row, pair in enumerate(pairs):
+        difference = words_longer(pair)
+        sides.setdefault(abs(difference), {True: [], False: []})[difference > 0].append(row)
+    kept: list[int] = []
+    for difference, rows in sides.items():
+        fewest = len(pairs) if difference == 0 else min(len(rows[True]), len(rows[False]))
+        for side in rows.values():
+            kept += draw.sample(side, min(fewest, len(side)))
+    return [pairs[row] for row in sorted(kept)]
+
+
+# ---------------------------------------------------------------- files
+
+
+def write_preferences(directory: Path, pairs: Sequence[Preference], name: str = "preferences") -> None:
+    """<name>.jsonl and <name>.csv, the same rows in both."""
+    rows = [asdict(pair) for pair in pairs]
+    lines = (json.dumps(row, ensure_ascii=False, allow_nan=False) for row in rows)
+    write_text(directory / f"{name}.jsonl", "".join(f"{line}\n" for line in lines))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [f.name for f in fields(Preference)], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(directory / f"{name}.csv", text.getvalue())
+
+
+def read_preferences(path: Path) -> list[Preference]:
+    """Pairs of a .jsonl or .csv file.
+
+    Raises:
+        UserError: If the file is missing, too large, empty, not UTF-8 or one-sided, or a line is no comparison of two
+            different texts: with its number.
+    """
+    if not path.is_file():
+        raise UserError(f"{path} is not there: make the preferences first")
+    if path.stat().st_size > MOST_BYTES:
+        raise UserError(f"{path}: larger than {MOST_BYTES // 1_000_000} MB")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
+    pairs = [_parse(path, number, row) for number, row in _rows(path, text)]
+    if not pairs:
+        raise UserError(f"{path}: holds no preference")
+    share = sum(pair.preferred == "a" for pair in pairs) / len(pairs)
+    if len(pairs) >= 20 and not 1 - MOST_ONE_SIDED <= share <= MOST_ONE_SIDED:
+        raise UserError(f"{path}: unbalanced, a is preferred in {share:.0%} of the pairs; shuffle the two sides")
+    return pairs
+
+
+def _rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
+    """(line number, fields) of each record."""
+    if path.suffix == ".csv":
+        reader = csv.DictReader(io.StringIO(text))
+        return [(reader.line_num, dict(row)) for row in reader]
+    rows = []
+    for number, line in enumerate(text.splitlines(), start=1):
+        try:
+            row = json.loads(line)
+        except ValueError:
+            raise UserError(f"{path}:{number}: no JSON; the file may be cut") from None
+        if not isinstance(row, dict):
+            raise UserError(f"{path}:{number}: not an object")
+        rows.append((number, row))
+    return rows
+
+
+def _parse(path: Path, number: int, row: dict[str, Any]) -> Preference:
+    """A checked record."""
+    names = [f.name for f in fields(Preference)]
+    missing = [name for name in names if row.get(name) is None]
+    if missing:
+        raise UserError(f"{path}:{number}: lacks {', '.join(missing)}")
+    if row["split"] not in get_args(Split):
+        raise UserError(f"{path}:{number}: split is {row['split']!r}, not one of {', '.join(get_args(Split))}")
+    if row["preferred"] not in ("a", "b"):
+        raise UserError(f"{path}:{number}: preferred is {row['preferred']!r}, not a or b")
+    if row["a"] == row["b"]:
+        raise UserError(f"{path}:{number}: a and b are equal; there is nothing to prefer")
+    try:
+        golds = {name: float(row[name]) for name in ("gold_a", "gold_b")}
+    except (TypeError, ValueError):
+        golds = {"gold_a": math.nan, "gold_b": math.nan}
+    if not all(map(math.isfinite, golds.values())):
+        raise UserError(f"{path}:{number}: gold_a and gold_b must be finite numbers")
+    return Preference(**{name: golds.get(name, row[name]) for name in names})
+
+
+def of_split(pairs: Sequence[Preference], split: Split) -> list[Preference]:
+    """The pairs of one split."""
+    return [pair for pair in pairs if pair.split == split]
+
+
+def swapped(pair: Preference) -> Preference:
+    """The same comparison with the sides exchanged."""
+    return replace(
+        pair,
+        a=pair.b,
+        b=pair.a,
+        preferred="b" if pair.preferred == "a" else "a",
+        gold_a=pair.gold_b,
+        gold_b=pair.gold_a,
+    )

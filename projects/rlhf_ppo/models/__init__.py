@@ -1,0 +1,1 @@
+"""The reward models, hidden and learned, and the policy."""

@@ -1,0 +1,219 @@
+"""From runs to tables, figures and seals, on small runs; the study of initialisations; the benchmark's protocol."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
+
+from projects.adapters import benchmark, data, experiments, init_study, ner, plots
+from projects.adapters.assembly import adapter_maker, read_corpus, read_encoder
+from projects.adapters.bench_arms import ARMS as BENCH_ARMS
+from projects.adapters.bench_arms import prepare
+from projects.adapters.config import Config
+from projects.adapters.data import Batch
+from projects.adapters.hooks.forward_hooks import register_adapters, remove_adapters
+from projects.adapters.peers import job_of, torch_in
+from projects.adapters.tables import time_to_reach
+from shared.files import write_json
+from shared.fingerprint import Verdict, verify
+from shared.interleave import Measured
+from shared.optim import count_parameters
+from shared.report import between_marks, read_csv
+
+MARKS = ("texts", "ner", "times", "init", "bench")
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory, save_tiny_bert):
+    folder = tmp_path_factory.mktemp("model")
+    save_tiny_bert(folder, layers=1, width=16)
+    return str(folder)
+
+
+def few_texts(name, **_):
+    """In the place of TREC and the movie reviews: two classes that one word gives away."""
+    features = Features(text=Value("string"), label=ClassLabel(names=["bad", "good"]))
+
+    def split(count):
+        rows = {
+            "text": [f"{('bad', 'good')[n % 2]} item {n}" for n in range(count)],
+            "label": [n % 2 for n in range(count)],
+        }
+        return Dataset.from_dict(rows, features=features)
+
+    return DatasetDict(train=split(64), validation=split(20), test=split(20))
+
+
+@pytest.fixture
+def small_plan(monkeypatch):
+    """Every task, with a few dozen sentences and two seeds."""
+    tiny = {"epochs": 1, "eval_every": 2, "curve_rows": 16}
+    monkeypatch.setattr(experiments, "SETTINGS", dict.fromkeys(experiments.SETTINGS, tiny))
+    monkeypatch.setattr(experiments, "SEEDS", (0, 1))
+    monkeypatch.setattr(experiments, "RATES", {arm: rates[:1] for arm, rates in experiments.RATES.items()})
+    monkeypatch.setattr(init_study, "SEEDS", (0,))
+    monkeypatch.setattr(init_study, "RATES", (1e-3, 1e-1))
+    monkeypatch.setattr(experiments, "peer_rows", lambda *_: [])
+    monkeypatch.setattr(data, "load_dataset", few_texts)
+    for split, count in (("train", 64), ("validation", 20), ("test", 20)):
+        monkeypatch.setitem(ner.SIZES, split, count)
+
+
+def test_from_runs_to_sealed_tables_figures_and_readme(model, small_plan, tmp_path, monkeypatch, capsys):
+    readme = tmp_path / "README.md"
+    readme.write_text("".join(f"<!-- begin {m} -->\n<!-- end {m} -->\n" for m in MARKS))
+    base = Config(model=model, batch_size=16, max_length=16, device="cpu", log_every=1)
+    monkeypatch.setattr(
+        init_study, "BASE", replace(init_study.BASE, model=model, limit=32, batch_size=4, max_length=16)
+    )
+    study = init_study.study
+    monkeypatch.setattr(init_study, "study", lambda runs: study(runs, init_study.BASE, steps=3))
+    out = tmp_path / "projects" / "adapters" / "results"
+    config = experiments.ExperimentConfig(base=base, runs=tmp_path / "runs", out=out, readme=readme)
+    experiments.main(config)
+    first = capsys.readouterr().out
+    assert first.count("training ") == len(list((tmp_path / "runs").glob("[tmn]*-seed*/result.json")))
+    names = {"runs", "curves", "parameters_accuracy", "init", "init_summary"}
+    assert {path.stem for path in out.glob("*.csv")} == names
+    assert {f.verdict for f in verify(out, recompute=True)} == {Verdict.UNTRUSTED_DEMO}
+    assert len(list(out.glob("*.png"))) == 4
+    assert "full fine-tuning" in between_marks(readme, "texts") and "level 3" in between_marks(readme, "ner")
+    experiments.main(config)  # a second time nothing is trained
+    assert "training " not in capsys.readouterr().out
+    finals = [r for r in read_csv(out / "runs.csv") if r["final"]]
+    assert len({(r["dataset"], r["arm"], r["size"], r["seed"]) for r in finals}) == len(finals)
+
+
+def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
+    """Training is played here: what counts is which cells are asked for again."""
+    config, trained = experiments.ExperimentConfig(task="trec", runs=tmp_path / "runs"), []
+
+    def play(cell):
+        trained.append(cell.out.name)
+        if len(trained) == 3:
+            raise KeyboardInterrupt
+        best = {"accuracy": 0.5, "entity_f1": None, "validation_score": cell.lr}
+        write_json(cell.out / "result.json", best)
+
+    monkeypatch.setattr(experiments, "train", play)
+    with pytest.raises(KeyboardInterrupt):
+        experiments.main(config)
+    done = trained[:2]
+    experiments.main(config)
+    assert trained[3] == trained[2] and not set(done) & set(trained[3:])
+    assert len(trained) == 1 + len(set(trained)) == 1 + 3 * (2 + 2)  # two rates, then two more seeds of the better one
+    for arm in experiments.OWN:
+        later = [name for name in trained if f"-{arm}" in name and not name.endswith("seed0")]
+        assert later and all(f"lr{max(experiments.RATES[arm]):g}-" in name for name in later)
+
+
+def test_a_cells_name_tells_all_that_varies():
+    base = Config()
+    cells = [
+        experiments.of(base, dataset, arm, lr=rate, seed=seed)
+        for dataset in experiments.SETTINGS
+        for arm in experiments.ARMS
+        for rate in (1e-3, 3e-3)
+        for seed in (0, 1)
+    ]
+    cells += [replace(experiments.of(base, "trec", "bottleneck"), bottleneck=8)]
+    assert len({experiments.cell_name(cell) for cell in cells}) == len(cells)
+
+
+def test_lora_has_at_least_the_adapters_parameters_and_no_smaller_rank_has():
+    adapters, lora, less = (
+        12 * (2 * 384 * 64 + 384 + 64),
+        *(rank * 6 * (4 * 2 * 384 + 2 * (384 + 1536)) for rank in (experiments.LORA_RANK, experiments.LORA_RANK - 1)),
+    )
+    assert less < adapters <= lora
+
+
+def test_time_to_reach_counts_steps_to_the_target():
+    run = {"dataset": "trec", "size": 0, "final": 1, "validation_score": 0.8}
+    runs = [{**run, "cell": f"f{s}", "arm": "full", "seed": s} for s in range(3)]
+    runs += [{**run, "cell": f"b{s}", "arm": "bottleneck", "size": 64, "seed": s} for s in range(3)]
+    steps = {"f0": (10, 20), "f1": (10, 40), "f2": (10, 30), "b0": (10, 60), "b1": (10, 50), "b2": (10, 70)}
+    curves = [
+        {"cell": cell, "step": step, "score": score}
+        for cell, each in steps.items()
+        for step, score in zip(each, (0.7599, 0.76), strict=True)  # 0.95 · 0.8 = 0.76
+    ]
+    curves[-1]["score"] = 0.5  # b2 never gets there
+    bench = [
+        {"dataset": "trec", "arm": "full", "step_ms": 400.0},
+        {"dataset": "trec", "arm": "bottleneck", "step_ms": 200.0},
+    ]
+    adapters, full = time_to_reach(runs, curves, bench)
+    assert (full["steps"], full["seconds"], full["reached"]) == (30, 12.0, 3)
+    assert (adapters["steps"], adapters["seconds"], adapters["reached"]) == (60, 12.0, 2)
+
+
+# ---------------------------------------------------------------- the study of initialisations
+
+
+def test_zero_up_deviates_by_nothing_and_drawing_both_by_something(classifier, batch):
+    ids, mask = batch
+    probe = Batch(ids, mask, torch.zeros(4, dtype=torch.long))
+    found = {}
+    for setting, (init, down) in init_study.SETTINGS.items():
+        torch.manual_seed(0)
+        config = Config(init=init, down_init=down, bottleneck=8)
+        register_adapters(classifier.encoder, config.targets, adapter_maker(config, 16))
+        found[setting] = init_study.deviation(classifier, probe)
+        remove_adapters(classifier.encoder)
+    assert found["he, up zero"] == found["xavier, up zero"] == 0.0
+    assert found["he, both"] > found["xavier, both"] > 0.05
+
+
+# ---------------------------------------------------------------- the benchmark
+
+
+def test_the_arms_of_the_benchmark_are_what_they_say(model):
+    config, counts = Config(model=model), {}
+    for arm in BENCH_ARMS:
+        counts[arm] = count_parameters(prepare(arm, config, 6, tagging=False)[1])
+    assert counts["bottleneck"] == counts["inline"] == counts["parallel"]
+    assert counts["full"][0] == counts["full"][1]
+    inline = prepare("inline", config, 6, tagging=False)[1].train()
+    hooked = prepare("bottleneck", config, 6, tagging=False)[1].train()
+    assert [n for n, m in inline.named_modules() if m.training and not list(m.children())]
+    trained = [sum(m.training for m in each.modules()) for each in (inline, hooked)]
+    assert trained[0] == trained[1]
+    assert not any(m._forward_hooks for m in inline.modules())
+
+
+def test_an_arm_answers_with_milliseconds_and_memory(model, tmp_path):
+    config = Config(model=model, dataset="ner-1", limit=32, max_length=16, epochs=1)
+    corpus = read_corpus(config, read_encoder(config)[1])
+    job = {**job_of(config, corpus), "tagging": True, "test": [], "validation": []}
+    (tmp_path / "job.json").write_text(json.dumps(job))
+    words = [sys.executable, "-m", "projects.adapters.bench_arms", "bottleneck", str(tmp_path / "job.json")]
+    done = subprocess.run(words, input="1\n2\n0\n", capture_output=True, text=True)
+    ready, one, two, (peak, growth) = map(json.loads, done.stdout.splitlines())
+    assert ready == "ready" and one > 0 and two > 0 and peak > 50 and 0 <= growth < peak
+
+
+def test_a_row_holds_medians_and_our_time_over_the_arms():
+    ms = {"bottleneck": [10.0, 20.0, 30.0], "full": [20.0, 80.0, 60.0]}
+    row = benchmark.summary("trec", "full", {arm: Measured(each, 1.0, 0.0) for arm, each in ms.items()})
+    assert (row["step_ms"], row["ours_over_arm"]) == (60.0, 0.5)  # the median of ½, ¼, ½
+
+
+def test_another_torch_is_seen_before_it_is_downloaded():
+    report = {
+        "install": [{"metadata": {"name": "numpy", "version": "2"}}, {"metadata": {"name": "torch", "version": "9"}}]
+    }
+    assert torch_in("noise " + json.dumps(report)) == "9"
+    assert torch_in('{"install": []}') == "none"
+
+
+def test_figures_are_drawn_again_from_the_committed_files(tmp_path):
+    results = experiments.ExperimentConfig().out
+    for path in results.glob("*.csv"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    plots.main(plots.PlotConfig(results=tmp_path))
+    assert {p.name for p in tmp_path.glob("*.png")} <= {p.name for p in results.glob("*.png")}

@@ -1,0 +1,362 @@
+"""Training from end to end on a tiny model, saved states, and every mistake that a command line can hold."""
+
+import json
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from projects.adapters import train as training
+from projects.adapters.assembly import build, make_optimizer, parameter_groups, read_corpus, read_encoder
+from projects.adapters.config import SMOKE, Config
+from projects.adapters.demo import check_identity, check_saved, draw
+from projects.adapters.evaluate import EvaluateConfig, answers_of, evaluate
+from projects.adapters.evaluate import main as evaluate_main
+from projects.adapters.hooks.forward_hooks import adapters_of
+from projects.adapters.models.adapter import adapter_parameters
+from projects.adapters.ner import Sentence, write_conll
+from projects.adapters.ner import main as ner_main
+from projects.adapters.state import load_adapters, load_trained, save_adapters
+from projects.adapters.train import main, training_step
+from shared import optim
+from shared.errors import UserError, command
+from shared.fingerprint import Verdict, verify
+
+
+@pytest.fixture
+def config(questions, tmp_path):
+    return Config(
+        model=str(questions / "model"),
+        dataset=str(questions / "questions.csv"),
+        text_column="question",
+        label_column="kind",
+        bottleneck=8,
+        batch_size=16,
+        epochs=4,
+        max_length=12,
+        lr=1e-2,
+        eval_every=5,
+        device="cpu",
+        out=tmp_path / "run",
+    )
+
+
+def made(config):
+    """(model, corpus) of a configuration."""
+    encoder, tokenizer = read_encoder(config)
+    corpus = read_corpus(config, tokenizer)
+    return build(config, encoder, len(corpus.classes), tagging=corpus.tagging), corpus
+
+
+FULL = {"adapter_type": "none", "freeze_base": False, "lr": 5e-3}
+ARMS = [
+    {"adapter_type": "bottleneck"},
+    {"adapter_type": "parallel", "scale": 4.0},
+    {"adapter_type": "lora"},
+    FULL,
+    {**FULL, "pretrained": False},
+    {"adapter_type": "bottleneck", "freeze_base": False, "lr": 5e-3},
+]
+
+
+@pytest.mark.parametrize("arm", ARMS, ids=lambda a: "-".join(f"{v}" for v in a.values()))
+def test_every_arm_learns(config, arm):
+    metrics = main(replace(config, **arm))
+    assert metrics.accuracy > 0.7  # three even classes: the majority reaches 0.36
+    assert (metrics.trained == metrics.parameters) == (arm.get("freeze_base") is False)
+    assert {f.verdict for f in verify(metrics.directory)} == {Verdict.UNTRUSTED_DEMO}
+    assert json.loads((metrics.directory / "result.json").read_text())["accuracy"] == metrics.accuracy
+
+
+@pytest.mark.parametrize(("optimizer", "lr"), [("adamw", 1e-2), ("sgd", 0.5), ("adafactor", 0.3)])
+def test_every_optimizer_learns_entities(config, optimizer, lr):
+    config = replace(config, dataset="ner-1", limit=320, optimizer=optimizer, lr=lr, head_lr=lr, max_length=32)
+    model, corpus = made(config)
+    worked = make_optimizer(config, model)
+    batches = list(corpus.train.shuffled(16, seed=0, epoch=0))
+    losses = [training_step(config, model, worked, batch)[0] for _ in range(3) for batch in batches]
+    assert sum(losses[-5:]) < 0.75 * sum(losses[:5])
+
+
+def test_eight_sentences_are_learned_by_heart(config):
+    """Every part of the path works: adapters in a random base, labels, loss, decoding, strict F1."""
+    config = replace(config, dataset="ner-2", limit=320, max_length=32, dropout=0.0)
+    model, corpus = made(config)
+    eight = corpus.train.first(8)
+    worked = make_optimizer(config, model)
+    for _ in range(150):
+        training_step(config, model, worked, eight.batch(list(range(8))))
+    assert evaluate(model, eight, corpus.classes, tagging=True).entity_f1 == 1.0
+
+
+def test_the_frozen_base_does_not_move(config):
+    config = replace(config, train_norms=False)
+    model, corpus = made(config)
+    before = {name: p.clone() for name, p in model.named_parameters()}
+    worked = make_optimizer(config, model)
+    for batch in corpus.train.shuffled(16, seed=0, epoch=0):
+        training_step(config, model, worked, batch)
+    for name, p in model.named_parameters():
+        assert torch.equal(p, before[name]) == (".adapter." not in name and not name.startswith("head.")), name
+
+
+def test_what_is_trained_is_counted_once_and_as_the_formula_says(config):
+    model, _ = made(config)
+    norms, head = 2 * 2 * 2 * 32, 3 * 32 + 3
+    assert optim.count_parameters(model)[0] == 4 * adapter_parameters(32, 8) + norms + head
+    without, _ = made(replace(config, train_norms=False))
+    assert optim.count_parameters(without)[0] == 4 * adapter_parameters(32, 8) + head
+
+
+def test_decay_and_rates_go_where_they_belong(config):
+    config = replace(config, weight_decay=0.1, lr=1e-3, head_lr=1e-2)
+    model, _ = made(config)
+    names = {id(p): name for name, p in model.named_parameters()}
+    groups = [(group, names[id(p)]) for group in parameter_groups(config, model) for p in group["params"]]
+    assert sorted(name for _, name in groups) == sorted(n for n, p in model.named_parameters() if p.requires_grad)
+    for group, name in groups:
+        matrix_of_adapter = ".adapter." in name and name.endswith("weight")
+        assert group["weight_decay"] == (0.1 if matrix_of_adapter else 0.0), name
+        assert group["lr"] == (1e-2 if name.startswith("head.") else 1e-3), name
+    full, _ = made(replace(config, **FULL))
+    names = {id(p): (name, p.ndim) for name, p in full.named_parameters()}
+    for group in parameter_groups(replace(config, **FULL), full):
+        for p in group["params"]:
+            name, ndim = names[id(p)]
+            assert (group["weight_decay"] > 0) == (ndim > 1 and name.startswith("encoder.")), name
+
+
+def test_dropout_is_in_the_adapters_only(config):
+    """A training step's logits repeat once the adapters' dropout is off, whatever the base's dropout would be."""
+    model, corpus = made(replace(config, dropout=0.5, init="he"))
+    batch = corpus.train.batch(list(range(8)))
+    model.train()
+    assert not torch.equal(*(model(batch.input_ids, batch.attention_mask) for _ in range(2)))
+    for _, adapter in adapters_of(model):
+        adapter.dropout.p = 0.0
+    assert torch.equal(*(model(batch.input_ids, batch.attention_mask) for _ in range(2)))
+    full, _ = made(replace(config, **FULL))
+    full.train()
+    assert not torch.equal(*(full(batch.input_ids, batch.attention_mask) for _ in range(2)))
+
+
+def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path, monkeypatch):
+    straight = main(config)
+    resumed, steps = replace(config, out=tmp_path / "resumed"), 0
+
+    def die_in_the_third_epoch(*args):
+        nonlocal steps
+        steps += 1
+        if steps == straight.steps * 3 // 4 - 2:
+            raise KeyboardInterrupt
+        return training_step(*args)
+
+    monkeypatch.setattr(training, "training_step", die_in_the_third_epoch)
+    with pytest.raises(KeyboardInterrupt):
+        main(resumed)
+    assert Verdict.INCOMPLETE in {f.verdict for f in verify(resumed.out)}
+    monkeypatch.undo()
+    again = main(replace(resumed, resume=True))
+    assert (again.accuracy, again.steps) == (straight.accuracy, straight.steps)
+    mine, theirs = (load_file(run / "adapter" / "adapter.safetensors") for run in (again.directory, straight.directory))
+    assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(config):
+    with pytest.raises(UserError, match=r"loss is (nan|inf) at step \d+: training stopped"):
+        main(replace(config, **{**FULL, "lr": 1e30, "optimizer": "sgd", "max_norm": 1e30, "warmup": 0.0}))
+
+
+def test_the_best_epoch_is_kept():
+    progress = training.Progress().after(0.5, 10).after(0.8, 20).after(0.8, 30).after(0.7, 40)
+    assert progress == training.Progress(epoch=4, best=0.8, best_step=20)
+
+
+# ---------------------------------------------------------------- saved, verified, reloaded
+
+
+def test_saved_verified_reloaded_the_score_is_the_same(config, capsys):
+    metrics = main(config)
+    check_saved(metrics)
+    assert "Reloaded into a fresh base" in capsys.readouterr().out
+    adapter = metrics.directory / "adapter" / "adapter.safetensors"
+    adapter.write_bytes(adapter.read_bytes()[:-1] + b"\x7f")
+    with pytest.raises(UserError, match=r"adapter\.safetensors: TAMPERED"):
+        check_saved(metrics)
+
+
+def test_adapters_norms_head_and_configuration_come_back_together(config, bits):
+    model, corpus = made(config)
+    worked = make_optimizer(config, model)
+    for batch in corpus.train.shuffled(16, seed=0, epoch=0):
+        training_step(config, model, worked, batch)
+    save_adapters(model, config.out, config, classes=corpus.classes, tagging=False)
+    names = set(load_file(config.out / "adapter.safetensors"))
+    assert {"head.weight", "head.bias", "encoder.blocks.1.attention_norm.weight"} < names
+    again = load_trained(config.out)
+    assert again.classes == corpus.classes and again.config == replace(config, out=None)
+    batch = corpus.test.batch(list(range(8)))
+    model.eval()
+    found = again.model(batch.input_ids, batch.attention_mask)
+    assert bits(found, model(batch.input_ids, batch.attention_mask))
+    assert answers_of(again.model, corpus.test) == answers_of(model, corpus.test)
+
+
+OTHERS = [
+    ({"bottleneck": 4}, r"is \(8\) saved, \(4\) in the model|is \(8,\) saved, \(4,\) in the model"),
+    ({"scale": 2.0}, r"was saved with adapters \('bottleneck', 1\.0\)"),
+    ({"adapter_type": "parallel"}, r"has \('parallel', 1\.0\)"),
+    ({"targets": ("attention",)}, "the model has no such tensor"),
+    ({"train_norms": False}, "the model has no such tensor"),
+]
+
+
+@pytest.mark.parametrize(("other", "message"), OTHERS, ids=lambda v: str(v) if isinstance(v, dict) else "")
+def test_a_state_of_other_shapes_is_refused_in_one_line_and_nothing_is_copied(config, other, message):
+    model, corpus = made(config)
+    save_adapters(model, config.out, config, classes=corpus.classes, tagging=False)
+    assert_refused(made(replace(config, **other))[0], config.out, message)
+
+
+def test_another_base_head_or_damaged_file_is_refused(config, questions):
+    model, corpus = made(config)
+    save_adapters(model, config.out, config, classes=corpus.classes, tagging=False)
+    other, _ = made(replace(config, pretrained=False, freeze_base=False))
+    for name, p in other.named_parameters():
+        p.requires_grad_(dict(model.named_parameters())[name].requires_grad)
+    assert_refused(other, config.out, "trained on another base model")
+    wide = build(config, read_encoder(config)[0], 5, tagging=False)
+    assert_refused(wide, config.out, r"head\.bias is \(3,\) saved, \(5,\) in the model")
+    tensors, description = config.out / "adapter.safetensors", config.out / "adapter.json"
+    whole, told = tensors.read_bytes(), description.read_text()
+    tensors.write_bytes(whole[:-8])
+    assert_refused(model, config.out, "is cut or edited")
+    tensors.write_bytes(whole)
+    description.write_text(told[:40])
+    assert_refused(model, config.out, "cannot be read as JSON")
+    description.write_text("{}")
+    assert_refused(model, config.out, "does not describe an adapter state")
+    description.write_text(told.replace('"bottleneck": 8', '"bottlenecks": 8'))
+    with pytest.raises(UserError, match="of another version"):
+        load_trained(config.out)
+    with pytest.raises(UserError, match="exists and is not overwritten"):
+        save_adapters(model, config.out, config, classes=corpus.classes, tagging=False)
+    with pytest.raises(UserError, match="the model has no adapter"):
+        save_adapters(made(replace(config, **FULL))[0], questions / "x", config, classes=[], tagging=False)
+
+
+def assert_refused(model, path, message):
+    before = {name: p.detach().clone() for name, p in model.named_parameters()}
+    with pytest.raises(UserError, match=message) as refusal:
+        load_adapters(model, path)
+    assert "\n" not in str(refusal.value)
+    assert all(torch.equal(p, before[name]) for name, p in model.named_parameters()), "partly loaded"
+
+
+def test_evaluate_scores_saved_runs_on_other_data(config, tmp_path):
+    columns = {"text_column": "text", "label_column": "label"}
+    run = main(replace(config, dataset="ner-1", limit=320, max_length=32, epochs=1, **columns)).directory
+    rows = evaluate_main(EvaluateConfig(runs=(run,), datasets=("ner-1", "ner-3")))
+    assert [row["dataset"] for row in rows] == ["ner-1", "ner-3"]
+    assert rows[0]["entity_f1"] == json.loads((run / "result.json").read_text())["entity_f1"]
+    write_conll(tmp_path / "own.conll", [Sentence(("Alma", "sings"), ("B-BIRD", "O"))])
+    refused = {
+        str(tmp_path / "own.conll"): "sentence 1: label B-BIRD was not seen in training",
+        "trec": "trec holds classes of texts; the run was trained for tags of words",
+        "ner-7": "the synthetic levels are",
+    }
+    for dataset, message in refused.items():
+        with pytest.raises(UserError, match=message) as refusal:
+            evaluate_main(EvaluateConfig(runs=(run,), datasets=(dataset,)))
+        assert "\n" not in str(refusal.value)
+
+
+def test_a_conll_folder_trains_too(config, tmp_path):
+    from projects.adapters.ner import NerConfig
+
+    ner_main(NerConfig(out=tmp_path / "own", level=1))
+    metrics = main(replace(config, dataset=str(tmp_path / "own"), limit=320, max_length=32, epochs=1))
+    assert metrics.entity_f1 is not None
+
+
+def test_the_identity_check_and_the_figure(config, tmp_path, capsys):
+    check_identity(config)
+    assert "same bits" in capsys.readouterr().out
+    draw({"one": main(config)}, tmp_path / "x.png")
+    assert (tmp_path / "x.png").stat().st_size > 5000
+
+
+# ---------------------------------------------------------------- the commands
+
+
+def run_command(*words):
+    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
+
+
+def test_the_real_command_with_the_smoke_configuration(tmp_path):
+    """MiniLM, TREC, far fewer steps: the command a person types, in a process of its own; then its saved state."""
+    words = [
+        f"--{name}={getattr(SMOKE, name)}" for name in ("limit", "epochs", "bottleneck", "max_length", "eval_every")
+    ]
+    done = run_command("projects.adapters.train", *words, "--curve_rows=16", "--out", str(tmp_path / "r"))
+    assert done.returncode == 0, done.stderr
+    assert "test accuracy" in done.stdout and "Warning" not in done.stderr
+    assert {f.verdict for f in verify(tmp_path / "r")} == {Verdict.UNTRUSTED_DEMO}
+    assert load_trained(tmp_path / "r" / "adapter").config.bottleneck == SMOKE.bottleneck
+
+
+BAD_INPUT = [
+    (["--bottleneck", "0"], "--bottleneck 0: must be at least 1"),
+    (
+        ["--targets", "blocks.*.atention"],
+        "pattern 'blocks.*.atention' names no module of the model; near it: blocks.*.att",
+    ),
+    (["--optimizer", "adam"], "--optimizer adam: there is none; use adamw, sgd, adafactor"),
+    (["--dataset", "ner-4"], "--dataset ner-4: the synthetic levels are ner-1, ner-2, ner-3"),
+    (["--dataset", "{}/bad"], "train.conll, line 2: 'lives' has no tag"),
+    (["--dataset", "{}/unseen"], "validation, sentence 1: label B-CITY was not seen in training"),
+    (["--dataset", "trek"], "did you mean trec?"),
+    (["--dataset", "{}/none.csv"], "no such file"),
+    (["--model", "nomodel"], "--model nomodel: neither embedded"),
+    (["--model", "smollm2x"], "--model smollm2x: neither embedded"),
+    (["--out", "{}/occupied"], "is in use and is not overwritten"),
+    (["--lr", "-1"], "--lr -1.0: must be a positive number"),
+    (["--weight_decay", "-1"], "--weight_decay -1.0: must not be negative"),
+    (["--dropout", "1"], "--dropout 1.0: must be in [0, 1)"),
+    (["--scale", "0"], "--scale 0.0: must be a positive number"),
+    (["--limit", "3"], "--limit 3: must be at least one batch"),
+    (["--no-pretrained"], "--no-pretrained trains from random weights: it needs --no-freeze_base"),
+    (["--adapter_type", "lora", "--no-freeze_base"], "--adapter_type lora keeps the base frozen"),
+    (["--resume"], "--resume needs --out"),
+    (["--device", "cuda:9"], "--device cuda:9"),
+]
+
+
+@pytest.mark.parametrize(("words", "message"), BAD_INPUT, ids=lambda v: " ".join(v) if isinstance(v, list) else "")
+def test_bad_input_ends_in_one_line_and_writes_nothing(words, message, tmp_path, monkeypatch, capsys):
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "file").touch()
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "train.conll").write_text("Alma B-PER\nlives\n")
+    write_conll(tmp_path / "unseen" / "train.conll", [Sentence(("Alma",), ("B-PER",))] * 40)
+    for split in ("validation", "test"):
+        write_conll(tmp_path / "unseen" / f"{split}.conll", [Sentence(("Lima",), ("B-CITY",))])
+    monkeypatch.chdir(tmp_path)
+    before = sorted(tmp_path.rglob("*"))
+    given = [] if "--limit" in words else ["--limit", "1600"]
+    with pytest.raises(SystemExit) as ended:
+        command(main, Config, [*given, *(word.format(tmp_path) for word in words)])
+    said = capsys.readouterr()
+    assert ended.value.code == 2
+    assert said.err.startswith("error: ") and message in said.err
+    assert said.err.count("\n") == 1 and said.out == ""
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_bad_input_in_a_process_of_its_own():
+    done = run_command("projects.adapters.train", "--bottleneck", "-2")
+    assert (done.returncode, done.stdout) == (2, "")
+    assert done.stderr == "error: --bottleneck -2: must be at least 1\n"

@@ -1,0 +1,175 @@
+"""The whole loop on small models: it runs, is sealed, resumes exactly, and stops in one line where it must."""
+
+import json
+from dataclasses import replace
+from functools import partial
+
+import pytest
+import torch
+
+from projects.rlhf_ppo import stages, train_rlhf
+from projects.rlhf_ppo.config import SMOKE, Config
+from projects.rlhf_ppo.evaluate import distinct, judge
+from projects.rlhf_ppo.train_rlhf import main, report
+from shared.errors import UserError
+from shared.fingerprint import verify
+from shared.runs import latest_checkpoint, verified_tensors
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory, small_models):
+    """Both models as folders, and the stages that all tests share."""
+    root = tmp_path_factory.mktemp("models")
+    policy, decoder_tokenizer, encoder = small_models
+    policy.save_pretrained(root / "policy")
+    decoder_tokenizer.save_pretrained(root / "policy")
+    encoder.encoder.save_pretrained(root / "encoder")
+    encoder.tokenizer.save_pretrained(root / "encoder")
+    return root
+
+
+@pytest.fixture
+def config(folders, tmp_path):
+    return replace(
+        SMOKE,
+        model=str(folders / "policy"),
+        encoder=str(folders / "encoder"),
+        max_length=32,
+        stages=folders / "stages",
+        out=tmp_path / "run",
+    )
+
+
+def logged(directory):
+    lines = (directory / "metrics.jsonl").read_text().splitlines()
+    records = [json.loads(line) for line in lines]
+    return [
+        {k: v for k, v in record.items() if not k.startswith("seconds") and k not in ("mac", "run")}
+        for record in records
+    ]
+
+
+def test_the_whole_loop_runs_and_every_file_verifies(config, capsys):
+    metrics = main(config)
+    assert metrics.iterations == 2
+    assert len(metrics.before.gold) == len(metrics.after.gold) == config.held_out
+    assert max(map(abs, metrics.before.kl)) == 0
+    assert max(metrics.after.kl) > 0
+    assert all(finding.verdict.unchanged for finding in verify(metrics.directory))
+    report(metrics)
+    assert "after PPO" in capsys.readouterr().out
+
+
+def test_every_round_starts_with_ratio_1(config):
+    main(config)
+    rounds = [record for record in logged(config.out) if "first_ratio" in record]
+    assert [record["first_ratio"] for record in rounds] == [0, 0]
+    assert rounds[0]["kl"] == 0
+
+
+def test_a_resumed_run_equals_an_uninterrupted_one(config, tmp_path, monkeypatch):
+    config = replace(config, iterations=4, save_every=2)
+    whole = main(config)
+    broken = replace(config, out=tmp_path / "broken")
+    round_of = train_rlhf.one_round
+
+    def killed(*arguments):
+        if arguments[-1] == 4:
+            raise KeyboardInterrupt
+        return round_of(*arguments)
+
+    monkeypatch.setattr(train_rlhf, "one_round", killed)
+    with pytest.raises(KeyboardInterrupt):
+        main(broken)
+    monkeypatch.undo()
+    resumed = main(replace(broken, resume=True))
+    one, two = (verified_tensors(latest_checkpoint(m.directory)) for m in (whole, resumed))
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[name], two[name]) for name in one)
+    assert resumed.after == whole.after
+    assert [r for r in logged(config.out) if "proxy" in r] == [r for r in logged(broken.out) if "proxy" in r]
+
+
+def test_an_exploding_divergence_stops_and_keeps_the_last_good_checkpoint(config):
+    config = replace(config, iterations=30, lr=0.5, beta=0.0, kl_target=None, kl_limit=0.05, save_every=1)
+    with pytest.raises(UserError, match=r"divergence reached .* Last checkpoint: step-0000"):
+        main(config)
+    verified_tensors(latest_checkpoint(config.out))
+
+
+def test_beta_0_leaves_the_score_alone_and_a_target_moves_beta(config):
+    free = replace(config, beta=0.0, kl_target=None, out=config.out / "free")
+    main(free)
+    assert {r["beta"] for r in logged(free.out) if "beta" in r} == {0.0}
+    steered = replace(config, out=config.out / "steered")
+    main(steered)
+    betas = [r["beta"] for r in logged(steered.out) if "beta" in r]
+    assert betas[1] < betas[0] == config.beta  # no divergence at first: the penalty is lowered
+
+
+def test_stages_are_made_once_and_another_setting_makes_another(config):
+    gold = stages.gold_reward(config)
+    first = stages.preferences(config, gold)
+    directory = stages.stage_directory(config, "preferences")
+    written = (directory / "pairs" / "preferences.jsonl").stat().st_mtime_ns
+    assert stages.preferences(replace(config, iterations=99, lr=1e-6), gold) == first
+    assert (directory / "pairs" / "preferences.jsonl").stat().st_mtime_ns == written
+    assert stages.stage_directory(replace(config, noise=0.1), "preferences") != directory
+    assert stages.stage_directory(replace(config, noise=0.1), "gold") == stages.stage_directory(config, "gold")
+
+
+def test_preferences_that_were_edited_are_refused(config):
+    config = replace(config, data_seed=7)
+    gold = stages.gold_reward(config)
+    stages.preferences(config, gold)
+    path = stages.stage_directory(config, "preferences") / "pairs" / "preferences.jsonl"
+    path.write_text(path.read_text().replace('"a"', '"b"'))
+    with pytest.raises(UserError, match="not loaded"):
+        stages.preferences(config, gold)
+
+
+def test_no_prompt_and_no_text_is_in_two_splits():
+    prompts = stages.split_openings(Config())
+    train, validation, test = (set(found) for found in prompts.values())
+    assert not train & validation
+    assert not (train | validation) & test
+    assert min(map(len, (train, validation, test))) > 500
+
+
+def test_judging_draws_from_generators_of_its_own(config, policy_of, decoder_tokenizer):
+    gold, policy = stages.gold_reward(config), policy_of()
+    ask = partial(judge, policy, decoder_tokenizer, ["the film"] * 8, lambda t: torch.zeros(len(t)), gold, tokens=3)
+    torch.manual_seed(1)
+    state = torch.random.get_rng_state()
+    first = ask(seed=5)
+    assert torch.equal(torch.random.get_rng_state(), state)
+    torch.manual_seed(2)
+    assert ask(seed=5) == first
+    assert ask(seed=6).responses != first.responses
+
+
+@pytest.mark.parametrize(
+    ("texts", "size", "expected"),
+    [(["a b a b"], 2, 2 / 3), (["a b", "a b"], 2, 0.5), (["a"], 2, 0.0), (["a a b"], 1, 2 / 3), ([], 1, 0.0)],
+)
+def test_distinct_by_hand(texts, size, expected):
+    assert distinct(texts, size) == pytest.approx(expected)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        *((name, 0) for name in ("iterations", "tokens", "prompts", "rank", "minibatch", "held_out", "save_every")),
+        ("lr", 0.0),
+        ("lr", float("inf")),
+        ("temperature", float("nan")),
+        ("beta", -0.1),
+        ("gamma", 1.1),
+        ("kl_target", 0.0),
+        ("pairs", 3),
+        ("resume", True),
+    ],
+)
+def test_a_setting_that_cannot_work_is_one_line(field, value):
+    with pytest.raises(UserError, match=f"--{field}"):
+        Config(**{field: value})
