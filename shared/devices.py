@@ -3,6 +3,7 @@
 import os
 import platform
 from pathlib import Path
+from typing import Literal
 
 import torch
 
@@ -10,6 +11,9 @@ from shared.errors import UserError
 
 # What decides the speed of matrix products on a CPU; AMX and VNNI make int8 and bfloat16 worth their while.
 TELLING_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
+BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # either multiplies in bfloat16
+
+Precision = Literal["auto", "float32", "bfloat16"]
 
 
 def pick(name: str) -> torch.device:
@@ -29,6 +33,18 @@ def pick(name: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         raise UserError(f"--device {name}: {str(error).splitlines()[0]}; use auto or cpu") from None
     return device
+
+
+def use_bfloat16(precision: Precision, device: torch.device) -> bool:
+    """Whether matrix products are to be done in bfloat16; "auto" is yes where the hardware has instructions for it.
+
+    A processor without them would be several times slower in bfloat16 than in float32.
+    """
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type == "cuda":
+        return torch.cuda.is_bf16_supported()
+    return device.type == "cpu" and bool(BFLOAT16_FLAGS & set(cpu_flags()))
 
 
 def cores() -> int:

@@ -48,6 +48,14 @@ def test_devices():
     assert set(devices.cpu_flags()) <= set(devices.TELLING_FLAGS)
 
 
+@pytest.mark.parametrize(("flags", "expected"), [(["avx2"], False), (["avx2", "avx512_bf16"], True), ([], False)])
+def test_bfloat16_is_used_where_the_processor_multiplies_it(monkeypatch, flags, expected):
+    monkeypatch.setattr(devices, "cpu_flags", lambda: flags)
+    cpu = torch.device("cpu")
+    assert devices.use_bfloat16("auto", cpu) is expected
+    assert devices.use_bfloat16("bfloat16", cpu) and not devices.use_bfloat16("float32", cpu)
+
+
 def test_generators_depend_on_all_their_numbers():
     def first(*numbers):
         return torch.rand(1, generator=seeding.generator(*numbers)).item()
