@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared import checks
+from shared.devices import Precision
 from shared.errors import UserError
 
 RUNS = Path("runs/onnx_serving")
@@ -31,8 +33,8 @@ class Config:
     """Passes over the training films; each draws its own wordings and other films."""
     batch_size: int = 32
     """Windows a step."""
-    half: bool = False
-    """Multiply in bfloat16: faster on processors with avx512_bf16 or AMX, far slower on others."""
+    precision: Precision = "auto"
+    """Of training's matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor multiplies it."""
     limit: int | None = None
     """Use only so many films of each split."""
 
@@ -47,22 +49,16 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        for name in ("epochs", "batch_size"):
-            if getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be at least 1")
-        for name in ("lr", "max_norm"):
-            if not 0 < getattr(self, name) < float("inf"):
-                raise UserError(f"--{name} {getattr(self, name)}: must be a positive number")
+        checks.at_least(self, 1, "epochs", "batch_size")
+        checks.at_least(self, 2, "limit")
+        checks.positive(self, "lr", "max_norm")
+        checks.resumable(self)
         if not 0 <= self.weight_decay < float("inf"):
             raise UserError(f"--weight_decay {self.weight_decay}: must be 0 or a positive number")
         if not 0 <= self.warmup <= 1:
             raise UserError(f"--warmup {self.warmup}: must be in [0, 1]")
         if self.overlap < 1 or self.window < 2 * self.overlap + 32:
             raise UserError(f"--window {self.window}: must be at least twice --overlap {self.overlap} plus 32")
-        if self.limit is not None and self.limit < 2:
-            raise UserError(f"--limit {self.limit}: must be at least 2 films")
-        if self.resume and self.out is None:
-            raise UserError("--resume needs --out, the directory of the run to continue")
 
     @property
     def name(self) -> str:

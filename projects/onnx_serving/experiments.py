@@ -71,7 +71,7 @@ def name_of(seed: int) -> str:
 def row_of(seed: int, directory: Path) -> dict[str, Any]:
     """What a run came to, and what it was told."""
     said = read_json(directory / "config.json")
-    told = {name: said[name] for name in ("lr", "epochs", "batch_size", "half")}
+    told = {name: said[name] for name in ("lr", "epochs", "batch_size", "precision")}
     return {"cell": directory.name, "seed": seed, **told, **read_json(directory / "result.json")}
 
 

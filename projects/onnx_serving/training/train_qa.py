@@ -155,7 +155,8 @@ def train(config: Config, model: PreTrainedModel, cutter: Cutter, films: Sequenc
 def loss_of(config: Config, model: PreTrainedModel, batch: Batch) -> Float[Tensor, ""]:
     """The batch's loss; products in bfloat16 where the configuration says so, loss and weights in float32."""
     inputs = {name: tensor.to(model.device) for name, tensor in batch.inputs.items()}
-    with torch.autocast(model.device.type, torch.bfloat16, enabled=config.half):
+    rounded = devices.use_bfloat16(config.precision, model.device)
+    with torch.autocast(model.device.type, torch.bfloat16, enabled=rounded):
         output = model(**inputs)
     return qa_loss(output.start_logits.float(), output.end_logits.float(), batch)
 
