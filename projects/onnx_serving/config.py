@@ -34,7 +34,7 @@ class Config:
     batch_size: int = 32
     """Windows a step."""
     precision: Precision = "auto"
-    """Of training's matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor multiplies it."""
+    """Of training's matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor has it."""
     limit: int | None = None
     """Use only so many films of each split."""
 

@@ -28,11 +28,11 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
     "director": re.compile(rf"\bdirected(?:(?:, |,? and )[\w-]+){{0,3}} by {_CALLING}({_COUPLE})"),
     "stars": re.compile(rf"\b(?:starring|[Tt]he film stars|It stars|and stars|, stars) ({_LIST})"),
     "basis": re.compile(
-        rf"\b[Bb]ased (?:up)?on ((?=[^.;,()]*\b{_SOURCE}\b)[^.;,()]{{4,90}}?(?: by {_COUPLE})?)"
+        rf"\b[Bb]ased (?:up)?on ([^.;,()]{{0,90}}?\b{_SOURCE}\b[^.;,()]{{0,90}}?(?: by {_COUPLE})?)"
         r"(?=[.;,()]| and | starring )"
     ),
 }
-# "Icelandic musician Björk", "Renoir's brother", "Academy Award-nominated": the first capitals are not the name.
+# Of people: "Icelandic musician Björk", "Renoir's brother", "Academy Award-nominated"; the first capitals are no name.
 _DOUBTFUL = re.compile(
     r"[\w-]+ (?!and\b|as\b|in\b|with\b|for\b)[a-z]+|[^.,;()]*?(?:-nominated|-winning)"
     r"|[\w ]+['’]s (?!\d{4})[a-z]+ [A-Z]"
@@ -73,7 +73,7 @@ def facts_of(text: str, year: int) -> Iterator[Fact]:
     """
     for kind, pattern in _PATTERNS.items():
         found = pattern.search(text if kind == "basis" else text[:OPENING])
-        if found and not _DOUBTFUL.match(text, found.start(1)):
+        if found and (kind == "basis" or not _DOUBTFUL.match(text, found.start(1))):
             yield Fact(kind, found.group(1).rstrip(), found.start(1))
     stated = re.search(rf"\b{year}\b", text[:OPENING]) if year > 0 else None
     if stated:

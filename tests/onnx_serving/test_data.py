@@ -39,6 +39,12 @@ def films():
         ("X stars. It stars Icelandic musician Björk as a worker.", -1, {}),
         ("X is a film directed by Academy Award-nominated Frank Perry.", -1, {}),
         ("X is a film based on real locations.", -1, {}),
+        ("X is based on a play by Kaj Munk.", -1, {"basis": "a play by Kaj Munk"}),
+        (
+            "X is based on Kamal Amrohi and Meena Kumari's own love story.",
+            -1,
+            {"basis": "Kamal Amrohi and Meena Kumari's own love story"},
+        ),
         ("X is a film, and co-stars nobody.", -1, {}),
     ],
 )
