@@ -34,7 +34,7 @@ _PATTERNS: dict[Kind, re.Pattern[str]] = {
 }
 # Of people: "Icelandic musician Björk", "Renoir's brother", "Academy Award-nominated"; the first capitals are no name.
 _DOUBTFUL = re.compile(
-    r"[\w-]+ (?!and\b|as\b|in\b|with\b|for\b)[a-z]+|[^.,;()]*?(?:-nominated|-winning)"
+    rf"[\w-]+ (?!(?:and|as|in|with|for|{_PARTICLE})\b)[a-z]+|[^.,;()]*?(?:-nominated|-winning)"
     r"|[\w ]+['’]s (?!\d{4})[a-z]+ [A-Z]"
 )
 _CUES: dict[Kind, re.Pattern[str]] = {  # an article without them does not answer the question in any wording
