@@ -14,7 +14,7 @@ from projects.onnx_serving.inference.spans import Cutter
 from projects.onnx_serving.inference.token_by_token import Prompt, generate
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
 from projects.onnx_serving.training.evaluate import judge, score_at
-from projects.onnx_serving.training.train_qa import EVALUATION, limited
+from projects.onnx_serving.training.train_qa import EVALUATION, TESTED, limited
 from shared import devices
 
 PROMPTS = (
@@ -44,7 +44,7 @@ def answer_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dict[s
         (graphs / "qa_tokenizer.json").read_text(encoding="utf-8"), length=known["window"], overlap=known["overlap"]
     )
     films = limited(load_films(), limit)["test"]
-    questions = [q for held_out in (False, True) for q in questions_of(films, seed=EVALUATION, held_out=held_out)]
+    questions = [q for wording in TESTED for q in questions_of(films, seed=EVALUATION, wording=wording)]
     threads = devices.use_all_cores()
     backends: dict[str, tuple[Encoder, int]] = {"torch float32": (TorchEncoder(model), 0)}
     for name, file in (("onnx float32", ENCODER), ("onnx int8", ENCODER_INT8)):

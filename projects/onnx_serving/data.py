@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from projects.onnx_serving.facts import Kind, facts_of, silent_on
-from projects.onnx_serving.phrasings import HELD_OUT, TRAINED
+from projects.onnx_serving.phrasings import WORDINGS, Wording
 from shared.errors import UserError
 
 Origin = Literal["own", "other", "silent"]
@@ -70,13 +70,13 @@ def _spoken(title: str) -> str:
     return title.partition(" (")[0].strip() or title
 
 
-def questions_of(films: Sequence[Film], *, seed: int, held_out: bool = False) -> list[Question]:
+def questions_of(films: Sequence[Film], *, seed: int, wording: Wording = "trained") -> list[Question]:
     """Every fact of the films once, as many unanswerable questions as half the facts, and the silent ones.
 
     Args:
         films: Of one split.
         seed: Decides wordings and which other film's article stands in; another one for each epoch of training.
-        held_out: Use the wordings that training does not see.
+        wording: Which wordings to ask in.
 
     Raises:
         UserError: If the films are fewer than two: there is no other film to ask about.
@@ -84,7 +84,7 @@ def questions_of(films: Sequence[Film], *, seed: int, held_out: bool = False) ->
     if len(films) < 2:
         raise UserError(f"{len(films)} films: at least 2 are needed for questions about another film")
     draw = random.Random(seed)
-    wordings = HELD_OUT if held_out else TRAINED
+    wordings = WORDINGS[wording]
     found: list[Question] = []
     for film in films:
         for fact in facts_of(film.text, film.year):

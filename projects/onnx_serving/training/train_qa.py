@@ -20,6 +20,7 @@ from projects.onnx_serving.config import RUNS, Config
 from projects.onnx_serving.data import Film, Question, load_films, questions_of
 from projects.onnx_serving.inference.spans import Cutter
 from projects.onnx_serving.inference.torch_backend import TorchEncoder
+from projects.onnx_serving.phrasings import Wording
 from projects.onnx_serving.training.evaluate import Judged, chosen_threshold, judge, score_at
 from projects.onnx_serving.training.windows import Batch, Example, examples_of, shuffled
 from shared import devices, optim
@@ -34,6 +35,8 @@ from shared.seeding import seed_everything
 
 HIDDEN = -1e9  # logit of a token that cannot begin or end an answer
 EVALUATION = 1  # seed of the questions that are validated and tested on: the same for every training seed
+CHOSEN: tuple[Wording, ...] = ("trained", "chosen_on")  # the threshold is chosen on validation films in these
+TESTED: tuple[Wording, ...] = ("trained", "held_out")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +52,7 @@ class Metrics:
         no_answer_f1: F1 of "no answer" on held-out films, wordings as trained.
         wordings_no_answer_f1: The same in held-out wordings.
         threshold: Margin that an answer must reach, chosen on validation.
-        validation_f1: Over all validation questions, at that threshold.
+        validation_f1: Over all questions on validation films, in wordings as trained and in others, at that threshold.
         steps: Optimizer steps done.
         cpu_seconds: Processor time of training.
     """
@@ -80,7 +83,11 @@ def main(config: Config) -> Metrics:
         started = time.process_time()
         step = train(config, model, cutter, films["train"], run)
         seconds = time.process_time() - started
-        judged = judged_by(model, cutter, questions_of(films["validation"], seed=EVALUATION))
+        judged = [
+            each
+            for wording in CHOSEN
+            for each in judged_by(model, cutter, questions_of(films["validation"], seed=EVALUATION, wording=wording))
+        ]
         threshold = chosen_threshold(judged)
         scores = {"validation_f1": score_at(judged, threshold).f1, **tested(model, cutter, films["test"], threshold)}
         run.log(step, **scores, threshold=threshold)
@@ -175,8 +182,8 @@ def judged_by(model: PreTrainedModel, cutter: Cutter, questions: Sequence[Questi
 def tested(model: PreTrainedModel, cutter: Cutter, films: Sequence[Film], threshold: float) -> dict[str, float]:
     """Scores on held-out films, in wordings that were trained and in wordings that were not."""
     as_trained, reworded = (
-        score_at(judged_by(model, cutter, questions_of(films, seed=EVALUATION, held_out=held_out)), threshold)
-        for held_out in (False, True)
+        score_at(judged_by(model, cutter, questions_of(films, seed=EVALUATION, wording=wording)), threshold)
+        for wording in TESTED
     )
     return {
         "films_f1": as_trained.answered_f1,
