@@ -152,6 +152,12 @@ def test_nucleus_by_definition():
     np.testing.assert_allclose(nucleus(np.log(chances), 1e-9), [1, 0, 0, 0])
 
 
+@pytest.mark.parametrize("temperature", [0.0, 5e-324, 1e-30, 1e-4])
+def test_next_to_no_temperature_is_greedy(temperature):
+    choose = Sampling(temperature=temperature, top_p=5e-324).chooser()
+    assert [choose(np.array([-1e4, 30.0, 29.0, 1e4], dtype=np.float32)) for _ in range(9)] == [3] * 9
+
+
 def test_draws_follow_the_probabilities():
     choose = Sampling(temperature=1.0, seed=1).chooser()
     logits = np.log(np.array([0.1, 0.6, 0.3], dtype=np.float32))
@@ -161,7 +167,13 @@ def test_draws_follow_the_probabilities():
 
 @pytest.mark.parametrize(
     "options",
-    [{"temperature": float("nan")}, {"temperature": -1}, {"temperature": float("inf")}, {"top_p": 0}, {"top_p": 1.5}],
+    [
+        {"temperature": float("nan")},
+        {"temperature": -1.0},
+        {"temperature": float("inf")},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+    ],
 )
 def test_sampling_refuses(options):
     with pytest.raises(UserError):

@@ -53,7 +53,7 @@ def run_padded(
     budget: int,
     largest: int | None = None,
     by_length: bool = True,
-) -> list[tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"]]]:
+) -> list[tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]]:
     """Start and end logits of each window, in the order they came, without those of padding.
 
     Args:

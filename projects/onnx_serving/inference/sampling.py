@@ -9,13 +9,15 @@ from jaxtyping import Float
 
 from shared.errors import UserError
 
+COLD = 1e-4  # below it a difference of 0.1 between two logits is a factor of e^1000, and tiny divisors overflow
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How the tokens of one row are chosen.
 
     Attributes:
-        temperature: 0 takes the likeliest token; else logits are divided by it, at most 10.
+        temperature: 0 takes the likeliest token, as does all below `COLD`; else logits are divided by it, at most 10.
         top_p: Tokens are drawn from the fewest whose probabilities sum to at least this, in (0, 1].
         seed: Of the row's own generator, so that its tokens do not depend on the rows beside it.
 
@@ -48,10 +50,11 @@ class Chooser:
 
     def __call__(self, logits: Float[np.ndarray, " v"]) -> int:
         """The next token."""
-        if self._sampling.temperature == 0:
+        if self._sampling.temperature < COLD:
             return int(logits.argmax())
         chances = nucleus(logits.astype(np.float64) / self._sampling.temperature, self._sampling.top_p)
-        return int(np.searchsorted(chances.cumsum(), self._random.random() * chances.sum(), side="right"))
+        upto = chances.cumsum()
+        return int(np.searchsorted(upto, self._random.random() * upto[-1], side="right"))
 
 
 def nucleus(logits: Float[np.ndarray, " v"], top_p: float) -> Float[np.ndarray, " v"]:

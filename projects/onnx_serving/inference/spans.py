@@ -149,7 +149,7 @@ def best_spans(
 
 def ranked(
     windows: Sequence[Window],
-    logits: Sequence[tuple[Float[np.ndarray, " t"], Float[np.ndarray, " t"]]],
+    logits: Sequence[tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]],
     *,
     top_k: int = 1,
 ) -> list[Candidate]:
