@@ -1,9 +1,9 @@
 """`make run-onnx_serving`: train or load, export, compare, measure, then serve and call both routes."""
 
-from projects.onnx_serving.assembly import QA, exported, trained
+from projects.onnx_serving.assembly import exported, trained
 from projects.onnx_serving.config import Config
 from projects.onnx_serving.demo import ask_the_pipelines, call_the_server, measure, show_export, show_training
-from projects.onnx_serving.export.onnx_export import EXPORTED
+from projects.onnx_serving.places import EXPORTED, QA
 from shared.errors import command
 
 

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from projects.onnx_serving.data import load_films, questions_of
-from projects.onnx_serving.export.onnx_export import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, counted
+from projects.onnx_serving.export.onnx_export import counted
 from projects.onnx_serving.inference.backends import Decoder, Encoder
 from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncoder
 from projects.onnx_serving.inference.pipelines import question_answering, settings_of, text_generation
 from projects.onnx_serving.inference.spans import Cutter
 from projects.onnx_serving.inference.token_by_token import Prompt, generate
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
+from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
 from projects.onnx_serving.training.evaluate import judge, score_at
 from projects.onnx_serving.training.train_qa import EVALUATION, TESTED, limited
 from shared import devices

@@ -4,17 +4,16 @@ import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from projects.onnx_serving.config import RUNS, Config
+from projects.onnx_serving.config import Config
 from projects.onnx_serving.export.onnx_export import ExportConfig
 from projects.onnx_serving.export.onnx_export import main as export
+from projects.onnx_serving.places import QA
 from projects.onnx_serving.training.train_qa import main as train
 from shared.errors import UserError
 from shared.fingerprint import verify
 from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.origin import file_digest
 from shared.runs import latest_checkpoint, read_json
-
-QA = RUNS / "qa"  # the run of the default configuration: seed 0
 
 
 def trained(config: Config) -> Path:

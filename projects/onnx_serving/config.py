@@ -7,8 +7,6 @@ from shared import checks
 from shared.devices import Precision
 from shared.errors import UserError
 
-RUNS = Path("runs/onnx_serving")
-
 
 @dataclass(frozen=True, kw_only=True)
 class Config:

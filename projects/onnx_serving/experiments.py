@@ -10,8 +10,8 @@ from typing import Any
 from projects.onnx_serving import tables
 from projects.onnx_serving.agreement import answer_rows, text_rows
 from projects.onnx_serving.assembly import exported, trained
-from projects.onnx_serving.config import RUNS, Config
-from projects.onnx_serving.export.onnx_export import EXPORTED
+from projects.onnx_serving.config import Config
+from projects.onnx_serving.places import EXPORTED, RESULTS, RUNS
 from projects.onnx_serving.provenance import source_of, write_runs, write_summary
 from shared.errors import command
 from shared.files import write_json
@@ -34,7 +34,7 @@ class ExperimentConfig:
     """Of the runs; the model of the first one is exported and served."""
     runs: Path = RUNS
     """Where the runs are kept."""
-    out: Path = tables.RESULTS
+    out: Path = RESULTS
     """Where the CSV files go."""
 
 
@@ -57,7 +57,7 @@ def main(config: ExperimentConfig) -> list[dict[str, Any]]:
         seal_table(config.out / name, project="onnx_serving", key=team_key(), rows=cited)
     write_json(config.out / "parity.json", read_json(graphs / "parity.json"))
     write_json(config.out / "environment.json", describe_environment())
-    if config.out == tables.RESULTS:
+    if config.out == RESULTS:
         tables.update("results", "answers", "texts")
     show(rows, found)
     return rows

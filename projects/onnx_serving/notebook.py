@@ -34,12 +34,15 @@ machine = json.loads((RESULTS / "bench.json").read_text(encoding="utf-8"))
 Table(
     ("redacción", "F1", "desv.", "acierto exacto", "F1 de «sin respuesta»"),
     rows_of(
-        (("como en el entrenamiento", "films", "no_answer_f1"), ("nuevas", "wordings", "wordings_no_answer_f1")),
-        lambda row: row[0],
-        lambda row: Number(f"F1 on {row[1]}", summary[f"{row[1]}_f1"], ".4f"),
-        lambda row: Number(f"sd of F1 on {row[1]}", summary[f"{row[1]}_f1_sd"], ".4f"),
-        lambda row: Number(f"exact match on {row[1]}", summary[f"{row[1]}_exact"], ".4f"),
-        lambda row: Number(f"no-answer F1 on {row[1]}", summary[row[2]], ".4f"),
+        (
+            {"said": "como en el entrenamiento", "of": "films", "none": "no_answer_f1"},
+            {"said": "nuevas", "of": "wordings", "none": "wordings_no_answer_f1"},
+        ),
+        lambda row: row["said"],
+        lambda row: Number(f"F1 on {row['of']}", summary[f"{row['of']}_f1"], ".4f"),
+        lambda row: Number(f"sd of F1 on {row['of']}", summary[f"{row['of']}_f1_sd"], ".4f"),
+        lambda row: Number(f"exact match on {row['of']}", summary[f"{row['of']}_exact"], ".4f"),
+        lambda row: Number(f"no-answer F1 on {row['of']}", summary[row["none"]], ".4f"),
     ),
     f"Semillas: {summary['seeds']}.",
 )

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from projects.onnx_serving.places import RESULTS
 from shared.report import markdown_table, mean_sd, put_into_readme, read_csv, spread
 
 README = Path("projects/onnx_serving/README.md")
-RESULTS = README.parent / "results"
 SCORES = ("films_f1", "films_exact", "no_answer_f1", "wordings_f1", "wordings_exact", "wordings_no_answer_f1")
 
 

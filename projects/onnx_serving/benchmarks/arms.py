@@ -11,9 +11,10 @@ from typing import Any, Literal
 
 import numpy as np
 
+from projects.onnx_serving.places import GRAPHS
+
 Arm = Literal["torch float32", "torch int8", "onnx float32", "onnx int8"]
 ARMS: tuple[Arm, ...] = ("torch float32", "torch int8", "onnx float32", "onnx int8")
-GRAPHS = {"onnx float32": ("encoder.onnx", "decoder.onnx"), "onnx int8": ("encoder.int8.onnx", "decoder.int8.onnx")}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,11 @@ def able(arm: Arm, cell: Cell) -> bool:
 
 def work(pipe: Connection, arm: Arm, folder: Path, qa: Path, model: str) -> None:
     """An arm's process: answer cells with the milliseconds of each call, until None comes."""
-    worker = TorchArm(qa, model, quantised="int8" in arm) if arm.startswith("torch") else OnnxArm(folder, *GRAPHS[arm])
+    worker = (
+        TorchArm(qa, model, quantised="int8" in arm)
+        if arm.startswith("torch")
+        else OnnxArm(folder, *GRAPHS[arm.removeprefix("onnx ")])
+    )
     ready: dict[Cell, Callable[[], object]] = {}
     pipe.send("ready")
     while (cell := pipe.recv()) is not None:

@@ -15,8 +15,7 @@ from typing import Any
 import numpy as np
 
 from projects.onnx_serving.benchmarks.arms import ARMS, Arm, Cell, able, work
-from projects.onnx_serving.config import RUNS
-from projects.onnx_serving.export.onnx_export import ENCODER_INT8, EXPORTED
+from projects.onnx_serving.places import ENCODER_INT8, EXPORTED, QA, RESULTS
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import write_json
@@ -25,7 +24,6 @@ from shared.fingerprint.results import seal_table
 from shared.progress import table, track
 from shared.report import read_csv, write_csv
 
-RESULTS = Path("projects/onnx_serving/results")
 PROMPT, NEW = 32, 32  # tokens of a prompt, and generated after it
 ARTICLES = 64  # rows whose padding is measured
 LONGEST = 384  # tokens of an article in one row
@@ -37,7 +35,7 @@ class BenchConfig:
 
     models: Path = EXPORTED
     """Folder of the exported graphs."""
-    qa: Path = RUNS / "qa" / "model"
+    qa: Path = QA / "model"
     """Folder of the trained question-answering model, for torch."""
     model: str = "smollm2"
     """The decoder that was exported, for torch."""

@@ -16,7 +16,7 @@ from typing import Any
 import httpx
 import numpy as np
 
-from projects.onnx_serving.export.onnx_export import EXPORTED
+from projects.onnx_serving.places import EXPORTED, RESULTS
 from projects.onnx_serving.server.launch import Running, running
 from shared import devices
 from shared.errors import UserError, command
@@ -26,7 +26,6 @@ from shared.fingerprint.results import seal_table
 from shared.progress import table
 from shared.report import write_csv
 
-RESULTS = Path("projects/onnx_serving/results")
 ROWS = WAITING = 4  # of a batch, and in the queue: what waits then goes with the next batch
 PROMPTS = (
     "Name a film by Alfred Hitchcock.",
@@ -171,10 +170,10 @@ def bare_milliseconds(config: LoadConfig, core: int | None) -> float:
         questions = load(Settings(models=config.models, precision=config.precision)).questions
         spent = []
         for number in range(config.alone + 3):
-            asked = question(number)
+            said = question(number)
             started = time.perf_counter()
-            spans = questions.run([questions.asked(**asked)])
-            questions.answers(spans[0], asked["context"], 1)
+            spans = questions.run([questions.asked(said["question"], said["context"])])
+            questions.answers(spans[0], said["context"], 1)
             spent.append(time.perf_counter() - started)
         return 1000 * float(np.median(spent[3:]))
     finally:

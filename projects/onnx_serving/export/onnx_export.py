@@ -17,9 +17,9 @@ import onnx
 import onnxruntime
 import torch
 
-from projects.onnx_serving.config import RUNS
 from projects.onnx_serving.export.graphs import DecoderGraph, EncoderGraph
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS
+from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
 from shared.errors import UserError, command
 from shared.files import atomic_directory, atomic_path, write_json
 from shared.fingerprint import seal_directory, team_key
@@ -30,16 +30,12 @@ OPSET = 20
 BLOCK = 32  # numbers that share a scale in the decoder
 MARK = "\u0001"  # stands for the user's words while the chat template is cut in two
 
-EXPORTED = RUNS / "exported"
-ENCODER, ENCODER_INT8 = "encoder.onnx", "encoder.int8.onnx"
-DECODER, DECODER_INT8 = "decoder.onnx", "decoder.int8.onnx"
-
 
 @dataclass(frozen=True, kw_only=True)
 class ExportConfig:
     """Export both models to ONNX, quantise them, and prove in a fresh process that they answer as torch does."""
 
-    qa: Path = RUNS / "qa" / "model"
+    qa: Path = QA / "model"
     """Folder of the trained question-answering model."""
     model: str = "smollm2"
     """Decoder: an embedded model, a local folder, or a Hugging Face id."""

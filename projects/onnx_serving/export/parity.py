@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from projects.onnx_serving.export.reload import GRAPHS, STEPS, write_arrays
+from projects.onnx_serving.export.reload import FILES, STEPS, write_arrays
 from projects.onnx_serving.inference.token_by_token import left_padded, positions_of
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
 from shared.errors import UserError
@@ -40,8 +40,8 @@ def check(encoder: Any, decoder: Any, padding: int, folder: Path) -> list[dict[s
     wanted = {name: torch_answer(encoder, decoder, name, case) for name, case in cases.items()}
     rows = [
         compared(file, name, answers[f"{file}/{name}"], wanted[name])
-        for kind in GRAPHS
-        for file in GRAPHS[kind]
+        for kind in FILES
+        for file in FILES[kind]
         for name in cases
         if name.startswith(kind)
     ]

@@ -12,10 +12,11 @@ import numpy as np
 
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS
 from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncoder
+from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
 from shared.errors import UserError, command
 from shared.files import atomic_path
 
-GRAPHS = {"encoder": ("encoder.onnx", "encoder.int8.onnx"), "decoder": ("decoder.onnx", "decoder.int8.onnx")}
+FILES = {"encoder": (ENCODER, ENCODER_INT8), "decoder": (DECODER, DECODER_INT8)}
 STEPS = 4  # single tokens after the prefill, each from the cache
 
 
@@ -38,12 +39,12 @@ def main(config: ReloadConfig) -> None:
     with np.load(config.cases, allow_pickle=False) as file:
         cases = dict(file)
     answers: dict[str, np.ndarray] = {}
-    for name in GRAPHS["encoder"]:
+    for name in FILES["encoder"]:
         encoder = OnnxEncoder(config.folder / name, config.threads)
         for case in names_of(cases, "encoder"):
             start, end = encoder({part: cases[f"{case}/{part}"] for part in ENCODER_INPUTS})
             answers[f"{name}/{case}"] = np.stack([start, end])
-    for name in GRAPHS["decoder"]:
+    for name in FILES["decoder"]:
         decoder = OnnxDecoder(config.folder / name, config.threads)
         for case in names_of(cases, "decoder"):
             answers[f"{name}/{case}"] = stepped(decoder, {part: cases[f"{case}/{part}"] for part in DECODER_INPUTS})

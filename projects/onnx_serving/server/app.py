@@ -170,7 +170,7 @@ async def stream(
     loop = asyncio.get_running_loop()
     tokens: asyncio.Queue[int | None] = asyncio.Queue()  # at most max_new_tokens, which the schema bounds
     writing = writing_of(asked, service)
-    writing.emit = partial(loop.call_soon_threadsafe, tokens.put_nowait)
+    writing.emit = lambda token: loop.call_soon_threadsafe(tokens.put_nowait, token)
     job = asyncio.create_task(service.writings.submit(writing))
     job.add_done_callback(lambda _: tokens.put_nowait(None))
     await asyncio.sleep(0)  # a full queue refuses at once, and then this is still a 503

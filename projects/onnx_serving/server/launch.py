@@ -85,4 +85,4 @@ def stop(process: subprocess.Popen[str], seconds: float = 30) -> int:
     except subprocess.TimeoutExpired:
         process.kill()
         process.communicate()
-    return process.returncode
+    return process.wait()

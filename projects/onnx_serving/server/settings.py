@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from projects.onnx_serving.config import RUNS
+from projects.onnx_serving.places import EXPORTED, GRAPHS
 from shared.errors import UserError
 
 PREFIX = "ONNX_SERVING_"
@@ -32,7 +32,7 @@ class Settings:
 
     host: str = "127.0.0.1"
     port: int = 8000
-    models: Path = RUNS / "exported"
+    models: Path = EXPORTED
     precision: str = "int8"
     threads: int = 1
     batching: int = 1
@@ -45,7 +45,7 @@ class Settings:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        if self.precision not in ("int8", "float32"):
+        if self.precision not in GRAPHS:
             raise UserError(f"{PREFIX}PRECISION={self.precision}: must be int8 or float32")
         for name, low, high in (
             ("port", 0, 65535),

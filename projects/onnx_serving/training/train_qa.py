@@ -16,11 +16,12 @@ from torch import Tensor
 from torch.optim import AdamW
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from projects.onnx_serving.config import RUNS, Config
+from projects.onnx_serving.config import Config
 from projects.onnx_serving.data import Film, Question, load_films, questions_of
 from projects.onnx_serving.inference.spans import Cutter
 from projects.onnx_serving.inference.torch_backend import TorchEncoder
 from projects.onnx_serving.phrasings import Wording
+from projects.onnx_serving.places import RUNS
 from projects.onnx_serving.training.evaluate import Judged, chosen_threshold, judge, score_at
 from projects.onnx_serving.training.windows import Batch, Example, examples_of, shuffled
 from shared import devices, optim
@@ -153,8 +154,8 @@ def train(config: Config, model: PreTrainedModel, cutter: Cutter, films: Sequenc
             schedule.step()
             step += 1
             run.log(step, loss=loss.item(), grad_norm=grad_norm, lr=float(schedule.get_last_lr()[0]))
-        saved = {"optimizer": optimizer, "schedule": schedule, "extra": {"epoch": epoch + 1}}
-        run.save(step, dict(model.named_parameters()), **saved)
+        weights = dict(model.named_parameters())
+        run.save(step, weights, optimizer=optimizer, schedule=schedule, extra={"epoch": epoch + 1})
         run.keep_checkpoints(step)
     return step
 
