@@ -9,25 +9,15 @@ import torch
 from torch import nn
 
 from projects.onnx_serving.export.graphs import HIDDEN, visible
-from projects.onnx_serving.export.onnx_export import counted, quantise, quantise_blocks, read_graph, to_onnx
+from projects.onnx_serving.export.onnx_export import counted, read_graph, to_onnx
 from projects.onnx_serving.export.parity import TOLERANCE, check, summary
 from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncoder
 from projects.onnx_serving.inference.token_by_token import Prompt, generate
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
 from shared.errors import UserError
-from tests.onnx_serving.conftest import tiny_decoder, tiny_encoder
+from tests.onnx_serving.conftest import tiny_encoder
 
 ROWS = [[5, 6, 7], [9], [2, 11, 2, 12, 13, 14, 15, 16], [3, 4]]
-
-
-@pytest.fixture(scope="session")
-def graphs(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("graphs")
-    to_onnx(tiny_encoder(), folder / "encoder.onnx")
-    to_onnx(tiny_decoder(), folder / "decoder.onnx")
-    quantise(folder / "encoder.onnx", folder / "encoder.int8.onnx")
-    quantise_blocks(folder / "decoder.onnx", folder / "decoder.int8.onnx")
-    return folder
 
 
 def test_parity_in_a_fresh_process(graphs, encoder, decoder):

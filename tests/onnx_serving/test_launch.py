@@ -14,21 +14,13 @@ from projects.onnx_serving.server.settings import Settings, from_environment
 from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import seal_directory, team_key
-from tests.onnx_serving.conftest import tiny_decoder, tiny_encoder
-from tests.onnx_serving.test_server import KNOWN, lm_tokenizer  # noqa: F401 - a fixture
-
-FILES = ("encoder.onnx", "encoder.int8.onnx", "decoder.onnx", "decoder.int8.onnx")
+from tests.onnx_serving.test_server import KNOWN
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory, qa_tokenizer, lm_tokenizer):  # noqa: F811
-    from projects.onnx_serving.export.onnx_export import quantise, quantise_blocks, to_onnx
-
+def folder(tmp_path_factory, graphs, qa_tokenizer, lm_tokenizer):
     made = tmp_path_factory.mktemp("models") / "exported"
-    made.mkdir()
-    for model, quantised, name in ((tiny_encoder(), quantise, "encoder"), (tiny_decoder(), quantise_blocks, "decoder")):
-        to_onnx(model, made / f"{name}.onnx")
-        quantised(made / f"{name}.onnx", made / f"{name}.int8.onnx")
+    shutil.copytree(graphs, made)
     (made / "qa_tokenizer.json").write_text(qa_tokenizer)
     (made / "lm_tokenizer.json").write_text(lm_tokenizer)
     write_json(made / "serving.json", {"qa": {"window": 48, "overlap": 12, "threshold": -100.0}, "lm": KNOWN})

@@ -24,19 +24,6 @@ PROMPT = {"prompt": "hello", "max_new_tokens": 6}
 ASKED = {"question": "Who directed it?", "context": ODD}
 
 
-@pytest.fixture(scope="module")
-def lm_tokenizer():
-    """Bytes as tokens, folded into the tiny decoder's 97, with real special tokens."""
-    from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
-
-    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
-    vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2} | {letter: 3 + n for n, letter in enumerate(letters[33:127])}
-    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
-    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
-    tokenizer.add_special_tokens([AddedToken(text, special=True) for text in ("<unk>", "<s>", "</s>")])
-    return tokenizer.to_str()
-
-
 @pytest.fixture
 def models(encoder, decoder, qa_tokenizer, lm_tokenizer):
     cutter = Cutter(qa_tokenizer, length=48, overlap=12)

@@ -1,6 +1,7 @@
 """`make serve-onnx_serving`: load the exported graphs and serve them until SIGTERM or Ctrl-C."""
 
 import os
+import signal
 import socket
 import sys
 
@@ -32,6 +33,7 @@ def listening(settings: Settings) -> socket.socket:
 
 def serve(settings: Settings) -> None:
     """Serve until a signal; running requests get the time of grace, then connections are closed."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more when all is drained
     opened = listening(settings)
     try:
         app = create_app(load(settings), settings)
