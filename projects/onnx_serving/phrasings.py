@@ -1,95 +1,97 @@
 """The wordings of each question: most are trained on, a few help to choose, the last are kept back for the test.
 
-A model that knows six wordings of a question takes a seventh for another question and answers nothing; it needs many,
-and the margin from which it answers must be chosen on some that it was not trained on.
+A model that knows six wordings of a question takes a seventh for another question and answers nothing. What it trains on
+is therefore put together of interchangeable parts, some hundreds a question, and the margin from which it answers is
+chosen on wordings that it was not trained on.
 """
 
+from itertools import product
 from typing import Literal
 
 from projects.onnx_serving.facts import Kind
 
 Wording = Literal["trained", "chosen_on", "held_out"]
 
+_FILM = ("{title}", "{title}", "the film {title}", "the movie {title}")  # mostly the title alone
+_ASK = ("Name", "Tell me", "Give me", "I want to know", "Do you know")
+
+
+def _joined(*parts: tuple[str, ...]) -> tuple[str, ...]:
+    """Every way to take one of each part, in order, without repeats."""
+    return tuple(dict.fromkeys(" ".join(words).replace(" ?", "?").replace(" .", ".") for words in product(*parts)))
+
+
 TRAINED: dict[Kind, tuple[str, ...]] = {
     "director": (
-        "Who directed {title}?",
-        "Who is the director of {title}?",
-        "Who was {title} directed by?",
-        "{title} was directed by whom?",
-        "Name the director of the film {title}.",
-        "By which filmmaker was {title} made?",
-        "Who made {title}?",
-        "Which director made {title}?",
-        "Director of {title}?",
-        "Who is the filmmaker of {title}?",
-        "{title} is the work of which director?",
-        "I want to know who directed {title}.",
-        "Do you know who directed the movie {title}?",
-        "The director of {title} was who?",
-        "Who led the making of {title}?",
-        "Which auteur is responsible for {title}?",
-        "What is the name of the man or woman who directed {title}?",
-        "Who stood behind the camera of {title}?",
+        *_joined(
+            ("Who", "Which filmmaker", "Which director"), ("directed", "made", "helmed", "created"), _FILM, ("?",)
+        ),
+        *_joined(("Who", "Which man or woman"), ("was behind the camera of", "led the shooting of"), _FILM, ("?",)),
+        *_joined(("By whom", "By which director"), ("was", "were"), _FILM, ("directed?", "made?", "filmed?"))[::2],
+        *_joined(_ASK, ("the director of", "the maker of", "who directed", "who made"), _FILM, (".",)),
+        *_joined(
+            ("Director of", "A film by whom is", "Who is the director of", "Who is responsible for"), _FILM, ("?",)
+        ),
+        *_joined(_FILM, ("was directed by whom?", "is the work of which filmmaker?", "had which director?")),
+        "Which director's work is {title}?",
+        "To which filmmaker do we owe {title}?",
+        "Who gave the orders while {title} was made?",
+        "Who told the actors of {title} what to do?",
+        "Which auteur is {title} the work of?",
+        "Who was in charge of {title} as a director?",
     ),
     "year": (
-        "When was {title} released?",
-        "In which year did {title} come out?",
-        "What year is {title} from?",
-        "When was the film {title} made?",
-        "{title} is a film of which year?",
-        "What is the release year of {title}?",
-        "Year of {title}?",
-        "What was the year of release of {title}?",
-        "When did {title} come to the cinemas?",
-        "When did {title} premiere?",
-        "In what year was the movie {title} produced?",
-        "{title} came out when?",
-        "I want to know when {title} appeared.",
-        "Do you know when {title} was released?",
-        "Give the year in which {title} was made.",
+        *_joined(("When", "In which year", "In what year"), ("was",), _FILM, ("released?", "made?", "produced?")),
+        *_joined(("When", "In which year"), ("did",), _FILM, ("come out?", "appear?", "premiere?", "open?")),
+        *_joined(_ASK, ("the year of", "when they made", "the release year of", "how old they say is"), _FILM, (".",)),
+        *_joined(("Year of", "Which year is the year of", "What is the release year of"), _FILM, ("?",)),
+        *_joined(_FILM, ("is from which year?", "came out when?", "was released when?", "is a film of which year?")),
         "Which year saw the release of {title}?",
         "From when is {title}?",
-        "The year of {title}, please.",
+        "How old is {title}?",
+        "When did people buy tickets for {title}?",
+        "What year stands on the posters of {title}?",
     ),
     "stars": (
-        "Who stars in {title}?",
-        "Which actors star in {title}?",
-        "Who are the stars of {title}?",
-        "Who is in the cast of {title}?",
-        "Who plays in the film {title}?",
-        "Name the leading actors of {title}.",
-        "Cast of {title}?",
-        "Which actors appear in {title}?",
-        "Who acts in {title}?",
+        *_joined(
+            ("Who", "Which actor"), ("stars in", "acts in", "appears in", "plays in", "is cast in"), _FILM, ("?",)
+        ),
+        *_joined(
+            ("Which actors", "What stars"), ("star in", "act in", "appear in", "play in", "are in"), _FILM, ("?",)
+        ),
+        *_joined(
+            ("Which people", "What actors and actresses"), ("have roles in", "lead", "are cast in"), _FILM, ("?",)
+        ),
+        *_joined(_ASK, ("the cast of", "the actors of", "the stars of", "who acts in", "who stars in"), _FILM, (".",)),
+        *_joined(("Cast of", "Who are the stars of", "Who is in the cast of", "Who are the actors in"), _FILM, ("?",)),
+        *_joined(_FILM, ("stars whom?", "has which actors?", "was made with which stars?", "is acted by whom?")),
         "Who played the lead in {title}?",
-        "Whom did the director cast in {title}?",
-        "{title} stars whom?",
-        "I want to know who acts in {title}.",
-        "Do you know who stars in the movie {title}?",
-        "List the cast of {title}.",
-        "Who are the actors of the film {title}?",
+        "Whom did the director of {title} cast?",
         "Who takes the leading roles in {title}?",
-        "Which men and women act in {title}?",
+        "Which famous names act in {title}?",
+        "Who was hired to act in {title}?",
+        "With which actors was {title} filmed?",
+        "By whom are the characters of {title} played?",
+        "Who stood before the camera of {title}?",
+        "Who is the hero of {title} played by?",
     ),
     "basis": (
-        "What is {title} based on?",
-        "On what is the film {title} based?",
-        "Which work was {title} adapted from?",
-        "What is the source of {title}?",
-        "{title} is based on which book or story?",
-        "What did the makers of {title} adapt?",
-        "What inspired {title}?",
-        "What was {title} adapted from?",
-        "{title} is an adaptation of what?",
-        "Source of {title}?",
-        "I want to know which book {title} adapts.",
-        "Do you know what {title} is based on?",
-        "What is the origin of the story of {title}?",
-        "Which novel, play or story was made into {title}?",
+        *_joined(("What", "Which book", "Which work", "Which novel or play"), ("is",), _FILM, ("based on?",)),
+        *_joined(
+            ("What", "Which book", "Which story"), ("was",), _FILM, ("adapted from?", "made from?", "drawn from?")
+        ),
+        *_joined(
+            _ASK, ("the source of", "the book that became", "the story adapted in", "the original of"), _FILM, (".",)
+        ),
+        *_joined(("Source of", "What inspired", "What is the origin of", "What is the source of"), _FILM, ("?",)),
+        *_joined(_FILM, ("is based on what?", "is an adaptation of what?", "adapts which book or story?")),
         "On which work does {title} rest?",
+        "What did the makers of {title} adapt?",
         "What did the screenplay of {title} draw on?",
-        "From which book was the script of {title} made?",
         "Which writer's work became {title}?",
+        "What had the writers of {title} read?",
+        "Of what is {title} the screen version?",
+        "What existed before {title} and tells the same story?",
     ),
 }
 
