@@ -1,8 +1,8 @@
 """The wordings of each question: most are trained on, a few help to choose, the last are kept back for the test.
 
-A model that knows six wordings of a question takes a seventh for another question and answers nothing. What it trains on
-is therefore put together of interchangeable parts, some hundreds a question, and the margin from which it answers is
-chosen on wordings that it was not trained on.
+A model that knows six wordings of a question takes a seventh for another question and answers nothing. What it trains
+on is therefore put together of interchangeable parts, more than a hundred a question, and the margin from which it
+answers is chosen on wordings that it was not trained on.
 """
 
 from itertools import product
@@ -13,7 +13,8 @@ from projects.onnx_serving.facts import Kind
 Wording = Literal["trained", "chosen_on", "held_out"]
 
 _FILM = ("{title}", "{title}", "the film {title}", "the movie {title}")  # mostly the title alone
-_ASK = ("Name", "Tell me", "Give me", "I want to know", "Do you know")
+_NAME = ("Name", "Tell me", "Give me", "I want to know")
+_SAY = ("Say", "Tell me", "I want to know")
 
 
 def _joined(*parts: tuple[str, ...]) -> tuple[str, ...]:
@@ -27,8 +28,9 @@ TRAINED: dict[Kind, tuple[str, ...]] = {
             ("Who", "Which filmmaker", "Which director"), ("directed", "made", "helmed", "created"), _FILM, ("?",)
         ),
         *_joined(("Who", "Which man or woman"), ("was behind the camera of", "led the shooting of"), _FILM, ("?",)),
-        *_joined(("By whom", "By which director"), ("was", "were"), _FILM, ("directed?", "made?", "filmed?"))[::2],
-        *_joined(_ASK, ("the director of", "the maker of", "who directed", "who made"), _FILM, (".",)),
+        *_joined(("By whom was", "By which director was"), _FILM, ("directed?", "made?", "filmed?")),
+        *_joined(_NAME, ("the director of", "the maker of"), _FILM, (".",)),
+        *_joined(_SAY, ("who directed", "who made"), _FILM, (".",)),
         *_joined(
             ("Director of", "A film by whom is", "Who is the director of", "Who is responsible for"), _FILM, ("?",)
         ),
@@ -43,7 +45,8 @@ TRAINED: dict[Kind, tuple[str, ...]] = {
     "year": (
         *_joined(("When", "In which year", "In what year"), ("was",), _FILM, ("released?", "made?", "produced?")),
         *_joined(("When", "In which year"), ("did",), _FILM, ("come out?", "appear?", "premiere?", "open?")),
-        *_joined(_ASK, ("the year of", "when they made", "the release year of", "how old they say is"), _FILM, (".",)),
+        *_joined(_NAME, ("the year of", "the release year of"), _FILM, (".",)),
+        *_joined(_SAY, ("when they made", "in which year they made"), _FILM, (".",)),
         *_joined(("Year of", "Which year is the year of", "What is the release year of"), _FILM, ("?",)),
         *_joined(_FILM, ("is from which year?", "came out when?", "was released when?", "is a film of which year?")),
         "Which year saw the release of {title}?",
@@ -62,7 +65,8 @@ TRAINED: dict[Kind, tuple[str, ...]] = {
         *_joined(
             ("Which people", "What actors and actresses"), ("have roles in", "lead", "are cast in"), _FILM, ("?",)
         ),
-        *_joined(_ASK, ("the cast of", "the actors of", "the stars of", "who acts in", "who stars in"), _FILM, (".",)),
+        *_joined(_NAME, ("the cast of", "the actors of", "the stars of"), _FILM, (".",)),
+        *_joined(_SAY, ("who acts in", "who stars in"), _FILM, (".",)),
         *_joined(("Cast of", "Who are the stars of", "Who is in the cast of", "Who are the actors in"), _FILM, ("?",)),
         *_joined(_FILM, ("stars whom?", "has which actors?", "was made with which stars?", "is acted by whom?")),
         "Who played the lead in {title}?",
@@ -81,7 +85,7 @@ TRAINED: dict[Kind, tuple[str, ...]] = {
             ("What", "Which book", "Which story"), ("was",), _FILM, ("adapted from?", "made from?", "drawn from?")
         ),
         *_joined(
-            _ASK, ("the source of", "the book that became", "the story adapted in", "the original of"), _FILM, (".",)
+            _NAME, ("the source of", "the book that became", "the story adapted in", "the original of"), _FILM, (".",)
         ),
         *_joined(("Source of", "What inspired", "What is the origin of", "What is the source of"), _FILM, ("?",)),
         *_joined(_FILM, ("is based on what?", "is an adaptation of what?", "adapts which book or story?")),
@@ -90,7 +94,7 @@ TRAINED: dict[Kind, tuple[str, ...]] = {
         "What did the screenplay of {title} draw on?",
         "Which writer's work became {title}?",
         "What had the writers of {title} read?",
-        "Of what is {title} the screen version?",
+        "Of what is {title} the film version?",
         "What existed before {title} and tells the same story?",
     ),
 }
