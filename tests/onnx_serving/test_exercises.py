@@ -1,64 +1,27 @@
 """The demo team's answers are right, nobody else's are, and the references agree with the code they are about."""
 
+import asyncio
 import math
-import subprocess
-import sys
-import tomllib
-from itertools import permutations
 
 import numpy as np
 import pytest
+import torch
+from transformers import DynamicCache
 
 from projects.onnx_serving.exercises import EXERCISES, SHEET
 from projects.onnx_serving.inference.padded_batches import planned, waste
 from projects.onnx_serving.inference.spans import Candidate, Cutter, decode
 from projects.onnx_serving.inference.token_by_token import left_padded, positions_of
-from shared.exercises import Number
+from projects.onnx_serving.server.batching import Batcher
+from shared.exercises.expressions import evaluate
+from shared.exercises.testing import SheetTests
 
-DEMO = tomllib.loads((SHEET.folder / "answers/demo.toml").read_text())
-TEAMS = [f"equipo-{n}" for n in range(40)]
 NAMES = {exercise.id: exercise for exercise in EXERCISES}
 
 
-def test_the_demo_teams_answers_are_right():
-    assert SHEET.check("demo", DEMO) == dict.fromkeys(NAMES)
-
-
-def test_a_copied_sheet_fails_for_every_other_team():
-    for team in TEAMS:
-        wrong = [name for name, verdict in SHEET.check(team, DEMO).items() if verdict]
-        assert len(wrong) >= len(EXERCISES) - 1, team
-
-
-@pytest.mark.parametrize("exercise", [e for e in EXERCISES if isinstance(e.answer, Number)], ids=lambda e: e.id)
-def test_two_teams_rarely_share_an_answer(exercise):
-    answers = {team: exercise.answer.solve(exercise.values(team)) for team in TEAMS}
-    pairs = list(permutations(TEAMS, 2))
-    shared = sum(exercise.answer.wrong(answers[a], exercise.values(b)) is None for a, b in pairs)
-    assert shared / len(pairs) < 0.05
-
-
-@pytest.mark.parametrize("generic", [0, 1, 2, 8, 127, 0.5, "b", "1 / b", "b * 2", "b / (1 + b)"])
-def test_a_generic_answer_fails_everywhere(generic):
-    for team in TEAMS:
-        verdicts = SHEET.check(team, dict.fromkeys(NAMES, generic))
-        assert sum(verdict is None for verdict in verdicts.values()) <= (1 if isinstance(generic, int | float) else 0)
-
-
-def test_every_statement_is_filled():
-    text = SHEET.statements("equipo-1")
-    assert "⟨x⟩" in text and text.count("⟨") == 1
-    assert len(EXERCISES) >= 8
-
-
-def test_the_command():
-    def command(*words):
-        return subprocess.run(
-            [sys.executable, "-m", "projects.onnx_serving.exercises", *words], capture_output=True, text=True
-        )
-
-    assert command("--team", "demo", "--check").returncode == 0
-    assert command("--team", "otro", "--check").returncode == 2
+class TestSheet(SheetTests):
+    sheet = SHEET
+    generic = (0, 1, 2, 8, 127, 0.5, "b", "1 / b", "b * 2", "b / (1 + b)")
 
 
 # The references against the code: an exercise whose solution is wrong teaches nothing.
@@ -118,3 +81,59 @@ def test_margin_against_decode():
     found = decode([Candidate(margin, 0.5, 0, 1)], "x", threshold=v["umbral"])
     assert answer.solve(v) == pytest.approx(found[0].no_answer)
     assert math.isfinite(answer.solve(v))
+
+
+def test_the_caches_bytes_against_a_cache():
+    v, answer = values("cache")
+    small = {**v, "capas": 3, "filas": 2, "tokens": 5}
+    cache = DynamicCache()
+    for layer in range(small["capas"]):
+        keys = torch.zeros(small["filas"], v["cabezas"], small["tokens"], v["ancho"])
+        cache.update(keys, keys.clone(), layer)
+    held = sum(t.numel() * t.element_size() for layer in cache.layers for t in (layer.keys, layer.values))
+    assert held == answer.solve(small)
+
+
+def test_the_queue_against_the_batcher():
+    """A model that counts batches: those until the last accepted request is done, the one under way among them."""
+    v, answer = values("cola")
+    done = []
+
+    async def main():
+        run = lambda batch: done.append(len(batch)) or [len(done)] * len(batch)  # noqa: E731
+        size, waiting = v["filas"], v["espera"]
+        async with Batcher(run, rows=size, budget=10**9, waiting=waiting + size) as batching:
+            jobs = [asyncio.create_task(batching.submit(Item())) for _ in range(size + waiting)]
+            return (await asyncio.gather(*jobs))[-1]
+
+    assert asyncio.run(main()) * v["ms"] == pytest.approx(answer.solve(v))
+
+
+class Item:
+    tokens = rows = 1
+
+
+def test_refusals_of_an_open_load_by_simulation():
+    """What is not served is refused in the long run: μ of λ are answered."""
+    v, answer = values("carga")
+    draw = np.random.default_rng(0)
+    at = draw.exponential(1 / v["lambda"], 200_000).cumsum()
+    free, waiting, refused = 0.0, [], 0
+    for now in at:
+        while waiting and waiting[0] <= now:
+            waiting.pop(0)
+        if len(waiting) >= 5:
+            refused += 1
+        else:
+            free = max(free, now) + 1 / v["mu"]
+            waiting.append(free)
+    assert refused / len(at) == pytest.approx(answer.solve(v), abs=0.01)
+
+
+def test_batches_against_counting():
+    v, answer = values("lote")
+    assert answer.solve(v, {"b": 1}) == pytest.approx(1)
+    for case in answer.cases(v):
+        alone, together = 1 / (v["fijo"] + v["porfila"]), case["b"] / (v["fijo"] + v["porfila"] * case["b"])
+        assert answer.solve(v, case) == pytest.approx(together / alone)
+    assert evaluate("b * 2 / (1 + b)", {"b": 3}) == 1.5

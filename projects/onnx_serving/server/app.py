@@ -292,8 +292,8 @@ def add_documentation(app: FastAPI) -> None:
     folder = swagger_files()
     if folder:
         app.mount("/docs/files", StaticFiles(directory=folder), name="docs")
-        script, style = (f"/docs/files/{name}" for name in ("swagger-ui-bundle.js", "swagger-ui.css"))
-        page = partial(page, swagger_js_url=script, swagger_css_url=style)
+        names = {"js": "swagger-ui-bundle.js", "css": "swagger-ui.css", "favicon": "favicon.png"}
+        page = partial(page, **{f"swagger_{kind}_url": f"/docs/files/{name}" for kind, name in names.items()})
 
     @app.get("/docs", include_in_schema=False)
     async def docs() -> HTMLResponse:
