@@ -276,9 +276,9 @@ def by_second(replies: list[Reply]) -> list[dict[str, Any]]:
 
 def show(routes: list[dict[str, Any]], load: dict[str, Any], facts: dict[str, Any]) -> None:
     """Print the three tables."""
-    for title, rows in (("Alone, and as fast as it goes", routes), ("Twice the sustainable rate of /generate", [load])):
-        table(title, list(rows[0]), [[str(value) for value in row.values()] for row in rows])
-    table("The process", ["what", "value"], [(name, str(value)) for name, value in facts.items()])
+    table("Alone, and as fast as it goes", list(routes[0]), [[str(value) for value in row.values()] for row in routes])
+    for title, values in (("Twice the sustainable rate of /generate", load), ("The process", facts)):
+        table(title, ["what", "value"], [(name, str(value)) for name, value in values.items()])
 
 
 if __name__ == "__main__":

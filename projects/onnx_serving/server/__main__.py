@@ -37,6 +37,7 @@ def serve(settings: Settings) -> None:
     opened = listening(settings)
     try:
         app = create_app(load(settings), settings)
+        opened.listen()  # who reads the next line may call at once, and is answered when uvicorn is up
         host, port = opened.getsockname()[:2]
         print(f"serving {settings.precision} graphs on http://{host}:{port} (Swagger UI: /docs)", flush=True)
         # No access log: it would print the query string, and /metrics counts the same.
