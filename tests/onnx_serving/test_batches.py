@@ -39,8 +39,9 @@ def test_plans_hold_every_row_once_within_budget(lengths, budget, largest, by_le
 
 
 @settings(max_examples=40, deadline=None)
-@given(st.lists(st.integers(1, 60), min_size=1, max_size=40), st.integers(1, 9))
+@given(st.lists(st.integers(1, 60), min_size=9, max_size=40), st.integers(1, 9))
 def test_sorting_never_wastes_more_than_the_order_of_arrival(lengths, size):
+    lengths = lengths[: len(lengths) // size * size]  # full batches: a last one of few long rows may waste less
     mine, theirs = (planned(lengths, 10**9, largest=size, by_length=by_length) for by_length in (True, False))
     assert waste(lengths, mine) <= waste(lengths, theirs) + 1e-12
 

@@ -1,8 +1,4 @@
-"""Whole batches with dynamic padding: sorted by length, each padded to its own longest row, under a token budget.
-
-The longest rows come first, so that a last batch that is not full is one of short rows: of all ways to make batches of
-so many rows, this one computes the least.
-"""
+"""Whole batches with dynamic padding: sorted by length, each padded to its own longest row, under a token budget."""
 
 # b rows · t tokens
 
@@ -26,7 +22,7 @@ def planned(
         largest: Rows that a batch may have.
         by_length: Put rows of like length together; False keeps the order of arrival, to measure what sorting saves.
     """
-    order = sorted(range(len(lengths)), key=lambda row: -lengths[row]) if by_length else list(range(len(lengths)))
+    order = sorted(range(len(lengths)), key=lambda row: lengths[row]) if by_length else list(range(len(lengths)))
     batches: list[list[int]] = []
     longest = 0
     for row in order:
