@@ -27,7 +27,7 @@ class Config:
     """Share of the steps over which the rate rises."""
     max_norm: float = 1.0
     """The gradient is clipped to this Euclidean norm."""
-    epochs: int = 3
+    epochs: int = 4
     """Passes over the training films; each draws its own wordings and other films."""
     batch_size: int = 32
     """Windows a step."""
