@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from transformers import AutoModel
 
 from projects.onnx_serving.config import SMOKE, Config
 from projects.onnx_serving.data import Question
@@ -68,8 +69,25 @@ def test_every_example_once_a_pass(cutter):
 
 
 @pytest.fixture(scope="module")
-def run(tmp_path_factory):
-    return main(replace(SMOKE, out=tmp_path_factory.mktemp("runs") / "qa"))
+def smoke(tmp_path_factory, save_tiny_bert):
+    """The real configuration, smaller, on an encoder of random weights."""
+    folder = tmp_path_factory.mktemp("encoder")
+    save_tiny_bert(folder / "bert")
+    return replace(SMOKE, model=str(folder / "bert"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, smoke):
+    return main(replace(smoke, out=tmp_path_factory.mktemp("runs") / "qa"))
+
+
+def test_words_stay_and_the_rest_learns(run, smoke):
+    before = AutoModel.from_pretrained(smoke.model).state_dict()
+    after = question_answering(run.directory / "model").model.state_dict()
+    words = "embeddings.word_embeddings.weight"
+    assert torch.equal(before[words], after[f"bert.{words}"])
+    moved = "encoder.layer.0.attention.self.query.weight"
+    assert not torch.equal(before[moved], after[f"bert.{moved}"])
 
 
 def test_the_real_command(run):
@@ -81,12 +99,12 @@ def test_the_real_command(run):
     assert TEXT[found["start"] : found["end"]] == found["answer"]
 
 
-def test_an_existing_run_is_not_overwritten(run):
+def test_an_existing_run_is_not_overwritten(run, smoke):
     with pytest.raises(UserError, match="in use"):
-        main(replace(SMOKE, out=run.directory))
+        main(replace(smoke, out=run.directory))
 
 
-def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, monkeypatch):
+def test_a_resumed_run_equals_an_uninterrupted_one(run, smoke, tmp_path, monkeypatch):
     from projects.onnx_serving.training import train_qa
 
     class StopError(Exception):
@@ -100,7 +118,7 @@ def test_a_resumed_run_equals_an_uninterrupted_one(run, tmp_path, monkeypatch):
         done.append(1)
         return whole(*args, **options)
 
-    config = replace(SMOKE, out=tmp_path / "qa")
+    config = replace(smoke, out=tmp_path / "qa")
     monkeypatch.setattr(train_qa, "shuffled", once)
     with pytest.raises(StopError):
         main(config)
