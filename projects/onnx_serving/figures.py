@@ -27,7 +27,9 @@ def encoder(rows: Sequence[dict[str, Any]], path: Path) -> None:
     threads = max(row["threads"] for row in rows)
     mine = [row for row in rows if row["task"] == "encode" and row["threads"] == threads]
     title = "The encoder: torch and ONNX Runtime, float32 and int8, on equal threads"
-    with panels(path, 2, title=title, xlabel="", ylabel="median latency of a call [ms]", size=(3.8, 3.8)) as axes:
+    with panels(
+        path, 2, title=title, xlabel="", ylabel="latency of a call [ms]: median, up to p95", size=(3.8, 3.8)
+    ) as axes:
         for each, (varied, fixed, value, label) in zip(
             axes,
             (("rows", "tokens", 64, "rows of 64 tokens"), ("tokens", "rows", 8, "tokens in each of 8 rows")),

@@ -5,6 +5,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import time
 
 import httpx
 import pytest
@@ -37,6 +38,17 @@ def test_served_and_stopped(folder):
         if sys.platform == "linux":
             assert server.resident_mb() > 10
         assert stop(server.process) == 0
+
+
+def test_an_answer_is_sent_at_once(folder):
+    """Nagle's algorithm would hold the second packet of each answer back until the first is acknowledged, 40 ms."""
+    spent = []
+    with running({"models": folder}) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        for _ in range(20):
+            started = time.perf_counter()
+            client.post("/qa", json={"question": "Who?", "context": "A film by Ozu."})
+            spent.append(time.perf_counter() - started)
+    assert min(spent[1:]) < 0.03
 
 
 def serve(**settings):

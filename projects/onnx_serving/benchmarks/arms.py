@@ -3,6 +3,7 @@
 # b rows · t tokens
 
 import time
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
@@ -94,7 +95,9 @@ class TorchArm:
         torch.set_grad_enabled(False)
         encoder = question_answering(qa).model
         if quantised:
-            encoder = torch.ao.quantization.quantize_dynamic(encoder, {torch.nn.Linear}, dtype=torch.qint8)
+            with warnings.catch_warnings():  # it says that torchao will take its place
+                warnings.simplefilter("ignore")
+                encoder = torch.ao.quantization.quantize_dynamic(encoder, {torch.nn.Linear}, dtype=torch.qint8)
         else:
             self._model, _ = load_causal_lm(model)
             self._decoder = TorchDecoder(self._model)

@@ -26,7 +26,8 @@ from shared.fingerprint.results import seal_table
 from shared.progress import table
 from shared.report import write_csv
 
-ROWS = WAITING = 4  # of a batch, and in the queue: what waits then goes with the next batch
+ROWS = 4  # of a batch
+WAITING = 3  # in the queue: who is accepted waits for the batch under way and goes with the next one
 PROMPTS = (
     "Name a film by Alfred Hitchcock.",
     "What is the capital of Peru, and which river is near it?",
