@@ -67,23 +67,14 @@ def load(out: Path) -> None:
     (total,) = read_csv(out / "load.csv")
     unloaded = total["accepted_p99_ms"] / total["over_unloaded_p99"]
     seconds = [row["second"] for row in rows]
-    title = "Twice the sustainable load, second by second"
-    with panels(out / "load.png", 2, title=title, xlabel="second of the test", ylabel="", size=(4.4, 3.6)) as (
-        left,
-        right,
-    ):
-        left.sharey(left)
-        left.stackplot(
-            seconds,
-            [r["accepted"] for r in rows],
-            [r["refused"] for r in rows],
-            labels=("accepted", "refused with 503"),
-            colors=COLOURS[:2],
-            alpha=0.8,
-        )
-        left.set_ylabel("requests in this second")
+    title, xlabel = "Twice the sustainable load, second by second", "second of the test"
+    with panels(out / "load.png", 2, title=title, xlabel=xlabel, size=(4.4, 3.6), share_y=False) as (left, right):
+        parts = [[row[name] for row in rows] for name in ("accepted", "refused")]
+        left.stackplot(seconds, parts, labels=("accepted", "refused with 503"), colors=COLOURS[:2], alpha=0.8)
+        left.set(ylabel="requests in this second", ylim=(0, 1.35 * max(map(sum, zip(*parts, strict=True)))))
         left.legend(fontsize=8, loc="upper right")
-        right.tick_params(labelleft=True)
-        right.plot(seconds, [r["longest_ms"] for r in rows], color=COLOURS[0], label="longest of the accepted [ms]")
-        right.axhline(4 * unloaded, color=COLOURS[1], linestyle="--", label="4 × p99 without load [ms]")
+        right.plot(seconds, [row["longest_ms"] for row in rows], color=COLOURS[0], label="longest of the accepted")
+        right.axhline(4 * unloaded, color=COLOURS[1], linestyle="--", label="4 × p99 without load")
+        right.axhline(unloaded, color=COLOURS[2], linestyle=":", label="p99 without load")
+        right.set(ylabel="latency [ms]", ylim=(0, 5.6 * unloaded))
         right.legend(fontsize=8, loc="upper right")
