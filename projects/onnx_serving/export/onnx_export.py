@@ -182,7 +182,8 @@ def quantise_blocks(source: Path, target: Path) -> Path:
     """Write a decoder's graph with its products in int8: a scale for each 32 numbers, of weights and of activations.
 
     A few channels of a decoder's activations are many times larger than the others, and one scale for all of them
-    would leave the others nothing. Blocks also make a row independent of the rows beside it.
+    would leave the others nothing. The runtime rounds a single row in another order than several, so that a batch's
+    numbers differ slightly from those of its rows alone.
 
     Args:
         source: A float32 graph.
