@@ -56,7 +56,7 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     with Arms(config) as arms:
         encoded = arms.measured(encoding, config.rounds)
         generated = arms.measured(generating, max(2, config.rounds // 3))
-    rows = [row_of(*key, times) for key, times in {**encoded, **generated}.items()]
+    rows = with_gains([row_of(*key, times) for key, times in {**encoded, **generated}.items()])
     padding = padding_rows(config, threads)
     save(config, rows, padding, threads)
     show(rows, padding)
@@ -136,6 +136,22 @@ def row_of(arm: Arm, cell: Cell, times: list[float]) -> dict[str, Any]:
         "p99_ms": round(p99, 3),
         "per_second": round(1000 * made / p50, 2),
     }
+
+
+def with_gains(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows with their gain: over torch in float32 in the encoder, over the library's own loop in generation."""
+    base = {}
+    for row in rows:
+        encodes = row["task"] == "encode"
+        if row["task"] == "library" or (encodes and row["arm"] == "torch float32"):
+            base[encodes, row["rows"], row["tokens"], row["threads"]] = row["p50_ms"]
+    return [
+        {
+            **row,
+            "gain": round(base[row["task"] == "encode", row["rows"], row["tokens"], row["threads"]] / row["p50_ms"], 3),
+        }
+        for row in rows
+    ]
 
 
 def padding_rows(config: BenchConfig, threads: int) -> list[dict[str, Any]]:
