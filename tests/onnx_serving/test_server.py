@@ -169,6 +169,11 @@ def test_bytes_that_are_no_request(models, content):
         assert reply.json()["detail"]
 
 
+def test_what_is_no_utf8_is_told_by_its_byte(models):
+    reply = post(models, "/generate", content=b'{"prompt": "\xff\xfe"}')
+    assert reply.status_code == 422 and "no UTF-8 text (byte 12)" in reply.json()["detail"][0]["msg"]
+
+
 def test_a_body_over_the_limit(models):
     reply = post(models, "/generate", content=b'{"prompt": "' + b"x" * 70_000 + b'"}')
     assert reply.status_code == 413 and "65536" in reply.json()["detail"][0]["msg"]
@@ -211,10 +216,9 @@ def test_a_full_queue_is_503_with_retry_after(models):
         for waiting in (1, 2, 3):
             jobs.append(asyncio.create_task(client.post("/generate", json=PROMPT)))
             await until(lambda: app.state.service.writings.depth == waiting)  # noqa: B023 - awaited at once
-        jobs += [asyncio.create_task(client.post("/generate", json=PROMPT)) for _ in range(2)]
-        streamed = await client.post("/generate/stream", json=PROMPT)
+        refused = [await client.post(route, json=PROMPT) for route in ("/generate", "/generate", "/generate/stream")]
         gate.open.set()
-        return [*(await asyncio.gather(*jobs)), streamed], (await client.get("/metrics")).text
+        return [*(await asyncio.gather(*jobs)), *refused], (await client.get("/metrics")).text
 
     replies, numbers = calling(models, work, waiting=3, rows=4)
     assert [reply.status_code for reply in replies] == [200] * 4 + [503] * 3
