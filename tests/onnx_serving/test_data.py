@@ -84,6 +84,16 @@ def test_answers_stand_in_their_context_and_the_others_do_not_know_the_film(film
                 assert question.film.casefold() not in question.context.casefold()
 
 
+def test_an_article_that_speaks_of_the_film_does_not_stand_for_another():
+    films = [
+        Film("Vertigo", "Vertigo is a 1958 film directed by Alfred Hitchcock.", 1958),
+        Film("Obsession", "Obsession is a 1976 film directed by Brian De Palma after VERTIGO.", 1976),
+        Film("Ran", "Ran is a 1985 film directed by Akira Kurosawa.", 1985),
+    ]
+    asked = [q for seed in range(20) for q in questions_of(films, seed=seed) if q.origin == "other"]
+    assert {q.context for q in asked if q.film == "Vertigo"} == {films[2].text}
+
+
 def test_wordings_are_disjoint_and_hold_the_title_once():
     for kind in KINDS:
         every = [text for wordings in WORDINGS.values() for text in wordings[kind]]

@@ -291,6 +291,24 @@ def test_a_client_that_leaves_frees_its_place(models):
     assert "clients_left_total 1.0" in numbers and gate.batches == [1]
 
 
+def test_the_row_of_a_client_that_leaves_is_told_to_end(models):
+    gate, running = Gate(models.writer.run), []
+    models.writer.run = lambda batch: running.extend(batch) or gate(batch)
+
+    async def work(_, app):
+        leaves = asyncio.Event()
+        request, _ = disconnecting(app, "/generate", PROMPT, leaves)
+        leaving = asyncio.create_task(request)
+        await until(gate.entered.is_set)
+        before = running[0].gone
+        leaves.set()
+        await asyncio.wait_for(leaving, 5)
+        gate.open.set()
+        return before, running[0].gone
+
+    assert calling(models, work) == (False, True)
+
+
 def test_a_failing_model_is_one_500_and_the_server_goes_on(models):
     run = models.questions.run
 
