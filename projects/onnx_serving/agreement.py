@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +46,8 @@ def answer_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dict[s
         (graphs / "qa_tokenizer.json").read_text(encoding="utf-8"), length=known["window"], overlap=known["overlap"]
     )
     films = limited(load_films(), limit)["test"]
-    questions = [q for wording in TESTED for q in questions_of(films, seed=EVALUATION, wording=wording)]
+    asked = {wording: questions_of(films, seed=EVALUATION, wording=wording) for wording in TESTED}
+    questions = [question for group in asked.values() for question in group]
     threads = devices.use_all_cores()
     backends: dict[str, tuple[Encoder, int]] = {"torch float32": (TorchEncoder(model), 0)}
     for name, file in (("onnx float32", ENCODER), ("onnx int8", ENCODER_INT8)):
@@ -57,8 +59,10 @@ def answer_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dict[s
         given = [each.given(known["threshold"]) for each in judged]
         expected = expected or given
         scores = score_at(judged, known["threshold"])
-        same = sum(mine == theirs for mine, theirs in zip(given, expected, strict=True)) / len(given)
-        numbers = {"answered_f1": scores.answered_f1, "no_answer_f1": scores.no_answer_f1, "same": same}
+        same = iter(mine == theirs for mine, theirs in zip(given, expected, strict=True))
+        of = {f"same_{wording}": share(islice(same, len(group))) for wording, group in asked.items()}
+        both = sum(of[f"same_{wording}"] * len(group) for wording, group in asked.items()) / len(questions)
+        numbers = {"answered_f1": scores.answered_f1, "no_answer_f1": scores.no_answer_f1, "same": both, **of}
         rows.append({"backend": name, "questions": len(questions), **numbers, "int8_products": products})
     return rows
 

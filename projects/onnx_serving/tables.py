@@ -41,7 +41,16 @@ def qa_markdown(summary: Sequence[dict[str, Any]]) -> str:
 
 def answers_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """What each backend answers on held-out films."""
-    columns = ["backend", "questions", "F1", "F1 of “no answer”", "same answers as torch", "products in int8"]
+    columns = [
+        "backend",
+        "questions",
+        "F1",
+        "F1 of “no answer”",
+        "same answers as torch",
+        "in trained wordings",
+        "in others",
+        "int8 products",
+    ]
     lines = [
         [
             row["backend"],
@@ -49,6 +58,8 @@ def answers_markdown(rows: Sequence[dict[str, Any]]) -> str:
             f"{row['answered_f1']:.4f}",
             f"{row['no_answer_f1']:.4f}",
             f"{row['same']:.2%}",
+            f"{row['same_trained']:.2%}",
+            f"{row['same_held_out']:.2%}",
             str(row["int8_products"]),
         ]
         for row in rows
