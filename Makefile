@@ -55,6 +55,9 @@ results-%: .ready-%
 bench-%: .ready-%
 	@$(PY) -m projects.$*.benchmark $(ARGS)
 
+serve-%: .ready-%
+	@$(if $(wildcard projects/$*/server/__main__.py),exec $(PY) -m projects.$*.server $(ARGS),echo "$* has no server" >&2; exit 2)
+
 exercises-%: .ready-%
 	@$(PY) -m projects.$*.exercises $(ARGS)
 
@@ -109,6 +112,7 @@ help:
 	@echo "  make test-<project>            its tests"
 	@echo "  make bench-<project>           speed and memory against its peers"
 	@echo "  make results-<project>         the whole experiment behind its README's table"
+	@echo "  make serve-<project>           its server, if it has one"
 	@echo "  make exercises-<project>       a team's own theory exercises (ARGS=\"--team x [--check]\")"
 	@echo "  make notebook-<project>        execute its notebook again from results/"
 	@echo "  make demo-<project>            record and render its video and trailer"

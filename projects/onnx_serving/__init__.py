@@ -1,0 +1,1 @@
+"""Pipelines, ONNX export, two batching schemes and a server for two small models, measured side by side."""

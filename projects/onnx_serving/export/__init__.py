@@ -1,0 +1,1 @@
+"""Models to ONNX, and proof that they compute the same."""

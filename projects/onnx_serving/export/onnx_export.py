@@ -1,0 +1,252 @@
+"""Both models to ONNX, in float32 and int8, sealed in one folder with all that a server needs, and compared with torch.
+
+python -m projects.onnx_serving.export.onnx_export --qa runs/onnx_serving/qa/model
+"""
+
+import logging
+import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from dataclasses import dataclass
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import torch
+
+from projects.onnx_serving.export.graphs import DecoderGraph, EncoderGraph
+from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS
+from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
+from shared.errors import UserError, command
+from shared.files import atomic_directory, atomic_path, write_json
+from shared.fingerprint import seal_directory, team_key
+from shared.fingerprint.manifest import NAME as MANIFEST
+from shared.fingerprint.origin import describe_code, file_digest
+
+OPSET = 20
+BLOCK = 32  # numbers that share a scale in the decoder
+MARK = "\u0001"  # stands for the user's words while the chat template is cut in two
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExportConfig:
+    """Export both models to ONNX, quantise them, and prove in a fresh process that they answer as torch does."""
+
+    qa: Path = QA / "model"
+    """Folder of the trained question-answering model."""
+    model: str = "smollm2"
+    """Decoder: an embedded model, a local folder, or a Hugging Face id."""
+    out: Path = EXPORTED
+    """Folder that is made; it is not overwritten."""
+
+
+def main(config: ExportConfig) -> Path:
+    """Export both models to ONNX, quantise them, and prove in a fresh process that they answer as torch does."""
+    from projects.onnx_serving.export.parity import check
+    from projects.onnx_serving.inference.pipelines import question_answering
+    from shared.assets import load_causal_lm
+
+    questions = question_answering(config.qa)
+    model, tokenizer = load_causal_lm(config.model)
+    with atomic_directory(config.out) as folder:
+        to_onnx(questions.model, folder / ENCODER)
+        to_onnx(model, folder / DECODER)
+        quantise(folder / ENCODER, folder / ENCODER_INT8)
+        quantise_blocks(folder / DECODER, folder / DECODER_INT8)
+        (folder / "qa_tokenizer.json").write_text(questions.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
+        (folder / "lm_tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
+        known = serving(questions.model, model, tokenizer)
+        write_json(folder / "serving.json", {**known, "made_from": file_digest(config.qa / MANIFEST)})
+        check(questions.model, model, tokenizer.pad_token_id, folder)
+        seal_directory(folder, {"project": "onnx_serving", "step": 0, **describe_code()}, team_key())
+    return config.out
+
+
+def serving(encoder: Any, decoder: Any, tokenizer: Any) -> dict[str, Any]:
+    """What a server must know beside weights and tokenizers."""
+    from projects.onnx_serving.inference.pipelines import settings_of
+
+    said = [{"role": "user", "content": MARK}]
+    before, _, after = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True).partition(MARK)
+    ends = decoder.generation_config.eos_token_id
+    return {
+        "qa": settings_of(encoder),
+        "lm": {
+            "before": before,
+            "after": after,
+            "padding": tokenizer.pad_token_id,
+            "ends": sorted({tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}),
+            "positions": decoder.config.max_position_embeddings,
+        },
+    }
+
+
+def to_onnx(model: Any, path: Path) -> Path:
+    """Write a model as an ONNX graph with a dynamic number of rows and tokens. Returns the path.
+
+    An encoder for questions gets start and end logits as outputs. A decoder gets the next token's logits and its cache:
+    with an empty cache the graph is the prefill, with one it is the step.
+
+    Args:
+        model: For question answering, or causal.
+        path: Where the graph goes, weights included; at most 2 GB.
+
+    Raises:
+        UserError: If the model is of neither kind.
+    """
+    kind = type(model).__name__
+    if kind.endswith("ForQuestionAnswering"):
+        return _export(EncoderGraph(model), *encoder_example(model), path)
+    if kind.endswith("ForCausalLM"):
+        return _export(DecoderGraph(model), *decoder_example(model), path)
+    raise UserError(f"{kind} is neither for question answering nor a causal language model: it cannot be exported here")
+
+
+def encoder_example(model: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """Tensors to trace with (no size is 0 or 1, which an exporter freezes), and the names of inputs and sizes."""
+    ids = torch.arange(2 * 7).reshape(2, 7) % model.config.vocab_size
+    axes = {0: "rows", 1: "tokens"}
+    names = {"input_names": list(ENCODER_INPUTS), "output_names": ["start_logits", "end_logits"]}
+    return (ids, torch.ones_like(ids), torch.zeros_like(ids)), {**names, "dynamic_shapes": (axes,) * 3}
+
+
+def decoder_example(model: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
+    """As `encoder_example`, with two rows of three new tokens after five in the cache."""
+    config = model.config
+    rows, new, old = 2, 3, 5
+    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    past = [torch.zeros(rows, config.num_key_value_heads, old, width) for _ in range(2 * config.num_hidden_layers)]
+    ids = torch.arange(rows * new).reshape(rows, new) % config.vocab_size
+    mask = torch.ones(rows, old + new, dtype=torch.long)
+    positions = torch.arange(old, old + new).expand(rows, -1).contiguous()
+    layers = [f"{part}_{layer}" for layer in range(config.num_hidden_layers) for part in ("key", "value")]
+    fresh, cached = {0: "rows", 1: "new"}, {0: "rows", 2: "past"}
+    return (ids, mask, positions, past), {
+        "input_names": [*DECODER_INPUTS, *(f"past_{name}" for name in layers)],
+        "output_names": ["logits", *(f"present_{name}" for name in layers)],
+        "dynamic_shapes": (fresh, {0: "rows", 1: "total"}, fresh, [cached] * len(past)),
+    }
+
+
+def _export(graph: torch.nn.Module, example: tuple[Any, ...], options: dict[str, Any], path: Path) -> Path:
+    with tempfile.TemporaryDirectory(dir=path.parent) as place, silent():
+        program = torch.onnx.export(
+            graph.eval(), example, dynamo=True, opset_version=OPSET, optimize=False, verbose=False, **options
+        )
+        assert program is not None
+        raw = Path(place) / "raw.onnx"
+        program.save(str(raw), external_data=False)
+        with atomic_path(path) as temporary:
+            fold(raw, temporary)
+    return path
+
+
+def fold(source: Path, target: Path) -> None:
+    """Compute in advance what depends on no input, above all transposed weights, which the quantiser would not know.
+
+    The runtime's own basic pass: it holds on every processor, and takes seconds where the exporter's takes minutes.
+    """
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
+    options.optimized_model_filepath = str(target)
+    options.log_severity_level = 4  # it would say aloud that it writes a file
+    onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
+
+
+def quantise(source: Path, target: Path) -> Path:
+    """Write an encoder's graph with its products in int8: weights by column, activations by tensor as they come.
+
+    One scale for a whole tensor of activations means that a row's numbers depend, slightly, on the rows beside it.
+
+    Args:
+        source: A float32 graph.
+        target: Where the quantised one goes.
+
+    Raises:
+        UserError: If the source cannot be read as a graph.
+    """
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    model = read_graph(source)
+    del model.graph.value_info[:]  # the exporter's notes of shapes contradict what the quantiser infers
+    products = {"op_types_to_quantize": ["MatMul", "Gemm"]}
+    with atomic_path(target) as temporary, silent():
+        quantize_dynamic(model, temporary, per_channel=True, weight_type=QuantType.QInt8, **products)
+    return target
+
+
+def quantise_blocks(source: Path, target: Path) -> Path:
+    """Write a decoder's graph with its products in int8: a scale for each 32 numbers, of weights and of activations.
+
+    A few channels of a decoder's activations are many times larger than the others, and one scale for all of them
+    would leave the others nothing. The runtime rounds a single row in another order than several, so that a batch's
+    numbers differ slightly from those of its rows alone.
+
+    Args:
+        source: A float32 graph.
+        target: Where the quantised one goes.
+
+    Raises:
+        UserError: If the source cannot be read as a graph.
+    """
+    from onnxruntime.quantization.matmul_nbits_quantizer import MatMulNBitsQuantizer
+
+    model = read_graph(source)
+    del model.graph.value_info[:]
+    with atomic_path(target) as temporary, silent(logging.INFO):
+        # Accuracy level 4: activations become int8 too, block by block, so that the products are of integers.
+        quantiser = MatMulNBitsQuantizer(model, bits=8, block_size=BLOCK, is_symmetric=True, accuracy_level=4)
+        quantiser.process()
+        quantiser.model.save_model_to_file(str(temporary), False)
+    return target
+
+
+def read_graph(path: Path) -> Any:
+    """The graph of a file.
+
+    Raises:
+        UserError: If the file is missing, cut, or no graph.
+    """
+    try:
+        model = onnx.load(path)
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there: export the models first") from None
+    except Exception as error:  # protobuf's own error, or another for each way that a file can be damaged
+        raise UserError(
+            f"{path} cannot be read as an ONNX graph ({type(error).__name__}): it is cut or edited"
+        ) from None
+    if not model.graph.node:
+        raise UserError(f"{path} holds no ONNX graph: it is cut or edited; export it again")
+    return model
+
+
+def counted(path: Path) -> dict[str, int]:
+    """Matrix products of a graph: how many are in int8, how many with weights or between activations are not."""
+    model = read_graph(path)
+    weights = {each.name for each in model.graph.initializer}
+    products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
+    return {
+        "int8": sum(node.op_type in ("MatMulInteger", "MatMulNBits") for node in model.graph.node),
+        "float_weights": sum(any(name in weights for name in node.input) for node in products),
+        "activations": sum(not any(name in weights for name in node.input) for node in products),
+    }
+
+
+@contextmanager
+def silent(level: int = logging.WARNING) -> Iterator[None]:
+    """Keep the exporter's and the quantiser's notices, up to this level, off the screen inside the block."""
+    disabled = logging.root.manager.disable
+    logging.disable(level)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
+
+
+if __name__ == "__main__":
+    command(main, ExportConfig)

@@ -1,0 +1,80 @@
+"""The figures, from the CSV files in results/: nothing is measured here."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.plotting import COLOURS, MARKERS, figure, panels
+from shared.report import read_csv
+
+NAMES = ("torch float32", "torch int8", "onnx float32", "onnx int8", "transformers' generate")
+
+
+def style(arm: str) -> dict[str, Any]:
+    """One colour and one mark an arm, the same in every figure."""
+    index = NAMES.index(arm)
+    return {"color": COLOURS[index], "marker": MARKERS[index], "label": arm}
+
+
+def benchmark(rows: Sequence[dict[str, Any]], out: Path) -> None:
+    """encoder.png and generation.png."""
+    encoder(rows, out / "encoder.png")
+    generation(rows, out / "generation.png")
+
+
+def encoder(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Median latency against rows at 64 tokens, and against tokens at 8 rows; up to the 95th percentile as a line."""
+    threads = max(row["threads"] for row in rows)
+    mine = [row for row in rows if row["task"] == "encode" and row["threads"] == threads]
+    title = "The encoder: torch and ONNX Runtime, float32 and int8, on equal threads"
+    with panels(
+        path, 2, title=title, xlabel="", ylabel="latency of a call [ms]: median, up to p95", size=(3.8, 3.8)
+    ) as axes:
+        for each, (varied, fixed, value, label) in zip(
+            axes,
+            (("rows", "tokens", 64, "rows of 64 tokens"), ("tokens", "rows", 8, "tokens in each of 8 rows")),
+            strict=True,
+        ):
+            for arm in NAMES[:4]:
+                points = sorted(
+                    (r[varied], r["p50_ms"], r["p95_ms"]) for r in mine if r["arm"] == arm and r[fixed] == value
+                )
+                x, middle, high = zip(*points, strict=True)
+                above = [h - m for h, m in zip(high, middle, strict=True)]
+                each.errorbar(x, middle, yerr=[[0] * len(x), above], **style(arm))
+            each.set(xscale="log", yscale="log", xlabel=label)
+            each.set_xticks(x, [str(tick) for tick in x])
+            each.minorticks_off()
+        axes[0].legend(fontsize=8)
+
+
+def generation(rows: Sequence[dict[str, Any]], path: Path) -> None:
+    """Tokens a second of every way to generate."""
+    mine = sorted((r for r in rows if r["task"] != "encode"), key=lambda r: (r["rows"], r["per_second"]))
+    hows = {"generate": "with cache", "recompute": "without cache", "library": ""}
+    names = [f"{r['arm']}, {hows[r['task']]}".rstrip(", ") + f" ({r['rows']} row{'s' * (r['rows'] > 1)})" for r in mine]
+    title = "Generation with the cache and without, by runtime and rows"
+    with figure(path, title=title, xlabel="generated tokens/s", ylabel="", size=(7.4, 4.2)) as axes:
+        bars = axes.barh(names, [r["per_second"] for r in mine], color=[style(r["arm"])["color"] for r in mine])
+        axes.bar_label(bars, fmt="%.0f", padding=3)
+        axes.grid(axis="y", visible=False)
+        axes.margins(x=0.12)
+
+
+def load(out: Path) -> None:
+    """load.png: requests accepted and refused in each second, and the largest latency of the accepted."""
+    rows = read_csv(out / "arrivals.csv")
+    (total,) = read_csv(out / "load.csv")
+    unloaded = total["accepted_p99_ms"] / total["over_unloaded_p99"]
+    seconds = [row["second"] for row in rows]
+    title, xlabel = "Twice the sustainable load, second by second", "second of the test"
+    with panels(out / "load.png", 2, title=title, xlabel=xlabel, size=(4.4, 3.6), share_y=False) as (left, right):
+        parts = [[row[name] for row in rows] for name in ("accepted", "refused")]
+        left.stackplot(seconds, parts, labels=("accepted", "refused with 503"), colors=COLOURS[:2], alpha=0.8)
+        left.set(ylabel="requests in this second", ylim=(0, 1.35 * max(map(sum, zip(*parts, strict=True)))))
+        left.legend(fontsize=8, loc="upper right")
+        right.plot(seconds, [row["longest_ms"] for row in rows], color=COLOURS[0], label="longest of the accepted")
+        right.axhline(4 * unloaded, color=COLOURS[1], linestyle="--", label="4 × p99 without load")
+        right.axhline(unloaded, color=COLOURS[2], linestyle=":", label="p99 without load")
+        right.set(ylabel="latency [ms]", ylim=(0, 5.6 * unloaded))
+        right.legend(fontsize=8, loc="upper right")

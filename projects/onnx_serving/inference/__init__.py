@@ -1,0 +1,1 @@
+"""Models behind one interface, pipelines over them, and the two batching schemes."""

@@ -1,0 +1,58 @@
+"""The library's models in torch."""
+
+# b rows · t new tokens · p tokens in the cache · s = p + t · v vocabulary
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float, Int
+from transformers import DynamicCache
+
+from projects.onnx_serving.inference.backends import Inputs, Logits
+
+
+class TorchEncoder:
+    """A BERT for question answering, in float32 or with int8 layers."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def __call__(self, inputs: Inputs) -> tuple[Logits, Logits]:
+        """See `Encoder`."""
+        device = self.model.device
+        output = self.model(**{name: torch.from_numpy(array).to(device) for name, array in inputs.items()})
+        return output.start_logits.float().cpu().numpy(), output.end_logits.float().cpu().numpy()
+
+
+class TorchDecoder:
+    """A causal language model of the library."""
+
+    def __init__(self, model: Any) -> None:
+        self.model = model
+
+    @torch.inference_mode()
+    def __call__(
+        self,
+        input_ids: Int[np.ndarray, "b t"],
+        mask: Int[np.ndarray, "b s"],
+        positions: Int[np.ndarray, "b t"],
+        cache: DynamicCache | None,
+    ) -> tuple[Float[np.ndarray, "b v"], DynamicCache]:
+        """See `Decoder`."""
+        output = self.model(
+            input_ids=torch.from_numpy(input_ids),
+            attention_mask=torch.from_numpy(mask),
+            position_ids=torch.from_numpy(positions),
+            past_key_values=DynamicCache() if cache is None else cache,
+            use_cache=True,
+            logits_to_keep=1,
+        )
+        return output.logits[:, -1].numpy(), output.past_key_values
+
+    def keep(self, cache: DynamicCache, rows: Sequence[int]) -> DynamicCache:
+        """See `Decoder`."""
+        cache.batch_select_indices(torch.tensor(rows))
+        return cache

@@ -1,0 +1,70 @@
+"""How right answers are: exact match, token F1, and F1 of saying that there is no answer."""
+
+import re
+import string
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+def normalised(text: str) -> list[str]:
+    """Words without case, punctuation and articles.
+
+    Source: Rajpurkar et al. 2016, §6.1 (SQuAD's scorer does the same).
+    """
+    plain = "".join(" " if char in string.punctuation + "–—’“”" else char for char in text.casefold())
+    return [word for word in re.sub(r"\s+", " ", plain).split() if word not in ("a", "an", "the")]
+
+
+def exact(given: str, right: str) -> float:
+    """1 if the normalised words are the same, else 0; two empty answers are the same."""
+    return float(normalised(given) == normalised(right))
+
+
+def f1(given: str, right: str) -> float:
+    """Harmonic mean of the shares of words in common, in [0, 1]; an empty answer equals only itself."""
+    mine, theirs = Counter(normalised(given)), Counter(normalised(right))
+    if not mine or not theirs:
+        return float(mine == theirs)
+    common = (mine & theirs).total()
+    return 2 * common / (mine.total() + theirs.total())
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Over a set of questions; all in [0, 1].
+
+    Attributes:
+        exact: Mean exact match over all questions; an unanswerable one is right when nothing is answered.
+        f1: Mean F1, likewise.
+        answered_f1: Mean F1 over the answerable questions alone; saying "no answer" counts 0.
+        answered_exact: Mean exact match over them.
+        no_answer_f1: F1 of "no answer" as a class: its precision and recall over all questions.
+    """
+
+    exact: float
+    f1: float
+    answered_f1: float
+    answered_exact: float
+    no_answer_f1: float
+
+
+def score(given: Sequence[str], right: Sequence[str]) -> Scores:
+    """Compare answers, "" where there is none.
+
+    Raises:
+        ValueError: If the two are of different lengths, or empty.
+    """
+    pairs = list(zip(given, right, strict=True))
+    if not pairs:
+        raise ValueError("no answers to score")
+    answerable = [pair for pair in pairs if pair[1]]
+    said, true = sum(not mine for mine, _ in pairs), sum(not theirs for _, theirs in pairs)
+    both = sum(not mine and not theirs for mine, theirs in pairs)
+    return Scores(
+        exact=sum(exact(*pair) for pair in pairs) / len(pairs),
+        f1=sum(f1(*pair) for pair in pairs) / len(pairs),
+        answered_f1=sum(f1(*pair) for pair in answerable) / max(1, len(answerable)),
+        answered_exact=sum(exact(*pair) for pair in answerable) / max(1, len(answerable)),
+        no_answer_f1=2 * both / (said + true) if said + true else 1.0,
+    )

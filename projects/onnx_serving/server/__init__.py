@@ -1,0 +1,1 @@
+"""A small service over HTTP: batching behind a bounded queue."""

@@ -1,0 +1,1 @@
+"""Fine-tuning of the question-answering encoder and its evaluation."""

