@@ -118,9 +118,7 @@ def build(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerFast]:
             model = AutoModelForQuestionAnswering.from_pretrained(resolve_model(config.model), dtype=torch.float32)
         except ValueError as error:
             raise UserError(f"--model {config.model}: {str(error).splitlines()[0]}") from None
-    model.get_input_embeddings().requires_grad_(
-        False
-    )  # words that training does not see keep their place among the others
+    model.get_input_embeddings().requires_grad_(False)  # words that training lacks keep their place among the others
     return model.to(devices.pick(config.device)), tokenizer
 
 
