@@ -122,20 +122,21 @@ def write_news(run: Path, out: Path) -> None:
         counted = KneserNey(train, len(vocabulary), order)
         grams = {split: counted.probabilities(documents_of(corpus.folder, split)) for split in HELD_OUT}
         lines.append(line(f"Kneser–Ney {order}-gram", grams, size, sum(len(o.keys) for o in counted.orders)))
-    strongest = lines[-1]["validation_perplexity"]
+    strongest = lines[-1]
     mine = {split: label_probabilities(model, corpus.held_out(config, split)) for split in HELD_OUT}
     weight = mixture_weight(mine["validation"], grams["validation"])
     mixed = {split: weight * mine[split] + (1 - weight) * grams[split] for split in HELD_OUT}
     parameters = count_parameters(model)[1]
     lines.append(line("Transformer", mine, size, parameters))
-    lines.append(line(f"both mixed, {weight:.2f} of the Transformer", mixed, size, parameters))
+    both = parameters + strongest["parameters"]
+    lines.append(line(f"both mixed, {weight:.2f} of the Transformer", mixed, size, both))
     write(out / "news.csv", lines, None, made_from=("runs.csv",))
-    plots.epochs(read_csv(out / "epochs.csv"), strongest, out / "epochs.png")
+    plots.epochs(read_csv(out / "epochs.csv"), strongest["validation_perplexity"], out / "epochs.png")
     write_json(out / "corpus.json", {k: v for k, v in corpus.report.items() if k != "digest"})
 
 
 def line(model: str, chances: dict[str, Chances], size: dict[str, int], parameters: int) -> dict[str, Any]:
-    """A row of news.csv."""
+    """A row of news.csv; `parameters` are the numbers that the model holds, of an n-gram model one for each n-gram."""
     row: dict[str, Any] = {"model": model}
     for split in ("test", "validation"):
         found = Prediction(float(-np.log(chances[split]).mean()), len(chances[split]))
