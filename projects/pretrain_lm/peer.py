@@ -61,6 +61,8 @@ class PeerConfig:
     """Updates."""
     lr: float = 1e-3
     """Highest rate, after 5 % of the steps; a tenth of it at the end of the cosine."""
+    log_every: int = 10
+    """Steps between two lines of the loss in the log."""
     evaluate_every: int = 500
     """Steps between two validations."""
     seed: int = 0
@@ -72,7 +74,8 @@ class PeerConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
-        checks.at_least(self, 1, "layers", "heads", "width", "context", "batch_size", "steps", "evaluate_every")
+        checks.at_least(self, 1, "layers", "heads", "width", "context", "batch_size")
+        checks.at_least(self, 1, "steps", "log_every", "evaluate_every")
         checks.positive(self, "lr")
 
 
@@ -85,7 +88,9 @@ def main(config: PeerConfig) -> dict[str, Any]:
     found = math.nan
     with Run(directory, project="pretrain_lm", config=config) as run:
         for step in track(range(1, config.steps + 1), description=config.arm, total=config.steps):
-            run.log(step, loss=loop.step())
+            loss = loop.step()
+            if step % config.log_every == 0:
+                run.log(step, loss=loss)
             if step % config.evaluate_every == 0 or step == config.steps:
                 found = validation_loss(loop.scores, text["validation"], config.context)
                 run.log(step, validation_loss=found)
