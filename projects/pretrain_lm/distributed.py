@@ -9,6 +9,10 @@ from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
+
+# DistributedDataParallel imports this when it is made. By then there is a group, which becomes the default argument
+# of its functions: no destroy_process_group ends such a group's threads, and one of them aborts the exit now and then.
+import torch.distributed.nn.functional
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
@@ -20,7 +24,11 @@ from shared import devices
 
 @contextmanager
 def processes() -> Iterator[Part]:
-    """Join the others inside the block. Yields which of them this is."""
+    """Join the others inside the block. Yields which of them this is.
+
+    What was wrapped inside must be out of reach at its end: the group's threads are waited for when the last that holds
+    the group lets go of it, and the interpreter has to be whole for that (pytorch/pytorch#179291).
+    """
     world = int(os.environ.get("WORLD_SIZE", "1"))
     if world == 1:
         devices.use_all_cores()

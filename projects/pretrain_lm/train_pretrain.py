@@ -120,21 +120,26 @@ class Corpus:
 def main(config: Config) -> Metrics | None:
     """Pretrain a small language model. Returns what it came to (None in all processes but the first)."""
     with distributed.processes() as part:
-        if part.rank == 0:
-            prepare(config)
-        distributed.wait(part)
-        corpus = read_corpus(config, part)
-        seed_everything(config.seed)
-        model = TransformerLM(config.size(len(corpus.vocabulary))).to(devices.pick(config.device))
-        trainer = Trainer(config, model, corpus)
-        if part.rank:
-            trainer.train(None)
-            return None
-        directory = config.out or new_directory(Path("runs"), "pretrain_lm", config.name)
-        digest = str(corpus.report["digest"])
-        with Run(directory, project="pretrain_lm", config=config, resume=config.resume, data=digest) as run:
-            trainer.train(run)
-            return finish(trainer, run)
+        return pretrain(config, part)
+
+
+def pretrain(config: Config, part: Part) -> Metrics | None:
+    """`main`, as one of the processes."""
+    if part.rank == 0:
+        prepare(config)
+    distributed.wait(part)
+    corpus = read_corpus(config, part)
+    seed_everything(config.seed)
+    model = TransformerLM(config.size(len(corpus.vocabulary))).to(devices.pick(config.device))
+    trainer = Trainer(config, model, corpus)
+    if part.rank:
+        trainer.train(None)
+        return None
+    directory = config.out or new_directory(Path("runs"), "pretrain_lm", config.name)
+    digest = str(corpus.report["digest"])
+    with Run(directory, project="pretrain_lm", config=config, resume=config.resume, data=digest) as run:
+        trainer.train(run)
+        return finish(trainer, run)
 
 
 def prepare(config: Config) -> None:
