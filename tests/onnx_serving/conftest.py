@@ -4,13 +4,17 @@ from pathlib import Path
 
 import pytest
 import torch
-from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
+from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
+from tokenizers.models import BPE
 from transformers import BertConfig, BertForQuestionAnswering, LlamaConfig, LlamaForCausalLM
 
 from projects.onnx_serving.export.onnx_export import quantise, quantise_blocks, to_onnx
 from projects.onnx_serving.inference.spans import Cutter
+from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
 from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
+from projects.onnx_serving.server.service import Models, Questions, Writer
 from shared.assets import package_file
+from tests.onnx_serving.serving import KNOWN
 
 
 def tiny_encoder(seed=0):
@@ -67,7 +71,7 @@ def lm_tokenizer():
     """Bytes as tokens, folded into the tiny decoder's 97, with real special tokens."""
     letters = sorted(pre_tokenizers.ByteLevel.alphabet())
     vocabulary = {"<unk>": 0, "<s>": 1, "</s>": 2} | {letter: 3 + n for n, letter in enumerate(letters[33:127])}
-    tokenizer = Tokenizer(models.BPE(vocabulary, [], unk_token="<unk>"))
+    tokenizer = Tokenizer(BPE(vocabulary, [], unk_token="<unk>"))
     tokenizer.pre_tokenizer, tokenizer.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     tokenizer.add_special_tokens([AddedToken(text, special=True) for text in ("<unk>", "<s>", "</s>")])
     return tokenizer.to_str()
@@ -76,3 +80,12 @@ def lm_tokenizer():
 @pytest.fixture
 def cutter(qa_tokenizer):
     return Cutter(qa_tokenizer, length=48, overlap=12)
+
+
+@pytest.fixture
+def models(encoder, decoder, qa_tokenizer, lm_tokenizer):
+    cutter = Cutter(qa_tokenizer, length=48, overlap=12)
+    questions = Questions(TorchEncoder(encoder), cutter, threshold=-100.0, budget=2048)
+    return Models(
+        questions, Writer(TorchDecoder(decoder), lm_tokenizer, KNOWN, longest=300), ("encoder.onnx", "decoder.onnx")
+    )

@@ -15,7 +15,7 @@ from projects.onnx_serving.server.settings import Settings, from_environment
 from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import seal_directory, team_key
-from tests.onnx_serving.test_server import KNOWN
+from tests.onnx_serving.serving import KNOWN
 
 
 @pytest.fixture(scope="module")
