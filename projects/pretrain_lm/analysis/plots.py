@@ -3,6 +3,8 @@
 from pathlib import Path
 from typing import Any
 
+from matplotlib.patheffects import withStroke
+
 from shared.plotting import COLOURS, MARKERS, figure
 from shared.report import mean_sd
 
@@ -10,7 +12,7 @@ FAMILIES = ("greedy", "temperature", "top-k", "top-p", "the articles")
 
 
 # Where the name of a point stands, in points from it: the families cross each other.
-PLACES = {"temperature": (-6, -4, "right"), "top-k": (5, 5, "left"), "top-p": (7, -3, "left")}
+PLACES = {"temperature": (-4, -12, "right"), "top-k": (5, 5, "left"), "top-p": (7, -3, "left")}
 
 
 def frontier(rows: list[dict[str, Any]], out: Path) -> None:
@@ -34,8 +36,10 @@ def _against(rows: list[dict[str, Any]], path: Path, column: str, title: str, la
             for a, b, way in points if family in PLACES else ():
                 right, up, side = PLACES[family]
                 look: dict[str, Any] = {"ha": side, "fontsize": 8, "color": COLOURS[number]}
+                look["path_effects"] = [withStroke(linewidth=2, foreground="white")]  # over the lines of others
                 axes.annotate(way.split()[-1], (a, b), xytext=(right, up), textcoords="offset points", **look)
-        axes.legend()
+        axes.margins(y=0.1)  # room for a name below the lowest point
+        axes.legend(loc="lower left" if log else "upper left")
 
 
 def masking(rows: list[dict[str, Any]], path: Path) -> None:
