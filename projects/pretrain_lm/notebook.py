@@ -17,7 +17,6 @@
 
 from pathlib import Path
 
-from projects.pretrain_lm.tables import ARMS
 from shared.presentation.cells import Number, Picture, Table, rows_of
 from shared.report import read_csv
 from shared.runs import read_json
@@ -26,6 +25,13 @@ RESULTS = Path("projects/pretrain_lm/results")
 news = {row["model"]: row for row in read_csv(RESULTS / "news.csv")}
 frontier = read_csv(RESULTS / "frontier.csv")
 corpus = read_json(RESULTS / "corpus.json")
+ARMS = {"ours": "el nuestro", "gpt2": "GPT2LMHeadModel de transformers"}
+REASONS = {
+    "many symbols": "muchos símbolos",
+    "near copy": "casi una copia",
+    "repeated runs of words": "tramos repetidos",
+    "too short": "demasiado corto",
+}
 
 # %% [markdown]
 # ## El corpus
@@ -36,14 +42,17 @@ corpus = read_json(RESULTS / "corpus.json")
 # %%
 Table(
     ("motivo", "documentos"),
-    tuple(corpus["dropped"].items()),
+    tuple((REASONS.get(reason, reason), count) for reason, count in corpus["dropped"].items()),
     f"De {corpus['read']:,} artículos quedan {corpus['kept']:,}.",
 )
 
 # %%
 Table(
     ("parte", "documentos", "bytes", "fragmentos", "tokens"),
-    tuple((name, *(f"{value:,}" for value in part.values())) for name, part in corpus["splits"].items()),
+    tuple(
+        (said, *(f"{corpus['splits'][part][what]:,}" for what in ("documents", "bytes", "chunks", "tokens")))
+        for part, said in {"train": "entrenamiento", "validation": "validación", "test": "prueba"}.items()
+    ),
 )
 
 # %% [markdown]
