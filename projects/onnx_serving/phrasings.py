@@ -103,18 +103,34 @@ CHOSEN_ON: dict[Kind, tuple[str, ...]] = {
     "director": (
         "Which filmmaker gave us {title}?",
         "At the helm of {title} stood whom?",
+        "Who shot {title}?",
+        "Who held the megaphone on the set of {title}?",
+        "Please name the person who directed {title}.",
+        "Who called the shots on {title}?",
     ),
     "year": (
         "To which year does {title} belong?",
         "{title} reached the cinemas when, exactly?",
+        "Do you know when {title} was shown for the first time?",
+        "Since when has {title} existed?",
+        "In what year was {title} finished?",
+        "What vintage is {title}?",
     ),
     "stars": (
         "Which faces appear in {title}?",
         "Name the players in {title}.",
+        "Who got top billing in {title}?",
+        "List the people acting in {title}.",
+        "{title}: with whom?",
+        "Who portrays the characters of {title}?",
     ),
     "basis": (
         "What was turned into the film {title}?",
         "Which literature gave {title} its story?",
+        "What gave the idea for {title}?",
+        "What material did {title} use?",
+        "Which earlier work does {title} retell?",
+        "{title}: after which book?",
     ),
 }
 

@@ -15,6 +15,7 @@ from projects.onnx_serving.training.windows import batch_of, examples_of, shuffl
 from shared.errors import UserError
 from shared.fingerprint import verify
 from shared.runs import read_json
+from shared.seeding import generator
 
 TEXT = "Vertigo is a 1958 film. " * 6 + "It was directed by Alfred Hitchcock. " + "It was much praised. " * 6
 
@@ -62,9 +63,9 @@ def test_the_question_takes_no_part_in_the_loss(cutter):
 
 def test_every_example_once_a_pass(cutter):
     examples = examples_of([question()] * 9, cutter, seed=0)
-    batches = list(shuffled(examples, 4, padding=0, seed=0))
+    batches = list(shuffled(examples, 4, padding=0, source=generator(0)))
     assert sum(len(batch.first) for batch in batches) == len(examples)
-    again = list(shuffled(examples, 4, padding=0, seed=0))
+    again = list(shuffled(examples, 4, padding=0, source=generator(0)))
     assert all(torch.equal(a.first, b.first) for a, b in zip(batches, again, strict=True))
 
 

@@ -32,7 +32,7 @@ from shared.files import write_json
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
 from shared.runs import Run, new_directory
-from shared.seeding import seed_everything
+from shared.seeding import generator, seed_everything
 
 HIDDEN = -1e9  # logit of a token that cannot begin or end an answer
 EVALUATION = 1  # seed of the questions that are validated and tested on: the same for every training seed
@@ -147,8 +147,8 @@ def train(config: Config, model: PreTrainedModel, cutter: Cutter, films: Sequenc
         done = run.restore(lambda tensors: load_all(model, tensors), optimizer, schedule)["epoch"]
     model.train()
     for epoch in range(done, config.epochs):
-        order = 1000 * config.seed + epoch
-        batches = shuffled(epochs[epoch], config.batch_size, padding=cutter.padding, seed=order)
+        source = generator(config.seed, epoch, 1)
+        batches = shuffled(epochs[epoch], config.batch_size, padding=cutter.padding, source=source)
         for batch in track(batches, description=f"{run.directory.name} epoch {epoch + 1}", total=sizes[epoch]):
             loss = loss_of(config, model, batch)
             grad_norm = optim.step(optimizer, loss, max_norm=config.max_norm)

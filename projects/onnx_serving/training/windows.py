@@ -12,8 +12,8 @@ from torch import Tensor
 
 from projects.onnx_serving.data import Question
 from projects.onnx_serving.inference.spans import Cutter, Window, padded, token_span
+from shared import batching
 
-POOL = 16  # batches whose windows are sorted together: less padding, still a shuffled order
 WITHOUT = 0.25  # share of the answered questions that also give a window of the article without the answer
 FIRST = 0.75  # share of the unanswerable ones whose window is the opening, which holds what tempts to answer
 CLS = 0  # where "not here" points
@@ -87,14 +87,8 @@ def batch_of(examples: Sequence[Example], padding: int) -> Batch:
     return Batch(inputs, allowed, first, last)
 
 
-def shuffled(examples: Sequence[Example], size: int, *, padding: int, seed: int) -> Iterator[Batch]:
-    """Every example once, in batches of like length, in an order that the seed decides."""
-    draw = random.Random(seed)
-    order = draw.sample(range(len(examples)), len(examples))
-    batches = []
-    for start in range(0, len(order), size * POOL):
-        pool = sorted(order[start : start + size * POOL], key=lambda row: len(examples[row].window))
-        batches += [pool[i : i + size] for i in range(0, len(pool), size)]
-    draw.shuffle(batches)
-    for rows in batches:
+def shuffled(examples: Sequence[Example], size: int, *, padding: int, source: torch.Generator) -> Iterator[Batch]:
+    """Every example once, in batches of like length, in an order that `source` alone decides."""
+    order, lengths = batching.shuffled(len(examples), source), [len(example.window) for example in examples]
+    for rows in batching.of_like_length(order, lengths, size, source):
         yield batch_of([examples[row] for row in rows], padding)
