@@ -6,19 +6,22 @@ python -m projects.onnx_serving.export.onnx_export --qa runs/onnx_serving/qa/mod
 import logging
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass
 from io import StringIO
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import onnx
 import onnxruntime
 import torch
 
 from projects.onnx_serving.export.graphs import DecoderGraph, EncoderGraph
-from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS
+from projects.onnx_serving.export.smoothing import smoothed
+from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS, Inputs
+from projects.onnx_serving.inference.spans import Cutter, padded
 from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
 from shared.errors import UserError, command
 from shared.files import atomic_directory, atomic_path, write_json
@@ -27,6 +30,7 @@ from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.origin import describe_code, file_digest
 
 OPSET = 20
+TYPICAL_FILMS = 24  # training films whose questions calibrate: some eighty windows
 BLOCK = 32  # numbers that share a scale in the decoder
 MARK = "\u0001"  # stands for the user's words while the chat template is cut in two
 
@@ -54,7 +58,7 @@ def main(config: ExportConfig) -> Path:
     with atomic_directory(config.out) as folder:
         to_onnx(questions.model, folder / ENCODER)
         to_onnx(model, folder / DECODER)
-        quantise(folder / ENCODER, folder / ENCODER_INT8)
+        quantise(folder / ENCODER, folder / ENCODER_INT8, typical_inputs(questions))
         quantise_blocks(folder / DECODER, folder / DECODER_INT8)
         (folder / "qa_tokenizer.json").write_text(questions.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         (folder / "lm_tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
@@ -156,7 +160,24 @@ def fold(source: Path, target: Path) -> None:
     onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def quantise(source: Path, target: Path) -> Path:
+def typical_inputs(questions: Any) -> list[Inputs]:
+    """Batches of windows of training questions, to learn from how large each activation gets.
+
+    Args:
+        questions: The pipeline for questions.
+    """
+    from projects.onnx_serving.data import load_films, questions_of
+    from projects.onnx_serving.inference.pipelines import settings_of
+
+    known = settings_of(questions.model)
+    tokenizer = questions.tokenizer.backend_tokenizer.to_str()
+    cutter = Cutter(tokenizer, length=known["window"], overlap=known["overlap"])
+    films = load_films()["train"][:TYPICAL_FILMS]
+    windows = [cutter(asked.text, asked.context)[0] for asked in questions_of(films, seed=0)]
+    return [padded(windows[start : start + 16], cutter.padding) for start in range(0, len(windows), 16)]
+
+
+def quantise(source: Path, target: Path, calibration: Sequence[Mapping[str, np.ndarray]] = ()) -> Path:
     """Write an encoder's graph with its products in int8: weights by column, activations by tensor as they come.
 
     One scale for a whole tensor of activations means that a row's numbers depend, slightly, on the rows beside it.
@@ -164,6 +185,7 @@ def quantise(source: Path, target: Path) -> Path:
     Args:
         source: A float32 graph.
         target: Where the quantised one goes.
+        calibration: Typical inputs; with them, outliers of activations are first moved into the weights.
 
     Raises:
         UserError: If the source cannot be read as a graph.
@@ -172,6 +194,8 @@ def quantise(source: Path, target: Path) -> Path:
 
     model = read_graph(source)
     del model.graph.value_info[:]  # the exporter's notes of shapes contradict what the quantiser infers
+    if calibration:
+        model = smoothed(model, calibration)
     products = {"op_types_to_quantize": ["MatMul", "Gemm"]}
     with atomic_path(target) as temporary, silent():
         quantize_dynamic(model, temporary, per_channel=True, weight_type=QuantType.QInt8, **products)
