@@ -13,6 +13,7 @@ from projects.onnx_serving.assembly import exported, trained
 from projects.onnx_serving.config import Config
 from projects.onnx_serving.places import EXPORTED, RESULTS, RUNS
 from projects.onnx_serving.provenance import source_of, write_runs, write_summary
+from projects.onnx_serving.smoothing_study import smoothing_rows
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
@@ -50,15 +51,19 @@ def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     first = config.seeds[0]
     qa = directories[first] / "model"
     graphs = exported(qa, config.runs / EXPORTED.name)
-    found = {"answers.csv": answer_rows(qa, graphs, config.base.limit), "texts.csv": text_rows(graphs)}
+    found = {
+        "answers.csv": answer_rows(qa, graphs, config.base.limit),
+        "smoothing.csv": smoothing_rows(qa, graphs, config.base.limit),
+        "texts.csv": text_rows(graphs),
+    }
     for name, content in found.items():
         write_csv(config.out / name, content)
-        cited = [Row([sources[first]] if name == "answers.csv" else []) for _ in content]
+        cited = [Row([] if name == "texts.csv" else [sources[first]]) for _ in content]
         seal_table(config.out / name, project="onnx_serving", key=team_key(), rows=cited)
     write_json(config.out / "parity.json", read_json(graphs / "parity.json"))
     write_json(config.out / "environment.json", describe_environment())
     if config.out == RESULTS:
-        tables.update("results", "answers", "texts")
+        tables.update("results", "answers", "smoothing", "texts")
     show(rows, found)
     return rows
 

@@ -67,6 +67,16 @@ def answers_markdown(rows: Sequence[dict[str, Any]]) -> str:
     return markdown_table(columns, lines)
 
 
+def smoothing_markdown(rows: Sequence[dict[str, Any]]) -> str:
+    """What evening out the activations brings to int8, on validation films."""
+    columns = ["α", "questions", "mean distance of the margins", "same answers as float32"]
+    lines = [
+        [str(row["strength"]), str(row["questions"]), f"{row['margin_distance']:.3f}", f"{row['same']:.2%}"]
+        for row in rows
+    ]
+    return markdown_table(columns, lines)
+
+
 def texts_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """What each decoder writes."""
     columns = [
@@ -167,6 +177,7 @@ def load_markdown(rows: Sequence[dict[str, Any]]) -> str:
 MADE_FROM = {
     "results": ("summary.csv", qa_markdown),
     "answers": ("answers.csv", answers_markdown),
+    "smoothing": ("smoothing.csv", smoothing_markdown),
     "texts": ("texts.csv", texts_markdown),
     "speed": ("bench.csv", speed_markdown),
     "generation": ("bench.csv", generation_markdown),

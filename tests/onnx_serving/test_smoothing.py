@@ -56,7 +56,7 @@ def test_the_largest_size_is_over_all_batches():
 def test_the_graph_computes_the_same(graphs, tmp_path):
     whole = read_graph(graphs / ENCODER)
     path = tmp_path / "smoothed.onnx"
-    onnx.save(smoothed(whole, [drawn(seed=1)]), path)
+    onnx.save(smoothed(whole, [drawn(seed=1)], 0.8), path)
     onnx.checker.check_model(str(path))
     for one, other in zip(OnnxEncoder(graphs / ENCODER, 1)(drawn()), OnnxEncoder(path, 1)(drawn()), strict=True):
         np.testing.assert_allclose(other, one, atol=1e-5 * np.abs(one).max())
@@ -66,14 +66,14 @@ def test_products_that_read_the_same_share_a_division(graphs):
     whole = read_graph(graphs / ENCODER)
     readers = products_by_input(whole)
     assert sorted(map(len, readers.values())) == [1] * 7 + [3, 3]  # out, up and down of two blocks, head; and q, k, v
-    added = len(smoothed(whole, [drawn()]).graph.node) - len(whole.graph.node)
+    added = len(smoothed(whole, [drawn()], 0.8).graph.node) - len(whole.graph.node)
     assert added == len(readers)
 
 
 def test_the_given_graph_is_left_alone(graphs):
     whole = read_graph(graphs / ENCODER)
     before = whole.SerializeToString()
-    smoothed(whole, [drawn()])
+    smoothed(whole, [drawn()], 0.8)
     assert whole.SerializeToString() == before
 
 

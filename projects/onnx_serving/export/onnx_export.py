@@ -19,7 +19,7 @@ import onnxruntime
 import torch
 
 from projects.onnx_serving.export.graphs import DecoderGraph, EncoderGraph
-from projects.onnx_serving.export.smoothing import smoothed
+from projects.onnx_serving.export.smoothing import STRENGTH, smoothed
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS, Inputs
 from projects.onnx_serving.inference.spans import Cutter, padded
 from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
@@ -177,7 +177,9 @@ def typical_inputs(questions: Any) -> list[Inputs]:
     return [padded(windows[start : start + 16], cutter.padding) for start in range(0, len(windows), 16)]
 
 
-def quantise(source: Path, target: Path, calibration: Sequence[Mapping[str, np.ndarray]] = ()) -> Path:
+def quantise(
+    source: Path, target: Path, calibration: Sequence[Mapping[str, np.ndarray]] = (), strength: float = STRENGTH
+) -> Path:
     """Write an encoder's graph with its products in int8: weights by column, activations by tensor as they come.
 
     One scale for a whole tensor of activations means that a row's numbers depend, slightly, on the rows beside it.
@@ -186,6 +188,7 @@ def quantise(source: Path, target: Path, calibration: Sequence[Mapping[str, np.n
         source: A float32 graph.
         target: Where the quantised one goes.
         calibration: Typical inputs; with them, outliers of activations are first moved into the weights.
+        strength: How much of them, in [0, 1].
 
     Raises:
         UserError: If the source cannot be read as a graph.
@@ -195,7 +198,7 @@ def quantise(source: Path, target: Path, calibration: Sequence[Mapping[str, np.n
     model = read_graph(source)
     del model.graph.value_info[:]  # the exporter's notes of shapes contradict what the quantiser infers
     if calibration:
-        model = smoothed(model, calibration)
+        model = smoothed(model, calibration, strength)
     products = {"op_types_to_quantize": ["MatMul", "Gemm"]}
     with atomic_path(target) as temporary, silent():
         quantize_dynamic(model, temporary, per_channel=True, weight_type=QuantType.QInt8, **products)
