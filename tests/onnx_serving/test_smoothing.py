@@ -34,12 +34,9 @@ def ran(path, x):
 
 
 def test_the_scale_by_hand():
-    """√4/√1 and √1/√4, divided by their geometric mean."""
-    found = smoothing_scale(
-        np.array([4.0, 1.0]), [np.array([[1.0, -0.5], [0.0, 0.25]]), np.array([[0.0], [-4.0]])], 0.5
-    )
-    expected = np.array([2.0, 0.5])
-    assert found == pytest.approx(expected / np.sqrt(expected.prod()))
+    """16^¾/1^¼ = 8 and 1^¾/16^¼ = ½, divided by their geometric mean, 2."""
+    matrices = [np.array([[1.0, -0.5], [0.0, 0.25]]), np.array([[0.0], [-16.0]])]
+    assert smoothing_scale(np.array([16.0, 1.0]), matrices, 0.75) == pytest.approx([4.0, 0.25])
 
 
 def test_a_channel_that_is_never_at_work_stays_finite():
