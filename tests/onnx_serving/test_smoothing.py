@@ -34,9 +34,9 @@ def ran(path, x):
 
 
 def test_the_scale_by_hand():
-    """16^¾/1^¼ = 8 and 1^¾/16^¼ = ½, divided by their geometric mean, 2."""
-    matrices = [np.array([[1.0, -0.5], [0.0, 0.25]]), np.array([[0.0], [-16.0]])]
-    assert smoothing_scale(np.array([16.0, 1.0]), matrices, 0.75) == pytest.approx([4.0, 0.25])
+    """256^¾/1^¼ = 64 and 1^¾/65536^¼ = 1/16, divided by their geometric mean, 2."""
+    matrices = [np.array([[1.0, -0.5], [0.0, 0.25]]), np.array([[0.0], [-65536.0]])]
+    assert smoothing_scale(np.array([256.0, 1.0]), matrices, 0.75) == pytest.approx([32.0, 1 / 32])
 
 
 def test_a_channel_that_is_never_at_work_stays_finite():
