@@ -11,7 +11,6 @@ from projects.onnx_serving.export.onnx_export import counted
 from projects.onnx_serving.inference.backends import Decoder, Encoder
 from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncoder
 from projects.onnx_serving.inference.pipelines import question_answering, settings_of, text_generation
-from projects.onnx_serving.inference.spans import Cutter
 from projects.onnx_serving.inference.token_by_token import Prompt, generate
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
 from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
@@ -40,25 +39,22 @@ def answer_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dict[s
         graphs: Folder of the exported ones.
         limit: Use only so many films.
     """
-    model = question_answering(qa).model
-    known = settings_of(model)
-    cutter = Cutter(
-        (graphs / "qa_tokenizer.json").read_text(encoding="utf-8"), length=known["window"], overlap=known["overlap"]
-    )
+    pipeline = question_answering(qa)
+    cutter, threshold = pipeline.cutter(), settings_of(pipeline.model)["threshold"]
     films = limited(load_films(), limit)["test"]
     asked = {wording: questions_of(films, seed=EVALUATION, wording=wording) for wording in TESTED}
     questions = [question for group in asked.values() for question in group]
     threads = devices.use_all_cores()
-    backends: dict[str, tuple[Encoder, int]] = {"torch float32": (TorchEncoder(model), 0)}
+    backends: dict[str, tuple[Encoder, int]] = {"torch float32": (TorchEncoder(pipeline.model), 0)}
     for name, file in (("onnx float32", ENCODER), ("onnx int8", ENCODER_INT8)):
         backends[name] = OnnxEncoder(graphs / file, threads), counted(graphs / file)["int8"]
     rows: list[dict[str, Any]] = []
     expected: list[str] = []
     for name, (encoder, products) in backends.items():
         judged = judge(encoder, cutter, questions)
-        given = [each.given(known["threshold"]) for each in judged]
+        given = [each.given(threshold) for each in judged]
         expected = expected or given
-        scores = score_at(judged, known["threshold"])
+        scores = score_at(judged, threshold)
         same = iter(mine == theirs for mine, theirs in zip(given, expected, strict=True))
         of = {f"same_{wording}": share(islice(same, len(group))) for wording, group in asked.items()}
         both = sum(of[f"same_{wording}"] * len(group) for wording, group in asked.items()) / len(questions)

@@ -11,7 +11,6 @@ from projects.onnx_serving.data import load_films, questions_of
 from projects.onnx_serving.export.onnx_export import quantise, typical_inputs
 from projects.onnx_serving.inference.onnx_backend import OnnxEncoder
 from projects.onnx_serving.inference.pipelines import question_answering, settings_of
-from projects.onnx_serving.inference.spans import Cutter
 from projects.onnx_serving.places import ENCODER
 from projects.onnx_serving.training.evaluate import judge
 from projects.onnx_serving.training.train_qa import CHOSEN, EVALUATION, limited
@@ -30,9 +29,7 @@ def smoothing_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dic
         limit: Use only so many films.
     """
     pipeline = question_answering(qa)
-    known = settings_of(pipeline.model)
-    tokenizer = (graphs / "qa_tokenizer.json").read_text(encoding="utf-8")
-    cutter = Cutter(tokenizer, length=known["window"], overlap=known["overlap"])
+    cutter, threshold = pipeline.cutter(), settings_of(pipeline.model)["threshold"]
     films = limited(load_films(), limit)["validation"]
     questions = [asked for wording in CHOSEN for asked in questions_of(films, seed=EVALUATION, wording=wording)]
     threads = devices.use_all_cores()
@@ -42,7 +39,7 @@ def smoothing_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dic
         judged = judge(OnnxEncoder(path, threads), cutter, questions)
         pairs = list(zip(exact, judged, strict=True))
         distance = np.mean([abs(one.margin - other.margin) for one, other in pairs])
-        same = np.mean([one.given(known["threshold"]) == other.given(known["threshold"]) for one, other in pairs])
+        same = np.mean([one.given(threshold) == other.given(threshold) for one, other in pairs])
         row = {"strength": strength, "questions": len(questions)}
         rows.append(row | {"margin_distance": round(float(distance), 4), "same": round(float(same), 4)})
     return rows

@@ -21,7 +21,7 @@ import torch
 from projects.onnx_serving.export.graphs import DecoderGraph, EncoderGraph
 from projects.onnx_serving.export.smoothing import STRENGTH, smoothed
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS, Inputs
-from projects.onnx_serving.inference.spans import Cutter, padded
+from projects.onnx_serving.inference.spans import padded
 from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
 from shared.errors import UserError, command
 from shared.files import atomic_directory, atomic_path, write_json
@@ -167,11 +167,8 @@ def typical_inputs(questions: Any) -> list[Inputs]:
         questions: The pipeline for questions.
     """
     from projects.onnx_serving.data import load_films, questions_of
-    from projects.onnx_serving.inference.pipelines import settings_of
 
-    known = settings_of(questions.model)
-    tokenizer = questions.tokenizer.backend_tokenizer.to_str()
-    cutter = Cutter(tokenizer, length=known["window"], overlap=known["overlap"])
+    cutter = questions.cutter()
     films = load_films()["train"][:TYPICAL_FILMS]
     windows = [cutter(asked.text, asked.context)[0] for asked in questions_of(films, seed=0)]
     return [padded(windows[start : start + 16], cutter.padding) for start in range(0, len(windows), 16)]

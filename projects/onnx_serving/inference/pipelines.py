@@ -63,18 +63,18 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         self, inputs: dict[str, str], length: int | None = None, overlap: int | None = None
     ) -> Iterator[Any]:
         """A question's windows, one a chunk."""
-        known = settings_of(self.model)
-        windows = self._cutter(length or known["window"], overlap or known["overlap"])(
-            inputs["question"], inputs["context"]
-        )
+        windows = self.cutter(length, overlap)(inputs["question"], inputs["context"])
         for number, window in enumerate(windows, start=1):
             yield {"window": window, "context": inputs["context"], "is_last": number == len(windows)}
 
-    def _cutter(self, length: int, overlap: int) -> Cutter:
+    def cutter(self, length: int | None = None, overlap: int | None = None) -> Cutter:
+        """What cuts into windows; unless told otherwise, as the model was trained."""
+        known = settings_of(self.model)
+        size = length or known["window"], overlap or known["overlap"]
         made: dict[tuple[int, int], Cutter] = self.__dict__.setdefault("_cutters", {})
-        if (length, overlap) not in made:
-            made[length, overlap] = Cutter(self.tokenizer.backend_tokenizer.to_str(), length=length, overlap=overlap)
-        return made[length, overlap]
+        if size not in made:
+            made[size] = Cutter(self.tokenizer.backend_tokenizer.to_str(), length=size[0], overlap=size[1])
+        return made[size]
 
     def _forward(self, chunk: dict[str, Any]) -> dict[str, Any]:
         import torch

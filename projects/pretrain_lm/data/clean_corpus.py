@@ -306,9 +306,10 @@ def about_tokens(config: CorpusConfig) -> dict[str, Any]:
 
 def show(report: dict[str, Any]) -> None:
     """Print the report."""
-    rows = [(name, *(f"{part[key]:,}" for key in part)) for name, part in report["splits"].items()]
+    columns = ["documents", "bytes", "chunks", "tokens"]
+    rows = [(name, *(f"{part[column]:,}" for column in columns)) for name, part in report["splits"].items()]
     title = f"{report['dataset']}: {report['read']:,} documents read, {report['kept']:,} kept"
-    table(title, ["split", "documents", "bytes", "chunks", "tokens"], rows)
+    table(title, ["split", *columns], rows)
     if report["dropped"]:
         table("Dropped, and why", ["reason", "documents"], list(report["dropped"].items()))
     about = report["tokenizer"]
