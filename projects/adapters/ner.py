@@ -3,7 +3,7 @@
     python -m projects.adapters.ner --level 3 --out ner-3      writes train.conll, validation.conll, test.conll
 
 Sentence patterns and names are cut into train, validation and test before a sentence is drawn: a test sentence has
-neither a pattern nor a name (nor a part of one) from training, so that memorising does not help. Levels:
+neither a pattern nor a name (nor a word of one) from training, so that memorising does not help. Levels:
 
 1. one-word names, each kind from a pool of its own
 2. half of the names have two words ("Port Pendlow", "Rosa Quispe", "Kestrel Bank"), among capitalised other words
@@ -93,7 +93,7 @@ def _sentence(pattern: str, level: int, split: str, draw: random.Random) -> Sent
 
 
 def _name(kind: str, level: int, split: str, draw: random.Random) -> list[str]:
-    """One or two words; with two, the one that tells names apart is the split's own."""
+    """One or two words, each of them the split's own."""
     long = level > 1 and draw.random() < 0.5
     if level == 3:
         return draw.sample(part(lexicon.AMBIGUOUS, split), 2 if long else 1)
@@ -101,10 +101,14 @@ def _name(kind: str, level: int, split: str, draw: random.Random) -> list[str]:
     name = draw.choice(part(pool, split))
     if not long:
         return [name]
-    if kind == "LOC":
-        return [draw.choice(lexicon.PLACE_FIRST), name]
-    last = {"PER": part(lexicon.FAMILY, split), "ORG": lexicon.FIRM_LAST, "PROD": lexicon.PRODUCT_LAST}[kind]
-    return [name, draw.choice(last)]
+    beside = {
+        "PER": lexicon.FAMILY,
+        "LOC": lexicon.PLACE_FIRST,
+        "ORG": lexicon.FIRM_LAST,
+        "PROD": lexicon.PRODUCT_LAST,
+    }[kind]
+    other = draw.choice(part(beside, split))
+    return [other, name] if kind == "LOC" else [name, other]
 
 
 # ---------------------------------------------------------------- CoNLL files
