@@ -23,6 +23,7 @@ from shared.files import write_text
 KINDS = ("LOC", "ORG", "PER", "PROD")
 TAGS = ("O", *(f"{prefix}-{kind}" for kind in KINDS for prefix in "BI"))
 LEVELS = (1, 2, 3)
+SPACES = " \t"  # around the columns of a CoNLL file; a no-break space belongs to its word
 SIZES = {"train": 1200, "validation": 300, "test": 600}
 SHARES = {"train": 0.6, "validation": 0.15, "test": 0.25}  # of every pool of names and patterns
 
@@ -115,19 +116,22 @@ def _name(kind: str, level: int, split: str, draw: random.Random) -> list[str]:
 
 
 def write_conll(path: Path, sentences: Sequence[Sentence]) -> None:
-    """One word and its tag a line, an empty line after each sentence."""
-    lines = ["".join(f"{w} {t}\n" for w, t in zip(s.words, s.tags, strict=True)) for s in sentences]
+    """One word and its tag a line, a tab between them, an empty line after each sentence."""
+    lines = ["".join(f"{w}\t{t}\n" for w, t in zip(s.words, s.tags, strict=True)) for s in sentences]
     write_text(path, "\n".join(lines))
 
 
 def read_conll(path: Path) -> list[Sentence]:
     """Sentences of a file with the word first and the tag last on each line; other columns are passed over.
 
+    Columns are divided at tabs, or in a line without a tab at ASCII spaces: of `New York<tab>B-LOC` and of `10 000 O`
+    with a no-break space the word is all that stands before the tag. Lines end at LF, CRLF or CR and nowhere else.
+
     Raises:
         UserError: With file and line, if a line has no tag, the tag is not IOB2, or the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: it would cut at U+2028 and others
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -136,7 +140,7 @@ def read_conll(path: Path) -> list[Sentence]:
     words: list[str] = []
     tags: list[str] = []
     for number, line in enumerate([*lines, ""], start=1):
-        if line.strip() and not line.startswith("-DOCSTART-"):
+        if line.strip(SPACES) and not line.startswith("-DOCSTART-"):
             word, tag = _columns(path, number, line, tags[-1] if tags else "O")
             words.append(word)
             tags.append(tag)
@@ -149,9 +153,10 @@ def read_conll(path: Path) -> list[Sentence]:
 
 
 def _columns(path: Path, number: int, line: str, before: str) -> tuple[str, str]:
-    columns = line.split()
+    filled = line.strip(SPACES)
+    columns = [column.strip(SPACES) for column in filled.split("\t" if "\t" in filled else " ")]
     if len(columns) < 2:
-        raise UserError(f"{path}, line {number}: {line.strip()[:40]!r} has no tag; write word and tag")
+        raise UserError(f"{path}, line {number}: {filled[:40]!r} has no tag; write word and tag")
     word, tag = columns[0], columns[-1]
     prefix, _, kind = tag.partition("-")
     if tag != "O" and (prefix not in ("B", "I") or not kind):

@@ -236,6 +236,22 @@ def unfreeze(base: nn.Module) -> None:
     vars(base).pop("train", None)
 
 
+def exempt(part: nn.Module) -> None:
+    """Train a part of a frozen base all the same, a norm for example: it is saved with the adapters."""
+    vars(part)["exempt"] = True
+    part.requires_grad_(True)
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Whether `freeze` was called on this very module."""
+    return "train" in vars(module)
+
+
+def is_exempt(module: nn.Module) -> bool:
+    """Whether `exempt` was called on this very module."""
+    return "exempt" in vars(module)
+
+
 def _train_adapters(base: nn.Module, mode: bool = True) -> nn.Module:
     """In the place of a frozen base's train(): evaluation mode, without dropout, whatever is asked; adapters follow."""
     type(base).train(base, False)
