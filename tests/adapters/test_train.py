@@ -165,6 +165,24 @@ def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path, monkeypatch)
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "arm", [{"adapter_type": "parallel"}, {"adapter_type": "lora"}, {"adapter_type": "none"}, FULL]
+)
+def test_every_arm_resumes_when_it_was_stopped_before_the_test(config, tmp_path, monkeypatch, arm):
+    config = replace(config, **{**arm, "epochs": 2})
+    straight, resumed = main(config), replace(config, out=tmp_path / "resumed")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.optim, "count_parameters", interrupt)
+        main(resumed)
+    again = main(replace(resumed, resume=True))
+    assert again == replace(straight, directory=resumed.out, seconds=again.seconds)
+    assert {f.verdict for f in verify(resumed.out)} == {Verdict.UNTRUSTED_DEMO}
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(config):
     with pytest.raises(UserError, match=r"loss is (nan|inf) at step \d+: training stopped"):
         main(replace(config, **{**FULL, "lr": 1e30, "optimizer": "sgd", "max_norm": 1e30, "warmup": 0.0}))

@@ -5,6 +5,7 @@ python -m projects.lora.scripts.train_lora --dataset movie_reviews --arm full --
 python -m projects.lora.scripts.train_lora --dataset my.csv --text_column question --label_column kind
 """
 
+import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, new_directory, trainable_state, verified_tensors
+from shared.runs import Run, new_directory, open_checkpoint, trainable_state, verified_tensors
 from shared.seeding import seed_everything
 
 
@@ -217,9 +218,14 @@ def training_step(config: Config, model: Classifier, optimizer: Optimizer, batch
 
 def probe(model: Classifier, corpus: Corpus, run: Run) -> tuple[int, float]:
     """The arm `head`: a convex problem, solved at once. Returns (0 steps, validation accuracy)."""
+    if run.checkpoint:  # solved, and stopped before the test
+        load_trainable(model, verified_tensors(run.checkpoint, run.key))
+        return 0, json.loads(open_checkpoint(run.checkpoint, run.key).read("state.json"))["extra"][
+            "validation_accuracy"
+        ]
     fitted = fit_probe(model, corpus.train, corpus.validation)
     run.log(0, **fitted)
-    run.save(0, trainable_state(model))
+    run.save(0, trainable_state(model), extra=fitted)
     return 0, fitted["validation_accuracy"]
 
 
