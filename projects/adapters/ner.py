@@ -180,8 +180,12 @@ class NerConfig:
 
 def main(config: NerConfig) -> None:
     """Write the synthetic sentences of one level as CoNLL files."""
-    for split in SIZES:
-        write_conll(config.out / f"{split}.conll", generate(config.level, split, seed=config.seed))
+    sentences = {config.out / f"{split}.conll": generate(config.level, split, seed=config.seed) for split in SIZES}
+    for path in sentences:
+        if path.exists():
+            raise UserError(f"{path} exists and is not overwritten: choose another --out")
+    for path, each in sentences.items():
+        write_conll(path, each)
 
 
 if __name__ == "__main__":

@@ -28,7 +28,7 @@ from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, new_directory, open_checkpoint, trainable_state, verified_tensors
+from shared.runs import Run, claim, new_directory, open_checkpoint, trainable_state, verified_tensors
 from shared.seeding import seed_everything
 
 
@@ -59,13 +59,14 @@ class Metrics:
 
 def main(config: Config) -> Metrics:
     """Fine-tune a pretrained encoder to classify text, with LoRA or one of the arms it is compared with."""
+    directory = config.out or new_directory(Path("runs"), "lora", config.name)
+    claim(directory, resume=config.resume)
     devices.use_all_cores()
     device = devices.pick(config.device)
     encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
     corpus = read_corpus(config, tokenizer)
     seed_everything(config.seed)
     model = build(config, encoder, len(corpus.classes)).to(device)
-    directory = config.out or new_directory(Path("runs"), "lora", config.name)
     with Run(directory, project="lora", config=config, resume=config.resume, data=corpus.digest()) as run:
         started = time.perf_counter()
         step, validated = probe(model, corpus, run) if config.arm == "head" else train(config, model, corpus, run)
