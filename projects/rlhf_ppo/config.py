@@ -8,7 +8,6 @@ from projects.rlhf_ppo.rl.ppo import Settings
 from shared import checks
 from shared.errors import UserError
 
-
 COLDEST = 0.01  # below it a response is the likeliest one, and no log-probability is left to learn from
 
 

@@ -39,10 +39,10 @@ class Cell:
     calls: int = 1
 
 
-def able(arm: Arm, cell: Cell) -> bool:
+def able(arm: str, cell: Cell) -> bool:
     """Whether an arm has this task.
 
-    The library's loop is torch's alone, torch's int8 is for the encoder, and nobody asks bfloat16 to do without a cache.
+    The library's loop is torch's alone, torch's int8 is for the encoder, and bfloat16 is not asked without the cache.
     """
     if cell.task == "library":
         return arm == "torch float32"

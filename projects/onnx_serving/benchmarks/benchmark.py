@@ -5,15 +5,15 @@ all of them alike, and no arm's waiting threads disturb another's work.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from projects.onnx_serving.benchmarks.arms import ARMS, Arm, Cell, Loaded, able, work
+from projects.onnx_serving.benchmarks.arms import ARMS, Cell, Loaded, able, work
 from projects.onnx_serving.places import ENCODER_INT8, EXPORTED, QA, RESULTS
 from shared import devices
 from shared.errors import UserError, command
@@ -76,17 +76,14 @@ def generation_cells(threads: int) -> list[Cell]:
     return [Cell(task, rows, PROMPT, threads, NEW) for rows, task in tasks]
 
 
-@contextmanager
-def arms_of(config: BenchConfig) -> Iterator[dict[Arm, Ask]]:
+def arms_of(config: BenchConfig) -> AbstractContextManager[dict[str, Ask]]:
     """Each arm in a process of its own, which answers a cell with milliseconds."""
-    loaded = {arm: Loaded(arm, config.models, config.qa, config.model) for arm in ARMS}
-    with spawned(work, loaded) as asks:
-        yield asks
+    return spawned(work, {arm: Loaded(arm, config.models, config.qa, config.model) for arm in ARMS})
 
 
-def measured(arms: Mapping[Arm, Ask], cells: Sequence[Cell], rounds: int) -> dict[tuple[Arm, Cell], list[float]]:
+def measured(arms: Mapping[str, Ask], cells: Sequence[Cell], rounds: int) -> dict[tuple[str, Cell], list[float]]:
     """Milliseconds of each call; the first round is warm-up, and every other round goes backwards."""
-    times: dict[tuple[Arm, Cell], list[float]] = {}
+    times: dict[tuple[str, Cell], list[float]] = {}
     for turn in track(range(rounds + 1), description=f"{cells[0].task}, rounds", total=rounds + 1):
         for cell in cells:
             for arm in arms if turn % 2 else reversed(list(arms)):
@@ -97,7 +94,7 @@ def measured(arms: Mapping[Arm, Ask], cells: Sequence[Cell], rounds: int) -> dic
     return times
 
 
-def row_of(arm: Arm, cell: Cell, times: list[float]) -> dict[str, Any]:
+def row_of(arm: str, cell: Cell, times: list[float]) -> dict[str, Any]:
     """Percentiles and throughput of one arm in one cell."""
     p50, p95, p99 = (float(np.percentile(times, share)) for share in (50, 95, 99))
     made = cell.rows * (cell.new or 1)
