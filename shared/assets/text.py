@@ -8,7 +8,7 @@ is never divided.
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -47,13 +47,13 @@ def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
     return frozenset(hashes[hashes % np.uint64(keep) == 0].tolist())
 
 
-def near_duplicates(texts: Sequence[str], *, size: int, threshold: float, keep: int = 1) -> list[int]:
+def near_duplicates(texts: Iterable[str], *, size: int, threshold: float, keep: int = 1) -> list[int]:
     """Group number of each text: texts linked by a chain of pairs with Jaccard similarity ≥ threshold share one.
 
     Exact over the (sampled) shingles: no pair is missed.
 
     Args:
-        texts: In any order.
+        texts: In any order; of each only the shingles are kept.
         size: Words in a shingle.
         threshold: In (0, 1].
         keep: See `shingles`.
@@ -62,12 +62,12 @@ def near_duplicates(texts: Sequence[str], *, size: int, threshold: float, keep: 
         For each text, the position of the first text of its group.
     """
     sets = [shingles(text, size, keep) for text in texts]
-    parent = list(range(len(texts)))
+    parent = list(range(len(sets)))
     for left, right in _candidates(sets, threshold):
         roots = _root(parent, left), _root(parent, right)
         if roots[0] != roots[1] and jaccard(sets[left], sets[right]) >= threshold:
             parent[max(roots)] = min(roots)
-    return [_root(parent, position) for position in range(len(texts))]
+    return [_root(parent, position) for position in range(len(sets))]
 
 
 def jaccard(left: frozenset[int], right: frozenset[int]) -> float:
