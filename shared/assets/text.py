@@ -12,16 +12,26 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-_WORD = re.compile(r"\w+")
+from shared.words import words
+
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that every word of a run keeps its weight modulo 2⁶⁴
 
 
 def text_key(text: str) -> str:
-    """The words alone: case folded, whitespace collapsed, punctuation gone ("What 's up ?" equals "what s up").
+    """The words alone (`shared.words`): case folded, punctuation gone ("What 's up ?" equals "what s up").
 
     A text without a single word ("?!", ":-)") is its own key, stripped.
     """
-    return " ".join(_WORD.findall(text.casefold())) or text.strip()
+    return " ".join(words(text)) or text.strip()
+
+
+def split_key(text: str) -> str:
+    """What a split draws its lots from, and never what texts are compared by.
+
+    A word is here what it was when the splits were made first: letters and digits, parted by combining marks. So the
+    splits stay, and what was measured on them.
+    """
+    return " ".join(re.findall(r"\w+", text.casefold())) or text.strip()
 
 
 def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
@@ -36,8 +46,8 @@ def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
     Source: Broder 1997, "On the resemblance and containment of documents", §2 and §4 (the mod m sketch). A polynomial
     over CRC-32 of the words takes the place of his fingerprints: Python's own hash changes from process to process.
     """
-    words = text_key(text).encode().split() or [b""]
-    codes = np.array([zlib.crc32(word) for word in words], dtype=np.uint64)
+    each = text_key(text).encode().split() or [b""]
+    codes = np.array([zlib.crc32(word) for word in each], dtype=np.uint64)
     size = min(size, len(codes))
     runs = len(codes) - size + 1
     hashes = np.zeros(runs, dtype=np.uint64)

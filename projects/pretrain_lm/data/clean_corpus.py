@@ -27,7 +27,7 @@ from projects.pretrain_lm.data.sources import Document, documents
 from projects.pretrain_lm.data.vocabulary import FILE, Kind, Vocabulary, describe_vocabulary, train_vocabulary
 from shared import checks
 from shared.assets.news_articles import same_story
-from shared.assets.text import text_key
+from shared.assets.text import split_key
 from shared.errors import UserError, command
 from shared.files import write_json, write_text
 from shared.fingerprint.origin import data_digest
@@ -219,7 +219,7 @@ def sampling(config: CorpusConfig) -> int:
 
 def split_of(text: str) -> str:
     """train, validation or test, by a digest of the words."""
-    place = int.from_bytes(hashlib.sha256(b"split\n" + text_key(text).encode()).digest()[:8]) / 2**64
+    place = int.from_bytes(hashlib.sha256(b"split\n" + split_key(text).encode()).digest()[:8]) / 2**64
     for split, share in SPLITS.items():
         if place < share:
             return split

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from projects.rag_agent.retriever.lexical import words
+from projects.rag_agent.retriever.lexical import terms
 from projects.rag_agent.tools.arithmetic import evaluate, expression_in
 from shared.errors import UserError
 
@@ -227,8 +227,8 @@ def web_search(query: str) -> str:
     """Search the web (simulated: a few invented pages, the same query always brings the same page)."""
     if not query.strip():
         raise UserError("the query is empty")
-    asked = set(words(query))
-    scored = [(len(asked & set(words(f"{title} {text}"))), -place) for place, (title, text) in enumerate(PAGES)]
+    asked = set(terms(query))
+    scored = [(len(asked & set(terms(f"{title} {text}"))), -place) for place, (title, text) in enumerate(PAGES)]
     shared, place = max(scored)
     if not shared:
         return "Simulated search: no page."
