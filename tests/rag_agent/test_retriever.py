@@ -198,3 +198,12 @@ def test_a_word_is_found_in_whatever_form_and_script_it_is_written():
     for query, found in (("Amélie", 0), ("लड़का", 1), ("लड़की", 2), ("映画監督", 3), ("日本", 3)):
         assert [each for each, _ in index.search(query, 4)] == [found]
     assert index.search("यात्रा", 4) == []
+
+
+def test_an_id_that_is_removed_twice_is_removed_once(retriever):
+    gone = next(iter(retriever.passages))
+    size = len(retriever)
+    retriever.remove([gone, gone])
+    assert len(retriever) == len(retriever.index) == size - 1 and gone not in retriever.passages
+    with pytest.raises(UserError, match="not in the index"):
+        retriever.remove([gone])

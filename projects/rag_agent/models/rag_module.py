@@ -108,13 +108,13 @@ class RagRetriever:
         return len(new)
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Take passages out.
+        """Take passages out; an id that comes twice counts once.
 
         Raises:
-            UserError: If one is not there.
+            UserError: If one is not there; then nothing is taken out.
         """
         self.index.delete(ids)
-        for each in ids:
+        for each in set(ids):
             del self.passages[each]
         if ids:
             self._words = None

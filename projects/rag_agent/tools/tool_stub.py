@@ -119,10 +119,11 @@ def tool(reads: Callable[[str], Arguments | None], *, seconds: float = 2.0) -> C
 
     Raises:
         TypeError: If an argument is not annotated as str, int or float.
+        NameError: If an annotation is text that means nothing where the function is defined.
     """
 
     def made(function: Callable[..., str]) -> Tool:
-        parameters = inspect.signature(function).parameters
+        parameters = inspect.signature(function, eval_str=True).parameters
         kinds = {name: each.annotation for name, each in parameters.items()}
         for name, kind in kinds.items():
             if kind not in KINDS:
