@@ -183,7 +183,9 @@ def test_tokens_that_are_never_to_be_written_are_not():
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-45, 1e-30, 1e-10])
 def test_a_temperature_next_to_nothing_is_greedy(temperature):
-    greedy, cold = (generate(model_of(), ids_of(2, 3), tokens=9, how=Sampling(temperature=t)) for t in (0, temperature))
+    greedy, cold = (
+        generate(model_of(), ids_of(2, 3), tokens=9, how=Sampling(temperature=t)) for t in (0.0, temperature)
+    )
     assert torch.equal(greedy, cold)
 
 
