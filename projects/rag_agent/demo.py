@@ -12,13 +12,14 @@ from projects.rag_agent.run_agent import shown
 from shared.errors import UserError
 from shared.progress import table
 
+CONVERSATION = "demo-conversation.json"  # not run_agent's, which a person may want to keep
 DECIMALS = 5  # of a score that has to be the same after reloading
 
 
 def opened(config: Config) -> Agent:
     """An agent with a new conversation, and a line on its index."""
     started = time.perf_counter()
-    conversation = Conversation.open(config.folder / "conversation.json")
+    conversation = Conversation.open(config.folder / CONVERSATION)
     conversation.forget()
     agent = open_agent(config, conversation)
     retriever = agent.module.retriever
@@ -43,7 +44,7 @@ def check_reloaded(agent: Agent, config: Config, question: str) -> None:
     """
     before = agent.module.retriever
     loaded = RagRetriever.load(config.folder, before.embedder, hnsw=config.hnsw, **settings_of(config))
-    conversation = Conversation.open(config.folder / "conversation.json")
+    conversation = Conversation.open(config.folder / CONVERSATION)
     pairs = list(zip(before.search(question, 5), loaded.search(question, 5), strict=True))
     rows = [(a.passage.title, a.passage.position + 1, f"{a.score:.5f}", f"{b.score:.5f}") for a, b in pairs]
     table("Reloaded from disk: the same search", ["film", "passage", "score before", "score after"], rows)
