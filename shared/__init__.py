@@ -2,9 +2,27 @@
 
 Importing it turns the model hub and telemetry off, unless the environment says otherwise: everything here works from
 the embedded models and corpora of `shared.assets`. Set HF_HUB_OFFLINE=0 to let `--model` and `--dataset` reach the hub.
+
+Where it is the first import of a command (`python -m …`), Ctrl-C ends the imports that follow in one line; as soon as
+`shared.errors.command` has begun, it is a KeyboardInterrupt again.
 """
 
 import os
+import signal
+import sys
+from typing import Any, NoReturn
+
+INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+
+
+def leave_at_once(*_: Any) -> NoReturn:
+    """End a process that has done nothing yet."""
+    os.write(2, b"interrupted\n")
+    os._exit(INTERRUPTED)
+
+
+if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+    signal.signal(signal.SIGINT, leave_at_once)
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")

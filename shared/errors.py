@@ -1,18 +1,22 @@
 """Errors that a person causes, and how a command reports them: one line, exit code 2, no traceback."""
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing import resource_tracker
 from typing import TypeVar
 
 import tyro
 
+import shared
+
 Config = TypeVar("Config")
 Result = TypeVar("Result")
 
-INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
-PIPE_CLOSED = 141  # and for one whose reader went away
+INTERRUPTED = shared.INTERRUPTED
+PIPE_CLOSED = 141  # what a shell reports for a process whose reader went away
 
 
 class UserError(Exception):
@@ -21,14 +25,19 @@ class UserError(Exception):
 
 @contextmanager
 def reported() -> Iterator[None]:
-    """Turn a UserError or a Ctrl-C inside the block into one line on stderr and an exit code (2 or 130)."""
+    """Turn a UserError or a Ctrl-C inside the block into one line on stderr and an exit code (2 or 130).
+
+    Who knows how to go on adds it to the KeyboardInterrupt as a note.
+    """
+    if signal.getsignal(signal.SIGINT) is shared.leave_at_once:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
         sys.exit(2)
-    except KeyboardInterrupt:
-        sys.stderr.write("interrupted: what was saved before stays; continue with --resume if the command has it\n")
+    except KeyboardInterrupt as interrupt:
+        sys.stderr.write(f"{'; '.join(['interrupted', *getattr(interrupt, '__notes__', [])])}\n")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # `... | head` has read enough: that is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
@@ -46,6 +55,20 @@ def command(main: Callable[[Config], Result], config: type[Config], args: list[s
     with reported():
         return main(tyro.cli(config, prog=_typed(), args=args, description=main.__doc__, use_underscores=True))
     raise AssertionError("unreachable")  # `reported` exits or re-raises
+
+
+@contextmanager
+def deaf_children() -> Iterator[None]:
+    """Processes that start inside the block never see Ctrl-C, which a terminal sends to all: their parent ends them.
+
+    A Ctrl-C that comes meanwhile waits for the end of the block. Source: POSIX, exec keeps the mask of signals.
+    """
+    resource_tracker.ensure_running()  # started by the first process, it would take the mask away again
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _typed() -> str | None:

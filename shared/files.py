@@ -1,7 +1,11 @@
-"""Atomic writes: a reader, or a run that was killed, sees the old file or the new one and never half of one."""
+"""Atomic writes: a reader, or a run that was killed, sees the old file or the new one and never half of one.
+
+What is not whole yet has a name like `.config.json.x7k2.tmp` beside its place; what a killed process leaves keeps it.
+"""
 
 import json
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -58,8 +62,56 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_json(path: Path, value: Any) -> None:
-    """Write JSON atomically, with sorted keys; NaN and infinity are refused, since they are not JSON."""
-    write_text(path, json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n")
+    """Write JSON atomically, as `json_text` spells it."""
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """JSON with sorted keys, one a line; NaN and infinity are refused, since they are not JSON."""
+    return json.dumps(value, indent=2, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def read_json(path: Path) -> Any:
+    """A JSON file's value.
+
+    Raises:
+        UserError: If it is missing or no JSON.
+    """
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there") from None
+    except (ValueError, OSError) as error:
+        raise UserError(f"{path} cannot be read as JSON ({error})") from None
+
+
+def refuse_unwritable(path: Path) -> None:
+    """Refuse, before any work, a place where nothing could be written.
+
+    Raises:
+        UserError: If what there is nearest above `path` (or `path` itself) is no folder, or takes no file.
+    """
+    folder = next(place for place in (path, *path.absolute().parents) if place.exists())
+    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
+        raise UserError(f"cannot write {path}: {folder} is {'not writable' if folder.is_dir() else 'no folder'}")
+
+
+def is_temporary(path: Path) -> bool:
+    """Whether this is the name of something that an atomic write has not finished."""
+    return path.name.startswith(".") and path.name.endswith(".tmp")
+
+
+def remove_directory(path: Path) -> None:
+    """Remove a folder that we made; it first gives up its name, so that nobody sees a part of it under it."""
+    aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    path.rename(aside)
+    shutil.rmtree(aside)
+
+
+def remove_temporaries(folder: Path) -> None:
+    """Remove what atomic writes into this folder left when their process was killed; nobody may be writing now."""
+    for path in filter(is_temporary, folder.glob(".*")):
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _temporary_beside(path: Path) -> Path:

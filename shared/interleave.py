@@ -22,11 +22,11 @@ from functools import partial
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
-from shared.errors import UserError
+from shared.errors import UserError, deaf_children
 from shared.progress import track
 
 Setting = TypeVar("Setting")
-Ask = Callable[[int], Any]
+Ask = Callable[[Any], Any]
 """Steps to take → mean milliseconds of one; 0 ends it → [peak, growth since the first step] of the memory, in MB."""
 
 
@@ -120,7 +120,8 @@ def spawned(work: Callable[[Connection, Setting], None], settings: Mapping[str, 
         for arm, setting in settings.items():
             pipe, far_end = context.Pipe()
             worker = context.Process(target=work, args=(far_end, setting), daemon=True)
-            worker.start()
+            with deaf_children():
+                worker.start()
             far_end.close()  # only the worker holds it now: its death is seen at this end
             asks[arm] = partial(_ask_pipe, pipe)
             pipes.append(pipe)
@@ -139,7 +140,8 @@ def commands(words: Mapping[str, list[str]]) -> Iterator[dict[str, Ask]]:
     streams: dict[str, Any] = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
     # Idle arms must sleep: OpenMP threads that spin between two turns take the cores from the arm whose turn it is.
     waiting = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}
-    workers = {arm: subprocess.Popen(line, text=True, env=waiting, **streams) for arm, line in words.items()}
+    with deaf_children():
+        workers = {arm: subprocess.Popen(line, text=True, env=waiting, **streams) for arm, line in words.items()}
     try:
         for worker in workers.values():
             _line(worker)
@@ -150,7 +152,7 @@ def commands(words: Mapping[str, list[str]]) -> Iterator[dict[str, Ask]]:
             worker.communicate()
 
 
-def _ask_pipe(pipe: Connection, count: int) -> Any:
+def _ask_pipe(pipe: Connection, count: Any) -> Any:
     try:
         pipe.send(count)
     except BrokenPipeError:

@@ -6,17 +6,22 @@
 A checkpoint holds model.safetensors, optimizer.safetensors, random.safetensors, state.json and its manifest. It appears
 under its name only when it is whole. The log's first line holds the digests of config.json and env.json, a checkpoint's
 manifest the head of the log, and events.seal.json the chain of the event files: see shared/fingerprint/README.md.
+
+A process may be killed at any moment: the log is the first file of a run, so that its folder is known as one from the
+beginning; what is not whole has a temporary name; one process at a time writes, under a lock that ends with it.
 """
 
 import dataclasses
+import fcntl
+import hashlib
 import json
 import math
+import os
 import platform
 import re
 import secrets
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
 from types import TracebackType
@@ -31,9 +36,22 @@ from torch.utils.tensorboard import SummaryWriter
 
 from shared import devices, optim, seeding
 from shared.errors import UserError
-from shared.files import atomic_directory, write_json
+from shared.files import (
+    atomic_directory,
+    is_temporary,
+    json_text,
+    read_json,
+    refuse_unwritable,
+    remove_directory,
+    remove_temporaries,
+    write_json,
+    write_text,
+)
 from shared.fingerprint import BrokenError, ChainedLog, TeamKey, open_verified, seal_directory, team_key
+from shared.fingerprint.citations import CHECKPOINTS, LOG_NAME
 from shared.fingerprint.events import seal_events, verify_events
+from shared.fingerprint.log import check_log
+from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.manifest import Opened
 from shared.fingerprint.origin import describe_code, file_digest
 
@@ -54,8 +72,8 @@ class Run:
         data: Digest of the data that the run learns from; the fingerprints carry it.
 
     Raises:
-        UserError: If the directory holds a run and `resume` is false, or holds none (or another) and it is true, or
-            if what is there does not verify.
+        UserError: If the directory holds a run and `resume` is false, or holds none (or another) and it is true, if
+            what is there does not verify, or another process is writing it.
     """
 
     def __init__(
@@ -67,48 +85,62 @@ class Run:
         self._parent: dict[str, Any] | None = None
         described = describe_config(config)
         self._origin = {**describe_code(), "data": data, "seed": described.get("seed")}
-        self.checkpoint = latest_checkpoint(directory) if resume else None
-        if resume:
-            self._continue(described)
-        else:
-            self._start(described)
+        claim(directory, resume=resume)
+        with ExitStack() as held:
+            directory.mkdir(parents=True, exist_ok=True)
+            held.enter_context(_locked(directory))
+            self.checkpoint = latest_checkpoint(directory) if resume else None
+            if resume:
+                self._continue(described)
+            else:
+                self._start(described)
+            self._held = held.pop_all()
         step = self.step if self.checkpoint else None
         self._board = SummaryWriter(str(directory), purge_step=None if step is None else step + 1)
 
     def _start(self, config: dict[str, Any]) -> None:
-        if self.directory.exists() and (not self.directory.is_dir() or any(self.directory.iterdir())):
-            raise UserError(f"{self.directory} is in use and is not overwritten: pass --resume, or another --out")
-        self.id = secrets.token_hex(8)
-        write_json(self.directory / "config.json", config)
-        write_json(self.directory / "env.json", describe_environment())
-        self._origin |= self._digests()
-        identity = {"run": self.id, "project": self.project, "data": self._origin["data"], **self._digests()}
-        self.log_file = ChainedLog(self.directory / "metrics.jsonl", self.key, identity)
-        self.step = 0
+        claim(self.directory)  # once more, now that nobody else may begin it
+        self.step, self.id = 0, secrets.token_hex(8)
+        texts = {"config": json_text(config), "env": json_text(describe_environment())}
+        digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
+        identity = {"run": self.id, "project": self.project, "data": self._origin["data"], **digests}
+        self.log_file = ChainedLog(self.directory / LOG_NAME, self.key, identity)
+        for name, text in texts.items():
+            write_text(self.directory / f"{name}.json", text)
+        self._origin |= digests
 
     def _digests(self) -> dict[str, str]:
         return {name: file_digest(self.directory / f"{name}.json") for name in ("config", "env")}
 
     def _continue(self, config: dict[str, Any]) -> None:
-        saved = read_json(self.directory / "config.json")
-        different = sorted(k for k in config.keys() | saved.keys() if config.get(k) != saved.get(k))
+        different = differing(config, read_json(self.directory / "config.json"))
         if different:
             raise UserError(
                 f"{self.directory} was made with another {', '.join(different)}: resume with the same values"
             )
-        if self.checkpoint is None:
-            raise UserError(f"{self.directory} holds no checkpoint to resume from: remove it and start again")
+        assert self.checkpoint is not None, "claimed"
         with refused("not resumed"):
             self._opened = open_verified(self.checkpoint, self.key)
             state, body = json.loads(self._opened.read("state.json")), self._opened.body
             self.id, self.step = state["run"], state["step"]
             self._refuse_other(body)
             head = body.get("log") or {"position": state["log_position"], "mac": None}  # version 1 kept it in state
-            log, position = self.directory / "metrics.jsonl", head["position"]
+            log, position = self.directory / LOG_NAME, head["position"]
             self.log_file = ChainedLog(log, self.key, {}, position=position, head=head["mac"])
         self._parent = {"step": self.step, "manifest": self._opened.sealed.digest}
         self._origin |= self._digests()
-        self._seal_events()  # what a killed process left behind
+        self._tidy(position)
+
+    def _tidy(self, position: int) -> None:
+        """Make good what a killed process left: half-written files, unsealed events, folders sealed later than this."""
+        for folder in (self.directory, self.directory / CHECKPOINTS):
+            remove_temporaries(folder)
+        self._seal_events()
+        for folder in [path.parent for path in self.directory.glob(f"*/{MANIFEST}")]:
+            with refused("not resumed"):
+                sealed = open_verified(folder, self.key, run=self.id).body
+            if sealed.get("log", {}).get("position", 0) >= position:  # it will be written again
+                remove_directory(folder)
 
     def _refuse_other(self, body: dict[str, Any]) -> None:
         """Refuse to go on where the checkpoint is another's, or configuration, data or event files changed since."""
@@ -162,10 +194,9 @@ class Run:
             schedule: Of the learning rate.
             extra: JSON values that the training loop needs to go on (best score, patience, ...).
         """
-        target = self.checkpoint_path(step)
         tensors, generators = seeding.random_state()
         state = {"run": self.id, "step": step, "random": generators, "extra": extra or {}}
-        with atomic_directory(target) as folder:
+        with self.sealed(f"{CHECKPOINTS}/{self.checkpoint_path(step).name}", step) as folder:
             save_file(contiguous(model), folder / "model.safetensors")
             save_file(tensors, folder / "random.safetensors")
             if optimizer is not None:
@@ -174,9 +205,20 @@ class Run:
             if schedule is not None:
                 state["schedule"] = schedule.state_dict()
             write_json(folder / "state.json", state)
-            digest = self.seal(folder, step)
-        self._parent = {"step": step, "manifest": digest}
-        return target
+        self._parent = {"step": step, "manifest": file_digest(self.checkpoint_path(step) / MANIFEST)}
+        return self.checkpoint_path(step)
+
+    @contextmanager
+    def sealed(self, name: str, step: int) -> Iterator[Path]:
+        """Yield a temporary folder; when the block ends well it is sealed and becomes <the run's directory>/<name>.
+
+        Args:
+            name: Of a folder that is not there yet.
+            step: Optimizer steps done.
+        """
+        with atomic_directory(self.directory / name) as folder:
+            yield folder
+            self.seal(folder, step)
 
     def seal(self, folder: Path, step: int) -> str:
         """Write the manifest of a folder with all that the run knows of its origin. Returns the manifest's SHA-256.
@@ -190,14 +232,14 @@ class Run:
 
     def checkpoint_path(self, step: int) -> Path:
         """Where the checkpoint of a step is, or would be."""
-        return self.directory / "checkpoints" / f"step-{step:06d}"
+        return self.directory / CHECKPOINTS / f"step-{step:06d}"
 
     def keep_checkpoints(self, *steps: int) -> None:
         """Remove every checkpoint but those of these steps."""
         kept = {self.checkpoint_path(step) for step in steps}
-        for path in (self.directory / "checkpoints").glob("step-*"):
+        for path in (self.directory / CHECKPOINTS).glob("step-*"):
             if path not in kept:
-                shutil.rmtree(path)
+                remove_directory(path)
 
     def restore(
         self,
@@ -216,10 +258,13 @@ class Run:
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, _: BaseException | None, __: TracebackType | None) -> None:
-        self._board.close()
-        self._seal_events()
-        self.log_file.__exit__(kind, None, None)
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
+        with self._held:
+            self._board.close()
+            self._seal_events()
+            self.log_file.__exit__(kind, None, None)
+        if isinstance(error, KeyboardInterrupt) and latest_checkpoint(self.directory):
+            error.add_note(f"--out {self.directory} --resume goes on from the last checkpoint")
 
 
 def restore(
@@ -284,7 +329,68 @@ def new_directory(root: Path, project: str, name: str) -> Path:
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """The checkpoint with the highest step, or None."""
-    return max((directory / "checkpoints").glob("step-*"), default=None, key=lambda p: int(p.name[5:]))
+    return max((directory / CHECKPOINTS).glob("step-*"), default=None, key=lambda p: int(p.name[5:]))
+
+
+def claim(directory: Path | None, *, resume: bool = False) -> None:
+    """Refuse, before any work, a directory in which a run could not be started or continued. Changes nothing.
+
+    Args:
+        directory: Of the run; None for one that will have a new name.
+        resume: Whether a run is to be continued there.
+
+    Raises:
+        UserError: If it is in use or cannot be written, or (to resume) holds no run or no checkpoint.
+    """
+    if resume and directory is None:
+        raise UserError("--resume needs --out: the directory of the run to go on with")
+    if directory is None:
+        return
+    if resume:
+        read_json(directory / "config.json")
+        if latest_checkpoint(directory) is None:
+            raise UserError(f"{directory} holds no checkpoint to resume from: remove it and start again")
+    elif os.path.lexists(directory) and (not directory.is_dir() or any(directory.iterdir())):
+        way_on = "pass --resume, or another --out" if latest_checkpoint(directory) else "choose another --out"
+        raise UserError(f"{directory} is in use and is not overwritten: {way_on}")
+    refuse_unwritable(directory)
+
+
+def discard(directory: Path, project: str) -> None:
+    """Remove a run of ours that was stopped before there was anything to continue from.
+
+    Raises:
+        UserError: If it is no unfinished run of this project, holds a checkpoint or anything that a run does not write
+            before the first one, or is being written by another process. Nothing is removed then.
+    """
+    with refused("not removed"):
+        checked = check_log(directory / LOG_NAME, team_key())
+    if checked.closed or checked.opening.get("project") != project or latest_checkpoint(directory):
+        raise UserError(f"{directory} is no run that was stopped before its first checkpoint; not removed")
+    written = {LOG_NAME, "config.json", "env.json", "events.seal.json", CHECKPOINTS}
+    for path in directory.iterdir():
+        if path.name not in written and not path.name.startswith("events.out.tfevents.") and not is_temporary(path):
+            raise UserError(f"{path} was not written by the run that is to be removed; remove {directory} by hand")
+    with _locked(directory):
+        remove_directory(directory)
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    """Let one process at a time write a run; the lock ends with the process, however that ends.
+
+    Raises:
+        UserError: If another has it.
+    """
+    descriptor = os.open(directory, os.O_RDONLY)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise UserError(f"{directory} is being written by another process") from None
+        yield
+    finally:
+        os.close(descriptor)
 
 
 def load_tensors(path: Path) -> dict[str, Tensor]:
@@ -301,20 +407,6 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} cannot be read as safetensors ({error}): it is cut or edited; save it again") from None
 
 
-def read_json(path: Path) -> Any:
-    """A JSON file's value.
-
-    Raises:
-        UserError: If it is missing or no JSON.
-    """
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise UserError(f"{path} is not there") from None
-    except (ValueError, OSError) as error:
-        raise UserError(f"{path} cannot be read as JSON ({error})") from None
-
-
 def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     """Detached CPU copies that safetensors accepts: contiguous, and none sharing another's memory."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
@@ -329,6 +421,11 @@ def describe_config(config: Any) -> dict[str, Any]:
     """A dataclass as JSON values; `out` and `resume` are left out, since they say where and not what."""
     values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("out", "resume")}
     return json.loads(json.dumps(values, default=str))
+
+
+def differing(config: dict[str, Any], saved: dict[str, Any]) -> list[str]:
+    """Names of the values in which two described configurations differ."""
+    return sorted(name for name in config.keys() | saved.keys() if config.get(name) != saved.get(name))
 
 
 def describe_environment() -> dict[str, Any]:

@@ -6,14 +6,15 @@ from pathlib import Path
 from projects.adapters.demo import RunConfig, check_identity, check_saved, draw, show
 from projects.adapters.train import main as train
 from shared.errors import command
-from shared.runs import new_directory
+from shared.runs import claim, new_directory
 
 
 def main(config: RunConfig) -> None:
     """Identity check, four short trainings, fingerprints, a reload of each into a fresh base, a table and a figure."""
     cells = config.cells()
-    check_identity(next(iter(cells.values())))
     folder = config.out or new_directory(Path("runs"), "adapters", "default")
+    claim(folder)
+    check_identity(next(iter(cells.values())))
     runs = {}
     for name, cell in cells.items():
         runs[name] = train(replace(cell, out=folder / name.replace(", ", "-").replace(" ", "-")))

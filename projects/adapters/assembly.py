@@ -9,7 +9,7 @@ from transformers import PreTrainedTokenizerFast
 
 from projects.adapters.config import Config
 from projects.adapters.data import Corpus, load_corpus
-from projects.adapters.hooks.forward_hooks import SLOT, freeze, matching, register_adapters
+from projects.adapters.hooks.forward_hooks import SLOT, exempt, freeze, matching, register_adapters
 from projects.adapters.models.adapter import KINDS, Adapter
 from projects.adapters.models.transformer_base import (
     SelfAttention,
@@ -57,7 +57,7 @@ def build(config: Config, encoder: TransformerEncoder, classes: int, *, tagging:
         freeze(encoder)
         if config.adapted and config.train_norms:
             for name in matching(encoder, NORMS):
-                encoder.get_submodule(name).requires_grad_(True)
+                exempt(encoder.get_submodule(name))
     return model
 
 

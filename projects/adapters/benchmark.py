@@ -7,7 +7,7 @@ of equal size and against the `adapters` library, if its environment is there (`
 
 import sys
 import tempfile
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +17,9 @@ from projects.adapters.config import Config
 from projects.adapters.experiments import publish_times
 from projects.adapters.peers import HOME, WORKER, job_of
 from projects.adapters.tables import BENCH_NAMES, README, Rows, bench_markdown
-from shared import devices
+from shared import checks, devices
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
 from shared.interleave import Measured, commands, in_turn, ratio, step_ms
@@ -45,12 +45,19 @@ class BenchConfig:
     out: Path = RESULTS
     """Where bench.csv and bench.json go."""
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        checks.at_least(self, 2, "rounds")
+        checks.at_least(self, 1, "steps")
+
 
 def main(config: BenchConfig) -> Rows:
     """Compare the step time of adapters on hooks with that of every other arm."""
+    refuse_unwritable(config.out)
+    jobs = {dataset: job_for(dataset) for dataset in config.datasets}  # every task is read before one is measured
     rows: Rows = []
-    for number, dataset in enumerate(config.datasets):
-        rows += measure_task(config, dataset, arms() if number == 0 else FEWER)
+    for number, (dataset, job) in enumerate(jobs.items()):
+        rows += measure_task(config, dataset, job, arms() if number == 0 else FEWER)
     cells = [
         (
             row["dataset"],
@@ -74,12 +81,16 @@ def arms() -> tuple[str, ...]:
     return (*ARMS, "peer") if (HOME / ".ready").exists() else tuple(ARMS)
 
 
-def measure_task(config: BenchConfig, dataset: str, chosen: tuple[str, ...]) -> Rows:
-    """A row an arm."""
-    base = Config(dataset=dataset)
+def job_for(dataset: str) -> dict[str, Any]:
+    """What every arm trains on: twenty batches, over and over."""
+    base = Config(dataset=dataset, limit=640, epochs=1)
     _, tokenizer = read_encoder(base)
-    corpus = read_corpus(replace(base, limit=640, epochs=1), tokenizer)  # twenty batches, over and over
-    job = {**job_of(replace(base, epochs=1), corpus), "tagging": corpus.tagging, "validation": [], "test": []}
+    corpus = read_corpus(base, tokenizer)
+    return {**job_of(base, corpus), "tagging": corpus.tagging, "validation": [], "test": []}
+
+
+def measure_task(config: BenchConfig, dataset: str, job: dict[str, Any], chosen: tuple[str, ...]) -> Rows:
+    """A row an arm."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "job.json"
         write_json(path, job)

@@ -132,11 +132,19 @@ class EvaluateConfig:
 
 def main(config: EvaluateConfig) -> list[dict[str, Any]]:
     """Score saved runs on the test splits of the benchmarks."""
+    from projects.adapters.state import load_trained
+
     devices.use_all_cores()
-    rows = [
-        {"run": str(run), "dataset": dataset, **vars(score_run(run, dataset, config.device))}
-        for run in config.runs
+    device = devices.pick(config.device)
+    found = [(run, load_trained(run / "adapter", device=device)) for run in config.runs]
+    tests = [
+        (run, dataset, trained, held_out_texts(trained, dataset or trained.config.dataset))
+        for run, trained in found
         for dataset in config.datasets or (None,)
+    ]  # all of them are read before the first is scored
+    rows = [
+        {"run": str(run), "dataset": dataset, **vars(score_trained(trained, texts))}
+        for run, dataset, trained, texts in tests
     ]
     cells = [
         [r["run"], r["dataset"] or "its own", r["accuracy"], r["macro_f1"], _or_dash(r["entity_f1"])] for r in rows
@@ -145,16 +153,8 @@ def main(config: EvaluateConfig) -> list[dict[str, Any]]:
     return rows
 
 
-def score_run(run: Path, dataset: str | None, device: str = "cpu") -> Score:
-    """The score of a saved run's adapters on the test split of a dataset.
-
-    Raises:
-        UserError: If the dataset's task or labels are not those of training.
-    """
-    from projects.adapters.state import load_trained
-
-    trained = load_trained(run / "adapter", device=devices.pick(device))
-    texts = held_out_texts(trained, dataset or trained.config.dataset)
+def score_trained(trained: "Trained", texts: Texts) -> Score:
+    """The score of a saved run's adapters on a split."""
     return evaluate(trained.model, texts, trained.classes, tagging=trained.tagging)
 
 

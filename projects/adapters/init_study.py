@@ -7,7 +7,6 @@ learning rates, from one that is usual to one that is far too high.
 
 import copy
 import math
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ from projects.adapters.models.transformer_base import TransformerEncoder
 from projects.adapters.train import loss_of, training_step
 from shared.files import write_json
 from shared.progress import track
-from shared.runs import Run, read_json
+from shared.runs import Run, discard, read_json
 from shared.seeding import seed_everything
 
 STEPS, SEEDS, RATES = 50, (0, 1, 2, 3, 4), (1e-3, 1e-2, 1e-1)
@@ -71,7 +70,8 @@ def study(runs: Path, base: Config = BASE, *, steps: int = STEPS) -> list[dict[s
         encoder, tokenizer = read_encoder(base)
         corpus = read_corpus(base, tokenizer)
         for cell in track(missing, description="initialisations", total=len(missing)):
-            shutil.rmtree(runs / cell.name, ignore_errors=True)
+            if (runs / cell.name).exists():
+                discard(runs / cell.name, "adapters")
             one(runs / cell.name, cell.config(base), corpus, copy.deepcopy(encoder), steps)
     return [{"cell": cell.name, **vars(cell), **read_json(runs / cell.name / "result.json")} for cell in cells()]
 

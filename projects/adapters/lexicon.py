@@ -58,9 +58,15 @@ Cheyenne Trenton Salem Eden Troy Milan Roma Valencia Lorraine Alexandria Charlot
 Concord Newton Kelvin Pascal Curie
 """)
 
-PLACE_FIRST = _words("Port Lake San Upper Fort Mount Puerto Nueva")
-FIRM_LAST = _words("Bank Group Industries University Airlines Foundation Motors Press")
-PRODUCT_LAST = _words("Pro Max 200 X2 Mini Plus 7 Lite")
+# The words that make long names of short ones are cut like the names: those of the test are new as well.
+PLACE_FIRST = _words("""
+Port Lake San Upper Fort Mount Puerto Nueva Santa Villa Lower Cape Saint East West Punta Bahía Laguna Glen Monte
+""")
+FIRM_LAST = _words("""
+Bank Group Industries University Airlines Foundation Motors Press Holdings Partners Insurance Logistics Steel Energy
+Systems Laboratories Textiles Institute Brewery Consulting
+""")
+PRODUCT_LAST = _words("Pro Max 200 X2 Mini Plus 7 Lite Ultra Neo Prime Classic XL Duo 3000 SE 12 Elite Nano Turbo")
 
 # {DAY} and {NATION} are filled with capitalised words that are no entities here.
 DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday January April July October")

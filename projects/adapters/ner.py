@@ -3,7 +3,7 @@
     python -m projects.adapters.ner --level 3 --out ner-3      writes train.conll, validation.conll, test.conll
 
 Sentence patterns and names are cut into train, validation and test before a sentence is drawn: a test sentence has
-neither a pattern nor a name (nor a part of one) from training, so that memorising does not help. Levels:
+neither a pattern nor a name (nor a word of one) from training, so that memorising does not help. Levels:
 
 1. one-word names, each kind from a pool of its own
 2. half of the names have two words ("Port Pendlow", "Rosa Quispe", "Kestrel Bank"), among capitalised other words
@@ -23,6 +23,7 @@ from shared.files import write_text
 KINDS = ("LOC", "ORG", "PER", "PROD")
 TAGS = ("O", *(f"{prefix}-{kind}" for kind in KINDS for prefix in "BI"))
 LEVELS = (1, 2, 3)
+SPACES = " \t"  # around the columns of a CoNLL file; a no-break space belongs to its word
 SIZES = {"train": 1200, "validation": 300, "test": 600}
 SHARES = {"train": 0.6, "validation": 0.15, "test": 0.25}  # of every pool of names and patterns
 
@@ -93,7 +94,7 @@ def _sentence(pattern: str, level: int, split: str, draw: random.Random) -> Sent
 
 
 def _name(kind: str, level: int, split: str, draw: random.Random) -> list[str]:
-    """One or two words; with two, the one that tells names apart is the split's own."""
+    """One or two words, each of them the split's own."""
     long = level > 1 and draw.random() < 0.5
     if level == 3:
         return draw.sample(part(lexicon.AMBIGUOUS, split), 2 if long else 1)
@@ -101,29 +102,36 @@ def _name(kind: str, level: int, split: str, draw: random.Random) -> list[str]:
     name = draw.choice(part(pool, split))
     if not long:
         return [name]
-    if kind == "LOC":
-        return [draw.choice(lexicon.PLACE_FIRST), name]
-    last = {"PER": part(lexicon.FAMILY, split), "ORG": lexicon.FIRM_LAST, "PROD": lexicon.PRODUCT_LAST}[kind]
-    return [name, draw.choice(last)]
+    beside = {
+        "PER": lexicon.FAMILY,
+        "LOC": lexicon.PLACE_FIRST,
+        "ORG": lexicon.FIRM_LAST,
+        "PROD": lexicon.PRODUCT_LAST,
+    }[kind]
+    other = draw.choice(part(beside, split))
+    return [other, name] if kind == "LOC" else [name, other]
 
 
 # ---------------------------------------------------------------- CoNLL files
 
 
 def write_conll(path: Path, sentences: Sequence[Sentence]) -> None:
-    """One word and its tag a line, an empty line after each sentence."""
-    lines = ["".join(f"{w} {t}\n" for w, t in zip(s.words, s.tags, strict=True)) for s in sentences]
+    """One word and its tag a line, a tab between them, an empty line after each sentence."""
+    lines = ["".join(f"{w}\t{t}\n" for w, t in zip(s.words, s.tags, strict=True)) for s in sentences]
     write_text(path, "\n".join(lines))
 
 
 def read_conll(path: Path) -> list[Sentence]:
     """Sentences of a file with the word first and the tag last on each line; other columns are passed over.
 
+    Columns are divided at tabs, or in a line without a tab at ASCII spaces: of `New York<tab>B-LOC` and of `10 000 O`
+    with a no-break space the word is all that stands before the tag. Lines end at LF, CRLF or CR and nowhere else.
+
     Raises:
         UserError: With file and line, if a line has no tag, the tag is not IOB2, or the file cannot be read.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: it would cut at U+2028 and others
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (OSError, UnicodeDecodeError) as error:
@@ -132,7 +140,7 @@ def read_conll(path: Path) -> list[Sentence]:
     words: list[str] = []
     tags: list[str] = []
     for number, line in enumerate([*lines, ""], start=1):
-        if line.strip() and not line.startswith("-DOCSTART-"):
+        if line.strip(SPACES) and not line.startswith("-DOCSTART-"):
             word, tag = _columns(path, number, line, tags[-1] if tags else "O")
             words.append(word)
             tags.append(tag)
@@ -145,9 +153,10 @@ def read_conll(path: Path) -> list[Sentence]:
 
 
 def _columns(path: Path, number: int, line: str, before: str) -> tuple[str, str]:
-    columns = line.split()
+    filled = line.strip(SPACES)
+    columns = [column.strip(SPACES) for column in filled.split("\t" if "\t" in filled else " ")]
     if len(columns) < 2:
-        raise UserError(f"{path}, line {number}: {line.strip()[:40]!r} has no tag; write word and tag")
+        raise UserError(f"{path}, line {number}: {filled[:40]!r} has no tag; write word and tag")
     word, tag = columns[0], columns[-1]
     prefix, _, kind = tag.partition("-")
     if tag != "O" and (prefix not in ("B", "I") or not kind):
@@ -171,8 +180,12 @@ class NerConfig:
 
 def main(config: NerConfig) -> None:
     """Write the synthetic sentences of one level as CoNLL files."""
-    for split in SIZES:
-        write_conll(config.out / f"{split}.conll", generate(config.level, split, seed=config.seed))
+    sentences = {config.out / f"{split}.conll": generate(config.level, split, seed=config.seed) for split in SIZES}
+    for path in sentences:
+        if path.exists():
+            raise UserError(f"{path} exists and is not overwritten: choose another --out")
+    for path, each in sentences.items():
+        write_conll(path, each)
 
 
 if __name__ == "__main__":

@@ -25,7 +25,7 @@ from shared.assets import resolve_model
 from shared.errors import UserError
 from shared.files import write_json, write_text
 from shared.progress import table, track
-from shared.runs import Run, read_json
+from shared.runs import Run, claim, discard, read_json
 
 LIBRARY = "adapters==1.3.0"
 HOME = Path("build/adapters-peers")
@@ -61,6 +61,9 @@ def run_seed(runs: Path, base: Config, seed: int) -> dict[str, Any]:
     directory = runs / cell
     ours = replace(base, seed=seed)
     if not (directory / "result.json").exists():
+        if directory.exists():
+            discard(directory, "adapters")
+        claim(directory)
         python = environment()
         _, tokenizer = read_encoder(ours)
         corpus = read_corpus(ours, tokenizer)
@@ -85,7 +88,7 @@ def environment() -> Path:
     python = HOME / "bin" / "python"
     if (HOME / ".ready").exists():
         return python
-    subprocess.run([sys.executable, "-m", "venv", "--clear", str(HOME)], check=True)
+    said([sys.executable, "-m", "venv", "--clear", str(HOME)])
     wanted = [f"torch=={torch.__version__.split('+')[0]}", LIBRARY, "numpy"]
     proposed = torch_in(pip(python, "install", "--dry-run", "--quiet", "--report", "-", *wanted))
     if proposed != torch.__version__:
@@ -96,16 +99,20 @@ def environment() -> Path:
 
 
 def pip(python: Path, *words: str) -> str:
-    """What pip prints.
+    """What pip prints. Raises as `said`."""
+    return said([str(python), "-m", "pip", "--disable-pip-version-check", *words])
+
+
+def said(command: list[str]) -> str:
+    """What a command prints.
 
     Raises:
-        UserError: With pip's last line, if it fails.
+        UserError: With its last line, if it fails.
     """
-    command = [str(python), "-m", "pip", "--disable-pip-version-check", *words]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
         last = (done.stderr.strip() or "no reason given").splitlines()[-1]
-        raise UserError(f"pip could not prepare {HOME}: {last}")
+        raise UserError(f"{' '.join(command[1:3])} could not prepare {HOME}: {last}")
     return done.stdout
 
 

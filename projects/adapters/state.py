@@ -1,10 +1,12 @@
 """What training made, on disk: adapters, norms, head and configuration together, apart from the frozen base.
 
 A folder of two files, adapter.safetensors and adapter.json. Scores after a reload are those before it because nothing
-is left out: an adapter without the head or the norms that were trained beside it is another model.
+is left out: an adapter without the head or the norms that were trained beside it is another model. They are found by
+layer, so that a model that was set to requires_grad_(False) before is saved all the same.
 """
 
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,12 +16,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from projects.adapters.assembly import build, copy_trainable, read_encoder
+from projects.adapters.assembly import build, read_encoder
 from projects.adapters.config import Config
-from projects.adapters.hooks.forward_hooks import adapters_of
+from projects.adapters.hooks.forward_hooks import adapters_of, is_exempt, is_frozen
 from shared.errors import UserError
 from shared.files import atomic_directory, write_json
-from shared.runs import contiguous, describe_config, load_tensors, read_json, trainable_state
+from shared.runs import contiguous, describe_config, load_tensors, read_json
 
 FORMAT = "adapter-state.v1"
 TENSORS, DESCRIPTION = "adapter.safetensors", "adapter.json"
@@ -45,7 +47,7 @@ class Trained:
 
 
 def save_adapters(model: nn.Module, path: Path, config: Config, *, classes: list[str], tagging: bool) -> None:
-    """Save every trainable tensor (adapters, norms, head) with all that is needed to build the model again.
+    """Save every trained tensor (adapters, norms, head) with all that is needed to build the model again.
 
     Args:
         model: Holds adapters in a frozen base.
@@ -60,12 +62,13 @@ def save_adapters(model: nn.Module, path: Path, config: Config, *, classes: list
     if not any(adapters_of(model)):
         raise UserError("the model has no adapter: register_adapters first")
     with atomic_directory(path) as folder:
-        save_file(contiguous(trainable_state(model)), folder / TENSORS)
+        save_file(contiguous(trained_state(model)), folder / TENSORS)
         described = {
             "format": FORMAT,
             "config": describe_config(config),
             "classes": classes,
             "tagging": tagging,
+            "base_dtype": base_dtype(model),
             "base_sha256": base_digest(model),
             "tensors_sha256": _sha256(folder / TENSORS),
         }
@@ -82,15 +85,22 @@ def load_adapters(model: nn.Module, path: Path) -> None:
     if _sha256(path / TENSORS) != described["tensors_sha256"]:
         raise UserError(f"{path / TENSORS} is cut or edited: its digest is not the one in {DESCRIPTION}")
     tensors = load_tensors(path / TENSORS)
-    _refuse_other_shapes(tensors, trainable_state(model), path)
+    into = trained_state(model)
+    _refuse_other_shapes(tensors, into, path)
     saved = (described["config"]["adapter_type"], described["config"]["scale"])
     for name, adapter in adapters_of(model):
         mine = (type(adapter).__name__.removeprefix("Adapter").lower(), adapter.scale)
         if mine != saved:
             raise UserError(f"{path} was saved with adapters {saved}, {name} has {mine}")
+    theirs, ours = described.get("base_dtype", base_dtype(model)), base_dtype(model)
+    if theirs != ours:
+        convert = f"load it into one in {theirs}, and convert that with .to()"
+        raise UserError(f"{path} was trained on a base in {theirs}, the model's is in {ours}: {convert}")
     if base_digest(model) != described["base_sha256"]:
         raise UserError(f"{path} was trained on another base model: the digests of the frozen weights differ")
-    copy_trainable(model, tensors)
+    with torch.no_grad():
+        for name, tensor in tensors.items():
+            into[name].copy_(tensor)
 
 
 def load_trained(path: Path, *, device: torch.device | None = None) -> Trained:
@@ -132,18 +142,36 @@ def config_of(described: dict[str, Any], path: Path) -> Config:
         raise UserError(f"{path / DESCRIPTION}: its configuration is of another version ({error})") from None
 
 
+def trained_state(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What is trained, by layer and not by requires_grad, which may be off by the time of saving.
+
+    The adapters, what is exempt from freezing (the norms), all that is outside of a frozen base (the head), and inside
+    it what is trainable all the same.
+    """
+    trained = [adapter for _, adapter in adapters_of(model)] + [m for m in model.modules() if is_exempt(m)]
+    frozen = [module for module in model.modules() if is_frozen(module)]
+    base = {id(p) for module in frozen for p in module.parameters()}
+    base -= {id(p) for module in trained for p in module.parameters()}
+    return {name: p for name, p in model.named_parameters() if p.requires_grad or id(p) not in base}
+
+
+def base_dtype(model: nn.Module) -> str:
+    """Type of the encoder's weights, for example float32."""
+    return str(next(model.parameters()).dtype).removeprefix("torch.")
+
+
 def base_digest(model: nn.Module) -> str:
-    """SHA-256 over name, type, shape and bytes of every frozen parameter."""
-    digest = hashlib.sha256()
+    """SHA-256 over name, type, shape and bytes of every parameter that is not trained."""
+    digest, trained = hashlib.sha256(), trained_state(model)
     for name, tensor in sorted(model.named_parameters()):
-        if not tensor.requires_grad:
+        if name not in trained:
             raw = tensor.detach().cpu().contiguous()
             digest.update(f"{name} {raw.dtype} {tuple(raw.shape)}\n".encode())
             digest.update(raw.view(-1).view(torch.uint8).numpy().data)
     return digest.hexdigest()
 
 
-def _refuse_other_shapes(tensors: dict[str, Tensor], into: dict[str, Tensor], path: Path) -> None:
+def _refuse_other_shapes(tensors: dict[str, Tensor], into: Mapping[str, Tensor], path: Path) -> None:
     for name in sorted(tensors.keys() ^ into.keys()):
         where = "the model has no such tensor" if name in tensors else "the saved state lacks it"
         raise UserError(f"{path} does not fit the model: {name}: {where}")

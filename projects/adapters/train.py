@@ -24,7 +24,7 @@ from shared import devices, optim
 from shared.errors import command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, new_directory, trainable_state, verified_tensors
+from shared.runs import Run, claim, new_directory, trainable_state, verified_tensors
 from shared.seeding import seed_everything
 
 
@@ -62,6 +62,8 @@ class Metrics:
 
 def main(config: Config) -> Metrics:
     """Train an encoder to classify texts or to tag entities, by adapters or whole."""
+    directory = config.out or new_directory(Path("runs"), "adapters", config.name)
+    claim(directory, resume=config.resume)
     devices.use_all_cores()
     device = devices.pick(config.device)
     seed_everything(config.seed)
@@ -70,7 +72,6 @@ def main(config: Config) -> Metrics:
     seed_everything(config.seed)  # again: reading may have drawn
     model = build(config, encoder, len(corpus.classes), tagging=corpus.tagging).to(device)
     optimizer = make_optimizer(config, model)
-    directory = config.out or new_directory(Path("runs"), "adapters", config.name)
     with Run(directory, project="adapters", config=config, resume=config.resume, data=corpus.digest()) as run:
         started = time.perf_counter()
         step, validated = train(config, model, optimizer, corpus, run)

@@ -9,10 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from projects.lora.config import Arm, Config
+from projects.lora.data import Corpus
+from projects.lora.models.classifier import Classifier
 from projects.lora.tables import README, bench_markdown
-from shared import devices
+from shared import checks, devices
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
 from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
@@ -36,10 +38,18 @@ class BenchConfig:
     out: Path = RESULTS
     """Where bench.csv and bench.json go."""
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        checks.at_least(self, 2, "rounds")
+        checks.at_least(self, 1, "steps")
+
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare the step time and the peak memory of LoRA with PEFT's and with full fine-tuning."""
+    refuse_unwritable(config.out)
     arms: dict[str, Config] = {arm: replace(config.train, arm=arm) for arm in ARMS}
+    for each in arms.values():
+        prepare(each)  # here, what cannot work ends in one line; in an arm's process it would be a traceback
     with spawned(work, arms) as workers:
         measured = in_turn(workers, rounds=config.rounds, steps=config.steps)
     rows = [summary(arm, measured) for arm in ARMS]
@@ -66,21 +76,28 @@ def work(pipe: Connection, config: Config) -> None:
     """One arm's process."""
     from torch.optim import AdamW
 
-    from projects.lora.scripts.train_lora import build, parameter_groups, read_corpus, training_step
-    from shared.assets import load_encoder
-    from shared.seeding import seed_everything
+    from projects.lora.scripts.train_lora import parameter_groups, training_step
 
     devices.use_all_cores()
-    seed_everything(config.seed)
-    encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
-    corpus = read_corpus(config, tokenizer)
-    model = build(config, encoder, len(corpus.classes)).train()
+    model, corpus = prepare(config)
     optimizer = AdamW(parameter_groups(config, model))
     # Every arm sees the same batches in the same order: the stream does not depend on the arm.
     batches = (
         batch for epoch in range(1000) for batch in corpus.train.shuffled(config.batch_size, seed=0, epoch=epoch)
     )
     serve(pipe.recv, pipe.send, lambda: training_step(config, model, optimizer, next(batches)))
+
+
+def prepare(config: Config) -> tuple[Classifier, Corpus]:
+    """An arm's model, ready to train, and its data."""
+    from projects.lora.scripts.train_lora import build, read_corpus
+    from shared.assets import load_encoder
+    from shared.seeding import seed_everything
+
+    seed_everything(config.seed)
+    encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
+    corpus = read_corpus(config, tokenizer)
+    return build(config, encoder, len(corpus.classes)).train(), corpus
 
 
 def summary(arm: Arm, measured: dict[str, Measured]) -> dict[str, Any]:

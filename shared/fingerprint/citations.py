@@ -20,6 +20,7 @@ from shared.fingerprint.log import CheckedLog
 from shared.fingerprint.verdicts import BrokenError, Verdict
 
 LOG_NAME = "metrics.jsonl"
+CHECKPOINTS = "checkpoints"  # a run's folder of them
 KEPT = ".jsonl.xz"  # end of the name of a kept log
 Number = int | float
 
@@ -175,7 +176,7 @@ def read_source(directory: Path, keys: Keys, *, step: int | None = None) -> Sour
         checked = log.check_log(path, keys)
         if not checked.closed:
             raise BrokenError(Verdict.INCOMPLETE, "the log has no closing line")
-        folders = sorted((directory / "checkpoints").glob("step-*"), key=lambda folder: int(folder.name[5:]))
+        folders = sorted((directory / CHECKPOINTS).glob("step-*"), key=lambda folder: int(folder.name[5:]))
         wanted = [folder for folder in folders if step is None or int(folder.name[5:]) == step]
         digest = manifest_digest(wanted[-1], keys) if wanted else None
     except BrokenError as broken:

@@ -9,6 +9,8 @@ its own key, hashed from the one before, and the old one is forgotten: who seize
 rewrite what it wrote. The first line opens the log with the run's identity, the last closes it with the count; a log
 without its last line is INCOMPLETE.
 
+A process may be killed while it writes a line: a last line without its end is passed over, and the log is INCOMPLETE.
+
 A run that goes on from a checkpoint cuts the log to the checkpoint's position and writes the rest again. What tells
 this from an attack is the checkpoint's manifest: it holds the head (position and MAC) of the log as it was, so a log
 that is shorter or different before that point is found (shared/fingerprint/verify.py).
@@ -84,12 +86,14 @@ class CheckedLog:
         macs: Of each line, in hexadecimal.
         chain: After the last line.
         signer: The key it was written with.
+        cut: Whether the beginning of one more line follows.
     """
 
     records: list[dict[str, Any]]
     macs: list[str]
     chain: Chain
     signer: TeamKey
+    cut: bool = False
 
     @property
     def opening(self) -> dict[str, Any]:
@@ -109,7 +113,8 @@ class CheckedLog:
     def finding(self, path: Path) -> Finding:
         """OK, UNTRUSTED-DEMO or INCOMPLETE."""
         if not self.closed:
-            return Finding(path, Verdict.INCOMPLETE, f"{len(self.records)} intact lines, no closing line")
+            behind = ", and the beginning of one more" if self.cut else ""
+            return Finding(path, Verdict.INCOMPLETE, f"{len(self.records)} intact lines{behind}, no closing line")
         verdict = Verdict.UNTRUSTED_DEMO if self.signer.is_demo else Verdict.OK
         return Finding(path, verdict, f"{len(self.records)} lines, closed, team {self.opening.get('team', '?')}")
 
@@ -150,7 +155,7 @@ class ChainedLog:
             checked = check_lines(lines, key)
         except BrokenError as broken:
             raise BrokenError(broken.verdict, broken.detail, path) from None
-        if len(lines) < position or head not in (None, checked.macs[-1]):
+        if len(checked.records) < position or head not in (None, checked.macs[-1]):
             raise BrokenError(Verdict.TRUNCATED, f"the log no longer holds the {position} lines to go on from", path)
         self._chain = checked.chain
         self._file = path.open("r+b")
@@ -207,13 +212,17 @@ def check_lines(lines: list[bytes], keys: Keys) -> CheckedLog:
     Raises:
         BrokenError: With the number of the first line (from 1) that does not follow from those before.
     """
+    if not lines or (len(lines) == 1 and not lines[0].endswith(b"\n")):
+        raise BrokenError(Verdict.INCOMPLETE, "ends before its first line does")
+    cut = not lines[-1].endswith(b"\n")
+    if cut:
+        lines = lines[:-1]
     chain, signer = _chain(lines, keys)
     macs = []
     for number, line in enumerate(lines, start=1):
         body, seal, tail = line.rpartition(SEAL)
         if not seal or not line.endswith(b'"}\n'):
-            cut = number == len(lines) and not line.endswith(b"\n")
-            raise BrokenError(Verdict.TRUNCATED if cut else Verdict.TAMPERED, f"line {number} is cut")
+            raise BrokenError(Verdict.TAMPERED, f"line {number} is cut")
         if not hmac.compare_digest(chain.next(body), tail[:-3]):
             raise BrokenError(*_explain(number, line, lines[0]))
         macs.append(tail[:-3].decode())
@@ -221,7 +230,9 @@ def check_lines(lines: list[bytes], keys: Keys) -> CheckedLog:
     for number, record in enumerate(records, start=1):
         if record["seq"] != number - 1 or (record.get("kind") == "close" and number < len(records)):
             raise BrokenError(Verdict.TAMPERED, f"line {number} is not in its place")
-    return CheckedLog(records, macs, chain, signer)
+    if cut and records[-1].get("kind") == "close":
+        raise BrokenError(Verdict.TAMPERED, f"something follows line {len(records)}, which closes the log")
+    return CheckedLog(records, macs, chain, signer, cut)
 
 
 def _explain(number: int, line: bytes, first: bytes) -> tuple[Verdict, str]:

@@ -7,14 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
+from shared.files import is_temporary
 from shared.fingerprint import events, log, manifest, results, strict
-from shared.fingerprint.citations import LOG_NAME, Library
+from shared.fingerprint.citations import CHECKPOINTS, LOG_NAME, Library
 from shared.fingerprint.envelope import Sealed
 from shared.fingerprint.keys import Keys, team_key
 from shared.fingerprint.log import CheckedLog
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 
-CHECKPOINTS = "checkpoints"
 BOUND = {"config": "config.json", "env": "env.json"}  # member of the log's first line → file whose digest it is
 
 
@@ -91,6 +91,9 @@ def things(path: Path) -> Iterator[tuple[str, Path]]:
 def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = None) -> list[Finding]:
     """Findings for a run: its log, configuration, checkpoints and event files, each alone and against the log.
 
+    The run may be going on: its folders are read before the log, so that the log is no shorter than they say, and one
+    that was replaced meanwhile is not judged.
+
     Args:
         directory: Of the run.
         keys: Whose seals are accepted.
@@ -98,12 +101,15 @@ def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = Non
     """
     path, checked = directory / LOG_NAME, None
     findings: list[Finding] = []
+    inspected = {folder: manifest.inspect(folder, keys) for folder in _sealed_folders(directory)}
+    inspected = {folder: found for folder, found in inspected.items() if folder.is_symlink() or folder.exists()}
     try:
         checked = log.check_log(path, keys)
         findings = [checked.finding(path), *_bound(directory, checked), *_again(path, checked, opened)]
     except BrokenError as broken:
-        findings = [broken.at(path)]
-    inspected = {folder: manifest.inspect(folder, keys) for folder in _sealed_folders(directory)}
+        lost = inspected and broken.verdict is Verdict.INCOMPLETE  # there were lines, or nothing could have been sealed
+        findings = [Finding(path, Verdict.TRUNCATED, broken.detail) if lost else broken.at(path)]
+    findings += _unfinished(directory)
     steps = {f: sealed for f, (_, sealed) in inspected.items() if sealed and f.parent.name == CHECKPOINTS}
     digests = {sealed.body.get("step"): sealed.digest for sealed in steps.values()}
     for folder, (found, sealed) in inspected.items():
@@ -133,7 +139,12 @@ def _bound(directory: Path, checked: CheckedLog) -> Iterator[Finding]:
         try:
             raw = strict.read_regular(directory / name, 2**26)
         except BrokenError as broken:
-            yield broken.at(directory / name)
+            begun = broken.verdict is Verdict.MISSING and len(checked.records) == 1  # the log is written first
+            yield (
+                Finding(directory / name, Verdict.INCOMPLETE, "not written yet")
+                if begun
+                else broken.at(directory / name)
+            )
             continue
         if hashlib.sha256(raw).hexdigest() != checked.opening[member]:
             yield Finding(directory / name, Verdict.TAMPERED, "differs from the one that the log was opened with")
@@ -143,7 +154,14 @@ def _sealed_folders(directory: Path) -> list[Path]:
     """A run's checkpoints, whether they have a manifest or not, and every other folder that has one."""
     steps = [p for p in (directory / CHECKPOINTS).glob("*") if p.is_dir() or p.is_symlink()]
     others = [p.parent for p in directory.rglob(manifest.NAME) if CHECKPOINTS not in p.relative_to(directory).parts]
-    return sorted(steps) + sorted(others)
+    return [p for p in sorted(steps) + sorted(others) if not is_temporary(p)]
+
+
+def _unfinished(directory: Path) -> Iterator[Finding]:
+    """What a save that is going on, or was killed, has not given its name yet."""
+    for path in sorted([*directory.glob(".*"), *(directory / CHECKPOINTS).glob(".*")]):
+        if is_temporary(path):
+            yield Finding(path, Verdict.INCOMPLETE, "was not written to its end")
 
 
 def _against(

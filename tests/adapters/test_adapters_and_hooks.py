@@ -1,12 +1,14 @@
 """Adapters and hooks: identity, placement, life cycle, and what they refuse."""
 
 import copy
+import json
+import pickle
 
 import pytest
 import torch
 from torch import nn
 from torch.testing import assert_close
-from transformers import BertConfig, BertModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from projects.adapters.bench_arms import write_inline
 from projects.adapters.hooks.forward_hooks import (
@@ -398,3 +400,27 @@ def test_freezing_is_undone(encoder):
     unfreeze(encoder)
     assert type(encoder) is kind and encoder.train().blocks[0].training
     assert all(p.requires_grad for p in encoder.parameters())
+
+
+def test_freezing_leaves_the_class_its_name_and_pickling_alone(tmp_path, batch):
+    ids, mask = batch
+    size = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 32}
+    model = BertForSequenceClassification(BertConfig(vocab_size=50, **size))
+    register_adapters(model.bert, ["layer.*.output.dense"], maker(dropout=0.5))
+    moved(model)
+    freeze(model)
+    assert type(model) is BertForSequenceClassification
+    again = pickle.loads(pickle.dumps(model))
+    before = model.eval()(input_ids=ids, attention_mask=mask).logits
+    assert torch.equal(again.eval()(input_ids=ids, attention_mask=mask).logits, before)
+    for each in (model, again, copy.deepcopy(model)):
+        each.train()
+        inside = {id(m) for _, adapter in adapters_of(each) for m in adapter.modules()}
+        assert inside and all(module.training == (id(module) in inside) for module in each.modules())
+    model.eval()
+    assert not any(module.training for module in model.modules())
+    assert any(module.training for module in again.modules())  # the copy's train() is the copy's own
+    model.save_pretrained(tmp_path)
+    assert json.loads((tmp_path / "config.json").read_text())["architectures"] == ["BertForSequenceClassification"]
+    unfreeze(model)
+    assert vars(model).keys() == vars(BertForSequenceClassification(model.config)).keys()

@@ -1,9 +1,12 @@
 """Synthetic entities, CoNLL files, tokens and their labels, scores: each against an independent truth."""
 
+import itertools
 import random
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from seqeval.metrics import classification_report
 from seqeval.scheme import IOB2, Entities
 from sklearn.metrics import accuracy_score
@@ -28,7 +31,8 @@ from projects.adapters.train import loss_of
 from shared.assets import load_encoder
 from shared.errors import UserError
 
-POOLS = ("GIVEN", "FAMILY", "TOWNS", "FIRMS", "PRODUCTS", "AMBIGUOUS", "TEMPLATES")
+NAMES = ("GIVEN", "FAMILY", "TOWNS", "FIRMS", "PRODUCTS", "AMBIGUOUS")
+BESIDE = ("PLACE_FIRST", "FIRM_LAST", "PRODUCT_LAST")
 
 
 @pytest.fixture(scope="module")
@@ -48,21 +52,29 @@ def surfaces(sentences):
 # ---------------------------------------------------------------- the generator
 
 
-@pytest.mark.parametrize("name", POOLS)
+@pytest.mark.parametrize("name", [*NAMES, *BESIDE, "TEMPLATES"])
 def test_every_pool_is_divided_without_overlap_or_loss(name):
     pool = getattr(lexicon, name)
     assert len(set(pool)) == len(pool)
     parts = [part(pool, split) for split in SIZES]
     assert sorted(word for each in parts for word in each) == sorted(pool)
-    assert all(len(each) >= 7 for each in parts)
+    assert all(len(each) >= (3 if name in BESIDE else 7) for each in parts)
+
+
+def entity_words(level, split, seed):
+    return {word for _, name in surfaces(generate(level, split, seed=seed)) for word in name}
+
+
+def test_no_word_of_a_name_is_in_training_at_any_level_with_any_seed():
+    """Also not between levels: a model trained on one is evaluated on the others."""
+    cases = list(itertools.product(LEVELS, range(5)))
+    words = {split: set().union(*(entity_words(level, split, seed) for level, seed in cases)) for split in SIZES}
+    assert not words["train"] & words["test"]
+    assert not words["train"] & words["validation"] and not words["validation"] & words["test"]
 
 
 @pytest.mark.parametrize("level", LEVELS)
-def test_names_and_patterns_of_the_test_are_not_in_training(level):
-    """Also no part of a name that tells names apart: only the shared words (Port, Bank, Pro) may return."""
-    shared = {w.lower() for w in (*lexicon.PLACE_FIRST, *lexicon.FIRM_LAST, *lexicon.PRODUCT_LAST)}
-    words = {split: {w for _, name in surfaces(generate(level, split)) for w in name} - shared for split in SIZES}
-    assert not words["train"] & words["test"] and not words["train"] & words["validation"]
+def test_patterns_of_the_test_are_not_in_training(level):
     frames = {split: {frame_of(s) for s in generate(level, split)} for split in SIZES}
     assert not frames["train"] & frames["test"] and not frames["train"] & frames["validation"]
     assert not set(patterns_of("train")) & set(patterns_of("test"))
@@ -117,11 +129,48 @@ def test_conll_files_are_read_as_they_were_written(tmp_path):
     write_conll(tmp_path / "x.conll", sentences)
     assert read_conll(tmp_path / "x.conll") == sentences
     text = (tmp_path / "x.conll").read_text()
-    (tmp_path / "y.conll").write_text("-DOCSTART- -X- O\n\n" + text.replace(" ", " NN x ") + "\n\n")
+    (tmp_path / "y.conll").write_text("-DOCSTART- -X- O\n\n" + text.replace("\t", " NN x  ") + "\n\n")
     assert read_conll(tmp_path / "y.conll") == sentences
 
 
+LINES = [
+    ("10\u00a0000\tO\n", ("10\u00a0000",), ("O",)),
+    ("10\u00a0000 O\n", ("10\u00a0000",), ("O",)),
+    ("New York\tB-LOC\n", ("New York",), ("B-LOC",)),
+    ("New York \t NNP\t\tB-LOC \n", ("New York",), ("B-LOC",)),
+    (
+        "one\u2028two\u0085three\x0bfour\x0c O\n\u3000\tO\n",
+        ("one\u2028two\u0085three\x0bfour\x0c", "\u3000"),
+        ("O", "O"),
+    ),
+    ("Lima\tB-LOC\r\nwaits\tO\r\n", ("Lima", "waits"), ("B-LOC", "O")),
+    ("Lima B-LOC\rwaits O\r", ("Lima", "waits"), ("B-LOC", "O")),
+    ("\ufeff-DOCSTART- -X- -X- O\n\nLima B-LOC\n", ("Lima",), ("B-LOC",)),
+    ("\ufeffLima B-LOC\n \t \n", ("Lima",), ("B-LOC",)),
+]
+
+
+@pytest.mark.parametrize(("text", "words", "tags"), LINES)
+def test_columns_are_divided_at_tabs_else_at_ascii_spaces(tmp_path, text, words, tags):
+    (tmp_path / "x.conll").write_bytes(text.encode())
+    assert read_conll(tmp_path / "x.conll") == [Sentence(words, tags)]
+
+
+OWN = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), min_size=1)
+
+
+@settings(max_examples=60, deadline=None)
+@given(words=st.lists(OWN.filter(lambda w: w == w.strip(" ") and w[0] not in "-\ufeff"), min_size=1, max_size=4))
+def test_any_word_that_holds_no_tab_and_no_line_end_comes_back(tmp_path_factory, words):
+    path = tmp_path_factory.mktemp("conll") / "x.conll"
+    sentences = [Sentence(tuple(words), ("O",) * len(words))]
+    write_conll(path, sentences)
+    assert read_conll(path) == sentences
+
+
 BAD_LINES = [
+    ("\u00a0\n", 1, "has no tag"),
+    ("\tO\n", 1, "'O' has no tag"),
     ("Alma B-PER\nlives\n", 2, "'lives' has no tag"),
     ("Alma B-PER\nin O\nLima LOC\n", 3, "tag 'LOC' is not IOB2"),
     ("Alma B-\n", 1, "tag 'B-' is not IOB2"),

@@ -165,6 +165,24 @@ def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path, monkeypatch)
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize(
+    "arm", [{"adapter_type": "parallel"}, {"adapter_type": "lora"}, {"adapter_type": "none"}, FULL]
+)
+def test_every_arm_resumes_when_it_was_stopped_before_the_test(config, tmp_path, monkeypatch, arm):
+    config = replace(config, **{**arm, "epochs": 2})
+    straight, resumed = main(config), replace(config, out=tmp_path / "resumed")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(training.optim, "count_parameters", interrupt)
+        main(resumed)
+    again = main(replace(resumed, resume=True))
+    assert again == replace(straight, directory=resumed.out, seconds=again.seconds)
+    assert {f.verdict for f in verify(resumed.out)} == {Verdict.UNTRUSTED_DEMO}
+
+
 def test_a_loss_that_is_not_finite_stops_the_run_in_one_line(config):
     with pytest.raises(UserError, match=r"loss is (nan|inf) at step \d+: training stopped"):
         main(replace(config, **{**FULL, "lr": 1e30, "optimizer": "sgd", "max_norm": 1e30, "warmup": 0.0}))
@@ -205,6 +223,40 @@ def test_adapters_norms_head_and_configuration_come_back_together(config, bits):
     assert answers_of(again.model, corpus.test) == answers_of(model, corpus.test)
 
 
+def moved(model):
+    for _, adapter in adapters_of(model):
+        torch.nn.init.normal_(adapter.up.weight)
+    return model
+
+
+@pytest.mark.parametrize("train_norms", [True, False])
+def test_what_is_saved_does_not_depend_on_requires_grad(config, tmp_path, train_norms):
+    """By layer: a model made ready for inference holds the same adapters, norms and head."""
+    config = replace(config, train_norms=train_norms)
+    model, corpus = made(config)
+    for name in ("first", "second"):
+        save_adapters(
+            moved(model) if name == "first" else model, tmp_path / name, config, classes=corpus.classes, tagging=False
+        )
+        model.requires_grad_(False)
+    for file in ("adapter.safetensors", "adapter.json"):
+        assert (tmp_path / "first" / file).read_bytes() == (tmp_path / "second" / file).read_bytes()
+    again = made(config)[0].requires_grad_(False)
+    load_adapters(again, tmp_path / "first")
+    assert all(torch.equal(p, model.get_parameter(name)) for name, p in again.named_parameters())
+
+
+def test_a_base_in_another_type_is_told_from_another_base(config):
+    model, corpus = made(config)
+    save_adapters(moved(model), config.out, config, classes=corpus.classes, tagging=False)
+    message = r"was trained on a base in float32, the model's is in bfloat16: load it into one in float32"
+    assert_refused(made(config)[0].bfloat16(), config.out, message)
+    again = made(config)[0]  # as the message says
+    load_adapters(again, config.out)
+    twin = model.bfloat16()
+    assert all(torch.equal(p, twin.get_parameter(name)) for name, p in again.bfloat16().named_parameters())
+
+
 OTHERS = [
     ({"bottleneck": 4}, r"is \(8\) saved, \(4\) in the model|is \(8,\) saved, \(4,\) in the model"),
     ({"scale": 2.0}, r"was saved with adapters \('bottleneck', 1\.0\)"),
@@ -224,9 +276,8 @@ def test_a_state_of_other_shapes_is_refused_in_one_line_and_nothing_is_copied(co
 def test_another_base_head_or_damaged_file_is_refused(config, questions):
     model, corpus = made(config)
     save_adapters(model, config.out, config, classes=corpus.classes, tagging=False)
-    other, _ = made(replace(config, pretrained=False, freeze_base=False))
-    for name, p in other.named_parameters():
-        p.requires_grad_(dict(model.named_parameters())[name].requires_grad)
+    other, _ = made(config)
+    torch.nn.init.normal_(other.encoder.blocks[1].feed_forward.down.bias)
     assert_refused(other, config.out, "trained on another base model")
     wide = build(config, read_encoder(config)[0], 5, tagging=False)
     assert_refused(wide, config.out, r"head\.bias is \(3,\) saved, \(5,\) in the model")

@@ -9,7 +9,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
+from torch.nn.utils import prune
 from torch.testing import assert_close
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from projects.lora.config import BERT_LINEAR
 from projects.lora.models.lora import (
@@ -22,6 +24,7 @@ from projects.lora.models.lora import (
     remove_lora,
     unmerge_lora,
 )
+from projects.lora.utils.state_utils import base_digest
 from shared.errors import UserError
 
 EXACT = {"rtol": 0.0, "atol": 1e-6}
@@ -241,6 +244,106 @@ def test_merging_folding_and_peft_agree_on_a_model(tuned, batch):
     assert_close(tuned(**batch), apart, rtol=0.0, atol=1e-5)
 
 
+def test_a_second_injection_leaves_the_first_as_it_is(plain, batch):
+    inject_lora(plain.encoder, ["query"], rank=2, alpha=4.0)
+    first = dict(lora_layers(plain))
+    for layer in first.values():
+        nn.init.normal_(layer.B)
+    before = plain(**batch)
+    assert len(inject_lora(plain.encoder, ["value", "key"], rank=3, alpha=6.0)) == 4
+    layers = dict(lora_layers(plain))
+    assert torch.equal(plain(**batch), before) and all(layers[name] is layer for name, layer in first.items())
+    assert sorted({(layer.rank, layer.scale) for layer in layers.values()}) == [(2, 2.0), (3, 2.0)]
+    trained = {name for name, p in plain.named_parameters() if p.requires_grad}
+    assert trained == {f"{name}.{part}" for name in layers for part in "AB"} | {"head.weight", "head.bias"}
+    with pytest.raises(UserError, match=r"attention\.self\.query has LoRA already: remove_lora first"):
+        inject_lora(plain.encoder, ["output.dense", "query"], rank=2, alpha=4.0)
+    assert dict(lora_layers(plain)) == layers
+    assert remove_lora(plain) == 6
+
+
+def test_merging_a_tied_layer_leaves_the_embedding_alone():
+    """GPT-2's head is its embedding's weight: the update belongs to the head only."""
+    size = {"vocab_size": 40, "n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    model = GPT2LMHeadModel(GPT2Config(**size)).eval()
+    ids = torch.randint(0, 40, (2, 6))
+    inject_lora(model, ["lm_head"], rank=2, alpha=4.0)
+    nn.init.normal_(model.lm_head.B)
+    kept, apart, digest = model.transformer.wte.weight.clone(), model(ids).logits, base_digest(model)
+    merge_lora(model)
+    assert_close(model(ids).logits, apart, rtol=0.0, atol=1e-5)
+    assert torch.equal(model.transformer.wte.weight, kept) and base_digest(model) == digest
+    unmerge_lora(model)
+    assert model.lm_head.base.weight is model.transformer.wte.weight  # tied again
+    assert torch.equal(model(ids).logits, apart)
+    fold_lora(model)
+    assert_close(model(ids).logits, apart, rtol=0.0, atol=1e-5)
+    assert torch.equal(model.transformer.wte.weight, kept)
+
+
+def test_a_layer_under_two_names_gets_one_update_under_both():
+    shared = nn.Linear(6, 6)
+    model = nn.ModuleDict({"one": shared, "two": shared, "three": nn.Linear(6, 6)})
+    assert inject_lora(model, ["one"], rank=2, alpha=2.0) == ["one", "two"]
+    assert model["one"] is model["two"] and len(dict(lora_layers(model))) == 1
+    nn.init.normal_(model["one"].B)
+    x = torch.randn(3, 6)
+    apart = model["two"](x)
+    merge_lora(model)
+    assert_close(model["two"](x), apart, rtol=0.0, atol=1e-5)
+    assert fold_lora(model) == 1
+    assert type(model["one"]) is nn.Linear and model["one"] is model["two"]
+    assert_close(model["two"](x), apart, rtol=0.0, atol=1e-5)
+
+
+def test_a_merge_that_overflows_is_refused_and_nothing_is_merged():
+    model = nn.Sequential(nn.Linear(4, 4), nn.Linear(4, 4)).half()
+    inject_lora(model, ["0", "1"], rank=1, alpha=1.0)
+    nn.init.constant_(model[1].A, 300.0)
+    nn.init.constant_(model[1].B, 300.0)  # 90,000; float16 ends at 65,504
+    kept = [layer.base.weight.clone() for layer in model]
+    for verb in (merge_lora, fold_lora):
+        with pytest.raises(UserError, match=r"1: base weight and update together are not finite in torch\.float16"):
+            verb(model)
+        assert not any(layer.merged for layer in model)
+        assert all(torch.equal(layer.base.weight, weight) for layer, weight in zip(model, kept, strict=True))
+
+
+def test_a_merged_copy_converts_and_unmerges_on_its_own():
+    layer = random_layer()
+    layer.merge()
+    twin = copy.deepcopy(layer).double()
+    twin.unmerge()
+    assert layer.merged and not torch.equal(layer.base.weight.double(), twin.base.weight)
+    assert torch.equal(twin.base.weight, layer.merged_base.double())
+
+
+def test_a_state_dict_of_the_other_state_does_not_load_without_an_error():
+    one, other = random_layer(), random_layer()
+    apart = one.state_dict()
+    one.merge()
+    with pytest.raises(RuntimeError, match="merged_base"):
+        other.load_state_dict(one.state_dict())
+    with pytest.raises(RuntimeError, match="merged_base"):
+        one.load_state_dict(apart)
+    twin = random_layer()
+    twin.merge()
+    twin.load_state_dict(one.state_dict())
+    one.unmerge()
+    twin.unmerge()
+    assert torch.equal(twin.base.weight, one.base.weight)
+
+
+def test_a_base_under_a_pruning_mask_is_refused_until_the_mask_is_made_good():
+    layer = random_layer()
+    prune.l1_unstructured(layer.base, "weight", amount=0.5)
+    with pytest.raises(UserError, match=r"prune\.remove before merging"):
+        layer.merge()
+    prune.remove(layer.base, "weight")
+    layer.merge()
+    assert layer.merged
+
+
 def test_an_unknown_target_names_what_is_near_and_changes_nothing(plain):
     with pytest.raises(UserError, match=r"target 'querry' names no linear layer of the model; near it: query"):
         inject_lora(plain.encoder, ["key", "querry"], rank=2, alpha=4.0)
@@ -252,3 +355,7 @@ def test_a_rank_too_large_for_one_layer_changes_nothing(plain):
     with pytest.raises(UserError, match="rank 17 does not fit a 16→16 layer"):
         inject_lora(plain.encoder, BERT_LINEAR, rank=17, alpha=4.0)
     assert not list(lora_layers(plain))
+    mixed = nn.Sequential(nn.Linear(20, 20), nn.Linear(4, 4))
+    with pytest.raises(UserError, match="rank 9 does not fit a 4→4 layer"):
+        inject_lora(mixed, ["0", "1"], rank=9, alpha=4.0)
+    assert not list(lora_layers(mixed)) and all(p.requires_grad for p in mixed.parameters())

@@ -5,8 +5,9 @@ import json
 import pytest
 import torch
 from torch.testing import assert_close
+from transformers import GPT2Config, GPT2LMHeadModel
 
-from projects.lora.models.lora import lora_layers, merge_lora
+from projects.lora.models.lora import inject_lora, lora_layers, merge_lora
 from projects.lora.utils.state_utils import load_lora_state, save_lora_state
 from shared.errors import UserError
 
@@ -56,6 +57,87 @@ def test_a_merged_model_saves_the_same_two_states(tuned, saved, tmp_path, tiny, 
     save_lora_state(tuned, tmp_path / "c")
     assert (tmp_path / "a/adapter.safetensors").read_bytes() == (tmp_path / "b/adapter.safetensors").read_bytes()
     assert (tmp_path / "c/adapter.json").read_text() == (saved / "adapter.json").read_text()
+
+
+def test_what_is_saved_does_not_depend_on_requires_grad(tuned, saved, tmp_path, tiny, lora, batch):
+    """By layer: a model made ready for inference holds the same adapter and the same head."""
+    tuned.requires_grad_(False)
+    save_lora_state(tuned, tmp_path / "still")
+    for name in ("adapter.safetensors", "adapter.json"):
+        assert (tmp_path / "still" / name).read_bytes() == (saved / name).read_bytes()
+    again = fresh(tiny, lora).requires_grad_(False)
+    load_lora_state(again, saved)
+    assert torch.equal(again(**batch), tuned(**batch))
+
+
+@pytest.mark.parametrize("merge_weights", [False, True])
+def test_a_merged_model_answers_with_what_was_loaded(tuned, saved, batch, tiny, lora, merge_weights):
+    again = fresh(tiny, lora)
+    merge_lora(again)
+    load_lora_state(again, saved, merge_weights)
+    assert all(layer.merged == merge_weights for _, layer in lora_layers(again))
+    assert_close(again(**batch), tuned(**batch), rtol=0.0, atol=1e-5)
+
+
+def test_a_refused_state_leaves_a_merged_model_merged(saved, tiny, lora):
+    again = lora(tiny(), alpha=8.0)
+    merge_lora(again)
+    assert_refused(again, saved, "was saved with alpha")
+    assert all(layer.merged for _, layer in lora_layers(again))
+
+
+def two_injections(tiny, alpha):
+    model = tiny()
+    inject_lora(model.encoder, ["query"], rank=2, alpha=4.0)
+    inject_lora(model.encoder, ["value"], rank=3, alpha=alpha)
+    for _, layer in lora_layers(model):
+        torch.nn.init.normal_(layer.B)
+    return model
+
+
+def test_rank_and_alpha_are_kept_layer_by_layer(tiny, tmp_path, batch):
+    model = two_injections(tiny, alpha=12.0)
+    save_lora_state(model, tmp_path / "two")
+    described = json.loads((tmp_path / "two/adapter.json").read_text())
+    assert described["alpha"] == [4.0, 12.0] * 2 and described["rank"] == [2, 3] * 2
+    again = two_injections(tiny, alpha=12.0)
+    load_lora_state(again, tmp_path / "two")
+    assert torch.equal(again(**batch), model(**batch))
+    other = two_injections(tiny, alpha=6.0)
+    assert_refused(other, tmp_path / "two", r"was saved with alpha 12\.0, the model has 6\.0 \(.*value\)")
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_a_base_in_another_type_is_told_from_another_base(saved, tiny, lora, dtype, tuned, batch):
+    name = str(dtype).removeprefix("torch.")
+    assert_refused(lora(tiny()).to(dtype), saved, f"was trained on a base in float32, the model's is in {name}: load")
+    again = fresh(tiny, lora)  # as the message says
+    load_lora_state(again, saved)
+    assert_close(again.to(dtype)(**batch), tuned.to(dtype)(**batch), rtol=0.0, atol=0.0)
+
+
+def test_a_merged_state_that_does_not_fit_a_tie_is_refused(tmp_path):
+    size = {"vocab_size": 40, "n_positions": 16, "n_embd": 16, "n_layer": 1, "n_head": 2}
+    model = GPT2LMHeadModel(GPT2Config(**size))
+    inject_lora(model, ["lm_head"], rank=2, alpha=4.0)
+    torch.nn.init.normal_(model.lm_head.B)
+    save_lora_state(model, tmp_path / "merged", merge_weights=True)
+    message = r"transformer\.wte\.weight differ, and are one tied weight in it"
+    assert_refused(GPT2LMHeadModel(GPT2Config(**size)), tmp_path / "merged", message, merge_weights=True)
+    untied = GPT2LMHeadModel(GPT2Config(**size, tie_word_embeddings=False))
+    load_lora_state(untied, tmp_path / "merged", merge_weights=True)
+    ids = torch.randint(0, 40, (2, 6))
+    assert_close(untied.eval()(ids).logits, model.eval()(ids).logits, rtol=0.0, atol=1e-5)
+
+
+def test_a_merged_state_that_overflows_is_not_written(tiny, lora, tmp_path):
+    model = lora(tiny()).half()
+    name, layer = next(iter(lora_layers(model)))
+    torch.nn.init.constant_(layer.A, 300.0)
+    torch.nn.init.constant_(layer.B, 300.0)
+    with pytest.raises(UserError, match=rf"{name}: .* not finite in torch\.float16"):
+        save_lora_state(model, tmp_path / "merged", merge_weights=True)
+    assert not list(tmp_path.iterdir())
 
 
 def test_apart_is_small_and_holds_the_head(saved):

@@ -134,6 +134,22 @@ def test_a_killed_run_resumes_to_the_same_weights(config, tmp_path, monkeypatch,
     assert all(torch.equal(tensor, theirs[name]) for name, tensor in mine.items())
 
 
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+@pytest.mark.parametrize("arm", ["lora", "peft", "full", "head"])
+def test_every_arm_resumes_when_it_was_stopped_before_the_test(config, tmp_path, monkeypatch, arm):
+    config = replace(config, arm=arm, epochs=2)
+    straight, resumed = main(config), replace(config, out=tmp_path / "resumed")
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(train_lora.optim, "count_parameters", interrupt)
+        main(resumed)
+    again = main(replace(resumed, resume=True))
+    assert again == replace(straight, directory=resumed.out, seconds=again.seconds)
+    assert {f.verdict for f in verify(resumed.out)} == {Verdict.UNTRUSTED_DEMO}
+
+
 def test_the_frozen_base_does_not_move(config):
     encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
     kept = {name: p.clone() for name, p in encoder.state_dict().items() if not name.startswith("pooler.")}

@@ -18,6 +18,7 @@ import difflib
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
+from functools import partial
 from typing import Any
 
 from torch import Tensor, nn
@@ -214,44 +215,51 @@ def _generic(name: str) -> str:
 # ---------------------------------------------------------------- the frozen base
 
 
-class FrozenBase(nn.Module):
-    """Mixed into a frozen module's class: train() reaches the adapters and nothing else."""
-
-    def train(self, mode: bool = True) -> "FrozenBase":
-        """Keep the base in evaluation mode, without dropout, whatever is asked; adapters follow `mode`."""
-        super().train(False)
-        for adapter in _adapters_inside(self):
-            adapter.train(mode)
-        return self
-
-
 def freeze(base: nn.Module) -> None:
     """Stop the base's parameters, and keep it in evaluation mode even when someone calls model.train().
 
-    Adapters inside it stay trainable. `unfreeze` is the way back.
+    Adapters inside it stay trainable. The module's class is left alone, so that its name, `isinstance`, pickling and
+    what transformers saves as the architecture are those of the base. `unfreeze` is the way back.
     """
     own = {id(p) for adapter in _adapters_inside(base) for p in adapter.parameters()}
     for parameter in base.parameters():
         parameter.requires_grad_(id(parameter) in own)
-    if not isinstance(base, FrozenBase):
-        base.__class__ = _frozen_class(type(base))
+    # An attribute of this one module, found before its class's train(). A partial of a function of this file pickles,
+    # and a deep copy's holds the copy.
+    vars(base)["train"] = partial(_train_adapters, base)
     base.train(base.training)
 
 
 def unfreeze(base: nn.Module) -> None:
     """Undo of `freeze`: every parameter is trainable, and train() is the class's own again."""
     base.requires_grad_(True)
-    if isinstance(base, FrozenBase):
-        base.__class__ = type(base).__mro__[2]
+    vars(base).pop("train", None)
+
+
+def exempt(part: nn.Module) -> None:
+    """Train a part of a frozen base all the same, a norm for example: it is saved with the adapters."""
+    vars(part)["exempt"] = True
+    part.requires_grad_(True)
+
+
+def is_frozen(module: nn.Module) -> bool:
+    """Whether `freeze` was called on this very module."""
+    return "train" in vars(module)
+
+
+def is_exempt(module: nn.Module) -> bool:
+    """Whether `exempt` was called on this very module."""
+    return "exempt" in vars(module)
+
+
+def _train_adapters(base: nn.Module, mode: bool = True) -> nn.Module:
+    """In the place of a frozen base's train(): evaluation mode, without dropout, whatever is asked; adapters follow."""
+    type(base).train(base, False)
+    for adapter in _adapters_inside(base):
+        adapter.train(mode)
+    return base
 
 
 def _adapters_inside(base: nn.Module) -> list[Adapter]:
     """Hooked or not: an adapter that a block calls by itself is trained like one on a hook."""
     return [module for module in base.modules() if isinstance(module, Adapter)]
-
-
-def _frozen_class(kind: type[nn.Module]) -> type[nn.Module]:
-    return _FROZEN.setdefault(kind, type(f"Frozen{kind.__name__}", (FrozenBase, kind), {}))
-
-
-_FROZEN: dict[type[nn.Module], type[nn.Module]] = {}  # one class a kind, so that two frozen models compare equal

@@ -9,6 +9,7 @@ multiplied from the left, so that A is d×r, B is r×k, and y = x·Wᵀ + b + sc
 import difflib
 import math
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Literal
 
 import torch
@@ -19,6 +20,7 @@ from torch import Tensor, nn
 from shared.errors import UserError
 
 Scaling = Literal["alpha/r", "alpha/sqrt(r)"]
+FROZEN = "frozen_by_lora"  # attribute of a module that `inject_lora` froze
 
 
 class LoRALinear(nn.Module):
@@ -34,7 +36,7 @@ class LoRALinear(nn.Module):
     >>> [name for name, p in layer.named_parameters() if p.requires_grad]
     ['A', 'B']
 
-    Merging folds the update into the base weight; unmerging restores the very bits:
+    Merging gives the base layer a weight that holds the update; unmerging puts its own back, the very bits:
 
     >>> _ = nn.init.normal_(layer.B)
     >>> before, weight = layer(x), base.weight.clone()
@@ -56,17 +58,13 @@ class LoRALinear(nn.Module):
         UserError: If the rank does not fit the layer.
     """
 
-    merged_base: Tensor | None
+    merged_base: nn.Parameter | None
 
     def __init__(
         self, base: nn.Linear, rank: int, alpha: float, *, dropout: float = 0.0, scaling: Scaling = "alpha/r"
     ) -> None:
         super().__init__()
-        narrow = min(base.in_features, base.out_features)
-        if not 1 <= rank <= narrow:
-            raise UserError(
-                f"rank {rank} does not fit a {base.in_features}→{base.out_features} layer: use 1 to {narrow}"
-            )
+        refuse_rank(base, rank)
         self.base = base.requires_grad_(False)
         self.rank, self.alpha, self.scaling = rank, alpha, scaling
         self.scale = scale_of(rank, alpha, scaling)
@@ -74,8 +72,9 @@ class LoRALinear(nn.Module):
         self.A = nn.Parameter(base.weight.new_empty(base.in_features, rank))
         self.B = nn.Parameter(base.weight.new_zeros(rank, base.out_features))
         nn.init.kaiming_uniform_(self.A.T, a=math.sqrt(5))  # of the transpose: the fan-in is d
-        # The base's own bits while merged. Not saved: a merged state holds the merged weight only.
-        self.register_buffer("merged_base", None, persistent=False)
+        # The base's own weight while merged. In a state_dict it tells a merged layer from one that is not: neither
+        # loads into the other without an error.
+        self.register_parameter("merged_base", None)
 
     @property
     def merged(self) -> bool:
@@ -99,24 +98,52 @@ class LoRALinear(nn.Module):
         return self.scale * (self.A.float() @ self.B.float()).T
 
     @torch.no_grad()
-    def merge(self) -> None:
-        """Fold the update into the base weight; does nothing when merged already."""
-        if self.merged:
-            return
-        weight = self.base.weight
-        self.merged_base = weight.clone()
-        weight.copy_(weight.float() + self.delta())
+    def merged_weight(self) -> Float[Tensor, "k d"]:
+        """The base's own weight plus the update, summed in float32 and then cast to the base's type.
 
-    @torch.no_grad()
+        Raises:
+            UserError: If the sum is not finite in that type: float16 ends at 65,504.
+        """
+        base = self.base.weight if self.merged_base is None else self.merged_base
+        weight = (base.float() + self.delta()).to(base.dtype)
+        if not torch.isfinite(weight).all():
+            raise UserError(f"base weight and update together are not finite in {base.dtype}: merge in a wider type")
+        return weight
+
+    def merge(self) -> None:
+        """Let the base weight hold the update; does nothing when merged already.
+
+        The merged weight is a new one. The base's own is put aside untouched, since other layers may share it: an
+        embedding that is tied to this layer keeps what it had.
+
+        Raises:
+            UserError: As `merged_weight`, or if the base is under a mask of torch's pruning; nothing is then changed.
+        """
+        if not isinstance(self.base.weight, nn.Parameter):
+            raise UserError("the base weight is under a pruning mask: prune.remove before merging")
+        if self.merged_base is None:
+            merged = nn.Parameter(self.merged_weight(), requires_grad=False)
+            self.merged_base, self.base.weight = self.base.weight, merged
+
     def unmerge(self) -> None:
-        """Put the base's own weight back, bit for bit: from the copy, since subtracting the update would round."""
+        """Put the base's own weight back, bit for bit: it was kept, since subtracting the update would round."""
         if self.merged_base is not None:
-            self.base.weight.copy_(self.merged_base)
-            self.merged_base = None
+            self.base.weight, self.merged_base = self.merged_base, None
 
     def extra_repr(self) -> str:
         """What `print(model)` shows beside the layer's name."""
         return f"rank={self.rank}, scale={self.scale:g}, merged={self.merged}"
+
+
+def refuse_rank(base: nn.Linear, rank: int) -> None:
+    """Stop if an update of this rank does not fit the layer.
+
+    Raises:
+        UserError: Which names the ranks that do.
+    """
+    narrow = min(base.in_features, base.out_features)
+    if not 1 <= rank <= narrow:
+        raise UserError(f"rank {rank} does not fit a {base.in_features}→{base.out_features} layer: use 1 to {narrow}")
 
 
 def scale_of(rank: int, alpha: float, scaling: Scaling) -> float:
@@ -218,7 +245,9 @@ def inject_lora(
 ) -> list[str]:
     """Freeze `model` and wrap its target layers in place. Returns their names.
 
-    Give it the pretrained part only: a new head outside it stays trainable.
+    Give it the pretrained part only: a new head outside it stays trainable. LoRA layers that are there already stay as
+    they are, trainable too: other targets may get another rank and α by a second call. A layer that the model holds
+    under several names gets one update, under all of them.
 
     >>> model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 2))
     >>> inject_lora(model, ["0"], rank=2, alpha=2.0)
@@ -240,46 +269,60 @@ def inject_lora(
         scaling: See `rank`.
 
     Raises:
-        UserError: If a target names no linear layer or the rank does not fit one; the model is then unchanged.
+        UserError: If a target names no linear layer, or one that has LoRA already, or the rank does not fit one; the
+            model is then unchanged.
     """
-    linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
-    chosen = {name: linear[name] for target in targets for name in _matching(target, linear)}
-    wrapped = {
-        name: LoRALinear(layer, rank, alpha, dropout=dropout, scaling=scaling) for name, layer in chosen.items()
-    }  # all of them before the first replacement: an error leaves the model whole
-    model.requires_grad_(False)
-    for name, layer in wrapped.items():
-        _replace(model, name, layer)
-        layer.A.requires_grad_(True)
-        layer.B.requires_grad_(True)
-    return sorted(wrapped)
+    layers, targets = _layers(model), list(targets)
+    for name, _ in lora_layers(model, every_name=True):
+        if any(_means(target, name) for target in targets):
+            raise UserError(f"{name} has LoRA already: remove_lora first, or name other targets")
+    chosen = {id(layers[name]): layers[name] for target in targets for name in _matching(target, layers)}
+    for layer in chosen.values():  # all of them before the first change: an error leaves the model whole
+        refuse_rank(layer, rank)
+    kept = {id(part) for _, layer in lora_layers(model) for part in (layer.A, layer.B) if part.requires_grad}
+    wrapped = {key: LoRALinear(layer, rank, alpha, dropout=dropout, scaling=scaling) for key, layer in chosen.items()}
+    for parameter in model.parameters():
+        parameter.requires_grad_(id(parameter) in kept)
+    names = sorted(name for name, layer in layers.items() if id(layer) in wrapped)
+    for name in names:
+        _replace(model, name, wrapped[id(layers[name])])
+    setattr(model, FROZEN, True)
+    return names
 
 
 def remove_lora(model: nn.Module) -> int:
     """Undo of `inject_lora`: every base layer back in its place, bit for bit, frozen. Returns how many."""
-    layers = dict(lora_layers(model))
-    for name, layer in layers.items():
-        layer.unmerge()
-        _replace(model, name, layer.base)
-    return len(layers)
+    unmerge_lora(model)
+    return _unwrap(model)
 
 
 def fold_lora(model: nn.Module) -> int:
     """Replace every LoRA layer by a plain linear layer that holds the update. Returns how many. Has no undo.
 
     What quantises or exports by the exact type nn.Linear needs this; for a while only, use `merge`.
+
+    Raises:
+        UserError: As `merge_lora`; the model is then unchanged.
     """
-    layers = dict(lora_layers(model))
-    for name, layer in layers.items():
-        layer.merge()
-        _replace(model, name, layer.base)
-    return len(layers)
+    merge_lora(model)
+    return _unwrap(model)
 
 
 def merge_lora(model: nn.Module) -> None:
-    """Merge every LoRA layer of the model; those merged already stay as they are."""
-    for _, layer in lora_layers(model):
-        layer.merge()
+    """Merge every LoRA layer of the model; those merged already stay as they are.
+
+    Raises:
+        UserError: If a layer cannot be merged; the model is then unchanged.
+    """
+    apart = [(name, layer) for name, layer in lora_layers(model) if not layer.merged]
+    try:
+        for name, layer in apart:
+            with named(name):
+                layer.merge()
+    except UserError:
+        for _, layer in apart:
+            layer.unmerge()
+        raise
 
 
 def unmerge_lora(model: nn.Module) -> None:
@@ -288,20 +331,74 @@ def unmerge_lora(model: nn.Module) -> None:
         layer.unmerge()
 
 
-def lora_layers(model: nn.Module) -> Iterator[tuple[str, LoRALinear]]:
-    """The LoRA layers of a model with their names."""
-    for name, module in model.named_modules():
+def lora_layers(model: nn.Module, *, every_name: bool = False) -> Iterator[tuple[str, LoRALinear]]:
+    """The LoRA layers of a model, each under its first name or under every name that it has."""
+    for name, module in model.named_modules(remove_duplicate=not every_name):
         if isinstance(module, LoRALinear):
             yield name, module
 
 
+@contextmanager
+def named(layer: str) -> Iterator[None]:
+    """Say in which layer an error inside the block came up."""
+    try:
+        yield
+    except UserError as error:
+        raise UserError(f"{layer}: {error}") from None
+
+
+def trained_state(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What is trained, by layer and not by requires_grad, which may be off by the time of saving.
+
+    A and B of every LoRA layer, all that is outside of what `inject_lora` froze (the head), and inside it what is
+    trainable all the same.
+    """
+    updates = {id(part) for _, layer in lora_layers(model) for part in (layer.A, layer.B)}
+    frozen = [module for module in model.modules() if hasattr(module, FROZEN) or isinstance(module, LoRALinear)]
+    base = {id(parameter) for module in frozen for parameter in module.parameters()} - updates
+    return {name: p for name, p in model.named_parameters() if p.requires_grad or id(p) not in base}
+
+
+def base_state(model: nn.Module) -> dict[str, nn.Parameter]:
+    """What is not trained, under the names and with the values that it has without the updates."""
+    trained = {id(p) for p in trained_state(model).values()}
+    own = {id(layer.base.weight): layer.merged_base for _, layer in lora_layers(model) if layer.merged_base is not None}
+    state: dict[int, tuple[str, nn.Parameter]] = {}
+    for name, parameter in model.named_parameters(remove_duplicate=False):
+        kept = own.get(id(parameter), parameter)
+        if id(kept) not in trained and not name.endswith("merged_base"):
+            state.setdefault(id(kept), (name, kept))  # a tied weight counts once, under its first name
+    return dict(state.values())
+
+
+def _layers(model: nn.Module) -> dict[str, nn.Linear]:
+    """Linear layers under every name that they have, those inside a LoRA layer left out."""
+    inside = {id(layer.base) for _, layer in lora_layers(model)}
+    modules = model.named_modules(remove_duplicate=False)
+    return {name: m for name, m in modules if isinstance(m, nn.Linear) and id(m) not in inside}
+
+
 def _matching(target: str, linear: dict[str, nn.Linear]) -> list[str]:
-    names = [name for name in linear if name == target or name.endswith(f".{target}")]
+    names = [name for name in linear if _means(target, name)]
     if not names:
         known = sorted({part for name in linear for part in (name, name.rsplit(".", 1)[-1])})
         near = difflib.get_close_matches(target, known, n=3, cutoff=0.4) or known[:3]
         raise UserError(f"target {target!r} names no linear layer of the model; near it: {', '.join(near)}")
     return names
+
+
+def _unwrap(model: nn.Module) -> int:
+    """Put every LoRA layer's base in its place. Returns how many layers there were."""
+    layers = list(lora_layers(model, every_name=True))
+    for name, layer in layers:
+        _replace(model, name, layer.base)
+    for module in model.modules():
+        module.__dict__.pop(FROZEN, None)
+    return len({id(layer) for _, layer in layers})
+
+
+def _means(target: str, name: str) -> bool:
+    return name == target or name.endswith(f".{target}")
 
 
 def _replace(model: nn.Module, name: str, module: nn.Module) -> None:

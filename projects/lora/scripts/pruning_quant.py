@@ -31,7 +31,7 @@ from projects.lora.models.lora import fold_lora
 from projects.lora.scripts.train_lora import read_corpus
 from shared import devices
 from shared.errors import UserError, command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.progress import table, track
 from shared.report import write_csv
 from shared.runs import contiguous, read_json
@@ -49,7 +49,7 @@ class PruneConfig:
     """Shares of the encoder's linear weights that are set to zero."""
     rounds: int = 30
     """Timed turns of each variant; the first three are warm-up."""
-    out: Path = Path("projects/lora/results")
+    out: Path = Path("runs/lora/pruned")
     """Where pruning_quant.csv and .json go."""
 
     def __post_init__(self) -> None:
@@ -77,6 +77,7 @@ class Variant:
 
 def main(config: PruneConfig) -> list[dict[str, Any]]:
     """Measure accuracy, file size and latency of pruned and quantised variants of one trained classifier."""
+    refuse_unwritable(config.out)
     devices.use_all_cores()
     trained = training_config(config.run)
     model, tokenizer, _ = load_tuned(config.run, trained, merge=False)

@@ -5,6 +5,7 @@ python -m projects.lora.scripts.train_lora --dataset movie_reviews --arm full --
 python -m projects.lora.scripts.train_lora --dataset my.csv --text_column question --label_column kind
 """
 
+import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -27,7 +28,7 @@ from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, new_directory, trainable_state, verified_tensors
+from shared.runs import Run, claim, new_directory, open_checkpoint, trainable_state, verified_tensors
 from shared.seeding import seed_everything
 
 
@@ -58,13 +59,14 @@ class Metrics:
 
 def main(config: Config) -> Metrics:
     """Fine-tune a pretrained encoder to classify text, with LoRA or one of the arms it is compared with."""
+    directory = config.out or new_directory(Path("runs"), "lora", config.name)
+    claim(directory, resume=config.resume)
     devices.use_all_cores()
     device = devices.pick(config.device)
     encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
     corpus = read_corpus(config, tokenizer)
     seed_everything(config.seed)
     model = build(config, encoder, len(corpus.classes)).to(device)
-    directory = config.out or new_directory(Path("runs"), "lora", config.name)
     with Run(directory, project="lora", config=config, resume=config.resume, data=corpus.digest()) as run:
         started = time.perf_counter()
         step, validated = probe(model, corpus, run) if config.arm == "head" else train(config, model, corpus, run)
@@ -217,9 +219,14 @@ def training_step(config: Config, model: Classifier, optimizer: Optimizer, batch
 
 def probe(model: Classifier, corpus: Corpus, run: Run) -> tuple[int, float]:
     """The arm `head`: a convex problem, solved at once. Returns (0 steps, validation accuracy)."""
+    if run.checkpoint:  # solved, and stopped before the test
+        load_trainable(model, verified_tensors(run.checkpoint, run.key))
+        return 0, json.loads(open_checkpoint(run.checkpoint, run.key).read("state.json"))["extra"][
+            "validation_accuracy"
+        ]
     fitted = fit_probe(model, corpus.train, corpus.validation)
     run.log(0, **fitted)
-    run.save(0, trainable_state(model))
+    run.save(0, trainable_state(model), extra=fitted)
     return 0, fitted["validation_accuracy"]
 
 

@@ -128,9 +128,9 @@ ATTACKS = (
     Attack(
         "log: cut within a line",
         lambda s: s.log.write_bytes(s.log.read_bytes()[:-9]),
-        Verdict.TRUNCATED,
+        Verdict.INCOMPLETE,  # as a process leaves it that is killed while it writes
         LOG,
-        "line 7 is cut",
+        "6 intact lines, and the beginning of one more",
     ),
     Attack("log: last line cut off", _lines(lambda ls: ls.pop()), Verdict.INCOMPLETE, LOG, "6 intact lines"),
     Attack(
@@ -167,7 +167,7 @@ ATTACKS = (
     ),
     Attack("log: duplicate keys by a key holder", _holder(b',"loss":0.1'), TAMPERED, LOG, "'loss' stands twice"),
     Attack("log: NaN by a key holder", _holder(b',"grad":NaN'), TAMPERED, LOG, "NaN"),
-    Attack("log: emptied", lambda s: s.log.write_bytes(b""), TAMPERED, LOG, "line 1"),
+    Attack("log: emptied", lambda s: s.log.write_bytes(b""), Verdict.TRUNCATED, LOG, "its first line"),
     Attack("log: removed", lambda s: s.log.unlink(), Verdict.MISSING, LOG),
     Attack("events: one bit flipped", lambda s: edits.flip(s.events), TAMPERED, EVENTS, "record 4 "),
     Attack("events: record deleted", _records(lambda fs: fs[:2] + fs[3:]), TAMPERED, EVENTS, "record 3 "),

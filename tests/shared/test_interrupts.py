@@ -1,0 +1,74 @@
+"""Ctrl-C ends a command and its children in one line with exit code 130, from its first import to its last."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+BENCH = """
+import os
+from dataclasses import dataclass
+from shared.errors import command
+from shared.interleave import in_turn, serve, spawned
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+def work(pipe, _):
+    print("child", os.getpid(), flush=True)
+    serve(pipe.recv, pipe.send, lambda: print("step", flush=True))
+
+def main(config):
+    with spawned(work, {"a": 0, "b": 0}) as arms:
+        print("begun", flush=True)
+        in_turn(arms, rounds=1_000_000, steps=1)
+
+if __name__ == "__main__":
+    command(main, Config)
+"""
+
+
+def started(*words):
+    """A command in a process group of its own, as a terminal starts it."""
+    pipe = subprocess.PIPE
+    return subprocess.Popen([sys.executable, *words], stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+
+
+def interrupted(process):
+    """Ctrl-C: the terminal signals the whole group. Returns what was said on stderr."""
+    os.killpg(process.pid, signal.SIGINT)
+    with process:
+        return process.communicate(timeout=60)[1]
+
+
+def wait_until(condition, process):
+    """Ask until it holds, or the process has ended."""
+    while not condition():
+        assert process.poll() is None, process.stderr.read()
+        time.sleep(0.001)
+
+
+@pytest.mark.parametrize("project", ["lora", "rag_agent"])
+def test_an_interrupt_while_torch_is_imported(project):
+    process = started("-m", f"projects.{project}")
+    maps = Path(f"/proc/{process.pid}/maps")
+    wait_until(lambda: "libtorch" in maps.read_text(), process)
+    assert (interrupted(process), process.returncode) == ("interrupted\n", 130)
+
+
+def test_an_interrupt_of_a_benchmark_is_said_once(tmp_path):
+    """Its arms do not hear the terminal's signal; the first process ends them."""
+    (tmp_path / "bench.py").write_text(BENCH)
+    process = started(str(tmp_path / "bench.py"))
+    child = int(process.stdout.readline().removeprefix("child "))
+    os.kill(child, signal.SIGINT)
+    wait_until(lambda: process.stdout.readline() == "step\n", process)
+    os.kill(child, signal.SIGINT)
+    wait_until(lambda: process.stdout.readline() == "step\n", process)
+    said = [line for line in interrupted(process).splitlines() if not line.startswith("rounds: ")]
+    assert (said, process.returncode) == (["interrupted"], 130)
