@@ -18,7 +18,7 @@ from projects.pretrain_lm.provenance import write_loader, write_news, write_runs
 from projects.pretrain_lm.tables import README, fill_readme
 from projects.pretrain_lm.train_pretrain import main as train
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.runs import describe_environment, latest_checkpoint, read_json
 
 SEEDS, RATIOS, CONTEXTS = (0, 1, 2), (0.1, 0.15, 0.3, 0.5), (64, 128, 256)
@@ -42,6 +42,8 @@ class ExperimentConfig:
 
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     """Train every cell that is not done, then write tables and figures."""
+    for folder in (config.runs, config.out):
+        refuse_unwritable(folder)
     wanted = cells(config.base)
     for name, cell in wanted.items():
         complete(config.runs / name, cell)
