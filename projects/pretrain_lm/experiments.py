@@ -19,7 +19,7 @@ from projects.pretrain_lm.train_pretrain import main as train
 from projects.pretrain_lm.train_pretrain import prepare, read_corpus
 from shared import study
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.runs import describe_environment, read_json
 
 SEEDS, RATIOS, CONTEXTS = (0, 1, 2), (0.1, 0.15, 0.3, 0.5), (64, 128, 256)
@@ -43,6 +43,8 @@ class ExperimentConfig:
 
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     """Train every cell that is not done, then write tables and figures."""
+    for folder in (config.runs, config.out):
+        refuse_unwritable(folder)
     wanted = cells(config.base)
     done = {name: complete(config.runs / name, cell) for name, cell in wanted.items()}
     rows = [row_of(done[name], cell) for name, cell in wanted.items()]
