@@ -59,7 +59,7 @@ serve-%: .ready-%
 	@$(if $(wildcard projects/$*/server/__main__.py),exec $(PY) -m projects.$*.server $(ARGS),echo "$* has no server" >&2; exit 2)
 
 exercises-%: .ready-%
-	@$(PY) -m projects.$*.exercises $(ARGS)
+	@$(PY) -m shared.exercises $* $(ARGS)
 
 test-%: .ready-% $(VENV)/.extra-dev
 	@$(PY) -m pytest tests/$* projects/$* $(ARGS)

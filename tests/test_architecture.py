@@ -28,7 +28,7 @@ BRIEFS = {
     "rag_agent": "retriever/faiss_index.py models/rag_module.py agents/langchain_flow.py tools/tool_stub.py "
     "run_agent.py",
 }
-NEEDED = ("README.md", "exercises.md", "config.py", "__init__.py", "results")
+NEEDED = ("README.md", "exercises.md", "exercises.toml", "config.py", "__init__.py", "results")
 ALLOWED_TO_HIDE = {"evaluate", "tables"}  # a brief's name; run as a module, it hides nothing
 
 

@@ -1,18 +1,18 @@
 """A project's sheet: its statements with a team's numbers, and the check of a team's answers."""
 
 import re
-import sys
 import tomllib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.errors import UserError, command
+from shared.errors import UserError
+from shared.exercises.declared import FILE, read_exercises
 from shared.exercises.exercise import Exercise
-from shared.fingerprint import team_key
-from shared.progress import table
 
+PROJECTS = Path(__file__).resolve().parents[2] / "projects"
+NAME = re.compile(r"[a-z][a-z0-9_]*")
 PLACE = re.compile(r"⟨(\w+)⟩")  # where a statement has one of the team's numbers
 HEADING = re.compile(r"^## .*`(\w+)`\s*$", re.MULTILINE)
 
@@ -38,7 +38,7 @@ class Sheet:
         text = (self.folder / "exercises.md").read_text(encoding="utf-8")
         sections = HEADING.findall(text)
         if sections != [exercise.id for exercise in self.exercises]:
-            raise UserError(f"{self.folder}/exercises.md has the sections {sections}, exercises.py others")
+            raise UserError(f"{self.folder}/exercises.md has the sections {sections}, {FILE} others")
         pieces = re.split(r"(?=^## )", text, flags=re.MULTILINE)
         filled = [_fill(piece, ex.values(team), ex.id) for piece, ex in zip(pieces[1:], self.exercises, strict=True)]
         return "".join([pieces[0], *filled])
@@ -73,31 +73,16 @@ class Sheet:
         }
 
 
-@dataclass(frozen=True, kw_only=True)
-class Arguments:
-    """Print a team's own exercises, or check its answers."""
+def sheet_of(project: str) -> Sheet:
+    """The sheet of a project.
 
-    team: str | None = None
-    """The team; by default that of CC0C2_TEAM, else demo."""
-    check: bool = False
-    """Check answers/<team>.toml instead of printing the statements."""
-
-
-def run(sheet: Sheet) -> None:
-    """The command of a project's exercises.py. Exits with 1 if an answer is wrong or missing."""
-
-    def main(arguments: Arguments) -> int:
-        """Imprime los enunciados del equipo o corrige sus respuestas."""
-        team = arguments.team or team_key().team
-        if not arguments.check:
-            sys.stdout.write(sheet.statements(team))
-            return 0
-        verdicts = sheet.check(team, sheet.answers(team))
-        rows = [(name, "bien" if wrong is None else wrong) for name, wrong in verdicts.items()]
-        table(f"Respuestas del equipo {team}", ["ejercicio", "resultado"], rows)
-        return int(any(verdicts.values()))
-
-    sys.exit(command(main, Arguments))
+    Raises:
+        UserError: If there is no such project, or it declares no exercises.
+    """
+    folder = PROJECTS / project
+    if not NAME.fullmatch(project) or not (folder / FILE).is_file():
+        raise UserError(f"no project {project!r} with exercises")
+    return Sheet(folder, read_exercises(folder))
 
 
 def _fill(piece: str, values: dict[str, Any], exercise: str) -> str:

@@ -2,7 +2,7 @@
 """The tests that every project's sheet must pass; a project adds those of its references against its own code.
 
 class TestSheet(SheetTests):
-    sheet = SHEET
+    sheet = sheet_of("lora")
     generic = (0, 1, "2 * r * d")
 """
 
@@ -59,8 +59,8 @@ class SheetTests:
 
     def test_the_command(self) -> None:
         def command(*words: str) -> subprocess.CompletedProcess[str]:
-            module = f"projects.{self.sheet.folder.name}.exercises"
-            return subprocess.run([sys.executable, "-m", module, *words], capture_output=True, text=True, check=False)
+            called = [sys.executable, "-m", "shared.exercises", self.sheet.folder.name, *words]
+            return subprocess.run(called, capture_output=True, text=True, check=False)
 
         assert command("--team", "demo", "--check").returncode == 0
         assert command("--team", "otro", "--check").returncode == 2

@@ -7,13 +7,14 @@ import pytest
 import torch
 from torch import nn
 
-from projects.lora.exercises import EXERCISES, SHEET
 from projects.lora.models.lora import LoRALinear, inject_lora, scale_of
 from projects.lora.utils.state_utils import save_lora_state
+from shared.exercises import sheet_of
 from shared.exercises.testing import TEAMS, SheetTests
 from shared.runs import load_tensors
 
-NAMES = {exercise.id: exercise for exercise in EXERCISES}
+SHEET = sheet_of("lora")
+NAMES = {exercise.id: exercise for exercise in SHEET.exercises}
 
 
 class TestSheet(SheetTests):
