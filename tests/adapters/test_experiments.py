@@ -9,15 +9,18 @@ import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from projects.adapters import benchmark, data, experiments, init_study, ner, plots
+from projects.adapters import __main__ as default
+from projects.adapters import benchmark, data, evaluate, experiments, init_study, ner, peers, plots, state
 from projects.adapters.assembly import adapter_maker, read_corpus, read_encoder
 from projects.adapters.bench_arms import ARMS as BENCH_ARMS
 from projects.adapters.bench_arms import prepare
 from projects.adapters.config import Config
 from projects.adapters.data import Batch
+from projects.adapters.demo import RunConfig
 from projects.adapters.hooks.forward_hooks import register_adapters, remove_adapters
 from projects.adapters.peers import job_of, torch_in
 from projects.adapters.tables import time_to_reach
+from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import Verdict, verify
 from shared.interleave import Measured
@@ -217,3 +220,73 @@ def test_figures_are_drawn_again_from_the_committed_files(tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     plots.main(plots.PlotConfig(results=tmp_path))
     assert {p.name for p in tmp_path.glob("*.png")} <= {p.name for p in results.glob("*.png")}
+
+
+# ---------------------------------------------------------------- refused before work begins, and nothing removed
+
+
+def must_not_run(*_, **__):
+    raise AssertionError("work began")
+
+
+@pytest.fixture
+def occupied(tmp_path):
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "thesis.txt").write_text("mine")
+    return tmp_path / "occupied"
+
+
+def test_the_default_run_refuses_before_its_first_table(occupied, monkeypatch):
+    monkeypatch.setattr(default, "check_identity", must_not_run)
+    for out, message in ((occupied, "is in use and is not overwritten"), (occupied / "thesis.txt/x", "cannot write")):
+        with pytest.raises(UserError, match=message):
+            default.main(RunConfig(out=out))
+    assert (occupied / "thesis.txt").read_text() == "mine"
+
+
+def test_the_benchmark_reads_every_task_before_it_measures_one(tmp_path, occupied, monkeypatch):
+    monkeypatch.setattr(benchmark, "measure_task", must_not_run)
+    monkeypatch.setattr(benchmark, "read_encoder", lambda _: (None, None))
+    monkeypatch.setattr(benchmark, "job_of", lambda *_: {})
+    tasks = ("ner-1", "ner-9")
+    monkeypatch.setattr(benchmark, "read_corpus", lambda config, _: data.read_sentences(config.dataset) and few())
+    with pytest.raises(UserError, match="the synthetic levels are"):
+        benchmark.main(benchmark.BenchConfig(datasets=tasks, out=tmp_path))
+    with pytest.raises(UserError, match="cannot write"):
+        benchmark.main(benchmark.BenchConfig(datasets=tasks, out=occupied / "thesis.txt" / "x"))
+
+
+def few():
+    return data.Corpus(*[data.Texts([], [], [], 0)] * 3, classes=["O"], tagging=True)
+
+
+def test_a_folder_that_is_no_run_of_ours_is_not_removed(tmp_path, occupied, monkeypatch):
+    cell = init_study.cells()[0]
+    for name in (cell.name, peers.cell_name(Config(), 0)):
+        occupied.rename(tmp_path / name)
+        occupied = tmp_path / name
+        monkeypatch.setattr(init_study, "read_encoder", lambda _: (None, None))
+        monkeypatch.setattr(init_study, "read_corpus", lambda *_: None)
+        monkeypatch.setattr(init_study, "one", must_not_run)
+        monkeypatch.setattr(init_study, "cells", lambda: [cell])
+        monkeypatch.setattr(peers, "environment", must_not_run)
+        begin = init_study.study if name == cell.name else lambda runs: peers.run_seed(runs, Config(), 0)
+        with pytest.raises(UserError, match="not removed"):
+            begin(tmp_path)
+        assert (occupied / "thesis.txt").read_text() == "mine"
+
+
+def test_sentences_do_not_overwrite_files(occupied):
+    (occupied / "validation.conll").write_text("mine")
+    with pytest.raises(UserError, match=r"validation\.conll exists and is not overwritten"):
+        ner.main(ner.NerConfig(out=occupied))
+    assert sorted(path.name for path in occupied.iterdir()) == ["thesis.txt", "validation.conll"]
+
+
+def test_evaluation_reads_everything_before_it_scores_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "score_trained", must_not_run)
+    monkeypatch.setattr(evaluate, "held_out_texts", lambda *_: None)
+    load = state.load_trained
+    monkeypatch.setattr(state, "load_trained", lambda path, **_: load(path) if "none" in str(path) else Config)
+    with pytest.raises(UserError, match="is not there"):
+        evaluate.main(evaluate.EvaluateConfig(runs=(tmp_path / "first", tmp_path / "none"), datasets=("ner-1",)))
