@@ -26,7 +26,7 @@ from shared.errors import UserError, deaf_children
 from shared.progress import track
 
 Setting = TypeVar("Setting")
-Ask = Callable[[int], Any]
+Ask = Callable[[Any], Any]
 """Steps to take → mean milliseconds of one; 0 ends it → [peak, growth since the first step] of the memory, in MB."""
 
 
@@ -152,7 +152,7 @@ def commands(words: Mapping[str, list[str]]) -> Iterator[dict[str, Ask]]:
             worker.communicate()
 
 
-def _ask_pipe(pipe: Connection, count: int) -> Any:
+def _ask_pipe(pipe: Connection, count: Any) -> Any:
     try:
         pipe.send(count)
     except BrokenPipeError:

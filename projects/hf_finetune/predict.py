@@ -21,7 +21,7 @@ from projects.hf_finetune.evaluation.eval import run_config
 from projects.hf_finetune.training.models import load_trained
 from shared import devices
 from shared.assets.models import quiet
-from shared.assets.tables import LONGEST_LINE
+from shared.assets.records import LONGEST_LINE
 from shared.errors import UserError, command
 from shared.runs import open_checkpoint
 
@@ -95,7 +95,7 @@ def lines_of(stream: BufferedIOBase) -> Iterator[str]:
         if len(raw) > LONGEST_LINE:
             raise UserError(f"standard input, line {number}: longer than 1 MB; is this a file of texts?")
         try:
-            text = " ".join(raw.decode("utf-8").split())
+            text = " ".join(raw.decode("utf-8-sig").split())
         except UnicodeDecodeError:
             raise UserError(f"standard input, line {number}: not UTF-8") from None
         if text:

@@ -1,13 +1,17 @@
 """Do the graphs answer and write what torch does? On held-out films, and on prompts of many lengths."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
+import torch
+
 from projects.onnx_serving.data import load_films, questions_of
-from projects.onnx_serving.export.onnx_export import counted
+from projects.onnx_serving.export.onnx_export import counted, export_encoder
 from projects.onnx_serving.inference.backends import Decoder, Encoder
 from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncoder
 from projects.onnx_serving.inference.pipelines import question_answering, settings_of, text_generation
@@ -31,6 +35,15 @@ PROMPTS = (
 NEW = 32
 
 
+@contextmanager
+def encoder_graphs(qa: Path) -> Iterator[Path]:
+    """A folder with a trained model's encoder as graphs, in float32 and int8, while the block lasts."""
+    pipeline = question_answering(qa)
+    with TemporaryDirectory() as folder:
+        export_encoder(pipeline, Path(folder))
+        yield Path(folder)
+
+
 def answer_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dict[str, Any]]:
     """One row a backend: scores on held-out films under one threshold, and the share of torch's answers.
 
@@ -45,7 +58,10 @@ def answer_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dict[s
     asked = {wording: questions_of(films, seed=EVALUATION, wording=wording) for wording in TESTED}
     questions = [question for group in asked.values() for question in group]
     threads = devices.use_all_cores()
-    backends: dict[str, tuple[Encoder, int]] = {"torch float32": (TorchEncoder(pipeline.model), 0)}
+    backends: dict[str, tuple[Encoder, int]] = {
+        "torch float32": (TorchEncoder(pipeline.model), 0),
+        "torch bfloat16": (TorchEncoder(question_answering(qa).model.to(torch.bfloat16)), 0),
+    }
     for name, file in (("onnx float32", ENCODER), ("onnx int8", ENCODER_INT8)):
         backends[name] = OnnxEncoder(graphs / file, threads), counted(graphs / file)["int8"]
     rows: list[dict[str, Any]] = []
@@ -95,8 +111,6 @@ def text_rows(graphs: Path, prompts: Sequence[str] = PROMPTS) -> list[dict[str, 
 
 def library_tokens(library: Any, tokens: list[int], ends: Sequence[int]) -> list[int]:
     """What transformers' generate adds to one prompt, without its end token."""
-    import torch
-
     ids = torch.tensor([tokens])
     with torch.inference_mode():
         made = library.model.generate(

@@ -6,7 +6,7 @@ from pathlib import Path
 import httpx
 
 from projects.onnx_serving.benchmarks.arms import Cell
-from projects.onnx_serving.benchmarks.benchmark import Arms, BenchConfig, row_of, vnni
+from projects.onnx_serving.benchmarks.benchmark import BenchConfig, arms_of, measured, row_of, vnni
 from projects.onnx_serving.export.onnx_export import counted
 from projects.onnx_serving.export.parity import summary
 from projects.onnx_serving.inference.pipelines import question_answering
@@ -56,8 +56,8 @@ def measure(graphs: Path, qa: Path) -> None:
     threads = devices.cores()
     cells = [Cell("encode", 1, 64, threads, calls=5), Cell("encode", 8, 64, threads, calls=3)]
     cells += [Cell("generate", 1, 16, threads, 16), Cell("library", 1, 16, threads, 16)]
-    with Arms(BenchConfig(models=graphs, qa=qa)) as arms:
-        rows = [row_of(*key, times) for key, times in arms.measured(cells, 3).items()]
+    with arms_of(BenchConfig(models=graphs, qa=qa)) as arms:
+        rows = [row_of(*key, times) for key, times in measured(arms, cells, 3).items()]
     columns = ["task", "arm", "rows", "tokens", "p50 ms", "rows or tokens/s"]
     title = f"{threads} threads each; int8 in one step (VNNI or AMX): {'yes' if vnni() else 'no'}"
     shown = [

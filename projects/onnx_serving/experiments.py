@@ -8,17 +8,17 @@ from pathlib import Path
 from typing import Any
 
 from projects.onnx_serving import tables
-from projects.onnx_serving.agreement import answer_rows, text_rows
+from projects.onnx_serving.agreement import answer_rows, encoder_graphs, text_rows
 from projects.onnx_serving.assembly import exported, trained
 from projects.onnx_serving.config import Config
 from projects.onnx_serving.places import EXPORTED, RESULTS, RUNS
-from projects.onnx_serving.provenance import source_of, write_runs, write_summary
+from projects.onnx_serving.provenance import source_of, write_answers, write_runs, write_summary
 from projects.onnx_serving.smoothing_study import smoothing_rows
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import Row, seal_table
-from shared.progress import table
+from shared.progress import table, track
 from shared.report import write_csv
 from shared.runs import describe_environment, read_json
 
@@ -32,7 +32,7 @@ class ExperimentConfig:
     base: Config = Config()
     """What all runs share."""
     seeds: tuple[int, ...] = SEEDS
-    """Of the runs; the model of the first one is exported and served."""
+    """Of the runs; the model of the first one is exported, smoothed and served."""
     runs: Path = RUNS
     """Where the runs are kept."""
     out: Path = RESULTS
@@ -48,11 +48,12 @@ def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     rows = [row_of(seed, directory) | sources[seed].columns() for seed, directory in directories.items()]
     write_runs(config.out, rows, list(sources.values()))
     write_summary(config.out, tables.summarise(rows), list(sources.values()))
+    answers = answers_by_seed(directories, config.base.limit)
+    write_answers(config.out, answers, list(sources.values()))
     first = config.seeds[0]
     qa = directories[first] / "model"
     graphs = exported(qa, config.runs / EXPORTED.name)
     found = {
-        "answers.csv": answer_rows(qa, graphs, config.base.limit),
         "smoothing.csv": smoothing_rows(qa, graphs, config.base.limit),
         "texts.csv": text_rows(graphs),
     }
@@ -64,7 +65,16 @@ def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     write_json(config.out / "environment.json", describe_environment())
     if config.out == RESULTS:
         tables.update("results", "answers", "smoothing", "texts")
-    show(rows, found)
+    show(rows, {"answers.csv": tables.summarise_answers(answers), **found})
+    return rows
+
+
+def answers_by_seed(directories: dict[int, Path], limit: int | None) -> list[dict[str, Any]]:
+    """What each backend answers for the model of each seed."""
+    rows = []
+    for seed, directory in track(directories.items(), description="answers", total=len(directories)):
+        with encoder_graphs(directory / "model") as graphs:
+            rows += [{"seed": seed, **row} for row in answer_rows(directory / "model", graphs, limit)]
     return rows
 
 

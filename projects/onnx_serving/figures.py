@@ -7,7 +7,7 @@ from typing import Any
 from shared.plotting import COLOURS, MARKERS, figure, panels
 from shared.report import read_csv
 
-NAMES = ("torch float32", "torch int8", "onnx float32", "onnx int8", "transformers' generate")
+NAMES = ("torch float32", "torch int8", "onnx float32", "onnx int8", "transformers' generate", "torch bfloat16")
 
 
 def style(arm: str) -> dict[str, Any]:
@@ -26,7 +26,7 @@ def encoder(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Median latency against rows at 64 tokens, and against tokens at 8 rows; up to the 95th percentile as a line."""
     threads = max(row["threads"] for row in rows)
     mine = [row for row in rows if row["task"] == "encode" and row["threads"] == threads]
-    title = "The encoder: torch and ONNX Runtime, float32 and int8, on equal threads"
+    title = "The encoder: torch and ONNX Runtime by precision, on equal threads"
     with panels(
         path, 2, title=title, xlabel="", ylabel="latency of a call [ms]: median, up to p95", size=(3.8, 3.8)
     ) as axes:
@@ -35,7 +35,7 @@ def encoder(rows: Sequence[dict[str, Any]], path: Path) -> None:
             (("rows", "tokens", 64, "rows of 64 tokens"), ("tokens", "rows", 8, "tokens in each of 8 rows")),
             strict=True,
         ):
-            for arm in NAMES[:4]:
+            for arm in dict.fromkeys(r["arm"] for r in mine):
                 points = sorted(
                     (r[varied], r["p50_ms"], r["p95_ms"]) for r in mine if r["arm"] == arm and r[fixed] == value
                 )

@@ -1,33 +1,9 @@
 """How right answers are: exact match, token F1, and F1 of saying that there is no answer."""
 
-import re
-import string
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-
-def normalised(text: str) -> list[str]:
-    """Words without case, punctuation and articles.
-
-    Source: Rajpurkar et al. 2016, §6.1 (SQuAD's scorer does the same).
-    """
-    plain = "".join(" " if char in string.punctuation + "–—’“”" else char for char in text.casefold())
-    return [word for word in re.sub(r"\s+", " ", plain).split() if word not in ("a", "an", "the")]
-
-
-def exact(given: str, right: str) -> float:
-    """1 if the normalised words are the same, else 0; two empty answers are the same."""
-    return float(normalised(given) == normalised(right))
-
-
-def f1(given: str, right: str) -> float:
-    """Harmonic mean of the shares of words in common, in [0, 1]; an empty answer equals only itself."""
-    mine, theirs = Counter(normalised(given)), Counter(normalised(right))
-    if not mine or not theirs:
-        return float(mine == theirs)
-    common = (mine & theirs).total()
-    return 2 * common / (mine.total() + theirs.total())
+from shared.squad import exact, f1
 
 
 @dataclass(frozen=True)

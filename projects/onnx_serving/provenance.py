@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from projects.onnx_serving.tables import SCORES
+from projects.onnx_serving.tables import SCORES, summarise_answers
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import Cited, Source, pooled, read_source
 from shared.fingerprint.results import Row, seal_table
@@ -47,3 +47,14 @@ def write_summary(out: Path, summary: Sequence[dict[str, Any]], sources: Sequenc
         cells[name], cells[f"{name}_sd"] = pooled(parts, "mean"), pooled(parts, "stdev")
     cited = [Row(list(sources), cells)]
     seal_table(out / "summary.csv", project="onnx_serving", key=team_key(), rows=cited, made_from=("runs.csv",))
+
+
+def write_answers(out: Path, rows: Sequence[dict[str, Any]], sources: Sequence[Source]) -> None:
+    """answers_by_seed.csv, sealed, each row citing its run, and answers.csv, their mean and deviation by backend."""
+    write_csv(out / "answers_by_seed.csv", rows)
+    runs = dict(zip(dict.fromkeys(row["seed"] for row in rows), sources, strict=True))
+    cited = [Row([runs[row["seed"]]]) for row in rows]
+    seal_table(out / "answers_by_seed.csv", project="onnx_serving", key=team_key(), rows=cited)
+    summary = summarise_answers(rows)
+    write_csv(out / "answers.csv", summary)
+    seal_table(out / "answers.csv", project="onnx_serving", key=team_key(), made_from=("answers_by_seed.csv",))

@@ -10,6 +10,8 @@ from shared.report import markdown_table, mean_sd, put_into_readme, read_csv, sp
 README = Path("projects/onnx_serving/README.md")
 SCORES = ("films_f1", "films_exact", "no_answer_f1", "wordings_f1", "wordings_exact", "wordings_no_answer_f1")
 
+AGREEMENT = ("answered_f1", "no_answer_f1", "same", "same_trained", "same_held_out")
+
 
 def summarise(runs: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     """One row: mean and sample standard deviation of every score over the seeds."""
@@ -39,11 +41,21 @@ def qa_markdown(summary: Sequence[dict[str, Any]]) -> str:
     )
 
 
+def summarise_answers(rows: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """One row a backend: mean and sample standard deviation over the seeds."""
+    summary = []
+    for backend in dict.fromkeys(row["backend"] for row in rows):
+        mine = [row for row in rows if row["backend"] == backend]
+        kept = {name: mine[0][name] for name in ("questions", "int8_products")}
+        summary.append({"backend": backend, "seeds": len(mine), **kept, **mean_sd(mine, *AGREEMENT)})
+    return summary
+
+
 def answers_markdown(rows: Sequence[dict[str, Any]]) -> str:
     """What each backend answers on held-out films."""
     columns = [
         "backend",
-        "questions",
+        "seeds × questions",
         "F1",
         "F1 of “no answer”",
         "same answers as torch",
@@ -54,12 +66,9 @@ def answers_markdown(rows: Sequence[dict[str, Any]]) -> str:
     lines = [
         [
             row["backend"],
-            str(row["questions"]),
-            f"{row['answered_f1']:.4f}",
-            f"{row['no_answer_f1']:.4f}",
-            f"{row['same']:.2%}",
-            f"{row['same_trained']:.2%}",
-            f"{row['same_held_out']:.2%}",
+            f"{row['seeds']} × {row['questions']}",
+            *(spread(row, name) for name in AGREEMENT[:2]),
+            *(f"{row[name]:.2%} ± {row[name + '_sd']:.2%}" for name in AGREEMENT[2:]),
             str(row["int8_products"]),
         ]
         for row in rows

@@ -10,12 +10,12 @@ from pathlib import Path
 from typing import Any
 
 from projects.pretrain_lm.config import Config
-from projects.pretrain_lm.peer import ARMS, Arm, Loop, PeerConfig, read_text
+from projects.pretrain_lm.peer import Arm, Loop, PeerConfig, read_text
 from projects.pretrain_lm.tables import README, bench_markdown, consumption_markdown
 from projects.pretrain_lm.train_pretrain import Trainer, TransformerLM, prepare, read_corpus
 from shared import checks, devices
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
 from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
@@ -23,6 +23,7 @@ from shared.progress import table, track
 from shared.report import put_into_readme, read_csv, write_csv
 
 RESULTS = Path("projects/pretrain_lm/results")
+TIMED: tuple[Arm, ...] = ("ours", "gpt2")
 WARM_UP = 3  # batches of the loader that are not counted: the first reads a shard and makes the optimizer's state
 
 
@@ -50,10 +51,11 @@ class BenchConfig:
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare tokens a second of both arms, and of loader and model."""
+    refuse_unwritable(config.out)
     read_text(config.peer)  # made once, not by both arms at a time
-    with spawned(work, {arm: replace(config.peer, arm=arm) for arm in ARMS}) as workers:
+    with spawned(work, {arm: replace(config.peer, arm=arm) for arm in TIMED}) as workers:
         measured = in_turn(workers, rounds=config.rounds, steps=config.steps)
-    rows = [summary(arm, measured, config.peer) for arm in ARMS]
+    rows = [summary(arm, measured, config.peer) for arm in TIMED]
     devices.use_all_cores()
     consumption = consume(config)
     show(rows, consumption)
@@ -64,7 +66,7 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
 def work(pipe: Connection, config: PeerConfig) -> None:
     """One arm's process."""
     devices.use_all_cores()
-    text, vocabulary = read_text(config)
+    text, vocabulary, _ = read_text(config)
     serve(pipe.recv, pipe.send, Loop(config, text["train"], len(vocabulary)).step)
 
 

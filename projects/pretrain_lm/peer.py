@@ -1,8 +1,9 @@
 """nanoGPT's recipe for a CPU: our model beside transformers' GPT2LMHeadModel of the same size, in the same plain loop.
 
-Both arms read the same random windows of one plain text, character by character, and learn by the same AdamW, schedule
+All arms read the same random windows of one plain text, character by character, and learn by the same AdamW, schedule
 and clipping. Only the model differs: GPT-2 has learned positions and biases, ours (as in our other runs) rotary
-positions and, as in nanoGPT's recipe, no biases.
+positions and, as in nanoGPT's recipe, no biases. The third arm is ours with learned positions, so that what the
+rotary ones do is told apart from the rest.
 
 python -m projects.pretrain_lm.peer --arm ours --seed 1
 python -m projects.pretrain_lm.peer --arm gpt2 --dataset tiny_shakespeare.txt
@@ -31,11 +32,11 @@ from shared import checks, devices, optim
 from shared.errors import UserError, command
 from shared.files import write_json, write_text
 from shared.progress import track
-from shared.runs import Run, new_directory
+from shared.runs import Run, claim, new_directory, read_json
 from shared.seeding import generator, seed_everything
 
-Arm = Literal["ours", "gpt2"]
-ARMS: tuple[Arm, ...] = ("ours", "gpt2")
+Arm = Literal["ours", "learned", "gpt2"]
+ARMS: tuple[Arm, ...] = ("ours", "learned", "gpt2")
 CHARACTERS = 1_115_394  # as many as nanoGPT's text has
 
 
@@ -44,7 +45,7 @@ class PeerConfig:
     """Train a small character model by nanoGPT's recipe for a CPU."""
 
     arm: Arm = "ours"
-    """ours, or transformers' GPT2LMHeadModel."""
+    """ours (rotary positions), learned (ours with learned positions), or gpt2: transformers' GPT2LMHeadModel."""
     dataset: str = "news"
     """A plain text file, or news: the embedded articles' first characters, written out as such a file."""
     layers: int = 4
@@ -81,12 +82,13 @@ class PeerConfig:
 
 def main(config: PeerConfig) -> dict[str, Any]:
     """Train one arm. Returns what it came to."""
+    claim(config.out)
     devices.use_all_cores()
-    text, vocabulary = read_text(config)
+    text, vocabulary, digest = read_text(config)
     loop = Loop(config, text["train"], len(vocabulary))
     directory = config.out or new_directory(Path("runs"), "pretrain_lm", f"peer-{config.arm}-seed{config.seed}")
     found = math.nan
-    with Run(directory, project="pretrain_lm", config=config) as run:
+    with Run(directory, project="pretrain_lm", config=config, data=digest) as run:
         for step in track(range(1, config.steps + 1), description=config.arm, total=config.steps):
             loss = loop.step()
             if step % config.log_every == 0:
@@ -100,8 +102,8 @@ def main(config: PeerConfig) -> dict[str, Any]:
     return result
 
 
-def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], Vocabulary]:
-    """Tokens of the training and of the validation part of the text, and the alphabet."""
+def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], Vocabulary, str]:
+    """Tokens of the training and of the validation part of the text, the alphabet, and the digest of both."""
     path = Path(config.dataset)
     if config.dataset == "news":
         path = config.corpora / "news.txt"
@@ -115,7 +117,8 @@ def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], Vocabu
         clean(corpus)
     vocabulary = Vocabulary.load(folder)
     parts = {split: "".join(texts_of(corpus, split)) for split in ("train", "validation")}
-    return {split: torch.tensor(vocabulary.encode(text)) for split, text in parts.items()}, vocabulary
+    tokens = {split: torch.tensor(vocabulary.encode(text)) for split, text in parts.items()}
+    return tokens, vocabulary, read_json(folder / "report.json")["digest"]
 
 
 def write_news(path: Path) -> None:
@@ -172,14 +175,14 @@ Scores = Callable[[Int[Tensor, "b t"]], Float[Tensor, "b t v"]]
 
 def build(config: PeerConfig, vocabulary: int) -> tuple[nn.Module, Scores]:
     """A fresh model and how it scores."""
-    if config.arm == "ours":
+    if config.arm != "gpt2":
         size = Size(
             vocabulary=vocabulary,
             context=config.context,
             layers=config.layers,
             heads=config.heads,
             width=config.width,
-            positions="rotary",
+            positions="learned" if config.arm == "learned" else "rotary",
             bias=False,
         )
         model = TransformerLM(size)

@@ -7,7 +7,7 @@ from typing import Any
 from shared.report import markdown_table, mean_sd, put_into_readme, read_csv, spread
 
 README = Path("projects/pretrain_lm/README.md")
-ARMS = {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}
+ARMS = {"ours": "ours", "learned": "ours, learned positions", "gpt2": "transformers' GPT2LMHeadModel"}
 
 
 def fill_readme(readme: Path, results: Path) -> None:

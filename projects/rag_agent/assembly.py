@@ -12,6 +12,7 @@ from projects.rag_agent.retriever import versions
 from projects.rag_agent.retriever.embedder import Embedder
 from projects.rag_agent.retriever.faiss_index import FaissIndex, use_threads
 from shared import devices
+from shared.files import refuse_unwritable
 
 CACHE = Path("runs/rag_agent/cache/embeddings.sqlite")
 
@@ -26,9 +27,11 @@ def open_agent(config: Config, conversation: Conversation | None = None) -> Agen
 def open_module(config: Config) -> RagModule:
     """Retriever and generator."""
     documents = load_documents(config.dataset, config.limit)  # first: what is wrong with them costs no model's loading
+    refuse_unwritable(config.folder)
     devices.use_all_cores()
     use_threads()
-    return RagModule(open_retriever(config, documents), Generator(config.model, device=config.device), config)
+    generator = Generator(config.model, device=config.device)  # before the passages are embedded, which takes longest
+    return RagModule(open_retriever(config, documents), generator, config)
 
 
 def open_retriever(config: Config, documents: list[Document]) -> RagRetriever:

@@ -3,6 +3,7 @@
 import hashlib
 import logging
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,15 +90,25 @@ def film_documents() -> list[Document]:
 def folder_documents(folder: Path) -> list[Document]:
     """Every .txt, .md and .pdf below a folder, in the order of their paths.
 
+    A PDF that cannot be read is left out, in one line on stderr: what PDFs hold is seldom in the hands of who has them.
+
     Raises:
-        UserError: If it is no folder, holds no such file, or one cannot be read or is empty.
+        UserError: If it is no folder, holds no such file, a text cannot be read or is empty, or no file is left.
     """
     if not folder.is_dir():
         raise UserError(f"--dataset {folder}: neither film_articles nor a folder")
     files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in SUFFIXES and path.is_file())
     if not files:
         raise UserError(f"--dataset {folder}: the folder holds no {', '.join(SUFFIXES)} file")
-    return [Document(str(path.relative_to(folder)), path.stem, read_file(path)) for path in files]
+    found: list[Document] = []
+    for path in files:
+        try:
+            found.append(Document(str(path.relative_to(folder)), path.stem, read_file(path)))
+        except UserError as error:
+            if path.suffix.lower() != ".pdf" or (not found and path == files[-1]):
+                raise
+            sys.stderr.write(f"left out: {error}\n")
+    return found
 
 
 def read_file(path: Path) -> str:
@@ -121,7 +132,6 @@ def read_file(path: Path) -> str:
 
 def _pdf_text(path: Path) -> str:
     from pypdf import PdfReader
-    from pypdf.errors import PyPdfError
 
     logging.getLogger("pypdf").setLevel(logging.CRITICAL)  # it reports each oddity of a file it can read on stderr
     try:
@@ -129,8 +139,9 @@ def _pdf_text(path: Path) -> str:
         if reader.is_encrypted and not reader.decrypt(""):
             raise UserError(f"{path} is encrypted: save it without a password, or take it out of the folder")
         return "\n".join(page.extract_text() for page in reader.pages)
-    # A damaged file makes the parser stumble in its own ways, beside the errors that it declares.
-    except (PyPdfError, ValueError, KeyError, TypeError, AttributeError, IndexError, RecursionError) as error:
+    except UserError:
+        raise
+    except Exception as error:  # a damaged file makes the parser stumble in any way, beside the errors that it declares
         raise UserError(f"{path} cannot be read as PDF ({type(error).__name__}): repair it or take it out") from None
 
 

@@ -2,58 +2,32 @@
 
 # n items
 
-import re
-import string
-import unicodedata
-from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
 
-_ARTICLES = re.compile(r"\b(a|an|the)\b")
-_PUNCTUATION = str.maketrans(dict.fromkeys(string.punctuation + "“”‘’«»–—…", " "))
+from shared import squad
+from shared.words import words
+
 RESAMPLES = 2000
 
 
-def normalise(text: str) -> str:
-    """Lower case, without accents, punctuation, articles or spare spaces.
-
-    Source: Rajpurkar et al. 2016, SQuAD's script; accents are dropped besides, and a hyphen parts words.
-
-    >>> normalise("The Coen-Brothers, Ethan & André.")
-    'coen brothers ethan andre'
-    """
-    plain = "".join(c for c in unicodedata.normalize("NFKD", text.casefold()) if not unicodedata.combining(c))
-    return " ".join(_ARTICLES.sub(" ", plain.translate(_PUNCTUATION)).split())
-
-
 def exact_match(answer: str, right: Sequence[str]) -> float:
-    """1.0 if the answer is one of the right ones, normalised; else 0.0."""
-    return float(normalise(answer) in {normalise(each) for each in right})
+    """1.0 if the answer is one of the right ones by SQuAD's rule, else 0.0."""
+    return max(squad.exact(answer, each) for each in right)
 
 
 def f1(answer: str, right: Sequence[str]) -> float:
-    """The best harmonic mean of the words' precision and recall over the right answers, in [0, 1].
-
-    Source: Rajpurkar et al. 2016, §6.1.
-    """
-    return max(_f1(normalise(answer).split(), normalise(each).split()) for each in right)
-
-
-def _f1(said: list[str], right: list[str]) -> float:
-    common = sum((Counter(said) & Counter(right)).values())
-    if not common:
-        return 0.0
-    precision, recall = common / len(said), common / len(right)
-    return 2 * precision * recall / (precision + recall)
+    """The best of SQuAD's F1 over the right answers, in [0, 1]."""
+    return max(squad.f1(answer, each) for each in right)
 
 
 def holds(text: str, answers: Sequence[str]) -> bool:
-    """Whether one of the answers stands in the text, word for word."""
-    inside = f" {normalise(text)} "
-    return any(f" {said} " in inside for said in map(normalise, answers) if said)
+    """Whether one of the answers stands in the text, word for word, whatever punctuation is between the words."""
+    inside = f" {' '.join(words(text))} "
+    return any(f" {said} " in inside for said in (" ".join(words(each)) for each in answers) if said)
 
 
 def reciprocal_rank(ranking: Sequence[str], sought: str) -> float:

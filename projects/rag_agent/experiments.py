@@ -28,7 +28,7 @@ from projects.rag_agent.tables import (
 )
 from shared import devices
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import table
@@ -55,8 +55,11 @@ class ExperimentConfig:
 
 def main(config: ExperimentConfig) -> None:
     """Choose constants on one part of the films, measure retrieval, refusal and answers on the other."""
+    for folder in (config.runs, config.out):
+        refuse_unwritable(folder)
     devices.use_all_cores()
     use_threads()
+    generator = Generator(config.base.model)  # what is not there is said before anything is measured
     bench = prepared(config)
     chosen, tuning = retrieval.tuned(bench)
     publish(config.out, "tuning", *retrieval.tuning_table(tuning))
@@ -65,7 +68,6 @@ def main(config: ExperimentConfig) -> None:
     publish(config.out, "differences", retrieval.differences(searched), made_from=("retrieval.csv",))
     retrieval.use(bench, chosen[config.base.method])
     share, threshold = refusing(config, bench)
-    generator = Generator(config.base.model)
     reading, read = answers.tuned(bench, generator, config.base)
     publish(config.out, "reading", *answers.table(read))
     answered = answers.measured(bench, generator, config.base, reading)

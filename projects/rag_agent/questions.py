@@ -11,16 +11,17 @@ ones name films whose article is not among the documents, or ask something else 
 """
 
 import re
+import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from projects.rag_agent.data import Document, sentences
-from projects.rag_agent.evaluate import normalise
 from projects.rag_agent.paraphrases import COUNTRIES, GENRES, PARAPHRASES
-from projects.rag_agent.retriever.lexical import STOPWORDS, words
+from projects.rag_agent.retriever.lexical import STOPWORDS, terms
 from shared.assets.film_pages import year as year_of
 from shared.assets.splits import assign, shuffled
+from shared.words import words
 
 Kind = Literal["names", "reworded", "other_words", "year", "director", "cast", "not indexed", "off topic"]
 SEARCHES: tuple[Kind, ...] = ("names", "reworded", "other_words")
@@ -136,15 +137,21 @@ def unanswerable_questions(documents: Sequence[Document]) -> list[Question]:
     """
     from shared.assets import film_articles, trec
 
-    everything = f" {normalise(' '.join(f'{document.title}. {document.text}' for document in documents))} "
+    everything = _unadorned(" ".join(f"{document.title}. {document.text}" for document in documents))
     titles = sorted(row["title"] for part in film_articles().values() for row in part if row["mispaired"])
-    absent = [title for title in titles if normalise(title) and f" {normalise(title)} " not in everything]
+    absent = [title for title in titles if (said := _unadorned(title)).strip() and said not in everything]
     patterns = ("Who directed {}?", "In which year was {} released?", "Name an actor in {}.")
     films = [
         Question(patterns[number % 3].format(title), "not indexed", title, ()) for number, title in enumerate(absent)
     ]
     asked = sorted((row["text"] for row in trec()["test"]), key=shuffled)[: len(films)]
     return films + [Question(_joined(text), "off topic", text, ()) for text in asked]
+
+
+def _unadorned(text: str) -> str:
+    """The words with a space before and behind each, without what people leave out of titles: accents, articles."""
+    plain = "".join(char for char in unicodedata.normalize("NFKD", text) if not unicodedata.combining(char))
+    return f" {' '.join(word for word in words(plain) if word not in ('a', 'an', 'the'))} "
 
 
 def _joined(text: str) -> str:
@@ -154,7 +161,7 @@ def _joined(text: str) -> str:
 
 def content(text: str) -> set[str]:
     """The words that a retriever can match, as BM25 sees them."""
-    return set(words(text))
+    return set(terms(text))
 
 
 def shared_words(question: Question, document: Document) -> float:

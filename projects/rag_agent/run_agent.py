@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from projects.rag_agent.agents.agent import Agent, Reply
-from projects.rag_agent.agents.memory import Conversation
+from projects.rag_agent.agents.memory import Conversation, decoded, require_text
 from projects.rag_agent.assembly import open_agent
 from projects.rag_agent.config import Config
 from shared.errors import UserError, command
@@ -42,6 +42,10 @@ class RunConfig:
     conversation: Path | None = None
     """JSON file of the conversation; by default conversation.json beside the index, and none with --question."""
 
+    def __post_init__(self) -> None:
+        """Refuse what is no text."""
+        require_text(self.question or "", "--question")
+
 
 def main(config: RunConfig) -> int:
     """Talk with the agent: questions about the documents, arithmetic, dates, a simulated web search."""
@@ -55,7 +59,7 @@ def main(config: RunConfig) -> int:
     if sys.stdin.isatty() and not config.json:
         Console(agent).run()
         return ANSWERED
-    return piped(agent, sys.stdin, as_json=config.json)
+    return piped(agent, sys.stdin.buffer, as_json=config.json)
 
 
 def one_shot(agent: Agent, question: str, *, as_json: bool) -> int:
@@ -65,10 +69,15 @@ def one_shot(agent: Agent, question: str, *, as_json: bool) -> int:
     return NOT_ANSWERED if reply.refused else ANSWERED
 
 
-def piped(agent: Agent, lines: Iterable[str], *, as_json: bool) -> int:
-    """Answer each line that is not empty, in order, without a prompt; the exit code is that of the worst."""
+def piped(agent: Agent, lines: Iterable[bytes], *, as_json: bool) -> int:
+    """Answer each line that is not empty, in order, without a prompt; the exit code is that of the worst.
+
+    Raises:
+        UserError: If a line is no UTF-8; those before it were answered.
+    """
     worst = ANSWERED
-    for line in lines:
+    for number, raw in enumerate(lines, start=1):
+        line = decoded(raw, f"standard input, line {number}")
         if line.strip():
             worst = max(worst, one_shot(agent, line.strip(), as_json=as_json))
             sys.stdout.flush()
@@ -160,6 +169,9 @@ class Console:
                 return
             except KeyboardInterrupt:
                 self._say("\n(/quit or Ctrl-D leaves)\n")
+                continue
+            except UnicodeDecodeError:
+                self._say("(that line is no UTF-8 text)\n")
                 continue
             if line in ("/quit", "/exit"):
                 return

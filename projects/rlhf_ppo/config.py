@@ -8,6 +8,8 @@ from projects.rlhf_ppo.rl.ppo import Settings
 from shared import checks
 from shared.errors import UserError
 
+COLDEST = 0.01  # below it a response is the likeliest one, and no log-probability is left to learn from
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -43,7 +45,7 @@ class Config:
     tokens: int = 24
     """Tokens of a response, at most."""
     temperature: float = 0.7
-    """Of sampling, and of every log-probability."""
+    """Of sampling, and of every log-probability; at least 0.01."""
     lr: float = 3e-4
     """Learning rate of the policy's adapters."""
     value_lr: float = 1e-3
@@ -55,7 +57,7 @@ class Config:
     kl_target: float | None = 6.0
     """Divergence a response, in nats, towards which beta is steered; None keeps beta."""
     horizon: int = 100
-    """Responses over which beta may change by its step."""
+    """Responses over which beta may change by a fifth; a round of more changes it by no more."""
     kl_limit: float = 80.0
     """Divergence a response beyond which training stops: the policy has left the language."""
     clip: float = 0.2
@@ -96,6 +98,8 @@ class Config:
         """Refuse what cannot work, in one line each."""
         counts = ("pairs", "prompt_words", "iterations", "prompts", "tokens", "rank", "epochs", "minibatch", "held_out")
         checks.at_least(self, 1, *counts, "save_every", "horizon", "max_length")
+        checks.at_least(self, 2, "gold_texts")
+        checks.at_least(self, COLDEST, "temperature")
         checks.positive(self, "gold_lr", "reward_lr", "lr", "value_lr", "temperature", "max_norm", "kl_limit")
         for name in ("beta", "noise", "value_weight", "entropy_weight", "clip", "value_clip"):
             if not 0 <= getattr(self, name) < float("inf"):

@@ -13,7 +13,7 @@ from shared.assets.film_pages import film_articles
 from shared.assets.models import HUB_SECONDS
 from shared.assets.news_articles import news
 from shared.assets.splits import FRACTIONS, Row, distinct, divide, linked, to_dataset
-from shared.assets.tables import SUFFIXES, read_table, require_columns
+from shared.assets.tables import SUFFIXES, read_table, require_columns, spelled
 from shared.assets.text import near_duplicates, text_key
 from shared.errors import UserError
 
@@ -156,9 +156,9 @@ def _spelled(name: str, data: Dataset, label_column: str) -> list[str]:
     values = data[:][label_column]
     if isinstance(kind, ClassLabel):
         return [kind.names[value] if value is not None and value >= 0 else "" for value in values]
-    if not all(value is None or isinstance(value, str | bool | int) for value in values):
+    if not all(isinstance(value, str | bool | int) or not spelled(value) for value in values):
         raise UserError(f"--dataset {name}: the column '{label_column}' holds no classes but {kind}")
-    return ["" if value is None else str(value).strip() for value in values]
+    return [str(value).strip() if spelled(value) else "" for value in values]
 
 
 def _cut(

@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from shared.assets.text import text_key
+from shared.assets.text import split_key, text_key
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, Features
@@ -100,7 +100,7 @@ def with_groups(rows: Sequence[Row], group_of: Callable[[Sequence[str]], list[in
         group_of: From all texts to the position of the first text of each one's group (`text.near_duplicates`).
     """
     texts = [row["text"] for row in rows]
-    names = [hashlib.sha256(text_key(text).encode()).hexdigest()[:16] for text in texts]
+    names = [hashlib.sha256(split_key(text).encode()).hexdigest()[:16] for text in texts]
     return [{**row, "group": names[first]} for row, first in zip(rows, group_of(texts), strict=True)]
 
 

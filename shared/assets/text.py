@@ -8,20 +8,30 @@ is never divided.
 import re
 import zlib
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-_WORD = re.compile(r"\w+")
+from shared.words import words
+
 _BASE = np.uint64(0x9E3779B97F4A7C15)  # odd, so that every word of a run keeps its weight modulo 2⁶⁴
 
 
 def text_key(text: str) -> str:
-    """The words alone: case folded, whitespace collapsed, punctuation gone ("What 's up ?" equals "what s up").
+    """The words alone (`shared.words`): case folded, punctuation gone ("What 's up ?" equals "what s up").
 
     A text without a single word ("?!", ":-)") is its own key, stripped.
     """
-    return " ".join(_WORD.findall(text.casefold())) or text.strip()
+    return " ".join(words(text)) or text.strip()
+
+
+def split_key(text: str) -> str:
+    """What a split draws its lots from, and never what texts are compared by.
+
+    A word is here what it was when the splits were made first: letters and digits, parted by combining marks. So the
+    splits stay, and what was measured on them.
+    """
+    return " ".join(re.findall(r"\w+", text.casefold())) or text.strip()
 
 
 def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
@@ -36,8 +46,8 @@ def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
     Source: Broder 1997, "On the resemblance and containment of documents", §2 and §4 (the mod m sketch). A polynomial
     over CRC-32 of the words takes the place of his fingerprints: Python's own hash changes from process to process.
     """
-    words = text_key(text).encode().split() or [b""]
-    codes = np.array([zlib.crc32(word) for word in words], dtype=np.uint64)
+    each = text_key(text).encode().split() or [b""]
+    codes = np.array([zlib.crc32(word) for word in each], dtype=np.uint64)
     size = min(size, len(codes))
     runs = len(codes) - size + 1
     hashes = np.zeros(runs, dtype=np.uint64)
@@ -47,13 +57,13 @@ def shingles(text: str, size: int, keep: int = 1) -> frozenset[int]:
     return frozenset(hashes[hashes % np.uint64(keep) == 0].tolist())
 
 
-def near_duplicates(texts: Sequence[str], *, size: int, threshold: float, keep: int = 1) -> list[int]:
+def near_duplicates(texts: Iterable[str], *, size: int, threshold: float, keep: int = 1) -> list[int]:
     """Group number of each text: texts linked by a chain of pairs with Jaccard similarity ≥ threshold share one.
 
     Exact over the (sampled) shingles: no pair is missed.
 
     Args:
-        texts: In any order.
+        texts: In any order; of each only the shingles are kept.
         size: Words in a shingle.
         threshold: In (0, 1].
         keep: See `shingles`.
@@ -62,12 +72,12 @@ def near_duplicates(texts: Sequence[str], *, size: int, threshold: float, keep: 
         For each text, the position of the first text of its group.
     """
     sets = [shingles(text, size, keep) for text in texts]
-    parent = list(range(len(texts)))
+    parent = list(range(len(sets)))
     for left, right in _candidates(sets, threshold):
         roots = _root(parent, left), _root(parent, right)
         if roots[0] != roots[1] and jaccard(sets[left], sets[right]) >= threshold:
             parent[max(roots)] = min(roots)
-    return [_root(parent, position) for position in range(len(texts))]
+    return [_root(parent, position) for position in range(len(sets))]
 
 
 def jaccard(left: frozenset[int], right: frozenset[int]) -> float:

@@ -22,10 +22,11 @@ def qa(tmp_path_factory, qa_tokenizer):
 
 
 def test_float32_gives_the_answers_of_torch_and_int8_is_counted(qa, graphs):
-    torch, float32, int8 = answer_rows(qa, graphs, limit=3)
+    torch, bfloat16, float32, int8 = answer_rows(qa, graphs, limit=3)
     assert torch["same"] == float32["same"] == 1 and torch["int8_products"] == float32["int8_products"] == 0
     assert float32["answered_f1"] == torch["answered_f1"] and float32["no_answer_f1"] == torch["no_answer_f1"]
     assert int8["int8_products"] == 13 and 0 <= int8["same"] <= 1
+    assert bfloat16["backend"] == "torch bfloat16" and 0 < bfloat16["same"] <= 1
     assert torch["questions"] == float32["questions"] == int8["questions"] > 6
 
 

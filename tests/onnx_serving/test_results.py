@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from projects.onnx_serving.tables import MADE_FROM, README, RESULTS, SCORES, summarise
+from projects.onnx_serving.tables import MADE_FROM, README, RESULTS, SCORES, summarise, summarise_answers
 from shared.report import between_marks, read_csv
 
 
@@ -18,6 +18,14 @@ def test_the_summary_is_that_of_the_runs():
     (mine,), (written,) = summarise(read_csv(RESULTS / "runs.csv")), read_csv(RESULTS / "summary.csv")
     assert mine.keys() == written.keys()
     assert all(written[name] == pytest.approx(mine[name]) for name in SCORES)
+
+
+def test_the_answers_are_the_means_of_the_seeds():
+    rows = read_csv(RESULTS / "answers_by_seed.csv")
+    for mine, written in zip(summarise_answers(rows), read_csv(RESULTS / "answers.csv"), strict=True):
+        assert mine.keys() == written.keys() and written["seeds"] == 3
+        for key, value in mine.items():
+            assert written[key] == (pytest.approx(value) if isinstance(value, float) else value)
 
 
 def test_float32_graphs_answer_as_torch_and_batches_as_single_rows():

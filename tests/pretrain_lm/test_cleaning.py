@@ -40,12 +40,12 @@ def test_a_folder_gives_all_its_kinds_of_files_in_one_order(tmp_path):
 
 
 BAD = {
-    "cut.jsonl": ('{"text": "x"}\n{"text": "y', r"cut.jsonl:2: no JSON; the file may be cut"),
-    "list.jsonl": ("[1]\n", r"list.jsonl:1: no text under 'text'"),
-    "number.jsonl": ('{"text": 5}\n', r":1: no text under 'text'"),
-    "column.csv": ("title,body\na,b\n", "no column 'text'; its columns are title, body"),
-    "cut.csv": ("a,b,text\n1,2\n", r"cut.csv:2: no text under 'text'"),
-    "open.csv": ('text\n"abc', r"open.csv:\d: unexpected end"),
+    "cut.jsonl": ('{"text": "x"}\n{"text": "y', r"cut.jsonl, line 2: not JSON"),
+    "list.jsonl": ("[1]\n", r"list.jsonl, line 1: not an object"),
+    "number.jsonl": ('{"text": 5}\n', "line 1: no text under 'text'"),
+    "column.csv": ("title,body\na,b\n", "line 2: no text under 'text'; its columns are title, body"),
+    "cut.csv": ("a,b,text\n1,2\n", "cut.csv, line 2: 2 fields, but the header has 3"),
+    "open.csv": ('text\n"abc', "open.csv, line 2: unexpected end"),
     "binary.txt": (b"PK\0\0\x01", "zero bytes"),
     "latin.txt": (b"caf\xe9", "not UTF-8"),
 }
@@ -75,7 +75,7 @@ def test_a_line_without_an_end_is_one_line(tmp_path, monkeypatch):
 
     monkeypatch.setattr(sources, "LARGEST_LINE", 100)
     (tmp_path / "long.jsonl").write_text('{"text": "' + "x" * 500 + '"}')
-    with pytest.raises(UserError, match=r"long\.jsonl:1: longer than"):
+    with pytest.raises(UserError, match=r"long\.jsonl, line 1: longer than"):
         list(documents(str(tmp_path / "long.jsonl")))
 
 

@@ -5,6 +5,7 @@ import random
 import resource
 import subprocess
 import sys
+from collections import defaultdict
 
 import pytest
 import torch
@@ -14,6 +15,7 @@ from projects.pretrain_lm.data.clean_corpus import CorpusConfig, main, split_of
 from projects.pretrain_lm.data.collator import NO_LABEL, CustomDataCollator
 from projects.pretrain_lm.data.shards import PIECES, Chunks, Part, batches, chunks_of, count_batches
 from projects.pretrain_lm.data.vocabulary import Vocabulary, describe_vocabulary, train_vocabulary
+from shared.assets import news
 from shared.errors import UserError
 
 WORDS = [
@@ -316,3 +318,51 @@ def test_a_cut_shard_is_one_line_with_its_place(shards):
         list(Chunks(shards, batch=4))
     with pytest.raises(UserError, match="holds no shards"):
         Chunks(shards / "absent", batch=4)
+
+
+def told_again(seed):
+    """A later report of the same story: two fifths of the words are kept, and most of the rest is new."""
+    return " ".join(article(seed).split()[:50]) + " " + article(10_000 + seed, words=40)
+
+
+def test_documents_that_tell_one_story_stay_together(tmp_path):
+    stories = [(article(seed), told_again(seed)) for seed in range(60)]
+    path = tmp_path / "raw.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for pair in stories for text in pair))
+    config = config_of(path, tmp_path)
+    report = main(config)
+    assert report["kept"] == 120, "they are no near copies"
+    split = {text: name for name in clean_corpus.SPLITS for text in clean_corpus.texts_of(config, name)}
+    assert all(split[first] == split[second] == split_of(first) for first, second in stories)
+    assert len({split[first] for first, _ in stories}) == 3
+
+
+def test_no_story_of_the_news_is_on_both_sides(tmp_path):
+    """By the groups that the corpus itself carries, not by our own search for them."""
+    config = CorpusConfig(dataset="news", out=tmp_path / "news")
+    clean_corpus.filter_documents(config)
+    clean_corpus.divide(config)
+    group = {row["link"]: row["group"] for rows in news().values() for row in rows}
+    sides = defaultdict(list)
+    for row, split in zip(clean_corpus.rows_of(config), clean_corpus.splits_of(config), strict=True):
+        sides[group[row["name"]]].append(split)
+    several = [splits for splits in sides.values() if len(splits) > 1]
+    assert len(several) == 50
+    assert all(len(set(splits)) == 1 for splits in several)
+
+
+def test_a_folder_that_was_divided_otherwise_is_refused(folder, tmp_path):
+    config = config_of(folder, tmp_path)
+    clean_corpus.require_same(config)
+    made = json.loads((config.out / "corpus.json").read_text())
+    del made["division"]
+    (config.out / "corpus.json").write_text(json.dumps(made))
+    with pytest.raises(UserError, match="another division"):
+        main(config)
+
+
+def test_memory_of_the_grouping_is_bounded_by_sampling(tmp_path, monkeypatch):
+    config = config_of(tmp_path, tmp_path)
+    for read, one_in in ((1_000, 8), (1 << 27, 8), (1 << 30, 64)):
+        monkeypatch.setattr(clean_corpus, "counts_of", lambda _, read=read: [{"bytes": read}])
+        assert clean_corpus.sampling(config) == one_in

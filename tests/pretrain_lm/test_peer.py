@@ -27,7 +27,7 @@ def recipe(tmp_path, corpus_file):
 
 
 def test_both_arms_see_the_same_windows_and_the_same_rates(recipe):
-    text, vocabulary = read_text(recipe)
+    text, vocabulary, _ = read_text(recipe)
     loops = [Loop(replace(recipe, arm=arm), text["train"], len(vocabulary)) for arm in ("ours", "gpt2")]
     for _ in range(5):
         (mine, labels), (theirs, others) = (next(loop.windows) for loop in loops)
@@ -44,13 +44,13 @@ def test_both_arms_see_the_same_windows_and_the_same_rates(recipe):
 def test_any_plain_text_is_taken_as_it_is(recipe, tmp_path):
     path = tmp_path / "odd.txt"
     path.write_bytes("Ñandú\r\n\tæ 漢\u2028 x\n".encode() * 60)
-    text, vocabulary = read_text(replace(recipe, dataset=str(path)))
+    text, vocabulary, _ = read_text(replace(recipe, dataset=str(path)))
     whole = path.read_bytes().decode()
     assert whole.startswith(vocabulary.decode(text["train"].tolist()))
 
 
 def test_validation_loss_is_over_every_character_once(recipe):
-    text, vocabulary = read_text(recipe)
+    text, vocabulary, _ = read_text(recipe)
     loop = Loop(recipe, text["train"], len(vocabulary))
     tokens = text["validation"][:50]
     with torch.no_grad():
@@ -61,7 +61,7 @@ def test_validation_loss_is_over_every_character_once(recipe):
     assert validation_loss.__wrapped__(loop.scores, tokens, 8) == pytest.approx(sum(expected).item() / 48, rel=1e-5)
 
 
-@pytest.mark.parametrize("arm", ["ours", "gpt2"])
+@pytest.mark.parametrize("arm", ["ours", "learned", "gpt2"])
 def test_a_run_logs_its_losses(recipe, tmp_path, arm):
     result = main(replace(recipe, arm=arm, out=tmp_path / arm))
     records = [json.loads(line) for line in (tmp_path / arm / "metrics.jsonl").read_text().splitlines()]
@@ -71,7 +71,7 @@ def test_a_run_logs_its_losses(recipe, tmp_path, arm):
 
 
 def test_a_text_no_longer_than_a_window_is_one_line(recipe):
-    text, vocabulary = read_text(recipe)
+    text, vocabulary, _ = read_text(recipe)
     with pytest.raises(UserError, match="no more than a window of 8"):
         Loop(recipe, text["train"][:8], len(vocabulary))
     with pytest.raises(UserError, match="--steps 0"):

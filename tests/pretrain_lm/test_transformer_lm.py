@@ -91,6 +91,14 @@ def test_a_step_with_the_cache_is_the_whole_pass(kind):
     assert_close(torch.cat(pieces, 1), model(ids), atol=1e-4, rtol=0)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+def test_several_new_tokens_behind_a_cache_do_not_see_each_others_future(kind):
+    model, ids = model_of(**kind), ids_of(3, 12)
+    cache = Cache.empty()
+    pieces = [model(some, cache=cache) for some in ids.split((4, 3, 1, 4), 1)]
+    assert_close(torch.cat(pieces, 1), model(ids), atol=1e-4, rtol=0)
+
+
 def test_rotated_products_depend_on_the_distance_alone():
     table = rotations(50, 8)
     q, k = torch.randn(2, 1, 1, 1, 8)
@@ -169,6 +177,16 @@ def test_tokens_that_are_never_to_be_written_are_not():
     written = generate(model_of(), ids_of(4, 3), tokens=60, how=how, generator=draw, never=(0, 7))
     assert not torch.isin(written, torch.tensor([0, 7])).any()
     assert len(written.unique()) > 20
+    with_a_hot_one = generate(model_of(), ids_of(4, 3), tokens=5, how=Sampling(temperature=3e38), never=(0, 7))
+    assert not torch.isin(with_a_hot_one, torch.tensor([0, 7])).any()
+
+
+@pytest.mark.parametrize("temperature", [1e-300, 1e-45, 1e-30, 1e-10])
+def test_a_temperature_next_to_nothing_is_greedy(temperature):
+    greedy, cold = (
+        generate(model_of(), ids_of(2, 3), tokens=9, how=Sampling(temperature=t)) for t in (0.0, temperature)
+    )
+    assert torch.equal(greedy, cold)
 
 
 def test_the_same_generator_writes_the_same_text():
@@ -189,6 +207,11 @@ SCORES = torch.tensor([[0.5, 0.25, 0.15, 0.1]]).log()
         (Sampling(), [0.5, 0.25, 0.15, 0.1]),
         (Sampling(temperature=0.0), [1.0, 0, 0, 0]),
         (Sampling(temperature=0.5), [0.25 / 0.345, 0.0625 / 0.345, 0.0225 / 0.345, 0.01 / 0.345]),
+        (Sampling(temperature=1e-320), [1.0, 0, 0, 0]),
+        (Sampling(temperature=1e-45), [1.0, 0, 0, 0]),
+        (Sampling(temperature=1e-38), [1.0, 0, 0, 0]),
+        (Sampling(temperature=1e-10, top_p=0.5), [1.0, 0, 0, 0]),
+        (Sampling(temperature=3e38), [0.25, 0.25, 0.25, 0.25]),
         (Sampling(top_k=2), [2 / 3, 1 / 3, 0, 0]),
         (Sampling(top_k=9), [0.5, 0.25, 0.15, 0.1]),
         (Sampling(top_p=0.75), [2 / 3, 1 / 3, 0, 0]),
@@ -200,7 +223,17 @@ def test_probabilities_by_hand(how, expected):
     assert_close(probabilities(SCORES, how), torch.tensor([expected]), atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("field", [{"temperature": -1.0}, {"top_k": 0}, {"top_p": 0.0}, {"top_p": 1.5}])
+@pytest.mark.parametrize(
+    "field",
+    [
+        {"temperature": -1.0},
+        {"temperature": 1e39},
+        {"temperature": float("nan")},
+        {"top_k": 0},
+        {"top_p": 0.0},
+        {"top_p": 1.5},
+    ],
+)
 def test_a_setting_that_draws_nothing_is_one_line(field):
     with pytest.raises(UserError):
         Sampling(**field)

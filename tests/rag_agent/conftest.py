@@ -11,7 +11,7 @@ from projects.rag_agent.models.generator import Generator
 from projects.rag_agent.models.rag_module import RagModule, RagRetriever
 from projects.rag_agent.retriever.embedder import Embedder
 from projects.rag_agent.retriever.faiss_index import FaissIndex
-from projects.rag_agent.retriever.lexical import words
+from projects.rag_agent.retriever.lexical import terms
 
 TEXTS = {
     "Vertigo": "Vertigo is a 1958 American film noir directed by Alfred Hitchcock, starring Kim Novak.",
@@ -32,7 +32,7 @@ class HashingEmbedder(Embedder):
 
     def encode(self, texts):
         self.asked += texts
-        made = [sum((self._word(w) for w in words(t)), np.full(self.dimension, 1e-3, np.float32)) for t in texts]
+        made = [sum((self._word(w) for w in terms(t)), np.full(self.dimension, 1e-3, np.float32)) for t in texts]
         rows = np.stack(made) if made else np.empty((0, self.dimension))
         return (rows / np.maximum(np.linalg.norm(rows, axis=1, keepdims=True), 1e-9)).astype(np.float32)
 

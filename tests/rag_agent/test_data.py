@@ -1,9 +1,11 @@
 """Documents: what is read, what is refused, and how text is cut."""
 
+from pathlib import Path
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from pypdf import PdfWriter
+from pypdf import PageObject, PdfWriter
 
 from projects.rag_agent.data import Document, load_documents, passage_id, passages_of, sentences
 from shared.errors import UserError
@@ -54,12 +56,36 @@ def test_a_repeated_document_is_read_once(tmp_path):
     assert [d.id for d in load_documents(str(tmp_path))] == ["one.txt"]
 
 
-def test_a_pdf_that_only_its_owner_locked_is_read(tmp_path):
+@pytest.mark.parametrize("algorithm", ["RC4-128", "AES-128", "AES-256"])
+def test_a_pdf_that_only_its_owner_locked_is_read(tmp_path, algorithm):
     pdf(tmp_path / "a.pdf")
     writer = PdfWriter(clone_from=tmp_path / "a.pdf")
-    writer.encrypt("", owner_password="owner", algorithm="RC4-128")
+    writer.encrypt("", owner_password="owner", algorithm=algorithm)
     writer.write(tmp_path / "a.pdf")
     assert "owls" in load_documents(str(tmp_path))[0].text
+
+
+def test_a_pdf_that_cannot_be_read_is_one_line_and_the_folder_is_read_on(tmp_path, capsys):
+    (tmp_path / "a.pdf").write_bytes(b"%PDF-1.4 broken")
+    pdf(tmp_path / "b.pdf")
+    pdf(tmp_path / "c.pdf", password="secret")
+    (tmp_path / "d.txt").write_text("Text about bees.")
+    pdf(tmp_path / "e.pdf", text="")
+    assert [document.id for document in load_documents(str(tmp_path))] == ["b.pdf", "d.txt"]
+    lines = capsys.readouterr().err.splitlines()
+    assert [Path(line.split()[2]).name for line in lines] == ["a.pdf", "c.pdf", "e.pdf"]
+    assert all(line.startswith("left out: ") for line in lines)
+
+
+@pytest.mark.parametrize("error", [RuntimeError, NotImplementedError, AssertionError, MemoryError, RecursionError])
+def test_whatever_the_pdf_library_raises_is_one_line(tmp_path, monkeypatch, error):
+    def stumble(*_):
+        raise error("several\nlines")
+
+    pdf(tmp_path / "a.pdf")
+    monkeypatch.setattr(PageObject, "extract_text", stumble)
+    with pytest.raises(UserError, match=rf"a.pdf cannot be read as PDF \({error.__name__}\)"):
+        load_documents(str(tmp_path))
 
 
 @pytest.mark.parametrize(

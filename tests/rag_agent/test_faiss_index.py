@@ -134,6 +134,9 @@ def test_saved_and_loaded_it_answers_the_same(hnsw, tmp_path):
         (lambda i: i.delete([1, 9]), "not in the index"),
         (lambda i: i.vector(9), "no vector under the id 9"),
         (lambda i: i.add([9], unit(1) * np.float32("nan")), "NaN or infinity"),
+        (lambda i: i.add([9], unit(1).astype(np.float64) * 1e39), "too large for float32"),
+        (lambda i: i.search(np.full((1, 16), 1e39), 1), "too large for float32"),
+        (lambda i: i.search(unit(2)[None], 1), r"shape \(1, 2, 16\): one a row"),
         (lambda _: FaissIndex(0), "dimension 0"),
     ],
 )
@@ -184,3 +187,11 @@ def test_faiss_and_torch_live_in_one_process(order):
         "t = torch.from_numpy(x); assert (t @ t).trace() == 64; assert (i.search(x, 1)[1][:, 0] == np.arange(64)).all()"
     )
     assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True).returncode == 0
+
+
+@pytest.mark.parametrize("hnsw", [False, True])
+def test_a_single_vector_is_one_query(hnsw):
+    index, vectors = FaissIndex(16, hnsw=hnsw), unit(10)
+    index.add(range(10), vectors)
+    assert index.search(vectors[3], 2) == index.search(vectors[3:4], 2)
+    assert index.search(vectors[3].astype(np.float64), 1)[0][0][0] == 3

@@ -57,7 +57,6 @@ def test_forgetting_empties_the_file_too(tmp_path):
         b"",
         b"{",
         b"[]",
-        b"\xff\xfe",
         b'{"schema": 1}',
         b'{"schema": 0, "turns": []}',
         b'{"schema": 1, "turns": [{"role": "system", "text": "x", "sources": []}]}',
@@ -78,6 +77,45 @@ def test_a_spoilt_file_is_kept_aside_and_a_new_one_begun(text, tmp_path):
     assert Conversation.open(path).turns == [Turn("user", "hello")]
     path.write_bytes(text)
     assert "corrupt-2" in Conversation.open(path).notice  # the first one is not overwritten
+
+
+@pytest.mark.parametrize(
+    ("raw", "said"),
+    [
+        (b'{"schema": 1, "turns": [\xff', "no UTF-8 text \\(byte 24\\)"),
+        (
+            b'{"schema": 1, "turns": [{"role": "user", "text": "ab\\ud800", "sources": []}]}',
+            "turn 1: character 3 is half",
+        ),
+        (
+            b'{"schema": 1, "turns": [{"role": "user", "text": "", "sources": ["\\udfff"]}]}',
+            "turn 1: character 1 is half",
+        ),
+    ],
+)
+def test_a_file_that_is_no_text_is_one_line_and_is_left_alone(raw, said, tmp_path):
+    path = tmp_path / "t.json"
+    path.write_bytes(raw)
+    with pytest.raises(UserError, match=f"t.json.*{said}"):
+        Conversation.open(path)
+    assert path.read_bytes() == raw and len(list(tmp_path.iterdir())) <= 2  # it and its lock
+
+
+def test_a_pair_of_surrogates_in_json_is_a_letter_and_a_mark_in_front_is_none(tmp_path):
+    path = tmp_path / "t.json"
+    path.write_bytes(b'\xef\xbb\xbf{"schema": 1, "turns": [{"role": "user", "text": "\\ud83c\\udfac", "sources": []}]}')
+    assert Conversation.open(path).turns == [Turn("user", "🎬")]
+
+
+def test_a_turn_that_is_no_text_changes_nothing(tmp_path):
+    conversation = Conversation.open(tmp_path / "t.json")
+    conversation.say(*talk())
+    for kept in (conversation, Conversation()):
+        before = list(kept.turns)
+        with pytest.raises(UserError, match="what the user said: character 2 is half"):
+            kept.say(Turn("user", "a\udcff"))
+        assert kept.turns == before
+    assert Conversation.open(tmp_path / "t.json").turns == conversation.turns
 
 
 def test_a_file_of_a_newer_program_is_left_alone(tmp_path):

@@ -52,6 +52,7 @@ def test_closed_and_opened_it_holds_what_it_held(tmp_path):
     index.close()
     again = MilvusIndex(uri, dimension=16)
     assert len(again) == 2 and again.search(unit(2)[1:], 1)[0][0][0] == 2
+    assert again.search(unit(2)[1], 1) == again.search(unit(2)[1:], 1)  # a single vector is one query
     again.close()
 
 
@@ -60,6 +61,7 @@ def test_closed_and_opened_it_holds_what_it_held(tmp_path):
     [
         (lambda i: i.search(unit(1), 0), "k = 0: must be at least 1"),
         (lambda i: i.search(unit(1)[:, :8], 1), "vectors of dimension 8; the index holds dimension 16"),
+        (lambda i: i.search(np.full(16, 1e39), 1), "too large for float32"),
         (lambda i: i.add([1], unit(1)), "in the index already"),
         (lambda i: i.add([9, 9], unit(2)), "ids must be distinct"),
         (lambda i: i.update([9], unit(1)), "not in the index"),

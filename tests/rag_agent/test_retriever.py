@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from projects.rag_agent.models.rag_module import RagRetriever
 from projects.rag_agent.retriever.embedder import Embedder, VectorCache
 from projects.rag_agent.retriever.faiss_index import FaissIndex
-from projects.rag_agent.retriever.lexical import K1, B, Bm25, fuse_ranks, fuse_scores, words
+from projects.rag_agent.retriever.lexical import K1, B, Bm25, fuse_ranks, fuse_scores, terms
 from shared.assets import load_encoder
 from shared.errors import UserError
 
@@ -19,14 +19,14 @@ CORPUS = ["The cat sat with cats", "A dog barks", "Cats and dogs and more dogs i
 
 
 def bm25_by_definition(texts, query):
-    docs = [words(t) for t in texts]
+    docs = [terms(t) for t in texts]
     mean = sum(map(len, docs)) / len(docs)
 
     def idf(word):
         holders = sum(word in d for d in docs)
         return math.log(1 + (len(docs) - holders + 0.5) / (holders + 0.5))
 
-    asked = words(query)
+    asked = terms(query)
     best = sum(idf(w) for w in asked)
     scores = []
     for doc in docs:
@@ -179,3 +179,31 @@ def test_a_cache_that_is_no_database_is_one_line(tmp_path):
 def test_another_length_is_another_model(minilm):
     assert minilm.model_id.startswith("minilm@") and minilm.model_id.endswith("/mean/32")
     assert Embedder(max_length=64).model_id != minilm.model_id
+
+
+def test_terms_of_scripts_without_spaces_are_pairs_of_letters():
+    assert terms("東京都の天気、iPhone手机。我") == ["東京", "京都", "都の", "の天", "天気", "iphone", "手机", "我"]
+    assert terms("スパイダーマン2") == ["スパ", "パイ", "イダ", "ダー", "ーマ", "マン", "2"]
+    assert terms("한국 영화") == ["한국", "영화"]  # Korean has spaces
+
+
+def test_a_word_is_found_in_whatever_form_and_script_it_is_written():
+    texts = [
+        "Le Fabuleux Destin d'Ame\u0301lie Poulain",
+        "लड़का फ़िल्म देखता है",
+        "लड़की गाना गाती है",
+        "黒澤明は日本の映画監督です",
+    ]
+    index = Bm25(range(4), texts)
+    for query, found in (("Amélie", 0), ("लड़का", 1), ("लड़की", 2), ("映画監督", 3), ("日本", 3)):
+        assert [each for each, _ in index.search(query, 4)] == [found]
+    assert index.search("यात्रा", 4) == []
+
+
+def test_an_id_that_is_removed_twice_is_removed_once(retriever):
+    gone = next(iter(retriever.passages))
+    size = len(retriever)
+    retriever.remove([gone, gone])
+    assert len(retriever) == len(retriever.index) == size - 1 and gone not in retriever.passages
+    with pytest.raises(UserError, match="not in the index"):
+        retriever.remove([gone])

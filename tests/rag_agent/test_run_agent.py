@@ -58,10 +58,35 @@ def test_json_is_one_object_with_sources(agent, capsys):
 
 def test_lines_of_a_pipe_are_answered_in_order(agent, capsys):
     assert (
-        piped(agent, io.StringIO("6 * 7\n\nWho directed Vertigo?\nWhat is the capital of Peru?\n"), as_json=True) == 1
+        piped(agent, io.BytesIO(b"6 * 7\n\nWho directed Vertigo?\nWhat is the capital of Peru?\n"), as_json=True) == 1
     )
     lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
     assert [line["answer"] for line in lines] == ["42", "Alfred Hitchcock", NOT_FOUND]
+
+
+def test_a_line_of_a_pipe_that_is_no_text_is_one_line_and_those_before_are_answered(agent, capsys):
+    with pytest.raises(UserError, match=r"^standard input, line 3: no UTF-8 text \(byte 4\)$"):
+        piped(agent, io.BytesIO(b"\xef\xbb\xbf6 * 7\r\n\ncafe\xff\n6 * 8\n"), as_json=False)
+    assert capsys.readouterr().out.startswith("42\n")
+
+
+@pytest.mark.parametrize("message", ["a\ud800", "6 * 7\udcff"])
+def test_a_message_that_is_no_text_is_one_line(agent, console, message):
+    with pytest.raises(UserError, match="the message: character"):
+        agent.reply(message)
+    console.handle(message)
+    assert "half of a surrogate pair" in text(console)
+    with pytest.raises(UserError, match="--question: character"):
+        RunConfig(question=message)
+
+
+def test_a_typed_line_that_is_no_text_does_not_end_the_conversation(console, monkeypatch):
+    lines = iter([b"caf\xe9", b"6 * 7", b"/quit"])
+    monkeypatch.setattr("builtins.input", lambda _: next(lines).decode())
+    monkeypatch.setattr(run_agent, "_keep_history", lambda: None)
+    console.run()
+    said = text(console)
+    assert "(that line is no UTF-8 text)" in said and "42" in said
 
 
 def test_an_answer_is_streamed_once_with_its_source(console):

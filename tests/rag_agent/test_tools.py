@@ -45,6 +45,13 @@ def test_arithmetic_is_pythons(expression):
         ("round(2.5)", 2),
         ("pi", math.pi),
         ("1e3", 1000.0),
+        ("1e5*2", 200_000),
+        ("max(5,100,2)", 100),
+        ("+".join(map(str, range(1, 41))), 820),
+        ("1" + "+1" * 99, 100),
+        ("round(1234.567, -2)", 1200),
+        ("round(2.5, 0)", 2.0),
+        ("round(7, -200)", 0),
     ],
 )
 def test_the_rest_of_arithmetic(text, value):
@@ -73,6 +80,11 @@ def test_the_rest_of_arithmetic(text, value):
         "x",
         "sqrt(-1)",
         "round(1, ndigits=2)",
+        "round(7, -10000000)",
+        "round(7, 201)",
+        "round(7, 1.5)",
+        "round(1, 2, 3)",
+        "1+(" * 49 + "1" + ")" * 49,
         "1 if 2 else 3",
         "",
         "1 +",
@@ -100,6 +112,22 @@ def test_what_is_no_arithmetic_or_too_much_is_one_line_at_once(text):
         ("Which weekday is 2027-01-01?", None),
         ("In which year was 12 Angry Men released?", None),
         ("the 1960s and the 1970s", None),
+        ("max(5,100,2)", "max(5,100,2)"),
+        ("min((1,200 + 3), 4)", "min((1,200+3),4)"),
+        ("What is (1,200 + 3) * 1,000?", "(1200+3)*1000"),
+        ("1e5*2", "1e5*2"),
+        ("what is 2.5e-3 + 1?", "2.5e-3+1"),
+        ("1e5", None),
+        ("+".join(map(str, range(1, 41))), "+".join(map(str, range(1, 41)))),
+        ("1914-1918", None),
+        ("Who fought in 1914–1918?", None),
+        ("Call 555-1234", None),
+        ("Call 1-800-555-1234", None),
+        ("the plate 007-006", None),
+        ("1999-1958", "1999-1958"),
+        ("5 - 10", "5-10"),
+        ("What is 5 minus 10?", "5-10"),
+        ("-5-10", "-5-10"),
     ],
 )
 def test_arithmetic_is_found_in_a_message(message, found):
@@ -186,3 +214,32 @@ def test_a_new_tool_is_one_function():
 
 def test_every_tool_has_a_line_for_the_model():
     assert all(each.description.endswith((".", ").")) and "\n" not in each.signature for each in TOOLS)
+
+
+def test_a_tool_may_be_written_under_postponed_annotations():
+    source = """
+from __future__ import annotations
+
+from projects.rag_agent.tools.tool_stub import tool
+
+
+@tool(lambda message: None)
+def shout(text: str, times: int = 1) -> str:
+    \"\"\"Repeat a text in capitals.\"\"\"
+    return text.upper() * times
+"""
+    made = {}
+    exec(compile(source, "a user's file", "exec"), made)
+    shout = made["shout"]
+    assert shout.parameters == {"text": str, "times": int} and shout.required == {"text"}
+    assert shout.call({"text": "a", "times": 2}) == "AA"
+    with pytest.raises(TypeError, match="annotated as str"):
+        exec(compile(source.replace("int = 1", "list = 1"), "a user's file", "exec"), made)
+
+
+def test_every_answer_of_the_calculator_comes_within_its_time_in_truth():
+    """A thread's time-out stops no operation of the interpreter: what takes long must not begin."""
+    started = time.process_time()
+    with pytest.raises(ToolError, match="whole number of digits"):
+        calculator.call({"expression": "round(7, -10000000)"})
+    assert time.process_time() - started < calculator.seconds

@@ -145,3 +145,21 @@ def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(UserError, match="cannot write"):
         crash.save(tmp_path / "file" / "index", 1, 1)
+
+
+def test_what_a_person_keeps_in_the_folder_stays(tmp_path):
+    """--out may name any folder, one with a folder of versions of its own included."""
+    theirs = [tmp_path / "versions" / name for name in ("000001/thesis.txt", "2024/notes.md", "draft", ".000001.old")]
+    for path in theirs:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("theirs")
+    half = tmp_path / "versions" / ".000007.abcd_1234.tmp"
+    half.mkdir()
+    for number in range(3):
+        crash.save(tmp_path, number, 5)
+    assert crash.number_of(tmp_path) == 2
+    assert [path.read_text() for path in theirs] == ["theirs"] * 4
+    ours = {path.name for path in (tmp_path / "versions").iterdir()} - {
+        path.relative_to(tmp_path / "versions").parts[0] for path in theirs
+    }
+    assert ours == {versions.current_name(tmp_path)}

@@ -171,6 +171,15 @@ def test_beta_is_steered_towards_the_target():
     assert fixed.update(600.0, 10) == 0.1
 
 
+@pytest.mark.parametrize("sequences", [100, 101, 512, 10_000])
+def test_a_round_of_any_size_changes_beta_by_a_fifth_at_most_and_never_its_sign(sequences):
+    control = KLControl(beta=0.2, target=6.0, horizon=100)
+    assert control.update(0.0, sequences) == pytest.approx(0.16)
+    assert control.update(600.0, sequences) == pytest.approx(0.16 * 1.2)
+    for _ in range(5000):
+        assert control.update(0.0, sequences) >= 0
+
+
 # ---------------------------------------------------------------- a problem with a known optimum
 
 TOKENS, STEPS = 8, 4

@@ -80,14 +80,14 @@ def lines(*rows):
 GOOD = asdict(PAIR)
 BAD_FILES = {
     "empty": ("", "holds no preference"),
-    "cut": (lines(GOOD) + '{"split": "tr', r":2: no JSON; the file may be cut"),
-    "list": (lines(GOOD, [1]), r":2: not an object"),
-    "lacks": (lines({k: v for k, v in GOOD.items() if k != "b"}), r":1: lacks b"),
-    "equal": (lines(GOOD, {**GOOD, "a": GOOD["b"]}), r":2: a and b are equal"),
-    "split": (lines({**GOOD, "split": "dev"}), r":1: split is 'dev'"),
-    "side": (lines({**GOOD, "preferred": "both"}), r":1: preferred is 'both'"),
-    "nan": (lines({**GOOD, "gold_a": "NaN"}), r":1: gold_a and gold_b must be finite"),
-    "infinite": (lines({**GOOD, "gold_b": 1e999}), r":1: gold_a and gold_b must be finite"),
+    "cut": (lines(GOOD) + '{"split": "tr', "line 2: not JSON"),
+    "list": (lines(GOOD, [1]), "line 2: not an object"),
+    "lacks": (lines({k: v for k, v in GOOD.items() if k != "b"}), r"line 1: lacks b"),
+    "equal": (lines(GOOD, {**GOOD, "a": GOOD["b"]}), r"line 2: a and b are equal"),
+    "split": (lines({**GOOD, "split": "dev"}), r"line 1: split is 'dev'"),
+    "side": (lines({**GOOD, "preferred": "both"}), r"line 1: preferred is 'both'"),
+    "nan": (lines({**GOOD, "gold_a": "NaN"}), r"line 1: gold_a and gold_b must be finite"),
+    "infinite": (lines({**GOOD, "gold_b": 1e999}), r"line 1: gold_a and gold_b must be finite"),
     "one-sided": (lines(*[GOOD] * 30), "unbalanced, a is preferred in 100%"),
 }
 

@@ -14,6 +14,7 @@ from shared.assets.news_articles import mended
 from shared.assets.splits import FRACTIONS, assign, distinct, joined
 from shared.assets.text import jaccard, near_duplicates, shingles, text_key
 from shared.errors import UserError
+from shared.fingerprint.origin import data_digest
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,6 +71,23 @@ def test_sizes_are_those_of_the_readme(corpora, name, train, validation, test):
     readme = (ROOT / "shared/assets/README.md").read_text(encoding="utf-8")
     row = next(line for line in readme.splitlines() if line.startswith(f"| `{name}` |") and f"{train:,}" in line)
     assert f"{validation:,} | {test:,}" in row
+
+
+# What was measured holds for these very splits: a change of how texts are compared must not move a text or a group.
+SPLITS = {
+    "film_articles": "d10662bb8c1276ac7493897c95669f2624463954573e6542c2679da8fd5848f8",
+    "film_reviews": "511f9d19bf8823c7b8c3edfa48c6e2fee3f4cd5eaab206ba4dc1405884abe7b0",
+    "movie_reviews": "1e1c7fb126d5fc36def39cf118ad24b45fa55291f221e85e574185fe9c450faf",
+    "news": "c9aa8e322dff7212cdfe0d1022957d36f75c427e38b34c1ab71ef5878a54495d",
+    "product_reviews": "221f0b596f137d39ba4f87bede61de7f9c3ac6df033222fb4098382fcf2c4083",
+    "trec": "5e847bc91cd86b160fe7d223ccab68cd0ac7ebfd10c40ac21858875d51965ffe",
+}
+
+
+def test_splits_stay_what_they_were(corpus):
+    name, data = corpus
+    columns = ([[row["text"], row["group"]] for row in part] for part in data.values())
+    assert data_digest(*columns) == SPLITS[name]
 
 
 @pytest.mark.parametrize("name", ["trec", "movie_reviews", "product_reviews", "film_reviews"])

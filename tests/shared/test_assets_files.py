@@ -6,6 +6,7 @@ import json
 import pytest
 
 import shared.assets as assets
+from shared.assets.records import read_records
 from shared.assets.text import text_key
 from shared.errors import UserError
 
@@ -176,3 +177,74 @@ def test_a_hub_set_keeps_its_test_and_gets_what_it_lacks(monkeypatch):
     hub["other"] = []
     with pytest.raises(UserError, match=r"^--dataset owner/set: no split called train; its splits are other$"):
         assets.load_dataset("owner/set", text_column="sentence", label_column="y")
+
+
+# ---------------------------------------------------------------- what people really have
+
+ODD = "one\u2028two\u2029three\x85four\x0bfive\x0csix\x1cseven"  # characters that str.splitlines takes for line ends
+
+
+def records(path, content):
+    path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
+    return list(read_records(path))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+def test_lines_end_at_line_ends_only(tmp_path, end, mark):
+    row = {"text": ODD, "label": "a"}
+    files = {
+        "a.csv": end.join(["text,label", f"{ODD},a", ""]),
+        "a.tsv": end.join(["text\tlabel", f"{ODD}\ta", ""]),
+        "a.jsonl": end.join([json.dumps(row, ensure_ascii=False), ""]),
+        "a.json": json.dumps([row], ensure_ascii=False),
+    }
+    for name, content in files.items():
+        assert [found for _, found in records(tmp_path / name, mark + content)] == [row], name
+
+
+@pytest.mark.parametrize(
+    ("field", "read"),
+    [
+        ('"So it goes', '"So it goes'),
+        ('"Good," he said', '"Good," he said'),
+        ('"Good," he said, "bye"', '"Good," he said, "bye"'),
+        ('"He said ""good"""', 'He said "good"'),
+        ('"', '"'),
+        ('""', ""),
+    ],
+)
+def test_a_tsv_text_may_begin_with_a_quote(tmp_path, field, read):
+    rows = [found for _, found in records(tmp_path / "a.tsv", f"text\tlabel\n{field}\ta\nnext\tb\n")]
+    assert rows == [{"text": read, "label": "a"}, {"text": "next", "label": "b"}]
+
+
+def test_a_field_may_be_as_long_as_a_line(tmp_path):
+    long = "x" * 900_000
+    assert records(tmp_path / "a.csv", f"text,label\n{long},a\n") == [("line 2", {"text": long, "label": "a"})]
+    over = '"' + f"{'x' * 500_000}\n" * 3 + '"'
+    with pytest.raises(UserError, match="line 2: field larger than field limit"):
+        records(tmp_path / "b.csv", f"text,label\n{over},a\n")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("a.jsonl", '{"text": "\\ud800", "label": "a"}\n', "line 1: holds half a surrogate pair"),
+        ("b.jsonl", '{"text": "x"}\n{"text": "\ud800"}\n', "line 2: not UTF-8"),
+        ("c.json", '[{"text": "\\udfff"}]', "record 1: holds half a surrogate pair"),
+        ("d.csv", "text,label\n\udc80,a\n", "line 2: not UTF-8"),
+        ("e.tsv", b"text\tlabel\ngood\ta\ncaf\xe9\ta\n", "line 3: not UTF-8"),
+    ],
+)
+def test_what_is_no_text_is_one_line_with_its_place(tmp_path, name, content, message):
+    with pytest.raises(UserError, match=rf"{name}, {message}"):
+        records(tmp_path / name, content)
+
+
+@pytest.mark.parametrize("label", ["NaN", "null", '"nan"', '" "'])
+def test_a_label_that_stands_for_none_is_refused(tmp_path, label):
+    path = tmp_path / "own.jsonl"
+    path.write_text('{"text": "fine", "label": "a"}\n{"text": "good", "label": ' + label + "}\n")
+    with pytest.raises(UserError, match="line 2: 'label' is empty or no label"):
+        assets.load_dataset(str(path))

@@ -1,4 +1,4 @@
-"""What is measured, each arm in a process of its own: torch and ONNX Runtime, float32 and int8, on equal threads."""
+"""What is measured, each arm in a process of its own: torch and ONNX Runtime in each precision, on equal threads."""
 
 # b rows · t tokens
 
@@ -8,14 +8,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
 from projects.onnx_serving.places import GRAPHS
 
-Arm = Literal["torch float32", "torch int8", "onnx float32", "onnx int8"]
-ARMS: tuple[Arm, ...] = ("torch float32", "torch int8", "onnx float32", "onnx int8")
+Arm = Literal["torch float32", "torch bfloat16", "torch int8", "onnx float32", "onnx int8"]
+ARMS: tuple[Arm, ...] = get_args(Arm)
 
 
 @dataclass(frozen=True)
@@ -39,23 +39,46 @@ class Cell:
     calls: int = 1
 
 
-def able(arm: Arm, cell: Cell) -> bool:
-    """Whether an arm has this task: the library's loop is torch's alone, torch's int8 is for the encoder."""
+def able(arm: str, cell: Cell) -> bool:
+    """Whether an arm has this task.
+
+    The library's loop is torch's alone, torch's int8 is for the encoder, and bfloat16 is not asked without the cache.
+    """
     if cell.task == "library":
         return arm == "torch float32"
-    return arm != "torch int8" or cell.task == "encode"
+    lacks = {"torch int8": ("generate", "recompute"), "torch bfloat16": ("recompute",)}
+    return cell.task not in lacks.get(arm, ())
 
 
-def work(pipe: Connection, arm: Arm, folder: Path, qa: Path, model: str) -> None:
-    """An arm's process: answer cells with the milliseconds of each call, until None comes."""
+@dataclass(frozen=True)
+class Loaded:
+    """What an arm's process loads.
+
+    Attributes:
+        arm: Runtime and precision.
+        graphs: Folder of the exported ones.
+        qa: Folder of the trained model, for torch.
+        model: The decoder, for torch.
+    """
+
+    arm: Arm
+    graphs: Path
+    qa: Path
+    model: str
+
+
+def work(pipe: Connection, loaded: Loaded) -> None:
+    """An arm's process: answer each cell with the milliseconds of each call, until the process is ended."""
+    runtime, precision = loaded.arm.split()
     worker = (
-        TorchArm(qa, model, quantised="int8" in arm)
-        if arm.startswith("torch")
-        else OnnxArm(folder, *GRAPHS[arm.removeprefix("onnx ")])
+        TorchArm(loaded.qa, loaded.model, precision)
+        if runtime == "torch"
+        else OnnxArm(loaded.graphs, *GRAPHS[precision])
     )
     ready: dict[Cell, Callable[[], object]] = {}
     pipe.send("ready")
-    while (cell := pipe.recv()) is not None:
+    while True:
+        cell = pipe.recv()
         worker.use(cell.threads)
         if cell not in ready:
             ready[cell] = call = worker.prepared(cell)
@@ -83,9 +106,9 @@ def prompts_of(cell: Cell) -> list[Any]:
 
 
 class TorchArm:
-    """The library's models, the encoder's linear layers in int8 if asked."""
+    """The library's models in float32 or bfloat16; in int8 the encoder alone, its linear layers."""
 
-    def __init__(self, qa: Path, model: str, *, quantised: bool) -> None:
+    def __init__(self, qa: Path, model: str, precision: str) -> None:
         import torch
 
         from projects.onnx_serving.inference.pipelines import question_answering
@@ -94,12 +117,13 @@ class TorchArm:
 
         torch.set_grad_enabled(False)
         encoder = question_answering(qa).model
-        if quantised:
+        if precision == "int8":
             with warnings.catch_warnings():  # it says that torchao will take its place
                 warnings.simplefilter("ignore")
                 encoder = torch.ao.quantization.quantize_dynamic(encoder, {torch.nn.Linear}, dtype=torch.qint8)
         else:
-            self._model, _ = load_causal_lm(model)
+            dtype = getattr(torch, precision)
+            encoder, self._model = encoder.to(dtype), load_causal_lm(model)[0].to(dtype)
             self._decoder = TorchDecoder(self._model)
         self._encoder = TorchEncoder(encoder)
 

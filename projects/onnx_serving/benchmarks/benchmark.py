@@ -4,23 +4,23 @@ Each arm lives in a process of its own and has its turn round by round, so that 
 all of them alike, and no arm's waiting threads disturb another's work.
 """
 
-import multiprocessing as mp
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from projects.onnx_serving.benchmarks.arms import ARMS, Arm, Cell, able, work
+from projects.onnx_serving.benchmarks.arms import ARMS, Cell, Loaded, able, work
 from projects.onnx_serving.places import ENCODER_INT8, EXPORTED, QA, RESULTS
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
+from shared.interleave import Ask, spawned
 from shared.progress import table, track
 from shared.report import read_csv, write_csv
 
@@ -31,7 +31,7 @@ LONGEST = 384  # tokens of an article in one row
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
-    """Measure torch and ONNX Runtime, in float32 and int8, in turn."""
+    """Measure torch and ONNX Runtime, in float32, bfloat16 and int8, in turn."""
 
     models: Path = EXPORTED
     """Folder of the exported graphs."""
@@ -53,9 +53,9 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
         raise UserError(f"--rounds {config.rounds}: must be at least 3")
     threads = config.threads or devices.cores()
     encoding, generating = encoder_cells(threads), generation_cells(threads)
-    with Arms(config) as arms:
-        encoded = arms.measured(encoding, config.rounds)
-        generated = arms.measured(generating, max(2, config.rounds // 3))
+    with arms_of(config) as arms:
+        encoded = measured(arms, encoding, config.rounds)
+        generated = measured(arms, generating, max(2, config.rounds // 3))
     rows = with_gains([row_of(*key, times) for key, times in {**encoded, **generated}.items()])
     padding = padding_rows(config, threads)
     save(config, rows, padding, threads)
@@ -76,51 +76,25 @@ def generation_cells(threads: int) -> list[Cell]:
     return [Cell(task, rows, PROMPT, threads, NEW) for rows, task in tasks]
 
 
-class Arms:
-    """One process an arm; use as a context manager."""
-
-    def __init__(self, config: BenchConfig) -> None:
-        self._config = config
-
-    def __enter__(self) -> "Arms":
-        context = mp.get_context("spawn")
-        self._pipes: dict[Arm, Connection] = {}
-        self._workers = []
-        for arm in ARMS:
-            self._pipes[arm], far = context.Pipe()
-            details = (far, arm, self._config.models, self._config.qa, self._config.model)
-            self._workers.append(context.Process(target=work, args=details, daemon=True))
-            self._workers[-1].start()
-            far.close()
-        for arm in ARMS:
-            self._answer(arm)  # ready: nothing else runs while the first arm is timed
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        for worker in self._workers:
-            worker.terminate()
-
-    def _answer(self, arm: Arm) -> Any:
-        try:
-            return self._pipes[arm].recv()
-        except EOFError:
-            raise UserError(f"the process of {arm} ended early; its message is above") from None
-
-    def measured(self, cells: Sequence[Cell], rounds: int) -> dict[tuple[Arm, Cell], list[float]]:
-        """Milliseconds of each call; the first round is warm-up, and every other round goes backwards."""
-        times: dict[tuple[Arm, Cell], list[float]] = {}
-        for turn in track(range(rounds + 1), description=f"{cells[0].task}, rounds", total=rounds + 1):
-            for cell in cells:
-                for arm in ARMS if turn % 2 else reversed(ARMS):
-                    if able(arm, cell):
-                        self._pipes[arm].send(cell)
-                        spent = self._answer(arm)
-                        if turn:
-                            times.setdefault((arm, cell), []).extend(spent)
-        return times
+def arms_of(config: BenchConfig) -> AbstractContextManager[dict[str, Ask]]:
+    """Each arm in a process of its own, which answers a cell with milliseconds."""
+    return spawned(work, {arm: Loaded(arm, config.models, config.qa, config.model) for arm in ARMS})
 
 
-def row_of(arm: Arm, cell: Cell, times: list[float]) -> dict[str, Any]:
+def measured(arms: Mapping[str, Ask], cells: Sequence[Cell], rounds: int) -> dict[tuple[str, Cell], list[float]]:
+    """Milliseconds of each call; the first round is warm-up, and every other round goes backwards."""
+    times: dict[tuple[str, Cell], list[float]] = {}
+    for turn in track(range(rounds + 1), description=f"{cells[0].task}, rounds", total=rounds + 1):
+        for cell in cells:
+            for arm in arms if turn % 2 else reversed(list(arms)):
+                if able(arm, cell):
+                    spent = arms[arm](cell)
+                    if turn:
+                        times.setdefault((arm, cell), []).extend(spent)
+    return times
+
+
+def row_of(arm: str, cell: Cell, times: list[float]) -> dict[str, Any]:
     """Percentiles and throughput of one arm in one cell."""
     p50, p95, p99 = (float(np.percentile(times, share)) for share in (50, 95, 99))
     made = cell.rows * (cell.new or 1)

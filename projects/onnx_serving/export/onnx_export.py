@@ -56,9 +56,8 @@ def main(config: ExportConfig) -> Path:
     questions = question_answering(config.qa)
     model, tokenizer = load_causal_lm(config.model)
     with atomic_directory(config.out) as folder:
-        to_onnx(questions.model, folder / ENCODER)
+        export_encoder(questions, folder)
         to_onnx(model, folder / DECODER)
-        quantise(folder / ENCODER, folder / ENCODER_INT8, typical_inputs(questions))
         quantise_blocks(folder / DECODER, folder / DECODER_INT8)
         (folder / "qa_tokenizer.json").write_text(questions.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         (folder / "lm_tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
@@ -67,6 +66,17 @@ def main(config: ExportConfig) -> Path:
         check(questions.model, model, tokenizer.pad_token_id, folder)
         seal_directory(folder, {"project": "onnx_serving", "step": 0, **describe_code()}, team_key())
     return config.out
+
+
+def export_encoder(questions: Any, folder: Path) -> None:
+    """Write the encoder's graphs, in float32 and int8.
+
+    Args:
+        questions: The pipeline for questions.
+        folder: Where they go.
+    """
+    to_onnx(questions.model, folder / ENCODER)
+    quantise(folder / ENCODER, folder / ENCODER_INT8, typical_inputs(questions))
 
 
 def serving(encoder: Any, decoder: Any, tokenizer: Any) -> dict[str, Any]:

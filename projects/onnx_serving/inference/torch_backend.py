@@ -14,7 +14,7 @@ from projects.onnx_serving.inference.backends import Inputs, Logits
 
 
 class TorchEncoder:
-    """A BERT for question answering, in float32 or with int8 layers."""
+    """A BERT for question answering, in float32 or bfloat16, or with int8 layers."""
 
     def __init__(self, model: Any) -> None:
         self.model = model
@@ -50,7 +50,7 @@ class TorchDecoder:
             use_cache=True,
             logits_to_keep=1,
         )
-        return output.logits[:, -1].numpy(), output.past_key_values
+        return output.logits[:, -1].float().numpy(), output.past_key_values
 
     def keep(self, cache: DynamicCache, rows: Sequence[int]) -> DynamicCache:
         """See `Decoder`."""

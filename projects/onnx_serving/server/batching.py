@@ -5,6 +5,7 @@ busier it is the larger its batches are.
 """
 
 import asyncio
+import logging
 import math
 import time
 from collections import deque
@@ -14,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Generic, Protocol, TypeVar, runtime_checkable
 
+LOG = logging.getLogger(__name__)
 SMOOTHING = 0.2  # weight of the last batch in the running mean of seconds a request
 
 
@@ -66,6 +68,8 @@ class Observed:
 @dataclass
 class _Job(Generic[Item, Result]):
     item: Item
+    rows: int
+    tokens: int
     answer: asyncio.Future[Result]
     since: float = field(default_factory=time.monotonic)
 
@@ -117,11 +121,14 @@ class Batcher(Generic[Item, Result]):
 
         Raises:
             OverloadedError: If the queue is full, or the server is stopping.
-            Exception: What `run` raised for this very item.
+            Exception: What `run` raised for this very item; RuntimeError if it gave another number of results.
         """
         if self._closing or self.depth >= self._limit:
             raise OverloadedError(self.retry_after())
-        job: _Job[Item, Result] = _Job(item, asyncio.get_running_loop().create_future())
+        future = asyncio.get_running_loop().create_future()
+        job: _Job[Item, Result] = _Job(
+            item, item.rows, item.tokens, future
+        )  # read here, where an error is the caller's
         self._queue.append(job)
         self._arrived.set()
         return await job.answer
@@ -151,7 +158,7 @@ class Batcher(Generic[Item, Result]):
             if job.answer.done():  # its client left
                 self._queue.popleft()
                 continue
-            rows, longest = rows + job.item.rows, max(longest, job.item.tokens)
+            rows, longest = rows + job.rows, max(longest, job.tokens)
             if batch and (len(batch) == self._rows or rows * longest > self._budget):
                 break
             batch.append(self._queue.popleft())
@@ -161,7 +168,7 @@ class Batcher(Generic[Item, Result]):
         started = time.monotonic()
         loop = asyncio.get_running_loop()
         try:
-            results = await loop.run_in_executor(self._worker, self._run, [job.item for job in batch])
+            results = await loop.run_in_executor(self._worker, self._results, [job.item for job in batch])
         except Exception as error:  # whatever a model raises: it must reach its request and nobody else's
             if len(batch) > 1:
                 for job in batch:
@@ -169,10 +176,32 @@ class Batcher(Generic[Item, Result]):
             elif not batch[0].answer.done():
                 batch[0].answer.set_exception(error)
             return
-        seconds = time.monotonic() - started
-        each = seconds / len(batch)
-        self._seconds_each += SMOOTHING * (each - self._seconds_each) if self._seconds_each else each
-        self._observe(Observed(len(batch), seconds, [started - job.since for job in batch]))
         for job, result in zip(batch, results, strict=True):
             with suppress(asyncio.InvalidStateError):  # cancelled meanwhile: its client left
                 job.answer.set_result(result)
+        self._note(batch, started)
+
+    def _results(self, items: list[Item]) -> list[Result]:
+        """One result an item, in the worker thread; what goes wrong there is an error that a future can carry.
+
+        A StopIteration would leave the loop's future without an answer for ever, and what is no Exception end the loop.
+        """
+        try:
+            results = list(self._run(items))
+        except BaseException as error:
+            if isinstance(error, Exception) and not isinstance(error, StopIteration):
+                raise
+            raise RuntimeError(f"the model stopped with {error!r}") from error
+        if len(results) != len(items):
+            raise RuntimeError(f"the model gave {len(results)} results for {len(items)} requests")
+        return results
+
+    def _note(self, batch: list[_Job[Item, Result]], started: float) -> None:
+        """Count the batch for `retry_after` and for whoever observes; an observer that fails costs no request."""
+        seconds = time.monotonic() - started
+        each = seconds / len(batch)
+        self._seconds_each += SMOOTHING * (each - self._seconds_each) if self._seconds_each else each
+        try:
+            self._observe(Observed(len(batch), seconds, [started - job.since for job in batch]))
+        except Exception:
+            LOG.exception("a batch was answered but not observed")

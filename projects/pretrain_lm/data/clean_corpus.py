@@ -5,8 +5,8 @@ python -m projects.pretrain_lm.data.clean_corpus --dataset folder/of/texts --out
 python -m projects.pretrain_lm.data.clean_corpus --dataset one.txt --tokenizer char --context 64
 
 Documents pass one at a time and are written in parts. A part is written atomically when it is whole; run again, the
-command goes on behind the last one. The split of a document is decided by a digest of its words, so it stays the same
-when the corpus grows.
+command goes on behind the last one. Documents that tell one story form a group and stay together; the split of a group
+is decided by a digest of its first document's words, so it stays the same when the corpus grows.
 """
 
 import errno
@@ -24,18 +24,21 @@ from projects.pretrain_lm.data.duplicates import Seen
 from projects.pretrain_lm.data.filters import Dropped, clean
 from projects.pretrain_lm.data.shards import SHARD, chunks_of, write_shard
 from projects.pretrain_lm.data.sources import Document, documents
-from projects.pretrain_lm.data.vocabulary import FILE, Kind, Vocabulary, describe_vocabulary, train_vocabulary
+from projects.pretrain_lm.data.vocabulary import FILE, SMALLEST, Kind, Vocabulary, describe_vocabulary, train_vocabulary
 from shared import checks
-from shared.assets.text import text_key
+from shared.assets.news_articles import same_story
+from shared.assets.text import split_key
 from shared.errors import UserError, command
-from shared.files import write_json, write_text
+from shared.files import refuse_unwritable, write_json, write_text
 from shared.fingerprint.origin import data_digest
 from shared.progress import table
 from shared.runs import read_json
 
 SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}
 PART = "part-{:05d}"
+DIVIDED_BY = "group"  # stands in corpus.json, so that a folder that was divided otherwise is told apart
 PIECE = 100_000  # characters into which a text that is divided by position is cut
+FULLY_SAMPLED = 1 << 27  # bytes of a corpus up to which stories are compared by one run of words in eight
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,8 @@ class CorpusConfig:
         """Refuse what cannot work."""
         checks.at_least(self, 2, "context")
         checks.at_least(self, 1, "part_size", "limit")
+        if self.tokenizer == "bpe":
+            checks.at_least(self, SMALLEST, "vocabulary")
 
 
 def main(config: CorpusConfig) -> dict[str, Any]:
@@ -70,6 +75,7 @@ def main(config: CorpusConfig) -> dict[str, Any]:
     require_same(config)
     with disk(config.out):
         filter_documents(config)
+        divide(config)
         vocabulary = learn_vocabulary(config)
         cut(config, vocabulary)
         report = summarise(config, vocabulary)
@@ -85,8 +91,12 @@ def require_same(config: CorpusConfig) -> None:
         UserError: If another corpus is in the folder.
     """
     path = config.out / "corpus.json"
-    now = json.loads(json.dumps({k: v for k, v in asdict(config).items() if k != "out"}))
+    refuse_unwritable(config.out)
+    settings = {k: v for k, v in asdict(config).items() if k != "out"} | {"division": DIVIDED_BY}
+    now = json.loads(json.dumps(settings))
     if not path.exists():
+        if config.dataset != "news":
+            next(documents(config.dataset, config.text_column), None)  # what is not there leaves no folder behind
         write_json(path, now)
     saved = read_json(path)
     different = sorted(name for name in now if saved.get(name) != now[name])
@@ -152,7 +162,7 @@ def write_part(stem: Path, part: list[Document], seen: Seen, *, keep_all: bool) 
     for document in part:
         size += len(document.text.encode())
         if keep_all:
-            kept.append({"split": document.name, "name": "", "text": document.text})
+            kept.append({"name": document.name, "text": document.text})
             continue
         try:
             text = clean(document.text)
@@ -165,7 +175,7 @@ def write_part(stem: Path, part: list[Document], seen: Seen, *, keep_all: bool) 
         elif seen.near_copy(text):
             dropped["near copy"] += 1
         else:
-            kept.append({"split": split_of(text), "name": document.name, "text": text})
+            kept.append({"name": document.name, "text": text})
     lines = (json.dumps(row, ensure_ascii=False) for row in kept)
     write_text(stem.with_suffix(".jsonl"), "".join(f"{line}\n" for line in lines))
     counts = {"read": len(part), "bytes": size, "kept": len(kept), "dropped": dict(dropped), "digests": digests}
@@ -194,9 +204,27 @@ def kept_documents(path: Path) -> Iterator[dict[str, str]]:
                 raise UserError(f"{path}:{number}: no JSON; the file may be cut: remove the folder") from None
 
 
+def divide(config: CorpusConfig) -> None:
+    """Write documents/splits.json: the split of every kept document, in their order."""
+    path = config.out / "documents" / "splits.json"
+    if path.exists():
+        return
+    if config.tokenizer == "char":
+        write_json(path, [row["name"] for row in rows_of(config)])
+        return
+    firsts = same_story((row["text"] for row in rows_of(config)), keep=sampling(config))
+    own = [split_of(row["text"]) for row in rows_of(config)]
+    write_json(path, [own[first] for first in firsts])
+
+
+def sampling(config: CorpusConfig) -> int:
+    """Of how many runs of words one is compared: more than eight in a large corpus, so that memory is bounded."""
+    return 8 * max(1, sum(each["bytes"] for each in counts_of(config)) // FULLY_SAMPLED)
+
+
 def split_of(text: str) -> str:
     """train, validation or test, by a digest of the words."""
-    place = int.from_bytes(hashlib.sha256(b"split\n" + text_key(text).encode()).digest()[:8]) / 2**64
+    place = int.from_bytes(hashlib.sha256(b"split\n" + split_key(text).encode()).digest()[:8]) / 2**64
     for split, share in SPLITS.items():
         if place < share:
             return split
@@ -209,10 +237,27 @@ def parts(config: CorpusConfig) -> Iterator[Path]:
     return iter(sorted((config.out / "documents").glob("part-*.jsonl")))
 
 
+def counts_of(config: CorpusConfig) -> list[dict[str, Any]]:
+    """What each finished part read, kept and dropped."""
+    return [read_json(path.with_suffix(".json")) for path in parts(config)]
+
+
+def rows_of(config: CorpusConfig) -> Iterator[dict[str, str]]:
+    """Every kept document, in order."""
+    for path in parts(config):
+        yield from kept_documents(path)
+
+
+def splits_of(config: CorpusConfig) -> list[str]:
+    """The split of every kept document, in order."""
+    return read_json(config.out / "documents" / "splits.json")
+
+
 def texts_of(config: CorpusConfig, split: str) -> Iterator[str]:
     """Kept texts of a split."""
-    for path in parts(config):
-        yield from (row["text"] for row in kept_documents(path) if row["split"] == split)
+    for row, its in zip(rows_of(config), splits_of(config), strict=True):
+        if its == split:
+            yield row["text"]
 
 
 # ---------------------------------------------------------------- tokens
@@ -235,7 +280,7 @@ def cut(config: CorpusConfig, vocabulary: Vocabulary) -> None:
     Raises:
         UserError: If all of the training texts are shorter than one chunk.
     """
-    folder, first = config.out / "chunks", 0
+    folder, first, splits = config.out / "chunks", 0, splits_of(config)
     for number, path in enumerate(parts(config)):
         done = folder / f"{PART.format(number)}.json"
         rows = list(kept_documents(path))
@@ -245,7 +290,7 @@ def cut(config: CorpusConfig, vocabulary: Vocabulary) -> None:
                 chunks = [
                     chunk
                     for place, row in enumerate(rows, start=first)
-                    if row["split"] == split
+                    if splits[place] == split
                     for chunk in pieces(config, vocabulary, row["text"], place)
                 ]
                 if chunks:
@@ -275,7 +320,7 @@ def tokens(config: CorpusConfig, split: str) -> int:
 
 def summarise(config: CorpusConfig, vocabulary: Vocabulary) -> dict[str, Any]:
     """What was read, what each filter took, and what is left."""
-    counts = [read_json(path) for path in sorted((config.out / "documents").glob("part-*.json"))]
+    counts = counts_of(config)
     dropped = sum((Counter(each["dropped"]) for each in counts), Counter[str]())
     splits = {}
     for split in SPLITS:

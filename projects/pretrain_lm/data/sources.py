@@ -1,17 +1,15 @@
 """Raw documents, one at a time and always in the same order: the news, or any folder or file of text."""
 
-import csv
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
 
+from shared.assets.records import read_lines, read_records
 from shared.errors import UserError
 
 PLAIN, TABLES = (".txt", ".md"), (".csv", ".tsv", ".jsonl")
-LARGEST_LINE = 10_000_000  # bytes; a longer line is no record but an accident, and would fill the memory
-csv.field_size_limit(LARGEST_LINE)
+READERS = (*PLAIN, *TABLES)
+LARGEST_LINE = 10_000_000  # characters; a longer line is no record but an accident, and would fill the memory
 
 
 @dataclass(frozen=True)
@@ -59,56 +57,14 @@ def _news() -> Iterator[Document]:
         yield from (Document(row["link"], row["text"]) for row in split)
 
 
-def _read(path: Path, text_column: str) -> Iterator[Document]:
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            yield from READERS[path.suffix](path, file, text_column)
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 text ({error.reason}); is it a binary file?") from None
-    except OSError as error:
-        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
-
-
-def _plain(path: Path, file: IO[str], _: str) -> Iterator[Document]:
-    text = file.read()
-    if "\0" in text:
-        raise UserError(f"{path}: holds zero bytes; is it a binary file?")
-    yield Document(str(path), text)
-
-
-def _lines(path: Path, file: IO[str]) -> Iterator[tuple[int, str]]:
-    number = 0
-    while line := file.readline(LARGEST_LINE):
-        number += 1
-        if len(line) == LARGEST_LINE:
-            raise UserError(f"{path}:{number}: longer than {LARGEST_LINE // 1_000_000} million characters")
-        yield number, line
-
-
-def _json_lines(path: Path, file: IO[str], column: str) -> Iterator[Document]:
-    for number, line in _lines(path, file):
-        if not line.strip():
-            continue
-        try:
-            row: Any = json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}:{number}: no JSON; the file may be cut") from None
-        if not isinstance(row, dict) or not isinstance(row.get(column), str):
-            raise UserError(f"{path}:{number}: no text under {column!r}")
-        yield Document(f"{path}:{number}", row[column])
-
-
-def _table(path: Path, file: IO[str], column: str) -> Iterator[Document]:
-    reader = csv.DictReader(file, delimiter="\t" if path.suffix == ".tsv" else ",", strict=True)
-    try:
-        if column not in (reader.fieldnames or ()):
-            raise UserError(f"{path}: no column {column!r}; its columns are {', '.join(reader.fieldnames or ())}")
-        for row in reader:
-            if row[column] is None:
-                raise UserError(f"{path}:{reader.line_num}: no text under {column!r}; the file may be cut")
-            yield Document(f"{path}:{reader.line_num}", row[column])
-    except csv.Error as error:
-        raise UserError(f"{path}:{reader.line_num}: {error}") from None
-
-
-READERS = {**dict.fromkeys(PLAIN, _plain), ".jsonl": _json_lines, ".csv": _table, ".tsv": _table}
+def _read(path: Path, column: str) -> Iterator[Document]:
+    if path.suffix in PLAIN:
+        text = "".join(line for _, line in read_lines(path, LARGEST_LINE))
+        if "\0" in text:
+            raise UserError(f"{path}: holds zero bytes; is it a binary file?")
+        yield Document(str(path), text)
+        return
+    for place, record in read_records(path, LARGEST_LINE):
+        if not isinstance(record.get(column), str):
+            raise UserError(f"{path}, {place}: no text under {column!r}; its columns are {', '.join(record)}")
+        yield Document(f"{path}:{place.split()[-1]}", record[column])

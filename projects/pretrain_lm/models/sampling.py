@@ -11,13 +11,15 @@ from torch import Tensor
 from projects.pretrain_lm.models.transformer_lm import Cache, TransformerLM
 from shared.errors import UserError
 
+FLOAT32 = torch.finfo(torch.float32)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sampling:
     """How the next token is drawn.
 
     Attributes:
-        temperature: Divides the scores; 0 takes the likeliest token.
+        temperature: Divides the scores; 0 takes the likeliest token, as does what float32 cannot tell from 0.
         top_k: Only so many of the likeliest tokens may be drawn; None means all.
         top_p: Only the likeliest tokens that together reach this probability; 1 means all.
     """
@@ -28,8 +30,8 @@ class Sampling:
 
     def __post_init__(self) -> None:
         """Refuse what draws nothing."""
-        if not 0 <= self.temperature < float("inf"):
-            raise UserError(f"temperature {self.temperature}: must be 0 (greedy) or a positive number")
+        if not 0 <= self.temperature <= FLOAT32.max:
+            raise UserError(f"temperature {self.temperature}: must be 0 (greedy) or a positive number of float32")
         if self.top_k is not None and self.top_k < 1:
             raise UserError(f"top-k {self.top_k}: must be at least 1")
         if not 0 < self.top_p <= 1:
@@ -42,9 +44,9 @@ def probabilities(scores: Float[Tensor, "b v"], how: Sampling) -> Float[Tensor, 
     Source: Fan et al. 2018, §5.4 (top-k); Holtzman et al. 2020, "The Curious Case of Neural Text Degeneration", §3.1
     (top-p: the smallest set of likeliest tokens whose probability is at least p).
     """
-    if how.temperature == 0:
+    if how.temperature < FLOAT32.tiny:
         return torch.nn.functional.one_hot(scores.argmax(1), scores.shape[1]).float()
-    scores = scores / how.temperature
+    scores = (scores - scores.amax(1, keepdim=True)) / how.temperature  # the largest is 0 and stays finite
     if how.top_k is not None and how.top_k < scores.shape[1]:
         weakest = scores.topk(how.top_k).values[:, -1:]
         scores = scores.masked_fill(scores < weakest, -torch.inf)

@@ -242,8 +242,7 @@ class TransformerLM(nn.Module):
         else:
             rotation = self.rotations[:, before:end]
         x = self.dropout(x)
-        # A single new token reads all that is cached; several new ones behind a cache would need a shifted triangle.
-        bias = attention_bias(x, readable, causal=self.size.causal and not before)
+        bias = attention_bias(x, readable, causal=self.size.causal, before=before)
         for number, block in enumerate(self.blocks):
             x = block(x, rotation, bias, None if cache is None else (cache, number))
         return self.norm(x)
@@ -277,13 +276,20 @@ def rotate(x: Float[Tensor, "b h t e"], rotation: Float[Tensor, "2 t e"]) -> Flo
 
 
 def attention_bias(
-    x: Float[Tensor, "b t d"], readable: Bool[Tensor, "b t"] | None, *, causal: bool
+    x: Float[Tensor, "b t d"], readable: Bool[Tensor, "b t"] | None, *, causal: bool, before: int = 0
 ) -> Float[Tensor, "..."]:
-    """0 where a position may read another, −∞ where not: in the future, or on padding."""
+    """0 where a position may read another, −∞ where not: in the future, or on padding.
+
+    Args:
+        x: Of these positions.
+        readable: False on padding.
+        causal: Whether the future is hidden.
+        before: Cached positions, which every new one may read.
+    """
     time = x.shape[1]
     bias = x.new_zeros(1, 1)
     if causal:
-        bias = x.new_full((time, time), -torch.inf).triu(1)
+        bias = x.new_full((time, before + time), -torch.inf).triu(before + 1)
     if readable is None:
         return bias
     return bias + x.new_zeros(readable.shape).masked_fill(~readable, -torch.inf)[:, None, None, :]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-from projects.rag_agent.agents.memory import Conversation, Turn
+from projects.rag_agent.agents.memory import Conversation, Turn, require_text
 from projects.rag_agent.models.generator import Generator
 from projects.rag_agent.models.rag_module import Answer, RagModule
 from projects.rag_agent.prompts import TEMPLATES
@@ -221,8 +221,9 @@ class Agent:
             stream: Called with each piece of an answer from the documents as it comes.
 
         Raises:
-            UserError: If the message is empty, or too long for the budget.
+            UserError: If the message is empty, no text, or too long for the budget.
         """
+        require_text(message, "the message")
         if not message.strip():
             raise UserError("the message is empty")
         requests = parts(message)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from projects.rag_agent.agents.memory import Conversation, Turn
+from projects.rag_agent.agents.memory import Conversation, Turn, require_text
 from projects.rag_agent.assembly import open_module
 from projects.rag_agent.config import Config
 from projects.rag_agent.models.generator import Generator
@@ -34,6 +34,11 @@ class FlowConfig:
     """Asked one after another."""
     conversation: Path | None = None
     """JSON file of the turns; by default they are forgotten."""
+
+    def __post_init__(self) -> None:
+        """Refuse what is no text."""
+        for number, question in enumerate(self.question, start=1):
+            require_text(question, f"--question {number}")
 
 
 def main(config: FlowConfig) -> list[str]:

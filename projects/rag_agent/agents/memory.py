@@ -61,7 +61,7 @@ class Conversation:
         A file that is no conversation is put aside under another name, and `notice` says so.
 
         Raises:
-            UserError: If the file cannot be read, or a newer program wrote it.
+            UserError: If the file cannot be read, is no text, or a newer program wrote it.
         """
         conversation = cls(path)
         with conversation._alone():
@@ -69,7 +69,13 @@ class Conversation:
         return conversation
 
     def say(self, *turns: Turn) -> None:
-        """Append turns, here and in the file."""
+        """Append turns, here and in the file.
+
+        Raises:
+            UserError: If one holds half of a surrogate pair, or the file cannot be written.
+        """
+        for turn in turns:
+            require_text(turn.text, f"what the {turn.role} said")
         if self.path is None:
             self.turns += turns
             return
@@ -128,13 +134,34 @@ class Conversation:
             lock.release()
 
 
+def decoded(raw: bytes, place: str) -> str:
+    """Text in UTF-8, with or without a byte order mark.
+
+    Raises:
+        UserError: If it is something else.
+    """
+    try:
+        return raw.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise UserError(f"{place}: no UTF-8 text (byte {error.start})") from None
+
+
+def require_text(text: str, place: str) -> None:
+    """Refuse half of a surrogate pair, which no UTF-8 file can hold.
+
+    Raises:
+        UserError: If there is one: JSON may write it, and bytes of the command line that are no UTF-8 come in as such.
+    """
+    for at, char in enumerate(text, start=1):
+        if "\ud800" <= char <= "\udfff":
+            raise UserError(f"{place}: character {at} is half of a surrogate pair, not text")
+
+
 def _read(path: Path) -> tuple[list[Turn], str]:
     try:
-        text = path.read_text(encoding="utf-8")
+        text = decoded(path.read_bytes(), str(path))
     except FileNotFoundError:
         return [], ""
-    except UnicodeDecodeError:
-        return [], _put_aside(path, "it is no UTF-8 text")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
     try:
@@ -143,9 +170,13 @@ def _read(path: Path) -> tuple[list[Turn], str]:
             raise UserError(
                 f"{path} has schema {value['schema']}, this program knows {SCHEMA}: name another --conversation"
             )
-        return _turns(value), ""
+        turns = _turns(value)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         return [], _put_aside(path, str(error).splitlines()[0][:80])
+    for number, turn in enumerate(turns, start=1):
+        for each in (turn.text, *turn.sources):
+            require_text(each, f"{path}, turn {number}")
+    return turns, ""
 
 
 def _turns(value: Any) -> list[Turn]:

@@ -8,7 +8,6 @@ from typing import Any, Protocol, runtime_checkable
 
 from projects.rag_agent.config import Config, Method
 from projects.rag_agent.data import Document, Passage, passages_of
-from projects.rag_agent.evaluate import normalise
 from projects.rag_agent.models.generator import Generator
 from projects.rag_agent.prompts import NOT_FOUND, TEMPLATES, Template, fitted
 from projects.rag_agent.retriever import versions
@@ -17,6 +16,7 @@ from projects.rag_agent.retriever.faiss_index import FaissIndex, Vector, Vectors
 from projects.rag_agent.retriever.lexical import STOPWORDS, Bm25, fuse_ranks, fuse_scores
 from shared.errors import UserError
 from shared.files import write_text
+from shared.words import words
 
 DEPTH = 50  # places of each ranking that the fusion looks at
 SIDECAR = "passages.jsonl"
@@ -108,13 +108,13 @@ class RagRetriever:
         return len(new)
 
     def remove(self, ids: Sequence[int]) -> None:
-        """Take passages out.
+        """Take passages out; an id that comes twice counts once.
 
         Raises:
-            UserError: If one is not there.
+            UserError: If one is not there; then nothing is taken out.
         """
         self.index.delete(ids)
-        for each in ids:
+        for each in set(ids):
             del self.passages[each]
         if ids:
             self._words = None
@@ -358,8 +358,8 @@ def citations(text: str, found: Sequence[Found], question: str = "") -> list[int
     "Vertigo was released in 1958." says nothing but 1958 to who asked when Vertigo was released; a passage has to hold
     that. Words that carry no topic do not count; an answer that only repeats the question counts as a whole.
     """
-    said = [word for word in normalise(text).split() if word not in STOPWORDS]
-    new = set(said) - set(normalise(question).split()) or set(said)
+    said = [word for word in words(text) if word not in STOPWORDS]
+    new = set(said) - set(words(question)) or set(said)
     if not new:
         return []
-    return [n for n, each in enumerate(found, start=1) if new <= set(normalise(each.passage.searched).split())]
+    return [n for n, each in enumerate(found, start=1) if new <= set(words(each.passage.searched))]

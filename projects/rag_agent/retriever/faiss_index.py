@@ -101,15 +101,17 @@ class FaissIndex:
             return
         self._bury(gone)
 
-    def search(self, queries: Float[np.ndarray, "q d"], k: int) -> list[list[Hit]]:
+    def search(self, queries: Float[np.ndarray, "*q d"], k: int) -> list[list[Hit]]:
         """For each query at most k (id, inner product), the best first; fewer where fewer are stored.
+
+        A single vector is one query.
 
         Raises:
             UserError: If k < 1, or a query has another dimension or is not finite.
         """
         if k < 1:
             raise UserError(f"k = {k}: must be at least 1")
-        values = checked_vectors(queries, self.dimension)
+        values = checked_vectors(np.atleast_2d(queries), self.dimension)
         if not self._known or not len(values):
             return [[] for _ in values]
         k = min(k, len(self._known))
@@ -195,17 +197,21 @@ def checked_ids(ids: Sequence[int], vectors: Vectors, dimension: int) -> tuple[I
     return numbers, values
 
 
-def checked_vectors(vectors: Vectors, dimension: int) -> Vectors:
+def checked_vectors(vectors: Float[np.ndarray, "..."], dimension: int) -> Vectors:
     """The vectors as contiguous float32.
 
     Raises:
-        UserError: If they have another dimension, or one is not finite.
+        UserError: If they have another dimension, or one is not finite in float32.
     """
+    if vectors.ndim != 2:
+        raise UserError(f"vectors of shape {vectors.shape}: one a row is wanted, (n, {dimension})")
     if vectors.shape[1] != dimension:
         raise UserError(f"vectors of dimension {vectors.shape[1]}; the index holds dimension {dimension}")
-    if not np.isfinite(vectors).all():
-        raise UserError("a vector holds NaN or infinity")
-    return np.ascontiguousarray(vectors, dtype=np.float32)
+    with np.errstate(over="ignore"):
+        values = np.ascontiguousarray(vectors, dtype=np.float32)
+    if not np.isfinite(values).all():  # looked at as it is stored: 1e39 is finite in float64 only
+        raise UserError("a vector holds NaN or infinity, or a number too large for float32")
+    return values
 
 
 def _empty(dimension: int, hnsw: bool) -> faiss.IndexIDMap2:

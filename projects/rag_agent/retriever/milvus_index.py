@@ -87,15 +87,17 @@ class MilvusIndex:
             with self._told():
                 self._client.delete(self._name, ids=gone[start : start + BATCH])
 
-    def search(self, queries: Float[np.ndarray, "q d"], k: int) -> list[list[Hit]]:
+    def search(self, queries: Float[np.ndarray, "*q d"], k: int) -> list[list[Hit]]:
         """For each query at most k (id, inner product), the best first; fewer where fewer are stored.
+
+        A single vector is one query.
 
         Raises:
             UserError: If k is not in 1 … 16384, or a query has another dimension or is not finite.
         """
         if not 1 <= k <= MOST:
             raise UserError(f"k = {k}: must be at least 1 and, with Milvus, at most {MOST}")
-        values = checked_vectors(queries, self.dimension)
+        values = checked_vectors(np.atleast_2d(queries), self.dimension)
         if not len(values):
             return []
         with self._told():

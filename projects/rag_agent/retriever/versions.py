@@ -11,6 +11,7 @@ save removes.
 
 import hashlib
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -24,6 +25,7 @@ from shared.files import atomic_directory, write_json
 
 POINTER, MANIFEST, VERSIONS = "CURRENT.json", "contents.json", "versions"
 FORMAT = 1
+_HALF = re.compile(r"\.\d{6}\.\w+\.tmp")  # as shared/files.py names a folder that is being written
 ATTEMPTS = 10  # to read a version before the next save removes it
 Read = TypeVar("Read")
 
@@ -44,15 +46,14 @@ def publish(root: Path, about: dict[str, Any]) -> Iterator[Path]:
         versions.mkdir(parents=True, exist_ok=True)
         with FileLock(root / ".lock"):
             _sweep(root)
-            name = f"{max((int(path.name) for path in versions.iterdir()), default=0) + 1:06d}"
+            taken = [int(path.name) for path in versions.iterdir() if path.name.isdecimal()]
+            name = f"{max(taken, default=0) + 1:06d}"
             with atomic_directory(versions / name) as folder:
                 yield folder
                 write_json(folder / MANIFEST, {"format": FORMAT, "about": about, "files": _describe(folder)})
                 digest = file_digest(folder / MANIFEST)
             write_json(root / POINTER, {"version": name, "manifest": digest})
-            for path in versions.iterdir():
-                if path.name != name:
-                    shutil.rmtree(path, ignore_errors=True)
+            _sweep(root)
     except OSError as error:
         raise UserError(f"cannot write {root}: {error.strerror or error}") from None
 
@@ -140,10 +141,11 @@ def _describe(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 def _sweep(root: Path) -> None:
-    """Remove what killed writers left: temporary files, half versions, versions that never became current."""
+    """Remove older versions and what killed writers left: temporary files, half versions; nothing that is not ours."""
     kept = current_name(root) if exists(root) else None
     for path in (root / VERSIONS).iterdir():
-        if path.name != kept:
+        whole = path.name.isdecimal() and (path / MANIFEST).is_file()
+        if path.name != kept and (whole or _HALF.fullmatch(path.name)):
             shutil.rmtree(path, ignore_errors=True)
     for path in root.glob(f".{POINTER}.*.tmp"):
         path.unlink()

@@ -69,9 +69,11 @@ def rounds(root: Path, config: CrashConfig) -> list[dict[str, Any]]:
         child = os.fork()
         if child == 0:
             _save_for_ever(root, version, config.passages)
-        time.sleep(source.uniform(0, 2.5 * duration))
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
+        try:
+            time.sleep(source.uniform(0, 2.5 * duration))
+        finally:  # whoever interrupts this process leaves no child behind that saves for ever
+            os.kill(child, signal.SIGKILL)
+            os.waitpid(child, 0)
         rows.append({"round": turn, **_outcome(root, version)})
         version = max(version, rows[-1]["version"])
     return rows

@@ -5,13 +5,14 @@ import math
 import operator
 import re
 from collections.abc import Callable
+from itertools import pairwise
 
 from shared.errors import UserError
 
 Value = int | float
 LONGEST = 200  # characters of an expression
 MOST_DIGITS = 200  # of a whole number on the way
-DEEPEST = 30  # brackets and signs inside each other
+DEEPEST = 30  # brackets, signs and powers inside each other
 
 _BINARY: dict[type[ast.operator], Callable[[Value, Value], Value]] = {
     ast.Add: operator.add,
@@ -25,7 +26,7 @@ _UNARY: dict[type[ast.unaryop], Callable[[Value], Value]] = {ast.UAdd: operator.
 _FUNCTIONS: dict[str, Callable[..., Value]] = {
     "sqrt": math.sqrt,
     "abs": abs,
-    "round": round,
+    "round": lambda number, *digits: _round(number, *digits),
     "min": min,
     "max": max,
     "log": math.log,
@@ -33,9 +34,8 @@ _FUNCTIONS: dict[str, Callable[..., Value]] = {
 }
 _NAMES = {"pi": math.pi, "e": math.e}
 
-# How people write: signs, words, and a comma between thousands.
+# How people write: signs and words.
 _SPELLED = (
-    (re.compile(r"(?<=\d),(?=\d{3}(?!\d))"), ""),
     (re.compile(r"[×·]|(?<=[\d)]) *x *(?=[\d(])|\b(?:multiplied by|times)\b"), "*"),
     (re.compile(r"÷|\bdivided by\b|\bover\b"), "/"),
     (re.compile(r"[−–]|\bminus\b"), "-"),
@@ -45,11 +45,13 @@ _SPELLED = (
     (re.compile(r"\b(?:the )?square root of (\d+(?:\.\d+)?)"), r"sqrt(\1)"),
     (re.compile(r"(\d+(?:\.\d+)?) ?(?:%|percent|per cent) of (?=\d)"), r"\1/100*"),
 )
-_RUN = re.compile(r"(?:(?:sqrt|abs|round|min|max|log|exp|pi)\b|[\d.()+\-*/%, ])+")
+_CALL = r"(?:sqrt|abs|round|min|max|log|exp)"
+_RUN = re.compile(rf"(?:(?:{_CALL}|pi)\b|\d+(?:\.\d+)?e[-+]?\d+|[\d.()+\-*/%, ])+")
 _DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
-_OPERATION = re.compile(
-    r"\d\)* *(?:\*\*|//|[-+*/%]) *[-+(]*(?:\d|sqrt|abs|round|min|max|log|exp|pi)|\b(?:sqrt|abs|round|min|max|log|exp)\("
-)
+_OPERATION = re.compile(rf"\d\)* *(?:\*\*|//|[-+*/%]) *[-+(]*(?:\d|{_CALL}|pi)|\b{_CALL}\(")
+_THOUSANDS = re.compile(rf"(?P<call>{_CALL})?\(|\)|(?<=\d),(?=\d{{3}}(?!\d))")
+_HYPHENATED = re.compile(r"[\d.]+(?:-[\d.]+)+")
+_LEADING_ZERO = re.compile(r"(?<![\d.])0\d")
 
 
 def evaluate(text: str) -> Value:
@@ -87,8 +89,8 @@ def _value(node: ast.expr, depth: int) -> Value:
             return _UNARY[type(sign)](_value(inner, depth + 1))
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             return _power(_value(left, depth + 1), _value(right, depth + 1))
-        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _BINARY:
-            return _bounded(_BINARY[type(sign)](_value(left, depth + 1), _value(right, depth + 1)))
+        case ast.BinOp(left=left, op=sign, right=right) if type(sign) in _BINARY:  # 1 + 2 + 3 nests to the left alone
+            return _bounded(_BINARY[type(sign)](_value(left, depth), _value(right, depth + 1)))
         case ast.Call(func=ast.Name(id=name), args=inner, keywords=[]) if name in _FUNCTIONS:
             return _bounded(_FUNCTIONS[name](*(_value(each, depth + 1) for each in inner)))
     raise UserError(
@@ -108,6 +110,15 @@ def _power(base: Value, exponent: Value) -> Value:
     return _bounded(value)
 
 
+def _round(number: Value, digits: Value | None = None) -> Value:
+    """Refused before it is computed if the digits do not fit: round(7, -10**7) makes a power of ten of as many."""
+    if digits is None:
+        return round(number)
+    if not isinstance(digits, int) or abs(digits) > MOST_DIGITS:
+        raise UserError(f"round takes a whole number of digits, at most {MOST_DIGITS}")
+    return round(number, digits)
+
+
 def _bounded(value: Value) -> Value:
     if isinstance(value, float):
         if not math.isfinite(value):
@@ -124,12 +135,43 @@ def expression_in(message: str) -> str | None:
     '15/100*200'
     >>> expression_in("Who directed 2001?") is None
     True
+    >>> expression_in("Who fought in 1914-1918?") is None
+    True
     """
     if len(message) > 4 * LONGEST or _DATE.search(message):
         return None
-    spelled = message.lower()
+    spelled = _without_thousands(message.lower())
     for pattern, sign in _SPELLED:
         spelled = pattern.sub(sign, spelled)
     runs = [run.strip(" ,.") for run in _RUN.findall(spelled)]
-    found = [run for run in runs if _OPERATION.search(run)]
+    found = [run for run in runs if _OPERATION.search(run) and not _names(run)]
     return max(found, key=len).replace(" ", "") if found else None
+
+
+def _without_thousands(text: str) -> str:
+    """The text without the commas between thousands; inside a function's brackets a comma parts its arguments."""
+    calls: list[bool] = []
+
+    def mark(found: re.Match[str]) -> str:
+        if found[0].endswith("("):
+            calls.append(bool(found["call"]) or any(calls))
+        elif found[0] == ")":
+            del calls[-1:]
+        elif not any(calls):
+            return ""
+        return found[0]
+
+    return _THOUSANDS.sub(mark, text)
+
+
+def _names(run: str) -> bool:
+    """Whether it names something instead of asking for a difference: years from 1914-1918, a number like 555-1234.
+
+    Told by a hyphen without spaces before a larger number, or by a leading zero; "5 - 10" is a difference.
+    """
+    if _LEADING_ZERO.search(run):
+        return True
+    if not _HYPHENATED.fullmatch(run):
+        return False
+    numbers = [float(part) for part in run.split("-") if part.count(".") < 2 and part != "."]
+    return any(left < right for left, right in pairwise(numbers))

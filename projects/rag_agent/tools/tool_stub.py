@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from projects.rag_agent.retriever.lexical import words
+from projects.rag_agent.retriever.lexical import terms
 from projects.rag_agent.tools.arithmetic import evaluate, expression_in
 from shared.errors import UserError
 
@@ -119,10 +119,11 @@ def tool(reads: Callable[[str], Arguments | None], *, seconds: float = 2.0) -> C
 
     Raises:
         TypeError: If an argument is not annotated as str, int or float.
+        NameError: If an annotation is text that means nothing where the function is defined.
     """
 
     def made(function: Callable[..., str]) -> Tool:
-        parameters = inspect.signature(function).parameters
+        parameters = inspect.signature(function, eval_str=True).parameters
         kinds = {name: each.annotation for name, each in parameters.items()}
         for name, kind in kinds.items():
             if kind not in KINDS:
@@ -227,8 +228,8 @@ def web_search(query: str) -> str:
     """Search the web (simulated: a few invented pages, the same query always brings the same page)."""
     if not query.strip():
         raise UserError("the query is empty")
-    asked = set(words(query))
-    scored = [(len(asked & set(words(f"{title} {text}"))), -place) for place, (title, text) in enumerate(PAGES)]
+    asked = set(terms(query))
+    scored = [(len(asked & set(terms(f"{title} {text}"))), -place) for place, (title, text) in enumerate(PAGES)]
     shared, place = max(scored)
     if not shared:
         return "Simulated search: no page."

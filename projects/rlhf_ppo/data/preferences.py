@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal, get_args
 
+from shared.assets.records import read_records
 from shared.errors import UserError
 from shared.files import write_text
 
@@ -125,11 +126,7 @@ def read_preferences(path: Path) -> list[Preference]:
         raise UserError(f"{path} is not there: make the preferences first")
     if path.stat().st_size > MOST_BYTES:
         raise UserError(f"{path}: larger than {MOST_BYTES // 1_000_000} MB")
-    try:
-        text = path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path}: not UTF-8 ({error.reason} at byte {error.start})") from None
-    pairs = [_parse(path, number, row) for number, row in _rows(path, text)]
+    pairs = [_parse(f"{path}, {place}", row) for place, row in read_records(path)]
     if not pairs:
         raise UserError(f"{path}: holds no preference")
     share = sum(pair.preferred == "a" for pair in pairs) / len(pairs)
@@ -138,41 +135,24 @@ def read_preferences(path: Path) -> list[Preference]:
     return pairs
 
 
-def _rows(path: Path, text: str) -> list[tuple[int, dict[str, Any]]]:
-    """(line number, fields) of each record."""
-    if path.suffix == ".csv":
-        reader = csv.DictReader(io.StringIO(text))
-        return [(reader.line_num, dict(row)) for row in reader]
-    rows = []
-    for number, line in enumerate(text.splitlines(), start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            raise UserError(f"{path}:{number}: no JSON; the file may be cut") from None
-        if not isinstance(row, dict):
-            raise UserError(f"{path}:{number}: not an object")
-        rows.append((number, row))
-    return rows
-
-
-def _parse(path: Path, number: int, row: dict[str, Any]) -> Preference:
+def _parse(place: str, row: dict[str, Any]) -> Preference:
     """A checked record."""
     names = [f.name for f in fields(Preference)]
     missing = [name for name in names if row.get(name) is None]
     if missing:
-        raise UserError(f"{path}:{number}: lacks {', '.join(missing)}")
+        raise UserError(f"{place}: lacks {', '.join(missing)}")
     if row["split"] not in get_args(Split):
-        raise UserError(f"{path}:{number}: split is {row['split']!r}, not one of {', '.join(get_args(Split))}")
+        raise UserError(f"{place}: split is {row['split']!r}, not one of {', '.join(get_args(Split))}")
     if row["preferred"] not in ("a", "b"):
-        raise UserError(f"{path}:{number}: preferred is {row['preferred']!r}, not a or b")
+        raise UserError(f"{place}: preferred is {row['preferred']!r}, not a or b")
     if row["a"] == row["b"]:
-        raise UserError(f"{path}:{number}: a and b are equal; there is nothing to prefer")
+        raise UserError(f"{place}: a and b are equal; there is nothing to prefer")
     try:
         golds = {name: float(row[name]) for name in ("gold_a", "gold_b")}
     except (TypeError, ValueError):
         golds = {"gold_a": math.nan, "gold_b": math.nan}
     if not all(map(math.isfinite, golds.values())):
-        raise UserError(f"{path}:{number}: gold_a and gold_b must be finite numbers")
+        raise UserError(f"{place}: gold_a and gold_b must be finite numbers")
     return Preference(**{name: golds.get(name, row[name]) for name in names})
 
 

@@ -199,9 +199,10 @@ class KLControl:
     Attributes:
         beta: Present weight.
         target: In nats a sequence; None leaves β alone.
-        horizon: Sequences over which β may change by a fifth of itself for each unit of clipped error.
+        horizon: Sequences over which β changes by the clipped error, at most a fifth of itself.
 
-    Source: Ziegler et al. 2019, §2.2, with the horizon of lm-human-preferences.
+    Source: Ziegler et al. 2019, §2.2, with the horizon of lm-human-preferences. There a round of more than five
+    horizons turns β negative; here a round counts for at most one, so β stays above 0.
     """
 
     beta: float
@@ -212,7 +213,7 @@ class KLControl:
         """Take a measured divergence, in nats a sequence. Returns the new β."""
         if self.target is not None:
             error = min(max(kl / self.target - 1, -0.2), 0.2)
-            self.beta *= 1 + error * sequences / self.horizon
+            self.beta *= 1 + error * min(sequences / self.horizon, 1)
         return self.beta
 
 
