@@ -260,20 +260,28 @@ def few():
     return data.Corpus(*[data.Texts([], [], [], 0)] * 3, classes=["O"], tagging=True)
 
 
-def test_a_folder_that_is_no_run_of_ours_is_not_removed(tmp_path, occupied, monkeypatch):
-    cell = init_study.cells()[0]
-    for name in (cell.name, peers.cell_name(Config(), 0)):
-        occupied.rename(tmp_path / name)
-        occupied = tmp_path / name
-        monkeypatch.setattr(init_study, "read_encoder", lambda _: (None, None))
-        monkeypatch.setattr(init_study, "read_corpus", lambda *_: None)
-        monkeypatch.setattr(init_study, "one", must_not_run)
-        monkeypatch.setattr(init_study, "cells", lambda: [cell])
-        monkeypatch.setattr(peers, "environment", must_not_run)
-        begin = init_study.study if name == cell.name else lambda runs: peers.run_seed(runs, Config(), 0)
-        with pytest.raises(UserError, match="not removed"):
-            begin(tmp_path)
-        assert (occupied / "thesis.txt").read_text() == "mine"
+def test_a_folder_that_is_no_run_of_ours_is_left_alone(tmp_path, occupied, monkeypatch):
+    """A folder of a person's under a cell's name: the cell is trained beside it."""
+
+    def play(place, *_):
+        write_json(place / "result.json", {"accuracy": 0.5})
+
+    cell, base = init_study.cells()[0], Config()
+    for module in (init_study, peers):
+        monkeypatch.setattr(module, "read_encoder", lambda _: (None, None))
+        monkeypatch.setattr(module, "read_corpus", lambda *_: few())
+    monkeypatch.setattr(init_study, "cells", lambda: [cell])
+    monkeypatch.setattr(init_study, "one", play)
+    monkeypatch.setattr(peers, "record", play)
+    for name in ("environment", "answer_of", "job_of"):
+        monkeypatch.setattr(peers, name, lambda *_: None)
+    for name, begin in (
+        (cell.name, lambda: init_study.study(tmp_path, base)[0]),
+        (peers.cell_name(base, 0), lambda: peers.run_seed(tmp_path, base, 0)),
+    ):
+        occupied = occupied.rename(tmp_path / name)
+        assert begin()["cell"] != name
+        assert [path.name for path in occupied.iterdir()] == ["thesis.txt"]
 
 
 def test_sentences_do_not_overwrite_files(occupied):
