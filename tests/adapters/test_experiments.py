@@ -26,6 +26,7 @@ from shared.fingerprint import Verdict, verify
 from shared.interleave import Measured
 from shared.optim import count_parameters
 from shared.report import between_marks, read_csv
+from shared.runs import describe_config
 
 MARKS = ("texts", "ner", "times", "init", "bench")
 
@@ -99,10 +100,13 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
         trained.append(cell.out.name)
         if len(trained) == 3:
             raise KeyboardInterrupt
+        write_json(cell.out / "config.json", describe_config(cell))
+        write_json(cell.out / "metrics.jsonl", {})
         best = {"accuracy": 0.5, "entity_f1": None, "validation_score": cell.lr}
         write_json(cell.out / "result.json", best)
 
     monkeypatch.setattr(experiments, "train", play)
+    monkeypatch.setattr(experiments, "corpus_digest", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         experiments.main(config)
     done = trained[:2]
