@@ -92,8 +92,12 @@ def refuse_unwritable(path: Path) -> None:
         UserError: If what there is nearest above `path` (or `path` itself) is no folder, or takes no file.
     """
     folder = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not folder.is_dir() or not os.access(folder, os.W_OK | os.X_OK):
-        raise UserError(f"cannot write {path}: {folder} is {'not writable' if folder.is_dir() else 'no folder'}")
+    if not folder.is_dir():
+        raise UserError(f"cannot write {path}: {folder} is no folder")
+    try:  # by doing it: to the superuser every mode says yes, and /proc takes nothing all the same
+        tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder).cleanup()
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {folder} is not writable ({error.strerror})") from None
 
 
 def is_temporary(path: Path) -> bool:

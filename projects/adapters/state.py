@@ -147,7 +147,7 @@ def config_of(described: dict[str, Any], path: Path) -> Config:
         raise UserError(f"{path / DESCRIPTION}: its configuration is of another version ({error})") from None
 
 
-def trained_state(model: nn.Module) -> dict[str, nn.Parameter]:
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """What is trained, by layer and not by requires_grad, which may be off by the time of saving.
 
     The adapters, what is exempt from freezing (the norms), all that is outside of a frozen base (the head), and inside

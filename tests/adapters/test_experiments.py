@@ -9,20 +9,24 @@ import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
-from projects.adapters import benchmark, data, experiments, init_study, ner, plots
+from projects.adapters import __main__ as default
+from projects.adapters import benchmark, data, evaluate, experiments, init_study, ner, peers, plots, state
 from projects.adapters.assembly import adapter_maker, read_corpus, read_encoder
 from projects.adapters.bench_arms import ARMS as BENCH_ARMS
 from projects.adapters.bench_arms import prepare
 from projects.adapters.config import Config
 from projects.adapters.data import Batch
+from projects.adapters.demo import RunConfig
 from projects.adapters.hooks.forward_hooks import register_adapters, remove_adapters
 from projects.adapters.peers import job_of, torch_in
 from projects.adapters.tables import time_to_reach
+from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import Verdict, verify
 from shared.interleave import Measured
 from shared.optim import count_parameters
 from shared.report import between_marks, read_csv
+from shared.runs import describe_config
 
 MARKS = ("texts", "ner", "times", "init", "bench")
 
@@ -76,7 +80,7 @@ def test_from_runs_to_sealed_tables_figures_and_readme(model, small_plan, tmp_pa
     config = experiments.ExperimentConfig(base=base, runs=tmp_path / "runs", out=out, readme=readme)
     experiments.main(config)
     first = capsys.readouterr().out
-    assert first.count("training ") == len(list((tmp_path / "runs").glob("[tmn]*-seed*/result.json")))
+    assert first.count("training ") == len(list((tmp_path / "runs").glob("*-seed*/result.json")))
     names = {"runs", "curves", "parameters_accuracy", "init", "init_summary"}
     assert {path.stem for path in out.glob("*.csv")} == names
     assert {f.verdict for f in verify(out, recompute=True)} == {Verdict.UNTRUSTED_DEMO}
@@ -96,10 +100,13 @@ def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
         trained.append(cell.out.name)
         if len(trained) == 3:
             raise KeyboardInterrupt
+        write_json(cell.out / "config.json", describe_config(cell))
+        write_json(cell.out / "metrics.jsonl", {})
         best = {"accuracy": 0.5, "entity_f1": None, "validation_score": cell.lr}
         write_json(cell.out / "result.json", best)
 
     monkeypatch.setattr(experiments, "train", play)
+    monkeypatch.setattr(experiments, "corpus_digest", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
         experiments.main(config)
     done = trained[:2]
@@ -217,3 +224,81 @@ def test_figures_are_drawn_again_from_the_committed_files(tmp_path):
         (tmp_path / path.name).write_bytes(path.read_bytes())
     plots.main(plots.PlotConfig(results=tmp_path))
     assert {p.name for p in tmp_path.glob("*.png")} <= {p.name for p in results.glob("*.png")}
+
+
+# ---------------------------------------------------------------- refused before work begins, and nothing removed
+
+
+def must_not_run(*_, **__):
+    raise AssertionError("work began")
+
+
+@pytest.fixture
+def occupied(tmp_path):
+    (tmp_path / "occupied").mkdir()
+    (tmp_path / "occupied" / "thesis.txt").write_text("mine")
+    return tmp_path / "occupied"
+
+
+def test_the_default_run_refuses_before_its_first_table(occupied, monkeypatch):
+    monkeypatch.setattr(default, "check_identity", must_not_run)
+    for out, message in ((occupied, "is in use and is not overwritten"), (occupied / "thesis.txt/x", "cannot write")):
+        with pytest.raises(UserError, match=message):
+            default.main(RunConfig(out=out))
+    assert (occupied / "thesis.txt").read_text() == "mine"
+
+
+def test_the_benchmark_reads_every_task_before_it_measures_one(tmp_path, occupied, monkeypatch):
+    monkeypatch.setattr(benchmark, "measure_task", must_not_run)
+    monkeypatch.setattr(benchmark, "read_encoder", lambda _: (None, None))
+    monkeypatch.setattr(benchmark, "job_of", lambda *_: {})
+    tasks = ("ner-1", "ner-9")
+    monkeypatch.setattr(benchmark, "read_corpus", lambda config, _: data.read_sentences(config.dataset) and few())
+    with pytest.raises(UserError, match="the synthetic levels are"):
+        benchmark.main(benchmark.BenchConfig(datasets=tasks, out=tmp_path))
+    with pytest.raises(UserError, match="cannot write"):
+        benchmark.main(benchmark.BenchConfig(datasets=tasks, out=occupied / "thesis.txt" / "x"))
+
+
+def few():
+    return data.Corpus(*[data.Texts([], [], [], 0)] * 3, classes=["O"], tagging=True)
+
+
+def test_a_folder_that_is_no_run_of_ours_is_left_alone(tmp_path, occupied, monkeypatch):
+    """A folder of a person's under a cell's name: the cell is trained beside it."""
+
+    def play(place, *_):
+        write_json(place / "result.json", {"accuracy": 0.5})
+
+    cell, base = init_study.cells()[0], Config()
+    for module in (init_study, peers):
+        monkeypatch.setattr(module, "read_encoder", lambda _: (None, None))
+        monkeypatch.setattr(module, "read_corpus", lambda *_: few())
+    monkeypatch.setattr(init_study, "cells", lambda: [cell])
+    monkeypatch.setattr(init_study, "one", play)
+    monkeypatch.setattr(peers, "record", play)
+    for name in ("environment", "answer_of", "job_of"):
+        monkeypatch.setattr(peers, name, lambda *_: None)
+    for name, begin in (
+        (cell.name, lambda: init_study.study(tmp_path, base)[0]),
+        (peers.cell_name(base, 0), lambda: peers.run_seed(tmp_path, base, 0)),
+    ):
+        occupied = occupied.rename(tmp_path / name)
+        assert begin()["cell"] != name
+        assert [path.name for path in occupied.iterdir()] == ["thesis.txt"]
+
+
+def test_sentences_do_not_overwrite_files(occupied):
+    (occupied / "validation.conll").write_text("mine")
+    with pytest.raises(UserError, match=r"validation\.conll exists and is not overwritten"):
+        ner.main(ner.NerConfig(out=occupied))
+    assert sorted(path.name for path in occupied.iterdir()) == ["thesis.txt", "validation.conll"]
+
+
+def test_evaluation_reads_everything_before_it_scores_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluate, "score_trained", must_not_run)
+    monkeypatch.setattr(evaluate, "held_out_texts", lambda *_: None)
+    load = state.load_trained
+    monkeypatch.setattr(state, "load_trained", lambda path, **_: load(path) if "none" in str(path) else Config)
+    with pytest.raises(UserError, match="is not there"):
+        evaluate.main(evaluate.EvaluateConfig(runs=(tmp_path / "first", tmp_path / "none"), datasets=("ner-1",)))

@@ -13,9 +13,11 @@ from safetensors.torch import load_file
 from torch.optim import AdamW
 from torch.testing import assert_close
 
+from projects.lora import __main__ as default
+from projects.lora import benchmark
 from projects.lora.config import SMOKE, Config
 from projects.lora.demo import check_saved
-from projects.lora.scripts import audit, train_lora
+from projects.lora.scripts import audit, pruning_quant, train_lora
 from projects.lora.scripts.train_lora import build, main, parameter_groups, read_corpus, training_step
 from projects.lora.study import RUNS, SUMMARY, write_curves
 from shared.assets import load_encoder
@@ -279,3 +281,54 @@ def test_bad_input_in_a_process_of_its_own():
     done = run_command("--rank", "0")
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "error: --rank 0: must be at least 1\n"
+
+
+# ---------------------------------------------------------------- refused before work begins
+
+
+def must_not_run(*_, **__):
+    raise AssertionError("work began")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda config: {"out": occupied(config)}, "is in use and is not overwritten: choose another --out"),
+        (lambda config: {"out": occupied(config) / "file" / "run"}, "cannot write"),
+        (lambda config: {"rank": 64}, "rank 64 does not fit"),
+        (lambda config: {"targets": ("querry",)}, "names no linear layer"),
+        (lambda config: {"out": occupied(config), "resume": True}, "is not there"),
+    ],
+)
+def test_the_default_run_refuses_before_it_trains_its_baseline(config, tmp_path, monkeypatch, change, message):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(train_lora, "probe", must_not_run)
+    monkeypatch.setattr(train_lora, "train", must_not_run)
+    config = replace(config, **change(config))
+    before = sorted(tmp_path.rglob("*"))
+    with pytest.raises(UserError, match=message):
+        default.main(config)
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def occupied(config):
+    folder = config.out.with_name("occupied")
+    folder.mkdir(exist_ok=True)
+    (folder / "file").touch()
+    return folder
+
+
+def test_measurements_refuse_what_they_could_not_write_before_they_measure(config, tmp_path, monkeypatch):
+    below_a_file = occupied(config) / "file" / "results"
+    monkeypatch.setattr(benchmark, "spawned", must_not_run)
+    monkeypatch.setattr(pruning_quant, "load_tuned", must_not_run)
+    for begin in (
+        lambda: benchmark.main(benchmark.BenchConfig(train=config, out=below_a_file)),
+        lambda: pruning_quant.main(pruning_quant.PruneConfig(run=tmp_path, out=below_a_file)),
+    ):
+        with pytest.raises(UserError, match="cannot write"):
+            begin()
+    with pytest.raises(UserError, match="rank 64 does not fit"):
+        benchmark.main(benchmark.BenchConfig(train=replace(config, rank=64), out=tmp_path / "new"))
+    with pytest.raises(UserError, match="--rounds 1: must be at least 2"):
+        benchmark.BenchConfig(rounds=1)

@@ -347,7 +347,7 @@ def named(layer: str) -> Iterator[None]:
         raise UserError(f"{layer}: {error}") from None
 
 
-def trained_state(model: nn.Module) -> dict[str, nn.Parameter]:
+def trained_state(model: nn.Module) -> dict[str, Tensor]:
     """What is trained, by layer and not by requires_grad, which may be off by the time of saving.
 
     A and B of every LoRA layer, all that is outside of what `inject_lora` froze (the head), and inside it what is
@@ -359,11 +359,11 @@ def trained_state(model: nn.Module) -> dict[str, nn.Parameter]:
     return {name: p for name, p in model.named_parameters() if p.requires_grad or id(p) not in base}
 
 
-def base_state(model: nn.Module) -> dict[str, nn.Parameter]:
+def base_state(model: nn.Module) -> dict[str, Tensor]:
     """What is not trained, under the names and with the values that it has without the updates."""
     trained = {id(p) for p in trained_state(model).values()}
     own = {id(layer.base.weight): layer.merged_base for _, layer in lora_layers(model) if layer.merged_base is not None}
-    state: dict[int, tuple[str, nn.Parameter]] = {}
+    state: dict[int, tuple[str, Tensor]] = {}
     for name, parameter in model.named_parameters(remove_duplicate=False):
         kept = own.get(id(parameter), parameter)
         if id(kept) not in trained and not name.endswith("merged_base"):
