@@ -15,7 +15,7 @@ from projects.pretrain_lm.tables import README, bench_markdown, consumption_mark
 from projects.pretrain_lm.train_pretrain import Trainer, TransformerLM, prepare, read_corpus
 from shared import checks, devices
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
 from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
@@ -51,6 +51,7 @@ class BenchConfig:
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare tokens a second of both arms, and of loader and model."""
+    refuse_unwritable(config.out)
     read_text(config.peer)  # made once, not by both arms at a time
     with spawned(work, {arm: replace(config.peer, arm=arm) for arm in TIMED}) as workers:
         measured = in_turn(workers, rounds=config.rounds, steps=config.steps)

@@ -98,6 +98,9 @@ class Config:
         for name in ("dropout", "beta2", "warmup", "last_lr"):
             if not 0 <= getattr(self, name) < 1:
                 raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1)")
+        if not 0 < self.mask_ratio < 1:
+            raise UserError(f"--mask_ratio {self.mask_ratio}: must be in (0, 1)")
+        self.size(self.cleaning.vocabulary)  # both refuse what does not fit, before a corpus is cleaned
 
     @property
     def bfloat16(self) -> bool:

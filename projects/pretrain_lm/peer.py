@@ -32,7 +32,7 @@ from shared import checks, devices, optim
 from shared.errors import UserError, command
 from shared.files import write_json, write_text
 from shared.progress import track
-from shared.runs import Run, new_directory, read_json
+from shared.runs import Run, claim, new_directory, read_json
 from shared.seeding import generator, seed_everything
 
 Arm = Literal["ours", "learned", "gpt2"]
@@ -82,6 +82,7 @@ class PeerConfig:
 
 def main(config: PeerConfig) -> dict[str, Any]:
     """Train one arm. Returns what it came to."""
+    claim(config.out)
     devices.use_all_cores()
     text, vocabulary, digest = read_text(config)
     loop = Loop(config, text["train"], len(vocabulary))

@@ -33,6 +33,7 @@ from shared.files import write_json
 from shared.progress import table, track
 from shared.runs import (
     Run,
+    claim,
     latest_checkpoint,
     new_directory,
     open_checkpoint,
@@ -125,7 +126,9 @@ def main(config: Config) -> Metrics | None:
 
 def pretrain(config: Config, part: Part) -> Metrics | None:
     """`main`, as one of the processes."""
+    share_of(config, part)
     if part.rank == 0:
+        claim(config.out, resume=config.resume)
         prepare(config)
     distributed.wait(part)
     corpus = read_corpus(config, part)
@@ -167,6 +170,21 @@ def read_corpus(config: Config, part: Part = ALONE) -> Corpus:
     return Corpus(folder, Vocabulary.load(folder), read_json(folder / "report.json"), part)
 
 
+def share_of(config: Config, part: Part) -> int:
+    """Chunks of one micro-batch of one process.
+
+    Raises:
+        UserError: If the batch does not divide.
+    """
+    share, left = divmod(config.batch_size, part.world * config.accumulation)
+    if left or not share:
+        raise UserError(
+            f"--batch_size {config.batch_size}: does not divide into {part.world} processes "
+            f"of {config.accumulation} micro-batches"
+        )
+    return share
+
+
 class Trainer:
     """The loop, and what it needs between two steps.
 
@@ -181,12 +199,7 @@ class Trainer:
 
     def __init__(self, config: Config, model: TransformerLM, corpus: Corpus) -> None:
         self.config, self.model, self.corpus, self.part = config, model, corpus, corpus.part
-        share, left = divmod(config.batch_size, self.part.world * config.accumulation)
-        if left or not share:
-            raise UserError(
-                f"--batch_size {config.batch_size}: does not divide into {self.part.world} processes "
-                f"of {config.accumulation} micro-batches"
-            )
+        share = share_of(config, self.part)
         self.loss = Loss(model, bfloat16=config.bfloat16)
         self.learned = distributed.shared(self.loss, self.part)
         train = corpus.folder / "chunks" / "train"

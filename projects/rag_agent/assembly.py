@@ -11,7 +11,8 @@ from projects.rag_agent.models.rag_module import RagModule, RagRetriever, settin
 from projects.rag_agent.retriever import versions
 from projects.rag_agent.retriever.embedder import Embedder
 from projects.rag_agent.retriever.faiss_index import FaissIndex, use_threads
-from shared import checks, devices
+from shared import devices
+from shared.files import refuse_unwritable
 
 CACHE = Path("runs/rag_agent/cache/embeddings.sqlite")
 
@@ -26,7 +27,7 @@ def open_agent(config: Config, conversation: Conversation | None = None) -> Agen
 def open_module(config: Config) -> RagModule:
     """Retriever and generator."""
     documents = load_documents(config.dataset, config.limit)  # first: what is wrong with them costs no model's loading
-    checks.writable(config.folder)
+    refuse_unwritable(config.folder)
     devices.use_all_cores()
     use_threads()
     generator = Generator(config.model, device=config.device)  # before the passages are embedded, which takes longest

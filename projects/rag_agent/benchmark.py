@@ -4,7 +4,6 @@ Each index lives in a process of its own, so that its memory is its own; the par
 queries, round by round, so that a drift of the machine's speed touches all of them alike.
 """
 
-import multiprocessing as mp
 import os
 import statistics
 import tempfile
@@ -26,9 +25,10 @@ from projects.rag_agent.studies.corpus import sentences_of_all, vectors_of
 from projects.rag_agent.tables import README, embedding_markdown, growth_markdown
 from shared import devices
 from shared.errors import UserError, command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
+from shared.interleave import spawned
 from shared.progress import table, track
 from shared.report import put_into_readme, read_csv, write_csv
 from shared.runs import peak_memory_mb
@@ -38,6 +38,7 @@ ARMS: tuple[Arm, ...] = ("exact", "graph", "milvus")
 RESULTS = Path("projects/rag_agent/results")
 K = 10
 VECTORS = "vectors.npy"
+BUILD, SEARCH = 1, 2
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +63,7 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare exact search, the graph and Milvus as the index grows, and embedding in batches with one by one."""
     if config.rounds < 2 or config.queries < 1 or not config.sizes or min(config.sizes) < K:
         raise UserError(f"--rounds must be at least 2, --queries at least 1, --sizes at least {K}")
+    refuse_unwritable(config.out)
     devices.use_all_cores()
     _, vectors = vectors_of(max(config.sizes) + config.queries, config.cache)
     rows = search_rows(config, vectors)
@@ -98,31 +100,20 @@ def search_rows(config: BenchConfig, vectors: Float[np.ndarray, "n d"]) -> list[
     """One row an index and size; the last vectors are the queries."""
     os.environ["OMP_WAIT_POLICY"] = "PASSIVE"  # or the threads of the indexes whose turn it is not spin on the cores
     os.environ["GRPC_VERBOSITY"] = "NONE"  # Milvus' own process complains while it waits for its turn
-    context = mp.get_context("spawn")  # a fork would inherit the parent's memory and count it
-    pipes: dict[tuple[int, Arm], Connection] = {}
-    workers, built = [], {}
-    with tempfile.TemporaryDirectory(prefix="rag_agent-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="rag_agent-bench-", ignore_cleanup_errors=True) as folder:
         np.save(Path(folder) / VECTORS, vectors)
-        try:
-            for size in config.sizes:
-                for arm in ARMS:
-                    pipes[size, arm], far_end = context.Pipe()
-                    task = (far_end, arm, size, config.queries, folder)
-                    workers.append(context.Process(target=work, args=task, daemon=True))
-                    workers[-1].start()
-                    built[size, arm] = pipes[size, arm].recv()  # one after the other: building is timed too
-            times: dict[tuple[int, Arm], list[float]] = {key: [] for key in pipes}
+        tasks = {
+            f"{arm}-{size}": Task(arm, size, config.queries, Path(folder)) for size in config.sizes for arm in ARMS
+        }
+        with spawned(work, tasks) as asks:
+            built = {name: ask(BUILD) for name, ask in asks.items()}  # one after the other: building is timed too
+            times: dict[str, list[float]] = {name: [] for name in asks}
             for turn in track(range(config.rounds), description="rounds", total=config.rounds):
-                for key in pipes if turn % 2 else reversed(pipes):
-                    pipes[key].send("search")
-                    times[key] += pipes[key].recv() if turn else pipes[key].recv()[:0]
-        except EOFError:
-            raise UserError("an index's process ended early; its message is above") from None
-        finally:
-            for worker in workers:
-                worker.terminate()
-                worker.join()
-    return [row_of(size, arm, built[size, arm], times[size, arm]) for arm in ARMS for size in config.sizes]
+                for name in asks if turn % 2 else reversed(list(asks)):
+                    taken = asks[name](SEARCH)
+                    times[name] += taken if turn else []
+    names = [(f"{arm}-{size}", arm, size) for arm in ARMS for size in config.sizes]
+    return [row_of(size, arm, built[name], times[name]) for name, arm, size in names]
 
 
 def row_of(size: int, arm: Arm, built: dict[str, float], seconds: list[float]) -> dict[str, Any]:
@@ -138,21 +129,33 @@ def row_of(size: int, arm: Arm, built: dict[str, float], seconds: list[float]) -
     }
 
 
-def work(pipe: Connection, arm: Arm, size: int, asked: int, folder: str) -> None:
-    """One index's process: build, save and load it, then search whenever it is told to."""
+@dataclass(frozen=True)
+class Task:
+    """What one process measures."""
+
+    arm: Arm
+    size: int
+    queries: int
+    folder: Path
+
+
+def work(pipe: Connection, task: Task) -> None:
+    """One index's process: when it is told to, build, save and load it; then search whenever it is told to."""
+    pipe.send("ready")
+    pipe.recv()  # BUILD
     use_threads()
-    everything = np.load(Path(folder) / VECTORS, mmap_mode="r")
-    vectors, queries = np.array(everything[:size]), np.array(everything[-asked:])
-    place = Path(folder) / f"{arm}-{size}"
+    everything = np.load(task.folder / VECTORS, mmap_mode="r")
+    vectors, queries = np.array(everything[: task.size]), np.array(everything[-task.queries :])
+    place = task.folder / f"{task.arm}-{task.size}"
     place.mkdir()
-    if arm == "milvus":
+    if task.arm == "milvus":
         import pymilvus  # noqa: F401 - its code is not the index's memory
     before = resident_mb()
-    index, seconds = _built(arm, vectors, place)
+    index, seconds = _built(task.arm, vectors, place)
     files = sum(path.stat().st_size for path in place.rglob("*") if path.is_file())
     pipe.send({**seconds, "memory_mb": resident_mb() - before, "file_mb": files / 1e6})
     use_threads(1)  # one query at a time has nothing to share out
-    while pipe.recv():
+    while pipe.recv():  # SEARCH
         taken = []
         for query in queries:
             started = time.perf_counter()

@@ -26,9 +26,9 @@ from projects.rag_agent.tables import (
     retrieval_markdown,
     routing_markdown,
 )
-from shared import checks, devices
+from shared import devices
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import table
@@ -55,7 +55,8 @@ class ExperimentConfig:
 
 def main(config: ExperimentConfig) -> None:
     """Choose constants on one part of the films, measure retrieval, refusal and answers on the other."""
-    checks.writable(config.runs, config.out)
+    for folder in (config.runs, config.out):
+        refuse_unwritable(folder)
     devices.use_all_cores()
     use_threads()
     generator = Generator(config.base.model)  # what is not there is said before anything is measured

@@ -96,8 +96,7 @@ def main(config: Config) -> Metrics:
     world = world_of(config, gold, pairs, fitted, tokenizer)
     seed_everything(config.seed)
     policy = Policy(model, rank=config.rank, temperature=config.temperature, ends=end_tokens(tokenizer)).eval()
-    digest = data_digest(world.train, world.test, world.reward.head.weight.flatten().tolist())
-    with Run(directory, project="rlhf_ppo", config=config, resume=config.resume, data=digest) as run:
+    with Run(directory, project="rlhf_ppo", config=config, resume=config.resume, data=prompts_digest(config)) as run:
         iterations = train(config, policy, world, run)
         before = held_out(config, policy, world, reference=True)
         after = held_out(config, policy, world)
@@ -111,6 +110,12 @@ def main(config: Config) -> Metrics:
         pair_accuracy=fitted.accuracy,
         iterations=iterations,
     )
+
+
+def prompts_digest(config: Config) -> str:
+    """Digest of the prompts, trained on and held out; all else that a run learns from follows from its settings."""
+    prompts = stages.split_openings(config)
+    return data_digest(prompts["train"], prompts["test"][: config.held_out])
 
 
 def world_of(

@@ -28,7 +28,7 @@ from projects.pretrain_lm.train_pretrain import load
 from shared import checks, devices
 from shared.assets import load_causal_lm, load_encoder
 from shared.errors import UserError, command
-from shared.files import write_text
+from shared.files import refuse_unwritable, write_text
 from shared.progress import table, track
 from shared.report import write_csv
 from shared.seeding import generator
@@ -89,6 +89,7 @@ class Texts:
 
 def main(config: GenerationConfig) -> list[dict[str, Any]]:
     """Write paragraphs by every way of sampling, and measure diversity and coherence. Returns a row a way."""
+    refuse_unwritable(config.out)
     devices.use_all_cores()
     trained, model, vocabulary = load(config.run)
     openings, articles = openings_of(config, trained.cleaning.out, vocabulary)

@@ -24,12 +24,12 @@ from projects.pretrain_lm.data.duplicates import Seen
 from projects.pretrain_lm.data.filters import Dropped, clean
 from projects.pretrain_lm.data.shards import SHARD, chunks_of, write_shard
 from projects.pretrain_lm.data.sources import Document, documents
-from projects.pretrain_lm.data.vocabulary import FILE, Kind, Vocabulary, describe_vocabulary, train_vocabulary
+from projects.pretrain_lm.data.vocabulary import FILE, SMALLEST, Kind, Vocabulary, describe_vocabulary, train_vocabulary
 from shared import checks
 from shared.assets.news_articles import same_story
 from shared.assets.text import split_key
 from shared.errors import UserError, command
-from shared.files import write_json, write_text
+from shared.files import refuse_unwritable, write_json, write_text
 from shared.fingerprint.origin import data_digest
 from shared.progress import table
 from shared.runs import read_json
@@ -66,6 +66,8 @@ class CorpusConfig:
         """Refuse what cannot work."""
         checks.at_least(self, 2, "context")
         checks.at_least(self, 1, "part_size", "limit")
+        if self.tokenizer == "bpe":
+            checks.at_least(self, SMALLEST, "vocabulary")
 
 
 def main(config: CorpusConfig) -> dict[str, Any]:
@@ -89,9 +91,12 @@ def require_same(config: CorpusConfig) -> None:
         UserError: If another corpus is in the folder.
     """
     path = config.out / "corpus.json"
+    refuse_unwritable(config.out)
     settings = {k: v for k, v in asdict(config).items() if k != "out"} | {"division": DIVIDED_BY}
     now = json.loads(json.dumps(settings))
     if not path.exists():
+        if config.dataset != "news":
+            next(documents(config.dataset, config.text_column), None)  # what is not there leaves no folder behind
         write_json(path, now)
     saved = read_json(path)
     different = sorted(name for name in now if saved.get(name) != now[name])

@@ -16,6 +16,7 @@ Kind = Literal["bpe", "char"]
 SPECIAL = PAD, END, MASK = "<pad>", "<end>", "<mask>"
 FILE = "tokenizer.json"
 _BYTES = 256  # a byte-level vocabulary holds every byte, so no text is unknown to it
+SMALLEST = _BYTES + len(SPECIAL) + 1
 
 
 @dataclass(frozen=True)
@@ -118,8 +119,8 @@ def train_vocabulary(texts: Iterator[str], kind: Kind, size: int) -> Vocabulary:
             raise UserError("no text to learn a vocabulary from")
         names = {name: number for number, name in enumerate((*SPECIAL, *characters))}
         return Vocabulary(Tokenizer(models.WordLevel(names, unk_token=PAD)), kind)
-    if size < _BYTES + len(SPECIAL) + 1:
-        raise UserError(f"--vocabulary {size}: at least {_BYTES + len(SPECIAL) + 1}, bytes and special tokens included")
+    if size < SMALLEST:
+        raise UserError(f"--vocabulary {size}: at least {SMALLEST}, bytes and special tokens included")
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
