@@ -134,6 +134,14 @@ def test_what_can_be_refused_is_refused_before_anything_is_trained(config, tmp_p
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["letter.txt"]
 
 
+def test_resuming_with_other_settings_is_refused_before_other_stages_are_made(config):
+    main(config)
+    other = replace(config, noise=0.25, resume=True)
+    with pytest.raises(UserError, match="another noise"):
+        main(other)
+    assert not stages.stage_directory(other, "preferences").exists()
+
+
 def test_a_model_without_the_projections_of_llama_is_refused_before_anything_is_trained(config, tmp_path):
     other = GPT2LMHeadModel(GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=1, n_positions=32))
     shutil.copytree(config.model, tmp_path / "gpt2")
