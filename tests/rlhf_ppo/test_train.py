@@ -114,7 +114,7 @@ def test_beta_0_leaves_the_score_alone_and_a_target_moves_beta(config):
     [
         ({"out": "taken"}, "in use"),
         ({"out": "a_file/run"}, "cannot"),
-        ({"out": "taken", "resume": True}, "checkpoint"),
+        ({"out": "taken", "resume": True}, r"config\.json is not there"),
         ({"model": "smollm3"}, "--model smollm3"),
         ({"encoder": "minilm7"}, "--model minilm7"),
         ({"prompt_words": 40}, "--prompt_words 40"),
