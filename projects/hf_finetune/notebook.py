@@ -89,8 +89,8 @@ Picture(RESULTS / "learning.png", "Pérdida de validación tras cada época")
 # %% [markdown]
 # ### Contra referencias que no entrenan ninguna red
 #
-# Regresión logística sobre TF-IDF de palabras y pares de palabras, y sobre los vectores del codificador congelado, con las
-# mismas frases; C se eligió en validación.
+# Regresión logística sobre TF-IDF de palabras y pares de palabras, y sobre los vectores del codificador congelado, con
+# las mismas frases; C se eligió en validación.
 
 # %%
 Table(
