@@ -50,7 +50,7 @@ run-%: .ready-%
 	@$(PY) -m projects.$* $(ARGS)
 
 results-%: .ready-%
-	@$(PY) -m projects.$*.experiments $(ARGS)
+	@$(PY) -m projects.$*.$(if $(wildcard projects/$*/study.py),study,experiments) $(ARGS)
 
 bench-%: .ready-%
 	@$(PY) -m projects.$*.benchmark $(ARGS)

@@ -1,30 +1,146 @@
-"""Cells: the runs behind a table, each trained once and recognised by its configuration and the digest of its data.
+"""Results, declared: which runs there are, which are chosen and repeated, and what is shown of them.
 
-directory = complete(runs / "full-seed0", cell, train, data=digest_of(cell), project="lora", last="result.json")
+    cells = Cells(runs, train, project="lora", name=cell_name, data=digest_of, by="validation_accuracy")
+    best = cells.best(replace(base, lr=rate) for rate in (1e-4, 1e-3))
+    cells.repeat(best, seeds=(0, 1, 2))
+    publish(Table("summary", (label("method", method), mean_sd("accuracy", head="accuracy"))), groups, out)
+
+A cell is a run that is recognised by its configuration and the digest of its data: it is trained once, and used again
+only if both are those asked for. A table's CSV is made from its citations (shared/fingerprint/citations.py), so that
+every number in it can be recomputed from the runs' logs; the README's view of it is made from the CSV.
 """
 
+import hashlib
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+from shared import devices, progress
 from shared.errors import UserError
-from shared.files import read_json
-from shared.fingerprint.citations import LOG_NAME
+from shared.files import json_text, read_json, write_json
+from shared.fingerprint import envelope, team_key
+from shared.fingerprint.citations import KEPT, LOG_NAME, Cited, Source, pooled, read_best
+from shared.fingerprint.log import check_log
+from shared.fingerprint.results import KIND, SUFFIX, Row, seal_table
+from shared.interleave import Measured, ratio, step_ms
+from shared.report import markdown_table, put_into_readme, read_csv, write_csv
 from shared.runs import describe_config, differing, discard, latest_checkpoint
 
 MOST_BESIDE = 100
+Train = Callable[[Path, bool], object]
+"""Takes the directory of a run, and whether to resume the run in it from a checkpoint."""
+
+
+# ---------------------------------------------------------------- cells
+
+
+@dataclass(frozen=True)
+class Done:
+    """A finished cell.
+
+    Attributes:
+        name: Unique in its study; the name of its directory.
+        config: What it was told.
+        source: Its verified log, to be cited.
+        final: Whether it is one of those that a table's means are made of.
+        directory: Of the run; None where only the log is left, kept beside the results.
+    """
+
+    name: str
+    config: Any
+    source: Source
+    final: bool = False
+    directory: Path | None = None
+
+    def last(self, metric: str) -> float:
+        """A metric's last value in the log."""
+        return float(self.source.number(self.source.last(metric)))
+
+    def best(self, metric: str) -> float:
+        """A metric's largest value in the log."""
+        return float(self.source.number(self.source.best(metric)))
+
+    def values(self, metric: str) -> list[float]:
+        """A metric of every line that has it: of every item, where a line is an item."""
+        return [record[metric] for record in self.source.log.records if metric in record]
+
+
+@dataclass
+class Cells:
+    """The cells of a study, each trained at most once, in the order in which they were first asked for.
+
+    Attributes:
+        runs: Folder of their directories.
+        train: Trains a configuration whose `out` and `resume` are set.
+        project: Whose runs these are.
+        name: Tells cells apart by all that the study varies.
+        data: Digest of what a configuration learns from, as the run is given it.
+        by: The validation metric that decides, the larger the better.
+        last: What a run writes when it has ended.
+        kept: Folder of logs that were kept with the results; a cell whose run is gone is taken from them.
+    """
+
+    runs: Path
+    train: Callable[[Any], object]
+    project: str
+    name: Callable[[Any], str]
+    data: Callable[[Any], str | None]
+    by: str
+    last: str = "result.json"
+    kept: Path | None = None
+    done: dict[str, Done] = field(default_factory=dict)
+
+    def run(self, config: Any, *, final: bool = False) -> Done:
+        """The finished cell of a configuration."""
+        name = self.name(config)
+        found = self.done.get(name) or self._kept(config) or self._trained(config)
+        self.done[name] = replace(found, final=found.final or final)
+        return self.done[name]
+
+    def best(self, candidates: Iterable[Any]) -> Any:
+        """The candidate that is best on validation; of equals the first."""
+        return max(candidates, key=lambda config: self.run(config).best(self.by))
+
+    def repeat(self, config: Any, seeds: Iterable[int]) -> list[Done]:
+        """The configuration with each seed: what means and deviations are made of."""
+        return [self.run(replace(config, seed=seed), final=True) for seed in seeds]
+
+    @property
+    def all(self) -> list[Done]:
+        """Every cell."""
+        return list(self.done.values())
+
+    @property
+    def final(self) -> list[Done]:
+        """Those that were repeated."""
+        return [done for done in self.all if done.final]
+
+    def _trained(self, config: Any) -> Done:
+        directory = complete(
+            self.runs / self.name(config),
+            config,
+            lambda place, resume: self.train(replace(config, out=place, resume=resume)),
+            project=self.project,
+            data=self.data(config),
+            last=self.last,
+        )
+        return Done(directory.name, config, read_best(directory, team_key(), self.by), directory=directory)
+
+    def _kept(self, config: Any) -> Done | None:
+        """The cell from its kept log, where its run is not on this machine."""
+        if self.kept is None or (self.runs / self.name(config)).exists():
+            return None
+        wanted = (self.project, config_digest(config), self.data(config))
+        source = kept_sources(self.kept).get(wanted)
+        return None if source is None else Done(self.name(config), config, source)
 
 
 def complete(
-    directory: Path,
-    config: Any,
-    train: Callable[[Path, bool], object],
-    *,
-    project: str,
-    data: str | None,
-    last: str = "result.json",
+    directory: Path, config: Any, train: Train, *, project: str, data: str | None, last: str = "result.json"
 ) -> Path:
     """Train a cell unless this very one is done: the same configuration, on the same data. Returns its directory.
 
@@ -33,7 +149,7 @@ def complete(
     Args:
         directory: Of the cell.
         config: Its configuration, a dataclass.
-        train: Takes the directory, and whether to resume the run in it from a checkpoint.
+        train: Makes the run.
         project: Whose runs these are.
         data: Digest of the data that are asked for, as the run was given it.
         last: Path in the directory of what a run writes when it has ended.
@@ -72,3 +188,234 @@ def _another(directory: Path, config: Any, data: str | None) -> str:
 def _say(what: str) -> None:
     sys.stdout.write(f"{what}\n")
     sys.stdout.flush()
+
+
+def config_digest(config: Any) -> str:
+    """SHA-256 of the config.json that a run of this configuration writes, as its log's first line holds it."""
+    return hashlib.sha256(json_text(describe_config(config)).encode()).hexdigest()
+
+
+def kept_sources(folder: Path) -> dict[tuple[str, str, str | None], Source]:
+    """(project, digest of the configuration, digest of the data) → the log that was kept beside the results.
+
+    A log of the first format says neither digest and is not found here.
+    """
+    seals = [envelope.read(path, KIND, team_key()).body for path in folder.parent.glob(f"*.csv{SUFFIX}")]
+    manifests = {run["run"]: run["manifest"] for body in seals for run in body["runs"]}
+    found = {}
+    for path in sorted(folder.glob(f"*{KEPT}")):
+        log = check_log(path, team_key())
+        if log.closed and "config" in log.opening:
+            key = (log.opening["project"], log.opening["config"], log.opening["data"])
+            found[key] = Source(path, log, manifests.get(log.opening["run"]))
+    return found
+
+
+# ---------------------------------------------------------------- tables
+
+Group = Sequence[Done]
+"""The cells behind one row: a single one, or the seeds of a mean."""
+Shown = Callable[[dict[str, Any], list[dict[str, Any]]], str]
+"""What the README shows of a row of the CSV, given all its rows."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """One thing that a table says of each of its rows, once for CSV, README and notebook.
+
+    Attributes:
+        names: Of its fields in the CSV, none if it is only shown.
+        of: From the cells of a row to the values of these fields: citations, or plain values, which nobody recomputes.
+        head: Its heading in English, as is `es` in Spanish; "" if the README does not show it.
+        es: See `head`.
+        show: A format of the row's fields, or a function of the row and all rows.
+    """
+
+    names: tuple[str, ...]
+    of: Callable[[Group], Sequence[Any]]
+    head: str = ""
+    es: str = ""
+    show: str | Shown = ""
+
+    def shown(self, row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
+        """Its cell in the README."""
+        if callable(self.show):
+            return self.show(row, rows)
+        return (self.show or f"{{{self.names[0]}}}").format(**row)
+
+
+@dataclass(frozen=True)
+class Table:
+    """A CSV in results/ and its view in the README.
+
+    Attributes:
+        name: Of the file, without .csv, and of the README's block.
+        columns: In the order of the CSV.
+        title: What the terminal writes above it; by default the name.
+        order: Headings in the order of the README; by default that of the columns.
+        made_from: Names of tables in the same folder that it follows from.
+        keep_logs: Whether the cited logs are kept beside it.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    title: str = ""
+    order: tuple[str, ...] = ()
+    made_from: tuple[str, ...] = ()
+    keep_logs: bool = False
+
+    def markdown(self, rows: list[dict[str, Any]], language: str = "en") -> str:
+        """The README's view of the rows of the CSV, in English ("en") or Spanish ("es")."""
+        return markdown_table(*self.view(rows, language))
+
+    def print(self, rows: list[dict[str, Any]]) -> None:
+        """Show the same view in the terminal."""
+        progress.table(self.title or self.name, *self.view(rows, "en"))
+
+    def view(self, rows: list[dict[str, Any]], language: str) -> tuple[list[str], list[list[str]]]:
+        """Headings and cells of the README's view."""
+        by_head = {column.head: column for column in self.columns if column.head}
+        shown = [by_head[head] for head in self.order or by_head]
+        heads = [column.head if language == "en" else column.es or column.head for column in shown]
+        return heads, [[column.shown(row, rows) for column in shown] for row in rows]
+
+
+def plain(name: str, of: Callable[[Group], Any], **shown: Any) -> Column:
+    """A value that is not cited: a name, or what follows from the row's other fields."""
+    return Column((name,), lambda group: [of(group)], **shown)
+
+
+def only_shown(head: str, es: str, show: str | Shown) -> Column:
+    """A column of the README that follows from fields of the CSV."""
+    return Column((), lambda _: [], head, es, show)
+
+
+def settings(*names: str) -> tuple[Column, ...]:
+    """Values of the cells' configuration, a column each."""
+    return tuple(plain(name, partial(_setting, name)) for name in names)
+
+
+def _setting(name: str, group: Group) -> Any:
+    return getattr(group[0].config, name)
+
+
+def last(name: str, metric: str = "", **shown: Any) -> Column:
+    """A metric's last value in the log of a row's only cell."""
+    return Column((name,), lambda group: [group[0].source.last(metric or name)], **shown)
+
+
+def best(name: str, **shown: Any) -> Column:
+    """A metric's largest value in the log of a row's only cell."""
+    return Column((name,), lambda group: [group[0].source.best(name)], **shown)
+
+
+def mean_sd(name: str, metric: str = "", **shown: Any) -> Column:
+    """Mean and sample standard deviation over a row's cells of a metric's last value."""
+
+    def cited(group: Group) -> list[Cited]:
+        each = [done.source.last(metric or name) for done in group]
+        return [pooled(each, "mean"), pooled(each, "stdev")]
+
+    def spread(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+        one = row.get("seeds") == 1
+        return f"{row[name]:.4f} (1 seed)" if one else f"{row[name]:.4f} ± {row[f'{name}_sd']:.4f}"
+
+    return Column((name, f"{name}_sd"), cited, show=shown.pop("show", spread), **shown)
+
+
+def grouped(cells: Iterable[Done], by: Callable[[Done], Any]) -> list[list[Done]]:
+    """The cells that agree in something, in the order of their first ones: a row's seeds, for one."""
+    groups: dict[Any, list[Done]] = {}
+    for done in cells:
+        groups.setdefault(by(done), []).append(done)
+    return list(groups.values())
+
+
+def origin() -> Column:
+    """Where a row of one cell comes from: run id, last line of its log, beginning of its checkpoint's digest."""
+    return Column(("run", "log_seq", "manifest"), lambda group: list(group[0].source.columns().values()))
+
+
+def publish(table: Table, groups: Iterable[Group], out: Path, project: str) -> list[dict[str, Any]]:
+    """Write and seal a table's CSV, its cited fields from the citations themselves. Returns its rows as read back.
+
+    Args:
+        table: What to write.
+        groups: The cells of each row.
+        out: Folder of the results.
+        project: Whose results they are.
+
+    Raises:
+        UserError: If a log was run again since its cell was read, or does not give what is cited.
+    """
+    rows, cited = [], []
+    for group in groups:
+        logs = {done.source.run: done.source.log for done in group}
+        row: dict[str, Any] = {}
+        cells: dict[str, Cited] = {}
+        for column in table.columns:
+            for name, value in zip(column.names, column.of(group), strict=True):
+                row[name] = value.text(logs) if isinstance(value, Cited) else value
+                cells |= {name: value} if isinstance(value, Cited) else {}
+        rows.append(row)
+        cited.append(Row([done.source for done in group], cells))
+    path = out / f"{table.name}.csv"
+    write_csv(path, rows)
+    made_from = tuple(f"{name}.csv" for name in table.made_from)
+    seal_table(path, project=project, key=team_key(), rows=cited, made_from=made_from, keep_logs=table.keep_logs)
+    return read_csv(path)
+
+
+def put_tables(out: Path, views: dict[str, tuple[Table, list[dict[str, Any]]]]) -> list[str]:
+    """Put tables into the READMEs above a folder of results; a folder elsewhere has none. Returns what changed.
+
+    Args:
+        out: Folder of the results.
+        views: Block of the README → the table that it shows, and its rows.
+    """
+    changed = []
+    for name, language in (("README.md", "en"), ("README.es.md", "es")):
+        readme = out.parent / name
+        before = readme.read_text(encoding="utf-8") if readme.exists() else ""
+        for block, (table, rows) in views.items():
+            if f"<!-- begin {block} -->" in before:
+                put_into_readme(readme, block, table.markdown(rows, language))
+        if before and readme.read_text(encoding="utf-8") != before:
+            changed.append(name)
+    return changed
+
+
+# ---------------------------------------------------------------- benches
+
+
+def bench_rows(measured: Mapping[str, Measured], mine: str) -> list[dict[str, Any]]:
+    """A row an arm: the median of its step times and our time over its, round by round, with memory."""
+    rows = []
+    for arm, found in measured.items():
+        over = ratio(measured, mine, arm)
+        row = {"arm": arm, "step_ms": round(step_ms(found), 2), f"{mine}_over_arm": round(over.median, 4)}
+        row |= {"ratio_q1": round(over.q1, 4), "ratio_q3": round(over.q3, 4)}
+        rows.append({**row, "peak_mb": round(found.peak_mb, 1), "growth_mb": round(found.growth_mb, 1)})
+    return rows
+
+
+def publish_bench(
+    table: Table, rows: list[dict[str, Any]], out: Path, project: str, details: dict[str, Any]
+) -> list[dict[str, Any]]:
+    """Write and seal a benchmark's CSV, say beside it what it was measured on, and show the table.
+
+    Args:
+        table: Of the README; its name is that of the file and of the README's block.
+        rows: Of the CSV.
+        out: Folder of the results.
+        project: Whose results they are.
+        details: What the rows do not say: sizes, steps in a round, ….
+    """
+    path = out / f"{table.name}.csv"
+    write_csv(path, rows)
+    seal_table(path, project=project, key=team_key())
+    devices.use_all_cores()
+    write_json(path.with_suffix(".json"), {**details, **devices.machine()})
+    put_tables(out, {table.name: (table, read_csv(path))})
+    table.print(read_csv(path))
+    return rows

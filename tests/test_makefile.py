@@ -37,7 +37,8 @@ def test_every_project_has_its_commands(verb):
     for name in NAMES:
         done = make("--dry-run", f"{verb}-{name}")
         assert done.returncode == 0, done.stderr
-        module = {"run": name, "bench": f"{name}.benchmark", "results": f"{name}.experiments"}.get(verb)
+        results = "study" if (ROOT / "projects" / name / "study.py").exists() else "experiments"
+        module = {"run": name, "bench": f"{name}.benchmark", "results": f"{name}.{results}"}.get(verb)
         assert (f"-m projects.{module}" if module else f"-m pytest tests/{name}") in done.stdout
 
 

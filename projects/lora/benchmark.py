@@ -11,18 +11,14 @@ from typing import Any
 from projects.lora.config import Arm, Config
 from projects.lora.data import Corpus
 from projects.lora.models.classifier import Classifier
-from projects.lora.tables import README, bench_markdown
+from projects.lora.study import BENCH, RESULTS
 from shared import checks, devices
 from shared.errors import command
-from shared.files import refuse_unwritable, write_json
-from shared.fingerprint import team_key
-from shared.fingerprint.results import seal_table
-from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
-from shared.progress import table
-from shared.report import put_into_readme, read_csv, write_csv
+from shared.files import refuse_unwritable
+from shared.interleave import in_turn, serve, spawned
+from shared.study import bench_rows, publish_bench
 
 ARMS: tuple[Arm, ...] = ("lora", "peft", "full")
-RESULTS = Path("projects/lora/results")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,24 +48,8 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
         prepare(each)  # here, what cannot work ends in one line; in an arm's process it would be a traceback
     with spawned(work, arms) as workers:
         measured = in_turn(workers, rounds=config.rounds, steps=config.steps)
-    rows = [summary(arm, measured) for arm in ARMS]
-    table(
-        f"{config.rounds - 1} rounds of {config.steps} steps, batch {config.train.batch_size}, r = {config.train.rank}",
-        ["arm", "ms a step (median)", "lora / arm (median)", "its quartiles", "peak memory", "growth in training"],
-        [
-            (
-                row["arm"],
-                f"{row['step_ms']:.1f}",
-                f"{row['lora_over_arm']:.3f}",
-                f"{row['ratio_q1']:.3f} to {row['ratio_q3']:.3f}",
-                f"{row['peak_mb']:.0f} MB",
-                f"{row['growth_mb']:.0f} MB",
-            )
-            for row in rows
-        ],
-    )
-    save(config, rows)
-    return rows
+    details = {"steps": config.steps, "rank": config.train.rank, "batch": config.train.batch_size}
+    return publish_bench(BENCH, bench_rows(measured, "lora"), config.out, "lora", details)
 
 
 def work(pipe: Connection, config: Config) -> None:
@@ -98,31 +78,6 @@ def prepare(config: Config) -> tuple[Classifier, Corpus]:
     encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
     corpus = read_corpus(config, tokenizer)
     return build(config, encoder, len(corpus.classes)).train(), corpus
-
-
-def summary(arm: Arm, measured: dict[str, Measured]) -> dict[str, Any]:
-    """Medians of one arm, and our step time over its."""
-    mine, over = measured[arm], ratio(measured, "lora", arm)
-    return {
-        "arm": arm,
-        "step_ms": round(step_ms(mine), 2),
-        "lora_over_arm": round(over.median, 4),
-        "ratio_q1": round(over.q1, 4),
-        "ratio_q3": round(over.q3, 4),
-        "peak_mb": round(mine.peak_mb, 1),
-        "growth_mb": round(mine.growth_mb, 1),
-    }
-
-
-def save(config: BenchConfig, rows: list[dict[str, Any]]) -> None:
-    """bench.csv with the rows, bench.json with what they were measured on, and the README's table."""
-    devices.use_all_cores()
-    write_csv(config.out / "bench.csv", rows)
-    seal_table(config.out / "bench.csv", project="lora", key=team_key())
-    details = {"rounds": config.rounds - 1, "steps": config.steps, "rank": config.train.rank}
-    write_json(config.out / "bench.json", {**details, "batch": config.train.batch_size, **devices.machine()})
-    if config.out == RESULTS:
-        put_into_readme(README, "bench", bench_markdown(read_csv(config.out / "bench.csv")))
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@
 
 from pathlib import Path
 
-from projects.lora.tables import method
+from projects.lora.study import method
 from shared.presentation.cells import Number, Picture, Table, rows_of
 from shared.report import read_csv
 
@@ -162,7 +162,7 @@ Table(
         (
             Number("runs", len(runs), ".0f"),
             Number("final runs", len(finals), ".0f"),
-            Number("methods", len({method(r) for r in finals}), ".0f"),
+            Number("methods", len({method(r["arm"], r["rank"], r["scaling"]) for r in finals}), ".0f"),
         ),
     ),
 )

@@ -41,7 +41,7 @@ def trained(config: Config) -> Path:
 
 
 def place_of(config: Config) -> Path:
-    """Where a run without --out goes: each configuration has a directory of its own, so none is taken for another."""
+    """Where a run goes that has no --out: each configuration has one of its own."""
     described = describe_config(config)
     if not differing(described, describe_config(Config())):
         return QA

@@ -2,18 +2,10 @@
 
 import pytest
 
-from projects.lora.experiments import RANKS, RATIOS, SEEDS
-from projects.lora.tables import (
-    README,
-    bench_markdown,
-    markdown,
-    method,
-    pruning_markdown,
-    summarise,
-)
-from shared.report import between_marks, read_csv
+from projects.lora.study import RANKS, RATIOS, RESULTS, SEEDS, method, views
+from shared.report import between_marks, mean_sd, read_csv
 
-RESULTS = README.parent / "results"
+README = RESULTS.parent / "README.md"
 
 
 @pytest.fixture
@@ -22,25 +14,27 @@ def runs():
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    assert between_marks(README, "results") == markdown(read_csv(RESULTS / "summary.csv"))
-    assert between_marks(README, "bench") == bench_markdown(read_csv(RESULTS / "bench.csv"))
-    assert between_marks(README, "pruning") == pruning_markdown(read_csv(RESULTS / "pruning_quant.csv"))
+    for block, (table, rows) in views(RESULTS).items():
+        assert between_marks(README, block) == table.markdown(rows)
 
 
 def test_the_summary_is_that_of_the_runs(runs):
-    recomputed = summarise(row for row in runs if row["final"])
-    for mine, written in zip(recomputed, read_csv(RESULTS / "summary.csv"), strict=True):
-        assert mine.keys() == written.keys()
-        assert all(
-            written[key] == (pytest.approx(value) if isinstance(value, float) else value) for key, value in mine.items()
-        )
+    for row in read_csv(RESULTS / "summary.csv"):
+        mine = [r for r in runs if r["final"] and name_of(r) == row["method"]]
+        recomputed = {**mean_sd(mine, "accuracy", "macro_f1"), "seeds": len(mine), "trained": mine[0]["trained"]}
+        assert recomputed == {name: pytest.approx(row[name]) for name in recomputed}
+        assert row["share"] == mine[0]["trained"] / mine[0]["parameters"]
+
+
+def name_of(row):
+    return method(row["arm"], row["rank"], row["scaling"])
 
 
 def test_every_method_has_every_seed(runs):
     seeds = {}
     for row in runs:
         if row["final"]:
-            seeds.setdefault(method(row), []).append(row["seed"])
+            seeds.setdefault(name_of(row), []).append(row["seed"])
     assert len(seeds) == 7
     assert all(sorted(found) == list(SEEDS) for found in seeds.values())
 

@@ -15,16 +15,16 @@ from torch.testing import assert_close
 
 from projects.lora.config import SMOKE, Config
 from projects.lora.demo import check_saved
-from projects.lora.provenance import write_runs, write_summary
 from projects.lora.scripts import audit, train_lora
 from projects.lora.scripts.train_lora import build, main, parameter_groups, read_corpus, training_step
-from projects.lora.tables import summarise
+from projects.lora.study import RUNS, SUMMARY, write_curves
 from shared.assets import load_encoder
 from shared.errors import UserError
 from shared.fingerprint import ChainedLog, Verdict, team_key, verify
 from shared.fingerprint.citations import read_best
 from shared.fingerprint.log import read_records
 from shared.runs import Run
+from shared.study import Done, publish
 
 
 @pytest.fixture
@@ -79,17 +79,17 @@ def run_of(directory):
 
 def test_every_row_cites_the_lines_that_it_comes_from(config, tmp_path):
     metrics = {seed: main(replace(config, epochs=2, seed=seed, out=tmp_path / str(seed))) for seed in (0, 1)}
-    sources = {str(seed): read_best(m.directory, team_key(), "validation_accuracy") for seed, m in metrics.items()}
-    settings = {"arm": "lora", "rank": 4, "scaling": "alpha/r", "lr": 5e-3, "lr_ratio": 4.0, "final": 1}
-    rows = [
-        {"cell": name, **settings, **json.loads((tmp_path / name / "result.json").read_text()), **source.columns()}
-        for name, source in sources.items()
+    done = [
+        Done(str(seed), config, read_best(m.directory, team_key(), "validation_accuracy"), final=True)
+        for seed, m in metrics.items()
     ]
     out = tmp_path / "projects" / "lora" / "results"
-    write_runs(out, rows, sources)
-    write_summary(out, summarise(rows), rows, sources)
+    publish(RUNS, [[each] for each in done], out, "lora")
+    write_curves(done, out)
+    (summary,) = publish(SUMMARY, [done], out, "lora")
+    assert summary["accuracy"] == pytest.approx((metrics[0].accuracy + metrics[1].accuracy) / 2)
     assert [f.verdict for f in verify(out, recompute=True)] == [Verdict.UNTRUSTED_DEMO] * 3
-    edited = (out / "summary.csv").read_text().replace(str(summarise(rows)[0]["accuracy"]), "0.99")
+    edited = (out / "summary.csv").read_text().replace(str(summary["accuracy"]), "0.99")
     (out / "summary.csv").write_text(edited)
     assert "row 1, column accuracy differs" in verify(out)[2].detail
 

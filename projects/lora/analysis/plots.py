@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from projects.lora.tables import method
+from projects.lora.study import method
 from shared.errors import command
 from shared.plotting import COLOURS, MARKERS, figure, panels
 from shared.report import read_csv
@@ -42,7 +42,9 @@ def parameters_and_accuracy(summary: list[dict[str, Any]], runs: list[dict[str, 
     with figure(path, title=title, xlabel="trained parameters", ylabel="test accuracy", size=(7.2, 4.4)) as axes:
         axes.set_xscale("log")
         for index, row in enumerate(rest):
-            mine = [r["accuracy"] for r in runs if r["final"] and method(r) == row["method"]]
+            mine = [
+                r["accuracy"] for r in runs if r["final"] and method(r["arm"], r["rank"], r["scaling"]) == row["method"]
+            ]
             aside = 1.15 if row["trained"] in [other["trained"] for other in rest[:index]] else 1.0
             x = row["trained"] * aside
             axes.scatter([x] * len(mine), mine, s=10, color=COLOURS[index], alpha=0.5)

@@ -73,7 +73,8 @@ def main(config: Config) -> Metrics:
         seconds = time.perf_counter() - started
         tested = score(logits_of(model, corpus.test), corpus.test.labels)
         trained, parameters = optim.count_parameters(model)
-        run.log(step, test_accuracy=tested.accuracy, test_macro_f1=tested.macro_f1)
+        size = {"trained": trained, "parameters": parameters}
+        run.log(step, test_accuracy=tested.accuracy, test_macro_f1=tested.macro_f1, **size, seconds=seconds)
         if config.arm == "lora" and not (directory / "adapter").exists():
             with run.sealed("adapter", step) as folder:
                 write_lora_state(model, folder)
