@@ -23,7 +23,7 @@ from shared import study
 from shared.errors import UserError, command
 from shared.runs import read_json
 
-RATES, GAMMAS, SHARES = (1e-4, 2e-4), (0.0001, 0.001, 0.005), (0.2, 0.6)
+RATES, GAMMAS, SHARES = (1e-4, 2e-4, 4e-4), (0.0001, 0.001, 0.005), (0.2, 0.6)
 # How memory runs out before step 45, the 13th of the second epoch, while a micro-batch holds more than 8 sentences.
 FAULTS = {"RuntimeError": "runtime", "MemoryError": "memory", "SIGKILL": "kill", "RLIMIT_AS": "rlimit"}
 WHERE = "@45@8"

@@ -6,11 +6,12 @@ from pathlib import Path
 from typing import Any
 
 from projects.hf_finetune.data.preprocess import prepare
-from projects.hf_finetune.evaluation.baseline import tfidf_baseline
+from projects.hf_finetune.evaluation.baseline import frozen_baseline, tfidf_baseline
 from projects.hf_finetune.evaluation.eval import run_config
 from projects.hf_finetune.figures import draw
 from projects.hf_finetune.tables import SCORES, faults_markdown, results_markdown, summarise
 from projects.hf_finetune.training.models import load_tokenizer
+from shared.assets import load_encoder
 from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import team_key
@@ -38,11 +39,11 @@ def publish(runs: Path, out: Path, readme: Path, rows: list[dict[str, Any]], bro
     write_faults(out, broken, summary, sources)
     write_json(out / "environment.json", describe_environment())
     chosen = next(row["cell"] for row in rows if row["final"] and row["arm"] == "plain")
-    baseline = write_baseline(out, runs / chosen)
+    baselines = write_baselines(out, runs / chosen)
     keep_evaluation(runs / chosen, out)
     keep_sample(runs / SAMPLE, out)
     draw(out)
-    put_into_readme(readme, "results", results_markdown(summary, baseline))
+    put_into_readme(readme, "results", results_markdown(summary, baselines))
     put_into_readme(readme, "faults", faults_markdown(read_csv(out / "faults.csv")))
     names = ["arm", "accuracy", "macro_f1", "macro_f1_sd", "worst_macro_f1", "gain_macro_f1", "p_value"]
     table("Means over seeds, test sentences", names, [[row[name] for name in names] for row in summary])
@@ -135,16 +136,18 @@ def write_faults(
     seal_table(out / "faults.csv", project=PROJECT, key=team_key(), rows=cited, keep_logs=True)
 
 
-def write_baseline(out: Path, run: Path) -> dict[str, Any]:
-    """baseline.csv, sealed, and data.json: TF-IDF on the very data of a run, and what these data are."""
+def write_baselines(out: Path, run: Path) -> list[dict[str, Any]]:
+    """baseline.csv, sealed, and data.json: both baselines on the very data of a run, and what these data are."""
     config = run_config(run)
+    encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
     data = prepare(config, load_tokenizer(config.model, max_length=config.max_length))
-    found = tfidf_baseline(data)
-    row = {name: found[name] for name in ("C", "validation_macro_f1", *SCORES)}
-    write_csv(out / "baseline.csv", [row])
+    found = {"TF-IDF": tfidf_baseline(data), "frozen encoder": frozen_baseline(data, encoder, tokenizer)}
+    kept = ("C", "validation_macro_f1", *SCORES)
+    rows = [{"baseline": name, **{column: report[column] for column in kept}} for name, report in found.items()]
+    write_csv(out / "baseline.csv", rows)
     seal_table(out / "baseline.csv", project=PROJECT, key=team_key())
     write_json(out / "data.json", data.report)
-    return row
+    return rows
 
 
 def keep_evaluation(run: Path, out: Path) -> None:

@@ -62,20 +62,21 @@ def sign_flip_p(differences: Sequence[float]) -> float:
     return far / len(flips)
 
 
-def results_markdown(summary: list[dict[str, Any]], baseline: dict[str, Any]) -> str:
-    """The README's table: the four arms and the baseline without a network."""
+def results_markdown(summary: list[dict[str, Any]], baselines: list[dict[str, Any]]) -> str:
+    """The README's table: the baselines, which train no network, and the four arms."""
     columns = ["trained", "accuracy", "macro-F1", "worst seed", "to plain, points (p)", "ECE", "settings", "seeds"]
     lines = [
         [
-            "TF-IDF, logistic regression",
-            f"{baseline['accuracy']:.4f}",
-            f"{baseline['macro_f1']:.4f}",
+            f"{row['baseline']}, logistic regression",
+            f"{row['accuracy']:.4f}",
+            f"{row['macro_f1']:.4f}",
             "",
             "",
-            f"{baseline['ece']:.4f}",
-            f"C = {baseline['C']:g}",
+            f"{row['ece']:.4f}",
+            f"C = {row['C']:g}",
             "",
         ]
+        for row in baselines
     ]
     for row in summary:
         settings = [f"rate {row['lr']:g}"]

@@ -64,6 +64,18 @@ def require_same(config: Config, directory: Path) -> None:
         )
 
 
+def claim_export(out: Path) -> None:
+    """Refuse, before any work, a folder in which there is anything that the export did not write.
+
+    Raises:
+        UserError: If there is, or if a file of an export was changed.
+    """
+    if (out / MANIFEST).exists():
+        unchanged(out)
+    elif out.exists():
+        raise UserError(f"{out} is no export of this project and is not overwritten: move it")
+
+
 def exported(qa: Path, out: Path) -> Path:
     """The folder of graphs made from this very model; exports it unless it is there.
 
@@ -74,8 +86,8 @@ def exported(qa: Path, out: Path) -> Path:
     Raises:
         UserError: If there is anything in `out` that the export did not write. Nothing is removed then.
     """
-    if (out / MANIFEST).exists():
-        unchanged(out)  # all of it is the export's
+    claim_export(out)
+    if out.exists():
         if read_json(out / "serving.json").get("made_from") == file_digest(qa / MANIFEST):
             return out
         sys.stdout.write(f"{out} was made from another model: it is made anew\n")

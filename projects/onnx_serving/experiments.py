@@ -9,13 +9,13 @@ from typing import Any
 
 from projects.onnx_serving import tables
 from projects.onnx_serving.agreement import answer_rows, encoder_graphs, text_rows
-from projects.onnx_serving.assembly import exported, trained
+from projects.onnx_serving.assembly import claim_export, exported, trained
 from projects.onnx_serving.config import Config
 from projects.onnx_serving.places import EXPORTED, RESULTS, RUNS
 from projects.onnx_serving.provenance import source_of, write_answers, write_runs, write_summary
 from projects.onnx_serving.smoothing_study import smoothing_rows
 from shared.errors import command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import table, track
@@ -41,6 +41,8 @@ class ExperimentConfig:
 
 def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     """Train the question-answering model with several seeds, export it, compare what the backends answer and write."""
+    claim_export(config.runs / EXPORTED.name)
+    refuse_unwritable(config.out)
     directories = {
         seed: trained(replace(config.base, seed=seed, out=config.runs / name_of(seed))) for seed in config.seeds
     }

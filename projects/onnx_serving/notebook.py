@@ -50,7 +50,8 @@ Table(
 # %% [markdown]
 # ## ¿Se conservan las respuestas?
 #
-# Las mismas preguntas con cada motor, y los textos de cada decodificador frente a los de la biblioteca.
+# Las mismas preguntas con cada motor, media de las semillas, y los textos de cada decodificador frente a los de la
+# biblioteca.
 
 # %%
 Table(

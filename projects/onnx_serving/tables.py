@@ -68,12 +68,19 @@ def answers_markdown(rows: Sequence[dict[str, Any]]) -> str:
             row["backend"],
             f"{row['seeds']} × {row['questions']}",
             *(spread(row, name) for name in AGREEMENT[:2]),
-            *(f"{row[name]:.2%} ± {row[name + '_sd']:.2%}" for name in AGREEMENT[2:]),
+            *(percent(row, name) for name in AGREEMENT[2:]),
             str(row["int8_products"]),
         ]
         for row in rows
     ]
     return markdown_table(columns, lines)
+
+
+def percent(row: dict[str, Any], name: str) -> str:
+    """A share as `shared.report.spread` shows a number."""
+    if row["seeds"] == 1:
+        return f"{row[name]:.2%}"
+    return f"{row[name]:.2%} ± {row[name + '_sd']:.2%}"
 
 
 def smoothing_markdown(rows: Sequence[dict[str, Any]]) -> str:

@@ -28,7 +28,16 @@ from shared.errors import UserError, command
 from shared.files import write_text
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
-from shared.runs import Run, claim, latest_checkpoint, new_directory, trainable_state
+from shared.runs import (
+    Run,
+    claim,
+    describe_config,
+    differing,
+    latest_checkpoint,
+    new_directory,
+    read_json,
+    trainable_state,
+)
 from shared.seeding import generator, seed_everything
 
 
@@ -86,6 +95,8 @@ def main(config: Config) -> Metrics:
     """
     directory = config.out or new_directory(Path("runs"), "rlhf_ppo", config.name)
     claim(directory, resume=config.resume)
+    if config.resume:
+        require_same(config, directory)
     devices.use_all_cores()
     model, tokenizer = load_causal_lm(config.model)  # here, and not where it is needed: refused before the judge trains
     require_projections(model, config.model)
@@ -110,6 +121,17 @@ def main(config: Config) -> Metrics:
         pair_accuracy=fitted.accuracy,
         iterations=iterations,
     )
+
+
+def require_same(config: Config, directory: Path) -> None:
+    """Check that a run to go on with has this configuration, before other stages are made for another one.
+
+    Raises:
+        UserError: If it has not.
+    """
+    different = differing(describe_config(config), read_json(directory / "config.json"))
+    if different:
+        raise UserError(f"{directory} was made with another {', '.join(different)}: resume with the same values")
 
 
 def prompts_digest(config: Config) -> str:

@@ -18,13 +18,14 @@ from transformers import pipeline
 from projects.hf_finetune.config import Config
 from projects.hf_finetune.data.preprocess import prepare
 from projects.hf_finetune.evaluation import eval as evaluation
-from projects.hf_finetune.evaluation.baseline import tfidf_baseline
+from projects.hf_finetune.evaluation.baseline import STRENGTHS, frozen_baseline, tfidf_baseline, vectors
 from projects.hf_finetune.evaluation.eval import EvalConfig, as_text, described, logits_of, main, worst
 from projects.hf_finetune.evaluation.metrics import calibration, confusion, per_class, scores, softmax
 from projects.hf_finetune.predict import PredictConfig, classify, lines_of, load_pipeline
 from projects.hf_finetune.training.models import load_tokenizer, load_trained
 from projects.hf_finetune.training.supervisor import Attempt
 from projects.hf_finetune.training.train import fit
+from shared.assets import load_encoder
 from shared.errors import UserError
 
 rows = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), min_size=1, max_size=80)
@@ -91,8 +92,17 @@ def test_the_worst_errors_are_the_most_confident_ones():
 
 def test_the_baseline_beats_the_majority_class(config):
     data = prepare(replace(config, limit=None), load_tokenizer(config.model, max_length=16))
-    found = tfidf_baseline(data)
-    assert found["accuracy"] > 0.8 and found["C"] in (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+    for found in (tfidf_baseline(data), frozen_baseline(data, *load_encoder(config.model, max_length=16))):
+        assert found["accuracy"] > 0.8 and found["C"] in STRENGTHS
+
+
+def test_a_vector_is_the_mean_of_a_sentences_tokens_whatever_is_padded_beside_it(config):
+    encoder, tokenizer = load_encoder(config.model, max_length=16)
+    split = prepare(config, tokenizer).splits["validation"].select(range(8))
+    for found, row in zip(vectors(encoder, tokenizer, split), split, strict=True):
+        with torch.inference_mode():
+            alone = encoder(input_ids=torch.tensor([row["input_ids"]])).last_hidden_state[0].mean(0)
+        np.testing.assert_allclose(found, (alone / alone.norm()).numpy(), atol=1e-5)
 
 
 # ---------------------------------------------------------------- a finished run

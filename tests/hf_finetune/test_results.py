@@ -3,6 +3,7 @@
 import pytest
 from scipy.stats import permutation_test
 
+from projects.hf_finetune.evaluation.baseline import STRENGTHS
 from projects.hf_finetune.experiments import GAMMAS, RATES, SHARES
 from projects.hf_finetune.tables import (
     ARMS,
@@ -24,8 +25,8 @@ def runs():
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    (baseline,) = read_csv(RESULTS / "baseline.csv")
-    assert between_marks(README, "results") == results_markdown(read_csv(RESULTS / "summary.csv"), baseline)
+    summary, baselines = read_csv(RESULTS / "summary.csv"), read_csv(RESULTS / "baseline.csv")
+    assert between_marks(README, "results") == results_markdown(summary, baselines)
     assert between_marks(README, "faults") == faults_markdown(read_csv(RESULTS / "faults.csv"))
     assert between_marks(README, "bench") == bench_markdown(read_csv(RESULTS / "bench.csv"))
 
@@ -52,6 +53,10 @@ def test_what_is_reported_was_chosen_on_validation(runs):
         assert sorted(r[column] for r in tried) == sorted(candidates)
         (reported,) = (r for r in tried if r["final"])
         assert reported["validation_macro_f1"] == max(r["validation_macro_f1"] for r in tried)
+
+
+def test_no_baseline_stands_at_the_edge_of_its_candidates():
+    assert all(min(STRENGTHS) < row["C"] < max(STRENGTHS) for row in read_csv(RESULTS / "baseline.csv"))
 
 
 def test_the_broken_runs_took_every_step_in_smaller_pieces(runs):

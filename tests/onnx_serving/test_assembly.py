@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from projects.onnx_serving import __main__ as command
 from projects.onnx_serving import assembly
 from projects.onnx_serving.assembly import exported, place_of, trained
 from projects.onnx_serving.config import SMOKE, Config
@@ -124,6 +125,13 @@ def test_an_export_is_not_replaced_where_anything_else_is_in_its_folder(finished
     shutil.rmtree(out)
     out.mkdir()
     (out / "letter.txt").write_text("mine")
-    with pytest.raises(UserError, match="exists and is not overwritten"):
+    with pytest.raises(UserError, match="no export of this project"):
         exported(finished.out / "model", out)
     assert (out / "letter.txt").read_text() == "mine"
+
+
+def test_a_folder_of_graphs_that_is_none_is_refused_before_training(smoke, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "trained", lambda _: pytest.fail("trained"))
+    (tmp_path / "exported").mkdir()
+    with pytest.raises(UserError, match="no export of this project"):
+        command.main(replace(smoke, out=tmp_path))

@@ -38,7 +38,9 @@ def test_overload_by_hand():
     ]
 
 
-def test_what_cannot_be_measured():
+def test_what_cannot_be_measured(tmp_path):
+    with pytest.raises(UserError, match="holds no exported models"):
+        main(BenchConfig(models=tmp_path))
     with pytest.raises(UserError, match="rounds"):
         main(BenchConfig(rounds=2))
     with pytest.raises(UserError, match="alone"):

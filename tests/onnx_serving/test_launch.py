@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -39,6 +40,13 @@ def test_served_and_stopped(folder):
         if sys.platform == "linux":
             assert server.resident_mb() > 10
         assert stop(server.process) == 0
+
+
+def test_ctrl_c_ends_the_server_in_one_line(folder):
+    with running({"models": folder}) as server:
+        server.process.send_signal(signal.SIGINT)
+        _, said = server.process.communicate()
+    assert (server.process.returncode, said) == (130, "interrupted\n")
 
 
 def test_an_answer_is_sent_at_once():

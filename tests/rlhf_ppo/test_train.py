@@ -114,7 +114,7 @@ def test_beta_0_leaves_the_score_alone_and_a_target_moves_beta(config):
     [
         ({"out": "taken"}, "in use"),
         ({"out": "a_file/run"}, "cannot"),
-        ({"out": "taken", "resume": True}, "checkpoint"),
+        ({"out": "taken", "resume": True}, r"config\.json is not there"),
         ({"model": "smollm3"}, "--model smollm3"),
         ({"encoder": "minilm7"}, "--model minilm7"),
         ({"prompt_words": 40}, "--prompt_words 40"),
@@ -132,6 +132,14 @@ def test_what_can_be_refused_is_refused_before_anything_is_trained(config, tmp_p
         main(replace(config, stages=tmp_path / "stages", **changes))
     assert not (tmp_path / "stages").exists()
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["letter.txt"]
+
+
+def test_resuming_with_other_settings_is_refused_before_other_stages_are_made(config):
+    main(config)
+    other = replace(config, noise=0.25, resume=True)
+    with pytest.raises(UserError, match="another noise"):
+        main(other)
+    assert not stages.stage_directory(other, "preferences").exists()
 
 
 def test_a_model_without_the_projections_of_llama_is_refused_before_anything_is_trained(config, tmp_path):

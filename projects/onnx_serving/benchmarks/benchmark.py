@@ -17,7 +17,7 @@ from projects.onnx_serving.benchmarks.arms import ARMS, Cell, Loaded, able, work
 from projects.onnx_serving.places import ENCODER_INT8, EXPORTED, QA, RESULTS
 from shared import devices
 from shared.errors import UserError, command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.results import seal_table
 from shared.interleave import Ask, spawned
@@ -51,6 +51,9 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare torch with ONNX Runtime in the encoder and in generation, and measure what padding costs."""
     if config.rounds < 3:
         raise UserError(f"--rounds {config.rounds}: must be at least 3")
+    if not (config.models / "serving.json").is_file():
+        raise UserError(f"{config.models} holds no exported models: make run-onnx_serving makes them in {EXPORTED}")
+    refuse_unwritable(config.out)
     threads = config.threads or devices.cores()
     encoding, generating = encoder_cells(threads), generation_cells(threads)
     with arms_of(config) as arms:

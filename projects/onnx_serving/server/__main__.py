@@ -12,6 +12,8 @@ from projects.onnx_serving.server.service import load
 from projects.onnx_serving.server.settings import Settings, from_environment
 from shared.errors import UserError, reported
 
+STOPPING = {signal.SIGINT, signal.SIGTERM}
+
 
 def listening(settings: Settings) -> socket.socket:
     """A socket at the address, taken before any model is loaded.
@@ -32,20 +34,34 @@ def listening(settings: Settings) -> socket.socket:
     return opened
 
 
+class Server(uvicorn.Server):
+    """Listens to signals once it can stop in order, and says when it serves."""
+
+    def __init__(self, config: uvicorn.Config, said: str) -> None:
+        super().__init__(config)
+        self._said = said
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Begin to serve; uvicorn has its handlers by now."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
+        await super().startup(sockets)
+        print(self._said, flush=True)
+
+
 def serve(settings: Settings) -> None:
     """Serve until a signal; running requests get the time of grace, then connections are closed."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))  # uvicorn raises it once more when all is drained
     opened = listening(settings)
     try:
         app = create_app(load(settings), settings)
-        opened.listen()  # who reads the next line may call at once, and is answered when uvicorn is up
         host, port = opened.getsockname()[:2]
-        print(f"serving {settings.precision} graphs on http://{host}:{port} (Swagger UI: /docs)", flush=True)
+        said = f"serving {settings.precision} graphs on http://{host}:{port} (Swagger UI: /docs)"
         # No access log: it would print the query string, and /metrics counts the same.
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=settings.grace, lifespan="on"
         )
-        uvicorn.Server(config).run(sockets=[opened])
+        signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # an event loop that is only half there would end aloud
+        Server(config, said).run(sockets=[opened])
     finally:
         opened.close()
 
