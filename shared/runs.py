@@ -20,7 +20,7 @@ import os
 import platform
 import re
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from importlib import metadata
 from pathlib import Path
@@ -357,15 +357,15 @@ def claim(directory: Path | None, *, resume: bool = False) -> None:
 
 
 def discard(directory: Path, project: str) -> None:
-    """Remove a run of ours that was stopped before there was anything to continue from.
+    """Remove a run of ours that was stopped before there was anything to continue from, or to keep.
 
     Raises:
-        UserError: If it is no unfinished run of this project, holds a checkpoint or anything that a run does not write
-            before the first one, or is being written by another process. Nothing is removed then.
+        UserError: If it is no run of this project, holds a checkpoint or anything but what a run itself writes, or is
+            being written by another process. Nothing is removed then.
     """
     with refused("not removed"):
         checked = check_log(directory / LOG_NAME, team_key())
-    if checked.closed or checked.opening.get("project") != project or latest_checkpoint(directory):
+    if checked.opening.get("project") != project or latest_checkpoint(directory):
         raise UserError(f"{directory} is no run that was stopped before its first checkpoint; not removed")
     written = {LOG_NAME, "config.json", "env.json", "events.seal.json", CHECKPOINTS}
     for path in directory.iterdir():
@@ -407,7 +407,7 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
         raise UserError(f"{path} cannot be read as safetensors ({error}): it is cut or edited; save it again") from None
 
 
-def contiguous(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Detached CPU copies that safetensors accepts: contiguous, and none sharing another's memory."""
     return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
 

@@ -1,6 +1,7 @@
 """From a configuration to what it describes: encoder, corpus, model, parameter groups, optimizer."""
 
 from collections.abc import Callable
+from functools import cache
 
 import torch
 from torch import nn
@@ -43,6 +44,13 @@ def read_corpus(config: Config, tokenizer: PreTrainedTokenizerFast) -> Corpus:
         text_column=config.text_column,
         label_column=config.label_column,
     )
+
+
+@cache
+def corpus_digest(model: str, dataset: str, limit: int | None) -> str:
+    """Digest of the texts and labels that a configuration learns from."""
+    config = Config(model=model, dataset=dataset, limit=limit)
+    return read_corpus(config, read_encoder(config)[1]).digest()
 
 
 def build(config: Config, encoder: TransformerEncoder, classes: int, *, tagging: bool) -> nn.Module:

@@ -5,7 +5,6 @@ can be stopped and started at will. `--task trec` runs one part only, and severa
 parts are run and the tables and figures are made.
 """
 
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from projects.adapters import init_study, peers, plots
+from projects.adapters.assembly import corpus_digest
 from projects.adapters.config import Config
 from projects.adapters.ner import LEVELS
 from projects.adapters.provenance import write_init, write_runs, write_summary, write_times
@@ -29,13 +29,14 @@ from projects.adapters.tables import (
     time_to_reach,
 )
 from projects.adapters.train import main as train
+from shared import study
 from shared.errors import UserError, command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_best
 from shared.progress import table
 from shared.report import put_into_readme, read_csv
-from shared.runs import describe_environment, latest_checkpoint, read_json
+from shared.runs import describe_environment, read_json
 
 SEEDS = (0, 1, 2)
 BOTTLENECK, OTHER_BOTTLENECKS = 64, (8,)
@@ -192,19 +193,18 @@ def of(base: Config, dataset: str, arm: str, **more: Any) -> Config:
 
 def complete(config: ExperimentConfig, cell: Config) -> dict[str, Any]:
     """Train a cell unless it is done. Returns its row."""
-    name = cell_name(cell)
-    directory = config.runs / name
     config.runs.mkdir(parents=True, exist_ok=True)
-    with FileLock(config.runs / f".{name}.lock"):  # another part may be at the same cell
-        if not (directory / "result.json").exists():
-            resume = latest_checkpoint(directory) is not None
-            if not resume:
-                shutil.rmtree(directory, ignore_errors=True)
-            print(f"{'resuming' if resume else 'training'} {name}", flush=True)
-            train(replace(cell, out=directory, resume=resume))
+    with FileLock(config.runs / f".{cell_name(cell)}.lock"):  # another part may be at the same cell
+        directory = study.complete(
+            config.runs / cell_name(cell),
+            cell,
+            lambda place, resume: train(replace(cell, out=place, resume=resume)),
+            project="adapters",
+            data=corpus_digest(cell.model, cell.dataset, cell.limit),
+        )
     size = cell.bottleneck if cell.adapter_type != "none" else 0
-    settings = {"cell": name, "arm": cell.arm, "size": size, "dataset": cell.dataset, "lr": cell.lr, "seed": cell.seed}
-    return {**settings, **numbers_of(directory)}
+    settings = {"arm": cell.arm, "size": size, "dataset": cell.dataset, "lr": cell.lr, "seed": cell.seed}
+    return {"cell": directory.name, **settings, **numbers_of(directory)}
 
 
 def numbers_of(directory: Path) -> dict[str, Any]:

@@ -24,8 +24,9 @@ from projects.adapters.models.transformer_base import TransformerEncoder
 from projects.adapters.train import loss_of, training_step
 from shared.files import write_json
 from shared.progress import track
-from shared.runs import Run, discard, read_json
+from shared.runs import Run, read_json
 from shared.seeding import seed_everything
+from shared.study import complete
 
 STEPS, SEEDS, RATES = 50, (0, 1, 2, 3, 4), (1e-3, 1e-2, 1e-1)
 # What is drawn → (init, down_init) of the adapters.
@@ -65,15 +66,18 @@ def cells() -> list[Cell]:
 
 def study(runs: Path, base: Config = BASE, *, steps: int = STEPS) -> list[dict[str, Any]]:
     """Run every cell that is not done. Returns a row a cell."""
-    missing = [cell for cell in cells() if not (runs / cell.name / "result.json").exists()]
-    if missing:
-        encoder, tokenizer = read_encoder(base)
-        corpus = read_corpus(base, tokenizer)
-        for cell in track(missing, description="initialisations", total=len(missing)):
-            if (runs / cell.name).exists():
-                discard(runs / cell.name, "adapters")
-            one(runs / cell.name, cell.config(base), corpus, copy.deepcopy(encoder), steps)
-    return [{"cell": cell.name, **vars(cell), **read_json(runs / cell.name / "result.json")} for cell in cells()]
+    encoder, tokenizer = read_encoder(base)
+    corpus = read_corpus(base, tokenizer)
+    rows = []
+    for cell in track(cells(), description="initialisations", total=len(cells())):
+        config = cell.config(base)
+
+        def train(place: Path, _: bool, config: Config = config) -> None:
+            one(place, config, corpus, copy.deepcopy(encoder), steps)
+
+        directory = complete(runs / cell.name, config, train, project="adapters", data=corpus.digest())
+        rows.append({"cell": directory.name, **vars(cell), **read_json(directory / "result.json")})
+    return rows
 
 
 def one(directory: Path, config: Config, corpus: Corpus, encoder: TransformerEncoder, steps: int) -> dict[str, float]:

@@ -25,7 +25,8 @@ from shared.assets import resolve_model
 from shared.errors import UserError
 from shared.files import write_json, write_text
 from shared.progress import table, track
-from shared.runs import Run, claim, discard, read_json
+from shared.runs import Run, read_json
+from shared.study import complete
 
 LIBRARY = "adapters==1.3.0"
 HOME = Path("build/adapters-peers")
@@ -57,19 +58,21 @@ def compare(runs: Path, candidates: Sequence[Config], seeds: Sequence[int]) -> l
 
 def run_seed(runs: Path, base: Config, seed: int) -> dict[str, Any]:
     """One seed, unless it is done. Its losses and scores go into a run like those of our own. Returns its row."""
-    cell = cell_name(base, seed)
-    directory = runs / cell
     ours = replace(base, seed=seed)
-    if not (directory / "result.json").exists():
-        if directory.exists():
-            discard(directory, "adapters")
-        claim(directory)
-        python = environment()
-        _, tokenizer = read_encoder(ours)
-        corpus = read_corpus(ours, tokenizer)
-        found = answer_of(python, job_of(ours, corpus))
-        record(directory, ours, corpus, found)
-    row = {"cell": cell, "arm": "peer", "size": ours.bottleneck, "dataset": ours.dataset, "lr": ours.lr, "seed": seed}
+    corpus = read_corpus(ours, read_encoder(ours)[1])
+
+    def train(place: Path, _: bool) -> None:
+        record(place, ours, corpus, answer_of(environment(), job_of(ours, corpus)))
+
+    directory = complete(runs / cell_name(base, seed), ours, train, project="adapters", data=corpus.digest())
+    row = {
+        "cell": directory.name,
+        "arm": "peer",
+        "size": ours.bottleneck,
+        "dataset": ours.dataset,
+        "lr": ours.lr,
+        "seed": seed,
+    }
     found = read_json(directory / "result.json")
     return {**row, "score": found["accuracy"], **found}
 

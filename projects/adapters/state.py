@@ -59,20 +59,25 @@ def save_adapters(model: nn.Module, path: Path, config: Config, *, classes: list
     Raises:
         UserError: If the model has no adapter, or the folder exists or cannot be written.
     """
+    with atomic_directory(path) as folder:
+        write_adapters(model, folder, config, classes=classes, tagging=tagging)
+
+
+def write_adapters(model: nn.Module, folder: Path, config: Config, *, classes: list[str], tagging: bool) -> None:
+    """Write the two files into a folder that is there: a run's own, which is then sealed. Else as `save_adapters`."""
     if not any(adapters_of(model)):
         raise UserError("the model has no adapter: register_adapters first")
-    with atomic_directory(path) as folder:
-        save_file(contiguous(trained_state(model)), folder / TENSORS)
-        described = {
-            "format": FORMAT,
-            "config": describe_config(config),
-            "classes": classes,
-            "tagging": tagging,
-            "base_dtype": base_dtype(model),
-            "base_sha256": base_digest(model),
-            "tensors_sha256": _sha256(folder / TENSORS),
-        }
-        write_json(folder / DESCRIPTION, described)
+    save_file(contiguous(trained_state(model)), folder / TENSORS)
+    described = {
+        "format": FORMAT,
+        "config": describe_config(config),
+        "classes": classes,
+        "tagging": tagging,
+        "base_dtype": base_dtype(model),
+        "base_sha256": base_digest(model),
+        "tensors_sha256": _sha256(folder / TENSORS),
+    }
+    write_json(folder / DESCRIPTION, described)
 
 
 def load_adapters(model: nn.Module, path: Path) -> None:

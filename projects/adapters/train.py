@@ -19,7 +19,7 @@ from projects.adapters.assembly import build, copy_trainable, make_optimizer, re
 from projects.adapters.config import Config
 from projects.adapters.data import IGNORED, Batch, Corpus
 from projects.adapters.evaluate import evaluate
-from projects.adapters.state import save_adapters
+from projects.adapters.state import write_adapters
 from shared import devices, optim
 from shared.errors import command
 from shared.files import write_json
@@ -80,8 +80,8 @@ def main(config: Config) -> Metrics:
         trained, parameters = optim.count_parameters(model)
         run.log(step, **tested.named("test"))
         if config.adapted and config.freeze_base and not (directory / "adapter").exists():
-            save_adapters(model, directory / "adapter", config, classes=corpus.classes, tagging=corpus.tagging)
-            run.seal(directory / "adapter", step)
+            with run.sealed("adapter", step) as folder:
+                write_adapters(model, folder, config, classes=corpus.classes, tagging=corpus.tagging)
     metrics = Metrics(
         directory=directory,
         accuracy=tested.accuracy,

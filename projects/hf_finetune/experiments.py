@@ -5,20 +5,23 @@ can be stopped and started at will.
 """
 
 import os
-import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from projects.hf_finetune.config import SMOKE, Config
+from projects.hf_finetune.data.preprocess import prepare
 from projects.hf_finetune.provenance import SAMPLE, publish
 from projects.hf_finetune.tables import README
 from projects.hf_finetune.training.callbacks import FAULT
+from projects.hf_finetune.training.models import load_tokenizer
 from projects.hf_finetune.training.supervisor import Attempt, spawn, supervise
 from projects.hf_finetune.training.train import fit
+from shared import study
 from shared.errors import UserError, command
-from shared.runs import latest_checkpoint, read_json
+from shared.runs import read_json
 
 RATES, GAMMAS, SHARES = (1e-4, 2e-4), (0.0001, 0.001, 0.005), (0.2, 0.6)
 # How memory runs out before step 45, the 13th of the second epoch, while a micro-batch holds more than 8 sentences.
@@ -79,46 +82,55 @@ class Cells:
 
     def run(self, cell: Config, *, final: bool = False) -> dict[str, Any]:
         """Train a cell unless it is done. Returns its row; the rows that the README's means are made of have final."""
-        name = cell_name(cell)
-        directory = self.config.runs / name
-        if not (directory / "result.json").exists():
-            resume = latest_checkpoint(directory) is not None
-            if not resume:
-                shutil.rmtree(directory, ignore_errors=True)
-            self.announce(f"{'resuming' if resume else 'training'} {name}")
-            fit(Attempt(replace(cell, out=directory, resume=resume), cell.accumulation, resume))
+        directory = self.complete(cell_name(cell), cell, lambda place, resume: self.fit(cell, place, resume))
+        name = directory.name
         settings = {"arm": arm(cell), "lr": cell.lr, "awp": cell.awp, "mixout": cell.mixout, "seed": cell.seed}
         chosen = int(final or self.rows.get(name, {}).get("final", 0))
         self.rows[name] = {"cell": name, **settings, **read_json(directory / "result.json"), "final": chosen}
         return self.rows[name]
 
+    def complete(self, name: str, cell: Config, train: Callable[[Path, bool], object]) -> Path:
+        """The directory of a finished cell."""
+        data = data_digest_of(cell.model, cell.dataset, cell.limit)
+        described = replace(cell, memory_gb=None)
+        return study.complete(self.config.runs / name, described, train, project="hf_finetune", data=data)
+
+    def fit(self, cell: Config, place: Path, resume: bool) -> None:
+        """Train a cell in this process."""
+        self.count()
+        fit(Attempt(replace(cell, out=place, resume=resume), cell.accumulation, resume))
+
     def broken(self, cell: Config, kind: str) -> dict[str, Any]:
         """The cell once more, in a process that runs out of memory in one of the ways of FAULTS. Returns its row."""
-        directory = self.config.runs / f"fault-{kind}"
-        if not (directory / "result.json").exists():
-            shutil.rmtree(directory, ignore_errors=True)
-            self.announce(f"breaking {directory.name}")
+
+        def break_it(place: Path, resume: bool) -> None:
+            self.count()
             os.environ[FAULT] = FAULTS[kind] + WHERE
             try:
-                supervise(replace(cell, save_every=10, out=directory), spawn)
+                supervise(replace(cell, save_every=10, out=place, resume=resume), spawn)
             finally:
                 del os.environ[FAULT]
+
+        directory = self.complete(f"fault-{kind}", replace(cell, save_every=10), break_it)
         return {"fault": kind, "cell": directory.name, **read_json(directory / "result.json")}
 
     def sample(self) -> None:
         """A run of a few steps, whose log and events are kept beside the results."""
-        directory = self.config.runs / SAMPLE
-        if not (directory / "result.json").exists() and not (self.config.out / "sample_run").exists():
-            shutil.rmtree(directory, ignore_errors=True)
-            self.announce("training the sample")
-            fit(Attempt(replace(SMOKE, out=directory), SMOKE.accumulation, resume=False))
+        if not (self.config.out / "sample_run").exists():
+            self.complete(SAMPLE, SMOKE, lambda place, resume: self.fit(SMOKE, place, resume))
 
-    def announce(self, what: str) -> None:
-        """Say what is begun, or end if that is one more than was asked for."""
+    def count(self) -> None:
+        """Count a new run, or end if that is one more than was asked for."""
         if self.config.most is not None and self.new >= self.config.most:
             raise UserError(f"{self.new} new runs done, as asked by --most; the same command goes on")
         self.new += 1
-        print(what, flush=True)
+
+
+@cache
+def data_digest_of(model: str, dataset: str, limit: int | None) -> str:
+    """Digest of the texts and labels that a cell learns from."""
+    config = Config(model=model, dataset=dataset, limit=limit)
+    return prepare(config, load_tokenizer(model, max_length=config.max_length)).digest
 
 
 def arm(cell: Config) -> str:

@@ -1,5 +1,6 @@
 """Writes results/: every row of every table cites the runs and the lines of their logs that it comes from."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -10,16 +11,18 @@ from projects.hf_finetune.evaluation.eval import run_config
 from projects.hf_finetune.figures import draw
 from projects.hf_finetune.tables import SCORES, faults_markdown, results_markdown, summarise
 from projects.hf_finetune.training.models import load_tokenizer
+from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import team_key
-from shared.fingerprint.citations import Cited, Source, pooled, read_best
+from shared.fingerprint.citations import KEPT, Cited, Source, pooled, read_best
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import table
 from shared.report import put_into_readme, read_csv, write_csv
-from shared.runs import describe_environment
+from shared.runs import describe_environment, read_json
 
 PROJECT = "hf_finetune"
 SAMPLE = "sample"
+OURS = re.compile(r"[0-9a-f]{16}" + re.escape(KEPT))  # a log kept under its run's id
 
 
 def publish(runs: Path, out: Path, readme: Path, rows: list[dict[str, Any]], broken: list[dict[str, Any]]) -> None:
@@ -28,7 +31,7 @@ def publish(runs: Path, out: Path, readme: Path, rows: list[dict[str, Any]], bro
         row["cell"]: read_best(runs / row["cell"], team_key(), "validation_macro_f1") for row in [*rows, *broken]
     }
     rows = [{**row, **sources[row["cell"]].columns()} for row in rows]
-    shutil.rmtree(out / "logs", ignore_errors=True)  # of an earlier publication, with runs that no table cites any more
+    remove_logs(out / "logs")
     write_runs(out, rows, sources)
     summary = summarise(row for row in rows if row["final"])
     write_summary(out, summary, rows, sources)
@@ -43,6 +46,27 @@ def publish(runs: Path, out: Path, readme: Path, rows: list[dict[str, Any]], bro
     put_into_readme(readme, "faults", faults_markdown(read_csv(out / "faults.csv")))
     names = ["arm", "accuracy", "macro_f1", "macro_f1_sd", "worst_macro_f1", "gain_macro_f1", "p_value"]
     table("Means over seeds, test sentences", names, [[row[name] for name in names] for row in summary])
+
+
+def remove_logs(folder: Path) -> None:
+    """Remove the logs of an earlier publication, with runs that no table cites any more; other files stay."""
+    for path in folder.glob(f"*{KEPT}"):
+        if OURS.fullmatch(path.name):
+            path.unlink()
+
+
+def refuse_foreign(out: Path) -> None:
+    """Refuse, before any run, a folder of results in which `sample_run`, which is replaced, is not ours.
+
+    Raises:
+        UserError: If it holds anything but such a run.
+    """
+    sample = out / "sample_run"
+    if sample.exists() and not {path.name for path in sample.iterdir()} <= {
+        *read_json(sample / "files.json"),
+        "files.json",
+    }:
+        raise UserError(f"{sample} holds files of another origin: choose another --out, or move them")
 
 
 def cells_of(source: Source) -> dict[str, Cited]:
@@ -137,6 +161,7 @@ def keep_sample(run: Path, out: Path) -> None:
     sample = out / "sample_run"
     if not run.exists():
         return
+    refuse_foreign(out)
     shutil.rmtree(sample, ignore_errors=True)
     sample.mkdir(parents=True)
     files = sorted(path for path in run.rglob("*") if path.is_file())

@@ -4,9 +4,9 @@ A run that is complete is not run again, and one that was interrupted goes on fr
 can be stopped and started at will.
 """
 
-import shutil
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,10 @@ from projects.lora.config import Config
 from projects.lora.provenance import write_runs, write_summary
 from projects.lora.scripts import pruning_quant
 from projects.lora.scripts.train_lora import main as train
+from projects.lora.scripts.train_lora import read_corpus
 from projects.lora.tables import README, markdown, pruning_markdown, summarise
+from shared import study
+from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
@@ -23,7 +26,7 @@ from shared.fingerprint.citations import read_best
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import table
 from shared.report import put_into_readme, read_csv
-from shared.runs import describe_environment, latest_checkpoint, read_json
+from shared.runs import describe_environment, read_json
 
 RANKS, RATIOS, SEEDS = (4, 16, 64), (1.0, 4.0, 16.0), (0, 1, 2)
 LORA_RATES, FULL_RATES = (2e-4, 5e-4, 1e-3), (5e-5, 1e-4, 2e-4)
@@ -97,16 +100,22 @@ def collect(config: ExperimentConfig) -> list[dict[str, Any]]:
 
 def complete(runs: Path, cell: Config) -> dict[str, Any]:
     """Train a cell unless it is done. Returns its row."""
-    name = cell_name(cell)
-    directory = runs / name
-    if not (directory / "result.json").exists():
-        resume = latest_checkpoint(directory) is not None and cell.arm != "head"
-        if not resume:
-            shutil.rmtree(directory, ignore_errors=True)
-        print(f"{'resuming' if resume else 'training'} {name}", flush=True)
-        train(replace(cell, out=directory, resume=resume))
+    directory = study.complete(
+        runs / cell_name(cell),
+        cell,
+        lambda place, resume: train(replace(cell, out=place, resume=resume)),
+        project="lora",
+        data=corpus_digest(cell.model, cell.dataset, cell.limit),
+    )
     settings = {key: asdict(cell)[key] for key in ("arm", "rank", "scaling", "lr", "lr_ratio", "seed")}
-    return {"cell": name, **settings, **read_json(directory / "result.json")}
+    return {"cell": directory.name, **settings, **read_json(directory / "result.json")}
+
+
+@cache
+def corpus_digest(model: str, dataset: str, limit: int | None) -> str:
+    """Digest of the texts and labels that a cell learns from."""
+    config = Config(model=model, dataset=dataset, limit=limit)
+    return read_corpus(config, load_encoder(model, max_length=config.max_length)[1]).digest()
 
 
 def cell_name(cell: Config) -> str:

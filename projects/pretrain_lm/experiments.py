@@ -4,7 +4,6 @@ A run that is complete is not run again, and one that was interrupted goes on fr
 can be stopped and started at will. Nothing is tuned here: rates and sizes were set beforehand from the literature.
 """
 
-import shutil
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -12,14 +11,16 @@ from typing import Any
 
 from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.data.collator import Objective
-from projects.pretrain_lm.peer import ARMS, PeerConfig
+from projects.pretrain_lm.peer import ARMS, PeerConfig, read_text
 from projects.pretrain_lm.peer import main as train_peer
 from projects.pretrain_lm.provenance import write_loader, write_news, write_runs, write_writing
 from projects.pretrain_lm.tables import README, fill_readme
 from projects.pretrain_lm.train_pretrain import main as train
+from projects.pretrain_lm.train_pretrain import prepare, read_corpus
+from shared import study
 from shared.errors import command
 from shared.files import refuse_unwritable, write_json
-from shared.runs import describe_environment, latest_checkpoint, read_json
+from shared.runs import describe_environment, read_json
 
 SEEDS, RATIOS, CONTEXTS = (0, 1, 2), (0.1, 0.15, 0.3, 0.5), (64, 128, 256)
 MASKS: tuple[Objective, ...] = ("static", "dynamic")
@@ -45,13 +46,12 @@ def main(config: ExperimentConfig) -> list[dict[str, Any]]:
     for folder in (config.runs, config.out):
         refuse_unwritable(folder)
     wanted = cells(config.base)
-    for name, cell in wanted.items():
-        complete(config.runs / name, cell)
-    rows = [row_of(config.runs / name, cell) for name, cell in wanted.items()]
+    done = {name: complete(config.runs / name, cell) for name, cell in wanted.items()}
+    rows = [row_of(done[name], cell) for name, cell in wanted.items()]
     write_json(config.out / "environment.json", describe_environment())
     write_runs(rows, config.runs, config.out)
-    write_news(config.runs / NEWS, config.out)
-    write_writing(config.runs / NEWS, config.out)
+    write_news(done[NEWS], config.out)
+    write_writing(done[NEWS], config.out)
     write_loader(config.runs, config.out)
     fill_readme(config.readme, config.out)
     return rows
@@ -74,24 +74,34 @@ def cells(base: Config) -> dict[str, Config | PeerConfig]:
     return found
 
 
-def complete(directory: Path, cell: Config | PeerConfig) -> None:
-    """Train a cell unless it is done: its result is written last."""
-    if (directory / "result.json").exists():
-        return
-    resume = isinstance(cell, Config) and latest_checkpoint(directory) is not None
-    if not resume:
-        shutil.rmtree(directory, ignore_errors=True)
-    print(f"{'resuming' if resume else 'training'} {directory.name}", flush=True)
-    if isinstance(cell, Config):
-        train(replace(cell, out=directory, resume=resume))
-    else:
-        train_peer(replace(cell, out=directory))
+def complete(directory: Path, cell: Config | PeerConfig) -> Path:
+    """The directory of a trained cell."""
+
+    def run(place: Path, resume: bool) -> None:
+        if isinstance(cell, Config):
+            train(replace(cell, out=place, resume=resume))
+        else:
+            train_peer(replace(cell, out=place))
+
+    return study.complete(directory, cell, run, project="pretrain_lm", data=digest_of(cell))
+
+
+def digest_of(cell: Config | PeerConfig) -> str:
+    """Digest of the corpus that a cell learns from, which is cleaned now unless it has been."""
+    if isinstance(cell, PeerConfig):
+        return read_text(cell)[2]
+    prepare(cell)
+    return str(read_corpus(cell).report["digest"])
 
 
 def row_of(directory: Path, cell: Config | PeerConfig) -> dict[str, Any]:
     """A trained cell: its name, what it was told and what it came to."""
-    study = directory.name.partition("-")[0]
-    return {"cell": directory.name, "study": study, "config": cell, **read_json(directory / "result.json")}
+    return {
+        "cell": directory.name,
+        "study": directory.name.partition("-")[0],
+        "config": cell,
+        **read_json(directory / "result.json"),
+    }
 
 
 if __name__ == "__main__":

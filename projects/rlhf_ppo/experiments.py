@@ -5,7 +5,6 @@ can be stopped and started at will. `--arm free` trains one arm only, and two ar
 trained, and tables and figures are made. The arms differ in the penalty, and one in its length.
 """
 
-import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -14,9 +13,11 @@ from projects.rlhf_ppo import tables
 from projects.rlhf_ppo.analysis import metrics_rl
 from projects.rlhf_ppo.config import Config
 from projects.rlhf_ppo.train_rlhf import main as train
+from projects.rlhf_ppo.train_rlhf import prompts_digest
+from shared import study
 from shared.errors import command
 from shared.files import write_json
-from shared.runs import describe_environment, latest_checkpoint
+from shared.runs import describe_environment
 
 ARMS: dict[str, dict[str, Any]] = {
     "target": {"beta": 0.2, "kl_target": 6.0},
@@ -43,13 +44,12 @@ class ExperimentConfig:
 
 def main(config: ExperimentConfig) -> None:
     """Train each arm with its seeds, then write tables and figures."""
-    planned = [(arm, seed) for arm in ARMS for seed in SEEDS[arm]]
-    for arm, seed in sorted(planned, key=lambda cell: cell[1]):  # so that a sweep cut short has every arm
-        if config.arm in (arm, "all"):
-            complete(config, arm, seed)
+    planned = [(arm, seed) for arm in ARMS for seed in SEEDS[arm] if config.arm in (arm, "all")]
+    # By seed, so that a sweep cut short has every arm.
+    done = {cell: complete(config, *cell) for cell in sorted(planned, key=lambda cell: cell[1])}
     if config.arm != "all":
         return
-    cells = [(arm, seed, config.runs / cell_name(arm, seed)) for arm, seed in planned]
+    cells = [(arm, seed, done[arm, seed]) for arm, seed in planned]
     tables.write(config.base, cells, config.out)
     write_json(config.out / "environment.json", describe_environment())
     metrics_rl.main(metrics_rl.PlotConfig(results=config.out))
@@ -57,16 +57,17 @@ def main(config: ExperimentConfig) -> None:
         tables.put_into_readme()
 
 
-def complete(config: ExperimentConfig, arm: str, seed: int) -> None:
-    """Train a cell unless it is done: its samples are what it writes last."""
-    directory = config.runs / cell_name(arm, seed)
-    if (directory / "held_out" / "samples.jsonl").exists():
-        return
-    resume = latest_checkpoint(directory) is not None
-    if not resume:
-        shutil.rmtree(directory, ignore_errors=True)
-    print(f"{'resuming' if resume else 'training'} {directory.name}", flush=True)
-    train(replace(config.base, **ARMS[arm], seed=seed, out=directory, resume=resume))
+def complete(config: ExperimentConfig, arm: str, seed: int) -> Path:
+    """The directory of a finished cell; its samples are what it writes last."""
+    cell = replace(config.base, **ARMS[arm], seed=seed)
+    return study.complete(
+        config.runs / cell_name(arm, seed),
+        cell,
+        lambda place, resume: train(replace(cell, out=place, resume=resume)),
+        project="rlhf_ppo",
+        data=prompts_digest(cell),
+        last="held_out/samples.jsonl",
+    )
 
 
 def cell_name(arm: str, seed: int) -> str:

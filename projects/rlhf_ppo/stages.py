@@ -9,7 +9,6 @@ another stage and never finds the wrong one.
 import hashlib
 import json
 import random
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -34,10 +33,11 @@ from projects.rlhf_ppo.models.reward_model import Pairs, RewardModel, fit_reward
 from projects.rlhf_ppo.models.text_encoder import TextEncoder
 from projects.rlhf_ppo.rollout import Prompts
 from shared.assets import load_causal_lm, load_dataset, load_encoder
-from shared.files import atomic_directory
+from shared.errors import UserError
+from shared.fingerprint.citations import LOG_NAME
 from shared.fingerprint.origin import data_digest
 from shared.progress import track
-from shared.runs import Run, open_checkpoint, trainable_state, verified_tensors
+from shared.runs import Run, discard, open_checkpoint, trainable_state, verified_tensors
 from shared.seeding import seed_everything
 
 SAMPLED_AT_ONCE = 32
@@ -51,9 +51,14 @@ def stage_directory(config: Config, stage: str) -> Path:
 
 
 def stage_run(config: Config, stage: str, data: str) -> Run:
-    """A new run in a stage's directory; what an interrupted attempt left there is removed."""
+    """A new run in a stage's directory; what an interrupted attempt left there is removed, if it is that.
+
+    Raises:
+        UserError: If there is anything else in the directory.
+    """
     directory = stage_directory(config, stage)
-    shutil.rmtree(directory, ignore_errors=True)
+    if (directory / LOG_NAME).exists():
+        discard(directory, "rlhf_ppo")
     return Run(directory, project="rlhf_ppo", config=replace(config, seed=config.data_seed), data=data)
 
 
@@ -106,6 +111,23 @@ def split_openings(config: Config) -> dict[Split, list[str]]:
     return prompts
 
 
+def require_texts(config: Config) -> None:
+    """Check that there are as many reviews and openings as the configuration asks for.
+
+    Raises:
+        UserError: If there are fewer.
+    """
+    reviews = len(load_dataset("movie_reviews")["train"])
+    if config.gold_texts is not None and config.gold_texts > reviews:
+        raise UserError(f"--gold_texts {config.gold_texts}: there are {reviews}")
+    found = split_openings(config)
+    if len(found["train"]) < config.prompts or not all(found.values()):
+        raise UserError(
+            f"--prompt_words {config.prompt_words}: leaves {len(found['train'])} prompts for training and "
+            f"{len(found['test'])} held out, too few for --prompts {config.prompts}"
+        )
+
+
 def preferences(config: Config, gold: GoldReward) -> list[Preference]:
     """The comparisons of all splits, made if they are not there yet."""
     folder = stage_directory(config, "preferences") / "pairs"
@@ -128,10 +150,9 @@ def make_preferences(config: Config, gold: GoldReward) -> None:
         ]
         kept = [pair for split in SHARES for pair in balanced(config, of_split(made, split), draw)]
         run.log(1, sampled=len(made), kept=len(kept), against_gold=mean(pair.against_gold for pair in kept))
-        with atomic_directory(run.directory / "pairs") as folder:
+        with run.sealed("pairs", 1) as folder:
             write_preferences(folder, kept)
             write_preferences(folder, made, name="sampled")  # before balancing, to tell what it took away
-            run.seal(folder, 1)
 
 
 def balanced(config: Config, pairs: list[Preference], draw: random.Random) -> list[Preference]:

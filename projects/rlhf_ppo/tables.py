@@ -1,6 +1,7 @@
 """Results as sealed CSV files that cite the runs' logs, and the README's tables that are made of them."""
 
 import json
+import math
 import random
 import statistics
 from collections.abc import Sequence
@@ -13,6 +14,7 @@ from projects.rlhf_ppo.config import Config
 from projects.rlhf_ppo.data.preferences import of_split, read_preferences
 from projects.rlhf_ppo.stages import reward_model, stage_directory
 from shared import report
+from shared.assets import load_dataset
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import Cited, Source, pooled, read_source
 from shared.fingerprint.results import Row, seal_table
@@ -23,6 +25,7 @@ Cells = list[tuple[str, int, Path]]  # arm, seed, directory of the run
 LOGGED = ("gold", "proxy", "kl", "distinct_2", "words")
 POINTS = (*WATCHED, "gold_gain", "beta", "tokens", "distinct_2")
 RESAMPLES = 10_000
+STRETCH = 10  # rounds of a line in the README's table of the long run
 SHOWN, IN_README = 16, 4  # held-out prompts in samples.csv and in the README
 
 
@@ -32,6 +35,7 @@ def write(config: Config, cells: Cells, out: Path) -> None:
     write_runs(cells, sources, out)
     write_curves(cells, sources, out)
     write_summary(cells, sources, out)
+    write_judge(config, out)
     write_deciders(config, out)
     write_samples(cells, out)
 
@@ -126,6 +130,27 @@ def write_summary(cells: Cells, sources: dict[Path, Source], out: Path) -> None:
     seal_table(out / "summary.csv", project="rlhf_ppo", key=team_key(), rows=cited, made_from=("runs.csv",))
 
 
+def write_judge(config: Config, out: Path) -> None:
+    """judge.csv: how well the judge agrees with the raters of reviews that it did not learn from."""
+    source = read_source(stage_directory(config, "gold"), team_key())
+    cell = source.last("correlation")
+    reviews = len(load_dataset("movie_reviews")["validation"])
+    low, high = fisher(float(source.number(cell)), reviews)
+    row = {"reviews": reviews, "correlation": source.number(cell), "low": round(low, 4), "high": round(high, 4)}
+    report.write_csv(out / "judge.csv", [row | source.columns()])
+    cited = [Row([source], {"correlation": cell})]
+    seal_table(out / "judge.csv", project="rlhf_ppo", key=team_key(), rows=cited, keep_logs=True)
+
+
+def fisher(correlation: float, pairs: int, z: float = 1.96) -> tuple[float, float]:
+    """Interval of Pearson's correlation, 95 % by default.
+
+    Source: Fisher 1921, "On the 'Probable Error' of a Coefficient of Correlation Deduced from a Small Sample".
+    """
+    centre, half = math.atanh(correlation), z / math.sqrt(pairs - 3)
+    return math.tanh(centre - half), math.tanh(centre + half)
+
+
 def write_deciders(config: Config, out: Path) -> None:
     """deciders.csv: who puts how many held-out comparisons right, before and after balancing."""
     folder = stage_directory(config, "preferences") / "pairs"
@@ -200,8 +225,31 @@ def deciders_markdown(rows: list[dict[str, Any]]) -> str:
     return report.markdown_table(["who decides", "comparisons", "right (95 %)", "asked"], lines)
 
 
+def judge_markdown(rows: list[dict[str, Any]]) -> str:
+    """The table of the judge."""
+    (row,) = rows
+    columns = ["held-out reviews", "correlation of the judge with the raters' mean (95 %)"]
+    found = f"{row['correlation']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
+    return report.markdown_table(columns, [[str(row["reviews"]), found]])
+
+
+def stretches_markdown(points: list[dict[str, Any]]) -> str:
+    """The table of the long run without a penalty, ten rounds a line: both rewards and what they cost."""
+    columns = ["rounds", "proxy", "gold reward", "KL, nats", "distinct-2 of a round"]
+    long = [point for point in points if point["arm"] == "long"]
+    lines = []
+    for start in range(0, len(long), STRETCH):
+        rounds = long[start : start + STRETCH]
+        means = [statistics.fmean(each[name] for each in rounds) for name in ("proxy", "gold", "kl", "distinct_2")]
+        shown = [f"{value:.{digits}f}" for value, digits in zip(means, (2, 2, 1, 3), strict=True)]
+        lines.append([f"{rounds[0]['iteration']} to {rounds[-1]['iteration']}", *shown])
+    return report.markdown_table(columns, lines)
+
+
 def put_into_readme() -> None:
     """Rewrite the README's tables from the files."""
+    report.put_into_readme(README, "judge", judge_markdown(report.read_csv(RESULTS / "judge.csv")))
+    report.put_into_readme(README, "stretches", stretches_markdown(report.read_csv(RESULTS / "curves.csv")))
     report.put_into_readme(README, "summary", summary_markdown(report.read_csv(RESULTS / "summary.csv")))
     report.put_into_readme(README, "samples", samples_markdown(report.read_csv(RESULTS / "samples.csv")))
     report.put_into_readme(README, "deciders", deciders_markdown(report.read_csv(RESULTS / "deciders.csv")))

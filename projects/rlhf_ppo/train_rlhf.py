@@ -5,7 +5,6 @@ python -m projects.rlhf_ppo.train_rlhf --beta 0 --kl_target None     without the
 """
 
 import json
-import shutil
 import statistics
 import time
 from dataclasses import dataclass
@@ -19,17 +18,17 @@ from projects.rlhf_ppo.config import Config
 from projects.rlhf_ppo.data.preferences import Preference, of_split
 from projects.rlhf_ppo.evaluate import Judged, distinct, judge
 from projects.rlhf_ppo.models.gold_reward import GoldReward
-from projects.rlhf_ppo.models.policy import Policy, end_tokens
+from projects.rlhf_ppo.models.policy import Policy, end_tokens, require_projections
 from projects.rlhf_ppo.models.reward_model import RewardModel
 from projects.rlhf_ppo.rl import ppo
 from projects.rlhf_ppo.rollout import Prompts, Round, play, prompt_batches
 from shared import devices, optim
 from shared.assets import load_causal_lm
 from shared.errors import UserError, command
-from shared.files import atomic_directory, write_text
+from shared.files import write_text
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
-from shared.runs import Run, latest_checkpoint, new_directory, trainable_state
+from shared.runs import Run, claim, latest_checkpoint, new_directory, trainable_state
 from shared.seeding import generator, seed_everything
 
 
@@ -80,18 +79,24 @@ class World:
 
 
 def main(config: Config) -> Metrics:
-    """Align a language model with preferences: a reward model, then PPO."""
+    """Align a language model with preferences: a reward model, then PPO.
+
+    Raises:
+        UserError: If --out, the models or the texts cannot be used: before anything is trained.
+    """
+    directory = config.out or new_directory(Path("runs"), "rlhf_ppo", config.name)
+    claim(directory, resume=config.resume)
     devices.use_all_cores()
+    model, tokenizer = load_causal_lm(config.model)  # here, and not where it is needed: refused before the judge trains
+    require_projections(model, config.model)
+    stages.require_texts(config)
     gold = stages.gold_reward(config)
     pairs = stages.preferences(config, gold)
     fitted = stages.reward_model(config, pairs)
-    model, tokenizer = load_causal_lm(config.model)
     world = world_of(config, gold, pairs, fitted, tokenizer)
     seed_everything(config.seed)
     policy = Policy(model, rank=config.rank, temperature=config.temperature, ends=end_tokens(tokenizer)).eval()
-    directory = config.out or new_directory(Path("runs"), "rlhf_ppo", config.name)
-    digest = data_digest(world.train, world.test, world.reward.head.weight.flatten().tolist())
-    with Run(directory, project="rlhf_ppo", config=config, resume=config.resume, data=digest) as run:
+    with Run(directory, project="rlhf_ppo", config=config, resume=config.resume, data=prompts_digest(config)) as run:
         iterations = train(config, policy, world, run)
         before = held_out(config, policy, world, reference=True)
         after = held_out(config, policy, world)
@@ -105,6 +110,12 @@ def main(config: Config) -> Metrics:
         pair_accuracy=fitted.accuracy,
         iterations=iterations,
     )
+
+
+def prompts_digest(config: Config) -> str:
+    """Digest of the prompts, trained on and held out; all else that a run learns from follows from its settings."""
+    prompts = stages.split_openings(config)
+    return data_digest(prompts["train"], prompts["test"][: config.held_out])
 
 
 def world_of(
@@ -141,8 +152,6 @@ def held_out(config: Config, policy: Policy, world: World, *, reference: bool = 
 
 def keep_samples(run: Run, step: int, prompts: list[str], before: Judged, after: Judged) -> None:
     """Write and seal held_out/samples.jsonl: each held-out prompt with both responses and what was thought of them."""
-    folder = run.directory / "held_out"
-    shutil.rmtree(folder, ignore_errors=True)  # of a run that was resumed after it had ended
     lines = []
     for row, prompt in enumerate(prompts):
         sides = {
@@ -150,9 +159,8 @@ def keep_samples(run: Run, step: int, prompts: list[str], before: Judged, after:
             for name, judged in (("before", before), ("after", after))
         }
         lines.append(json.dumps({"prompt": prompt, **sides}, ensure_ascii=False, allow_nan=False))
-    with atomic_directory(folder) as unfinished:
-        write_text(unfinished / "samples.jsonl", "\n".join(lines) + "\n")
-        run.seal(unfinished, step)
+    with run.sealed("held_out", step) as folder:
+        write_text(folder / "samples.jsonl", "\n".join(lines) + "\n")
 
 
 def train(config: Config, policy: Policy, world: World, run: Run) -> int:

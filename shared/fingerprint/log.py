@@ -276,7 +276,10 @@ def check_log(path: Path, keys: Keys) -> CheckedLog:
                 raw = file.read(LARGEST)  # bounded: a small file may unfold to any size
         except (EOFError, lzma.LZMAError) as error:
             raise BrokenError(Verdict.TAMPERED, f"{path.name} cannot be decompressed: {error}", path) from None
-    return check_lines(raw.splitlines(keepends=True), keys)
+    try:
+        return check_lines(raw.splitlines(keepends=True), keys)
+    except BrokenError as broken:
+        raise BrokenError(broken.verdict, broken.detail, path) from None
 
 
 def verify_log(path: Path, keys: Keys) -> Finding:

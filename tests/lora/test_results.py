@@ -59,3 +59,25 @@ def test_what_is_reported_was_chosen_on_validation(runs):
 def test_lora_of_rank_16_trains_under_three_and_a_half_per_cent(runs):
     row = next(r for r in runs if r["final"] and r["arm"] == "lora" and r["rank"] == 16)
     assert row["trained"] / row["parameters"] < 0.035
+
+
+def right(runs, **settings):
+    """Validation questions that the run of these settings got right, of 550."""
+    same = {"arm": "lora", "scaling": "alpha/r", "seed": 0, **settings}
+    (row,) = (r for r in runs if all(r[name] == value for name, value in same.items()))
+    count = 550 * row["validation_accuracy"]
+    assert count == pytest.approx(round(count), abs=1e-3)  # or validation would not hold 550 questions
+    return round(count)
+
+
+def test_the_choices_rest_on_as_many_questions_as_the_readme_says(runs):
+    text = " ".join(README.read_text(encoding="utf-8").split())
+    ahead = right(runs, rank=16, lr=1e-3, lr_ratio=1.0) - right(runs, rank=16, lr=5e-4, lr_ratio=1.0)
+    assert f"1e-3 is ahead of 5e-4 by {ahead} question" in text
+    one, four, sixteen = (
+        {rank: right(runs, rank=rank, lr=1e-3, lr_ratio=ratio) for rank in (4, 16, 64)} for ratio in (1.0, 4.0, 16.0)
+    )
+    assert f"×4 is ahead by {four[16] - one[16]} questions at r = 16 and by {four[64] - one[64]} at r = 64" in text
+    assert f"×1 by {one[4] - four[4]} at r = 4" in text
+    behind = {rank: max(one[rank], four[rank]) - sixteen[rank] for rank in (4, 16, 64)}
+    assert f"by {behind[4]} and {behind[16]} questions behind the best at r = 4 and 16, and by {behind[64]}" in text

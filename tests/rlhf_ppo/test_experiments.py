@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 
+import numpy as np
 import pytest
+from scipy.stats import pearsonr
 
 from projects.rlhf_ppo import experiments, tables
 from projects.rlhf_ppo.config import SMOKE
@@ -41,6 +43,7 @@ def test_experiments_run_once_and_their_tables_come_from_the_logs(experiment):
         "samples.csv",
         "summary.csv",
         "deciders.csv",
+        "judge.csv",
         "curves.png",
         "proxy_gold.png",
     } <= written
@@ -62,6 +65,13 @@ def test_experiments_run_once_and_their_tables_come_from_the_logs(experiment):
     assert str(shown[0]["free"]) == " ".join(kept[0]["after"]["response"].split())
     assert shown[0]["prompt"] in tables.samples_markdown(shown)
     assert "reward model" in tables.deciders_markdown(report.read_csv(experiment.out / "deciders.csv"))
+
+
+def test_the_interval_of_a_correlation_is_scipys():
+    draw = np.random.default_rng(0)
+    x, y = draw.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], size=50).T
+    theirs = pearsonr(x, y).confidence_interval()
+    assert tables.fisher(pearsonr(x, y).statistic, 50) == pytest.approx((theirs.low, theirs.high), abs=1e-4)
 
 
 def test_the_interval_covers_the_mean_and_shrinks():

@@ -14,6 +14,8 @@ def table(name):
 def test_the_readmes_tables_are_those_of_the_files():
     assert between_marks(tables.README, "summary") == tables.summary_markdown(table("summary"))
     assert between_marks(tables.README, "samples") == tables.samples_markdown(table("samples"))
+    assert between_marks(tables.README, "judge") == tables.judge_markdown(table("judge"))
+    assert between_marks(tables.README, "stretches") == tables.stretches_markdown(table("curves"))
     assert between_marks(tables.README, "deciders") == tables.deciders_markdown(table("deciders"))
     assert between_marks(tables.README, "bench") == tables.bench_markdown(table("bench"))
 

@@ -1,11 +1,13 @@
 """The whole loop on small models: it runs, is sealed, resumes exactly, and stops in one line where it must."""
 
 import json
+import shutil
 from dataclasses import replace
 from functools import partial
 
 import pytest
 import torch
+from transformers import GPT2Config, GPT2LMHeadModel
 
 from projects.rlhf_ppo import stages, train_rlhf
 from projects.rlhf_ppo.config import SMOKE, Config
@@ -107,6 +109,41 @@ def test_beta_0_leaves_the_score_alone_and_a_target_moves_beta(config):
     assert betas[1] < betas[0] == config.beta  # no divergence at first: the penalty is lowered
 
 
+@pytest.mark.parametrize(
+    ("changes", "says"),
+    [
+        ({"out": "taken"}, "in use"),
+        ({"out": "a_file/run"}, "cannot"),
+        ({"out": "taken", "resume": True}, "checkpoint"),
+        ({"model": "smollm3"}, "--model smollm3"),
+        ({"encoder": "minilm7"}, "--model minilm7"),
+        ({"prompt_words": 40}, "--prompt_words 40"),
+        ({"prompts": 10**6}, "--prompts 1000000"),
+        ({"gold_texts": 10**6}, "--gold_texts 1000000"),
+    ],
+)
+def test_what_can_be_refused_is_refused_before_anything_is_trained(config, tmp_path, changes, says):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "letter.txt").write_text("mine")
+    (tmp_path / "a_file").write_text("mine")
+    if "out" in changes:
+        changes = {**changes, "out": tmp_path / changes["out"]}
+    with pytest.raises(UserError, match=says):
+        main(replace(config, stages=tmp_path / "stages", **changes))
+    assert not (tmp_path / "stages").exists()
+    assert [path.name for path in (tmp_path / "taken").iterdir()] == ["letter.txt"]
+
+
+def test_a_model_without_the_projections_of_llama_is_refused_before_anything_is_trained(config, tmp_path):
+    other = GPT2LMHeadModel(GPT2Config(vocab_size=20, n_embd=8, n_layer=1, n_head=1, n_positions=32))
+    shutil.copytree(config.model, tmp_path / "gpt2")
+    (tmp_path / "gpt2" / "model.safetensors").unlink()
+    other.save_pretrained(tmp_path / "gpt2")
+    with pytest.raises(UserError, match="q_proj"):
+        main(replace(config, stages=tmp_path / "stages", model=str(tmp_path / "gpt2")))
+    assert not (tmp_path / "stages").exists()
+
+
 def test_stages_are_made_once_and_another_setting_makes_another(config):
     gold = stages.gold_reward(config)
     first = stages.preferences(config, gold)
@@ -116,6 +153,16 @@ def test_stages_are_made_once_and_another_setting_makes_another(config):
     assert (directory / "pairs" / "preferences.jsonl").stat().st_mtime_ns == written
     assert stages.stage_directory(replace(config, noise=0.1), "preferences") != directory
     assert stages.stage_directory(replace(config, noise=0.1), "gold") == stages.stage_directory(config, "gold")
+
+
+def test_a_stage_is_not_begun_again_where_anything_else_is_in_its_folder(config):
+    config = replace(config, data_seed=11)
+    folder = stages.stage_directory(config, "gold")
+    folder.mkdir(parents=True)
+    (folder / "letter.txt").write_text("mine")
+    with pytest.raises(UserError, match="in use"):
+        stages.gold_reward(config)
+    assert (folder / "letter.txt").read_text() == "mine"
 
 
 def test_preferences_that_were_edited_are_refused(config):
@@ -163,6 +210,9 @@ def test_distinct_by_hand(texts, size, expected):
         ("lr", 0.0),
         ("lr", float("inf")),
         ("temperature", float("nan")),
+        ("temperature", 1e-50),  # 0 in float32
+        ("temperature", 1e-39),  # logits over it are infinite
+        ("gold_texts", 1),
         ("beta", -0.1),
         ("gamma", 1.1),
         ("kl_target", 0.0),

@@ -9,7 +9,6 @@ import errno
 import os
 import re
 import resource
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 from projects.hf_finetune.config import Config
-from shared.errors import INTERRUPTED, UserError
+from shared.errors import INTERRUPTED, UserError, deaf_children
 from shared.files import write_json
-from shared.runs import latest_checkpoint, read_json
+from shared.fingerprint.citations import LOG_NAME
+from shared.runs import discard, latest_checkpoint, read_json
 
 OUT_OF_MEMORY = 86  # how our own process says that it caught the error and has no memory to go on
 PARENT_GONE = 87
@@ -83,8 +83,8 @@ def supervise(config: Config, launch: Callable[[Attempt], int]) -> int:
             f"out of memory with {micro} sentences at a time: going on from checkpoint {place} "
             f"with {config.batch_size // accumulation} × {accumulation}\n"
         )
-        if kept is None and not config.resume:
-            shutil.rmtree(config.out, ignore_errors=True)  # begun by us a moment ago; there is nothing in it to keep
+        if kept is None and (config.out / LOG_NAME).exists():
+            discard(config.out, "hf_finetune")
         resume = kept is not None
     return accumulation
 
@@ -117,11 +117,14 @@ def spawn(attempt: Attempt) -> int:
     values = {**vars(attempt.config), "out": str(attempt.config.out), "resume": attempt.resume}
     write_json(order, {"config": values, "accumulation": attempt.accumulation})
     words = [sys.executable, "-m", "projects.hf_finetune.training.train", "--child", str(order)]
-    child = subprocess.Popen(words, stdin=subprocess.PIPE)
+    with deaf_children():  # until `run_child` listens: before, Ctrl-C would be a traceback of its imports
+        child = subprocess.Popen(words, stdin=subprocess.PIPE)
     try:
         return wait_or_kill(child)
-    except KeyboardInterrupt:  # the terminal sent it to the child too
+    except KeyboardInterrupt as interrupt:  # the terminal sent it to the child too
         child.wait()
+        if latest_checkpoint(attempt.config.out):
+            interrupt.add_note(f"--out {attempt.config.out} --resume goes on from the last checkpoint")
         raise
     finally:
         child.kill()
@@ -169,6 +172,7 @@ def read_attempt(order: Path) -> Attempt:
 def run_child(attempt: Attempt, work: Callable[[Attempt], object]) -> int:
     """In the child: do the work. Returns the exit code, OUT_OF_MEMORY if there was too little of it."""
     try:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by `spawn` so far
         with ending_at_once(attempt.alone):
             limit_memory(attempt.config.memory_gb)
             work(attempt)

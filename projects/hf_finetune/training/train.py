@@ -38,7 +38,7 @@ from shared import devices
 from shared.errors import command, reported
 from shared.files import write_json
 from shared.progress import table
-from shared.runs import Run, latest_checkpoint, new_directory, open_checkpoint, read_json, verified_tensors
+from shared.runs import Run, claim, latest_checkpoint, new_directory, open_checkpoint, read_json, verified_tensors
 from shared.seeding import seed_everything
 
 LOGS = Path("projects/hf_finetune/logs")
@@ -76,6 +76,7 @@ class Metrics:
 def main(config: Config) -> Metrics:
     """Fine-tune a pretrained encoder to tell the tone of a text, with AWP, mixout, both or neither."""
     directory = config.out or new_directory(Path("runs"), "hf_finetune", config.name)
+    claim(directory, resume=config.resume)
     supervise(replace(config, out=directory), spawn)
     if config.out is None:
         link_from_logs(directory)
@@ -98,11 +99,11 @@ def fit(attempt: Attempt) -> Metrics:
         Run(directory, project="hf_finetune", config=described, resume=attempt.resume, data=data.digest) as run,
         ending_at_once(attempt.alone),
     ):
-        write_json(directory / "data.json", data.report)
         started = time.perf_counter()
         progress = train(attempt, model, tokenizer, data, run)
         seconds = time.perf_counter() - started
         model.load_state_dict(verified_tensors(run.checkpoint_path(progress["best_step"]), run.key))
+        write_json(directory / "data.json", data.report)
         save_for_pipeline(model, tokenizer, run, progress["step"])
         found = evaluate(model, tokenizer, data.splits["test"], data.classes, directory / "evaluation")
         tested = {name: found[name] for name in ("accuracy", "precision", "recall", "macro_f1", "ece")}
@@ -177,17 +178,19 @@ def finished(checkpoint: Path | None, config: Config) -> bool:
 
 def save_for_pipeline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, run: Run, step: int) -> None:
     """Write and seal <run>/model, which `pipeline("text-classification", …)` takes as it is."""
-    folder = run.directory / "model"
-    model.save_pretrained(folder)
-    tokenizer.save_pretrained(folder)
-    run.seal(folder, step)
+    with run.sealed("model", step) as folder:
+        model.save_pretrained(folder)
+        tokenizer.save_pretrained(folder)
 
 
 def link_from_logs(directory: Path) -> None:
     """Show the run below logs/, where the brief looks for it; weights stay out of the source tree."""
     if LOGS.is_dir():
         link = LOGS / directory.name
-        link.unlink(missing_ok=True)
+        if link.is_symlink():
+            link.unlink()  # of a run that had this name before
+        elif link.exists():
+            return  # somebody's own file
         link.symlink_to(Path("../../..") / directory)
 
 

@@ -22,7 +22,7 @@ from projects.lora.evaluate import logits_of, score
 from projects.lora.models.classifier import Classifier
 from projects.lora.models.lora import inject_lora
 from projects.lora.probe import fit_probe
-from projects.lora.utils.state_utils import save_lora_state
+from projects.lora.utils.state_utils import write_lora_state
 from shared import devices, optim
 from shared.assets import load_encoder
 from shared.errors import command
@@ -75,8 +75,8 @@ def main(config: Config) -> Metrics:
         trained, parameters = optim.count_parameters(model)
         run.log(step, test_accuracy=tested.accuracy, test_macro_f1=tested.macro_f1)
         if config.arm == "lora" and not (directory / "adapter").exists():
-            save_lora_state(model, directory / "adapter")
-            run.seal(directory / "adapter", step)
+            with run.sealed("adapter", step) as folder:
+                write_lora_state(model, folder)
     metrics = Metrics(
         directory=directory,
         accuracy=tested.accuracy,

@@ -39,12 +39,17 @@ def save_lora_state(model: nn.Module, path: Path, merge_weights: bool = False) -
         UserError: If the model has no LoRA layer, the folder exists or cannot be written, or a merged weight is not
             finite in the base's type.
     """
+    with atomic_directory(path) as folder:
+        write_lora_state(model, folder, merge_weights)
+
+
+def write_lora_state(model: nn.Module, folder: Path, merge_weights: bool = False) -> None:
+    """Write the two files into a folder that is there: a run's own, which is then sealed. Else as `save_lora_state`."""
     tensors = merged_state(model) if merge_weights else trained_state(model)
     description = {"format": FORMAT, "merged": merge_weights, **describe_lora(model)}
-    with atomic_directory(path) as folder:
-        save_file(contiguous(tensors), folder / TENSORS)
-        description["tensors_sha256"] = _sha256(folder / TENSORS)
-        write_json(folder / DESCRIPTION, description)
+    save_file(contiguous(tensors), folder / TENSORS)
+    description["tensors_sha256"] = _sha256(folder / TENSORS)
+    write_json(folder / DESCRIPTION, description)
 
 
 def load_lora_state(model: nn.Module, path: Path, merge_weights: bool = False) -> None:

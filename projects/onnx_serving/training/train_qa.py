@@ -31,7 +31,7 @@ from shared.errors import UserError, command
 from shared.files import write_json
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
-from shared.runs import Run, new_directory
+from shared.runs import Run, claim, new_directory
 from shared.seeding import generator, seed_everything
 
 HIDDEN = -1e9  # logit of a token that cannot begin or end an answer
@@ -73,14 +73,15 @@ class Metrics:
 
 def main(config: Config) -> Metrics:
     """Fine-tune an encoder to answer questions about films from their articles, or to say that they do not answer."""
+    directory = config.out or new_directory(RUNS.parent, RUNS.name, config.name)
+    claim(directory, resume=config.resume)
     devices.use_all_cores()
-    films = limited(load_films(), config.limit)
+    films = films_of(config)
     seed_everything(config.seed)
     model, tokenizer = build(config)
     cutter = Cutter(tokenizer.backend_tokenizer.to_str(), length=config.window, overlap=config.overlap)
-    digest = data_digest(*([q.as_json() for q in questions_of(part, seed=EVALUATION)] for part in films.values()))
-    directory = config.out or new_directory(RUNS.parent, RUNS.name, config.name)
-    with Run(directory, project="onnx_serving", config=config, resume=config.resume, data=digest) as run:
+    data = digest_of(films)
+    with Run(directory, project="onnx_serving", config=config, resume=config.resume, data=data) as run:
         started = time.process_time()
         step = train(config, model, cutter, films["train"], run)
         seconds = time.process_time() - started
@@ -92,11 +93,21 @@ def main(config: Config) -> Metrics:
         threshold = chosen_threshold(judged)
         scores = {"validation_f1": score_at(judged, threshold).f1, **tested(model, cutter, films["test"], threshold)}
         run.log(step, **scores, threshold=threshold)
-        save_model(config, model, tokenizer, threshold, directory / "model")
-        run.seal(directory / "model", step)
+        with run.sealed("model", step) as folder:
+            save_model(config, model, tokenizer, threshold, folder)
     metrics = Metrics(directory=directory, threshold=threshold, steps=step, cpu_seconds=round(seconds, 1), **scores)
     write_json(directory / "result.json", {k: v for k, v in vars(metrics).items() if k != "directory"})
     return metrics
+
+
+def films_of(config: Config) -> dict[str, list[Film]]:
+    """What a configuration learns from, is validated and is tested on."""
+    return limited(load_films(), config.limit)
+
+
+def digest_of(films: dict[str, list[Film]]) -> str:
+    """Digest of the data: the questions about the films of each split."""
+    return data_digest(*([q.as_json() for q in questions_of(part, seed=EVALUATION)] for part in films.values()))
 
 
 def limited(films: dict[str, list[Film]], limit: int | None) -> dict[str, list[Film]]:
@@ -200,9 +211,7 @@ def tested(model: PreTrainedModel, cutter: Cutter, films: Sequence[Film], thresh
 def save_model(
     config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, threshold: float, folder: Path
 ) -> None:
-    """Write the folder that `inference.pipelines.question_answering` reads, unless it is there from before."""
-    if folder.exists():
-        return
+    """Write the folder that `inference.pipelines.question_answering` reads."""
     model.config.question_answering = {"window": config.window, "overlap": config.overlap, "threshold": threshold}
     with quiet():
         model.save_pretrained(folder)

@@ -1,16 +1,16 @@
 """A cell of an experiment: a run whose log holds one line an item, so that every mean in a table can cite its lines."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from shared.files import write_json, write_text
+from shared import study
+from shared.files import write_text
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import Cited, Source, read_source
-from shared.runs import Run, read_json
+from shared.runs import Run
 
 Item = tuple[dict[str, float], dict[str, Any]]
 
@@ -68,25 +68,16 @@ def complete(runs: Path, cell: Cell, data: str, measure: Callable[[], Iterable[I
         data: Digest of the questions or texts.
         measure: Yields (numbers, what else is kept) item by item.
     """
-    directory = runs / cell.folder
-    if not is_done(directory, cell, data):
-        shutil.rmtree(directory, ignore_errors=True)
-        with Run(directory, project="rag_agent", config=cell, data=data) as run:
+
+    def run_it(place: Path, _: bool) -> None:
+        with Run(place, project="rag_agent", config=cell, data=data) as run:
             kept = list(_logged(run, measure()))
         lines = (json.dumps(each, ensure_ascii=False, sort_keys=True) for each in kept)
-        write_text(directory / "details.jsonl", "".join(f"{line}\n" for line in lines))
-        write_json(directory / "done.json", {"data": data, "items": len(kept)})
+        write_text(place / "details.jsonl", "".join(f"{line}\n" for line in lines))
+
+    directory = study.complete(runs / cell.folder, cell, run_it, project="rag_agent", data=data, last="details.jsonl")
     details = (directory / "details.jsonl").read_text(encoding="utf-8").split("\n")
     return Done(cell, read_source(directory, team_key()), [json.loads(line) for line in details if line])
-
-
-def is_done(directory: Path, cell: Cell, data: str) -> bool:
-    """Whether a finished run of the very cell is there."""
-    if not (directory / "done.json").exists():
-        return False
-    saved = read_json(directory / "config.json")
-    same = {"study": cell.study, "name": cell.name, "settings": cell.settings}
-    return json.loads(json.dumps(same)) == saved and read_json(directory / "done.json")["data"] == data
 
 
 def _logged(run: Run, items: Iterable[Item]) -> Iterator[dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""The hidden judge: what twenty raters would say of a text, less a fine for short and for repetitive responses.
+"""The hidden judge: what raters would say of a text, less a fine for short and for repetitive responses.
 
 It plays the people. The reward model sees only its choices, and PPO only the reward model: the gold reward is asked
 again after training, to tell what was truly gained from what the reward model was fooled into.

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 from transformers import GenerationConfig, PreTrainedModel, PreTrainedTokenizerFast
 
 from projects.rlhf_ppo.rl.ppo import Evaluation
+from shared.errors import UserError
 
 TARGETS = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
 
@@ -121,6 +122,18 @@ class Policy(nn.Module):
     def _log_softmax(self, hidden: Float[Tensor, "b t d"]) -> Float[Tensor, "b t v"]:
         head = self.language.base_model.model.lm_head
         return (head(hidden) / self.temperature).log_softmax(2)
+
+
+def require_projections(model: PreTrainedModel, name: str) -> None:
+    """Check that a model has the projections that the adapters go on, below the decoder and the head used here.
+
+    Raises:
+        UserError: If it is built otherwise (GPT-2, for one).
+    """
+    found = {each.rpartition(".")[2] for each, _ in model.named_modules()}
+    lacking = [each for each in ("model", "lm_head", *TARGETS) if each not in found]
+    if lacking:
+        raise UserError(f"--model {name}: has no {', '.join(lacking)}; the policy must be built like Llama or SmolLM2")
 
 
 def end_tokens(tokenizer: PreTrainedTokenizerFast) -> tuple[int, ...]:

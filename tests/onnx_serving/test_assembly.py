@@ -1,0 +1,129 @@
+"""What is used again, what is made anew, and what is refused: a finished run, an export, a folder of somebody's own."""
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from projects.onnx_serving import assembly
+from projects.onnx_serving.assembly import exported, place_of, trained
+from projects.onnx_serving.config import SMOKE, Config
+from projects.onnx_serving.places import QA
+from projects.onnx_serving.training import train_qa
+from shared.errors import UserError
+from shared.files import atomic_directory, write_json
+from shared.fingerprint import seal_directory, team_key
+from shared.fingerprint.origin import file_digest
+
+
+class StopError(Exception):
+    """In the place of a process that is stopped."""
+
+
+@pytest.fixture(scope="module")
+def smoke(tmp_path_factory, save_tiny_bert):
+    folder = tmp_path_factory.mktemp("encoder")
+    save_tiny_bert(folder / "bert")
+    return replace(SMOKE, model=str(folder / "bert"))
+
+
+@pytest.fixture(scope="module")
+def finished(smoke, tmp_path_factory):
+    """A finished run's configuration, its directory in `out`."""
+    config = replace(smoke, out=tmp_path_factory.mktemp("runs") / "qa")
+    trained(config)
+    return config
+
+
+def untouched(folder):
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_a_folder_of_somebodys_own_is_refused_and_nothing_in_it_is_touched(smoke, tmp_path):
+    folder = tmp_path / "thesis"
+    (folder / "model").mkdir(parents=True)
+    (folder / "chapter1.txt").write_text("mine")
+    (folder / "model" / "weights.bin").write_bytes(b"mine")
+    before = untouched(folder)
+    with pytest.raises(UserError, match="in use"):
+        trained(replace(smoke, out=folder))
+    assert untouched(folder) == before
+
+
+def test_a_finished_run_is_used_again_for_what_it_was_trained_on_and_refused_for_anything_else(finished, monkeypatch):
+    monkeypatch.setattr(assembly, "train", lambda _: pytest.fail("trained again"))
+    before = untouched(finished.out)
+    assert trained(finished) == finished.out
+    for changes, named in (({"epochs": 3, "limit": 7}, "epochs, limit"), ({"seed": 1}, "seed")):
+        with pytest.raises(UserError, match=f"another {named}"):
+            trained(replace(finished, **changes))
+    films = train_qa.load_films()
+    monkeypatch.setattr(train_qa, "load_films", lambda: {name: part[1:] for name, part in films.items()})
+    with pytest.raises(UserError, match="another data"):
+        trained(finished)
+    assert untouched(finished.out) == before
+
+
+def test_a_run_that_was_stopped_before_its_first_checkpoint_is_begun_again(smoke, tmp_path, monkeypatch):
+    def stopped(*_, **__):
+        raise StopError
+
+    config = replace(smoke, out=tmp_path / "qa")
+    with monkeypatch.context() as patched, pytest.raises(StopError):
+        patched.setattr(train_qa, "shuffled", stopped)
+        trained(config)
+    (config.out / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match=r"notes\.txt"):
+        trained(config)
+    (config.out / "notes.txt").unlink()
+    assert trained(config) == config.out and (config.out / "result.json").exists()
+
+
+def test_each_configuration_has_a_place_of_its_own():
+    assert place_of(Config()) == QA
+    others = [Config(limit=24), Config(limit=25), Config(seed=1), Config(epochs=1)]
+    assert len({place_of(each) for each in [Config(), *others]}) == 5
+    assert place_of(Config(limit=24)) == place_of(Config(limit=24))
+
+
+@pytest.fixture
+def export(monkeypatch):
+    """In the place of the real export: a sealed folder that says what it was made from. Counts its calls."""
+    made = []
+
+    def export(config):
+        with atomic_directory(config.out) as folder:
+            write_json(folder / "serving.json", {"made_from": file_digest(config.qa / "manifest.json")})
+            seal_directory(folder, {"project": "onnx_serving", "step": 0}, team_key())
+        made.append(config.out)
+        return config.out
+
+    monkeypatch.setattr(assembly, "export", export)
+    return made
+
+
+def test_an_export_is_used_again_for_its_model_and_made_anew_for_another(finished, export, tmp_path, capsys):
+    qa, out = finished.out / "model", tmp_path / "exported"
+    exported(qa, out)
+    exported(qa, out)
+    assert len(export) == 1
+    other = shutil.copytree(qa, tmp_path / "other")
+    (other / "manifest.json").write_text((other / "manifest.json").read_text() + " ")
+    exported(other, out)
+    assert len(export) == 2 and "made anew" in capsys.readouterr().out
+
+
+def test_an_export_is_not_replaced_where_anything_else_is_in_its_folder(finished, export, tmp_path):
+    out = tmp_path / "exported"
+    exported(finished.out / "model", out)
+    (out / "letter.txt").write_text("mine")
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "manifest.json").write_text("{}")
+    with pytest.raises(UserError, match=r"letter\.txt"):
+        exported(tmp_path / "other", out)
+    shutil.rmtree(out)
+    out.mkdir()
+    (out / "letter.txt").write_text("mine")
+    with pytest.raises(UserError, match="exists and is not overwritten"):
+        exported(finished.out / "model", out)
+    assert (out / "letter.txt").read_text() == "mine"
