@@ -37,8 +37,8 @@ REASONS = {
 # %% [markdown]
 # ## El corpus
 #
-# Qué quitó cada filtro, y qué queda en cada parte. La división es por documento, después de quitar copias y antes de
-# cortar.
+# Qué quitó cada filtro, y qué queda en cada parte. La división es por historia (los artículos que la cuentan van
+# juntos), después de quitar copias y antes de cortar.
 
 # %%
 Table(

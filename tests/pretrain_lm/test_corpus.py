@@ -5,7 +5,7 @@ import random
 import resource
 import subprocess
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 import pytest
 import torch
@@ -16,6 +16,7 @@ from projects.pretrain_lm.data.collator import NO_LABEL, CustomDataCollator
 from projects.pretrain_lm.data.shards import PIECES, Chunks, Part, batches, chunks_of, count_batches
 from projects.pretrain_lm.data.vocabulary import Vocabulary, describe_vocabulary, train_vocabulary
 from shared.assets import news
+from shared.assets.text import shingles
 from shared.errors import UserError
 
 WORDS = [
@@ -337,6 +338,17 @@ def test_documents_that_tell_one_story_stay_together(tmp_path):
     assert len({split[first] for first, _ in stories}) == 3
 
 
+def test_a_note_that_a_long_article_takes_up_stays_with_it(tmp_path):
+    notes = [article(seed, words=60) for seed in range(60)]
+    long = [article(1000 + seed, words=500) + " " + " ".join(note.split()[:30]) for seed, note in enumerate(notes)]
+    path = tmp_path / "raw.jsonl"
+    path.write_text("".join(json.dumps({"text": text}) + "\n" for text in notes + long))
+    config = config_of(path, tmp_path)
+    assert main(config)["kept"] == 120
+    split = {text: name for name in clean_corpus.SPLITS for text in clean_corpus.texts_of(config, name)}
+    assert all(split[note] == split[whole] == split_of(note) for note, whole in zip(notes, long, strict=True))
+
+
 def test_no_story_of_the_news_is_on_both_sides(tmp_path):
     """By the groups that the corpus itself carries, not by our own search for them."""
     config = CorpusConfig(dataset="news", out=tmp_path / "news")
@@ -349,6 +361,19 @@ def test_no_story_of_the_news_is_on_both_sides(tmp_path):
     several = [splits for splits in sides.values() if len(splits) > 1]
     assert len(several) == 50
     assert all(len(set(splits)) == 1 for splits in several)
+    assert leaked(config) == []
+
+
+def leaked(config):
+    """Held-out articles of which one training article holds over a fifth of the runs of five words."""
+    runs = [shingles(row["text"], 5) for row in clean_corpus.rows_of(config)]
+    holders = defaultdict(list)
+    for place, split in enumerate(clean_corpus.splits_of(config)):
+        for run in runs[place] if split == "train" else ():
+            holders[run].append(place)
+    held_out = [place for place, split in enumerate(clean_corpus.splits_of(config)) if split != "train"]
+    common = [Counter(each for run in runs[place] for each in holders.get(run, ())) for place in held_out]
+    return [p for p, c in zip(held_out, common, strict=True) if c and max(c.values()) > 0.2 * len(runs[p])]
 
 
 def test_a_folder_that_was_divided_otherwise_is_refused(folder, tmp_path):
@@ -363,6 +388,6 @@ def test_a_folder_that_was_divided_otherwise_is_refused(folder, tmp_path):
 
 def test_memory_of_the_grouping_is_bounded_by_sampling(tmp_path, monkeypatch):
     config = config_of(tmp_path, tmp_path)
-    for read, one_in in ((1_000, 8), (1 << 27, 8), (1 << 30, 64)):
+    for read, one_in in ((1_000, 1), (1 << 26, 2), (1 << 30, 17)):
         monkeypatch.setattr(clean_corpus, "counts_of", lambda _, read=read: [{"bytes": read}])
         assert clean_corpus.sampling(config) == one_in

@@ -20,13 +20,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from projects.pretrain_lm.data.duplicates import Seen
+from projects.pretrain_lm.data.duplicates import Seen, stories
 from projects.pretrain_lm.data.filters import Dropped, clean
 from projects.pretrain_lm.data.shards import SHARD, chunks_of, write_shard
 from projects.pretrain_lm.data.sources import Document, documents
 from projects.pretrain_lm.data.vocabulary import FILE, SMALLEST, Kind, Vocabulary, describe_vocabulary, train_vocabulary
 from shared import checks
 from shared.assets.news_articles import same_story
+from shared.assets.splits import joined
 from shared.assets.text import split_key
 from shared.errors import UserError, command
 from shared.files import refuse_unwritable, write_json, write_text
@@ -38,7 +39,7 @@ SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}
 PART = "part-{:05d}"
 DIVIDED_BY = "group"  # stands in corpus.json, so that a folder that was divided otherwise is told apart
 PIECE = 100_000  # characters into which a text that is divided by position is cut
-FULLY_SAMPLED = 1 << 27  # bytes of a corpus up to which stories are compared by one run of words in eight
+FULLY_COMPARED = 1 << 26  # bytes of a corpus up to which stories are compared by every run of words
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -212,14 +213,17 @@ def divide(config: CorpusConfig) -> None:
     if config.tokenizer == "char":
         write_json(path, [row["name"] for row in rows_of(config)])
         return
-    firsts = same_story((row["text"] for row in rows_of(config)), keep=sampling(config))
+    keep = sampling(config)
     own = [split_of(row["text"]) for row in rows_of(config)]
-    write_json(path, [own[first] for first in firsts])
+    within = stories((row["text"] for row in rows_of(config)), keep)
+    alike = same_story((row["text"] for row in rows_of(config)), keep=8 * keep)  # as the news' own groups were found
+    links = [(str(number), str(a), str(b)) for number, (a, b) in enumerate(zip(within, alike, strict=True))]
+    write_json(path, [own[int(first)] for first in joined(links)])
 
 
 def sampling(config: CorpusConfig) -> int:
-    """Of how many runs of words one is compared: more than eight in a large corpus, so that memory is bounded."""
-    return 8 * max(1, sum(each["bytes"] for each in counts_of(config)) // FULLY_SAMPLED)
+    """Of how many runs of words one is compared: of several in a large corpus, so that memory is bounded."""
+    return 1 + sum(each["bytes"] for each in counts_of(config)) // FULLY_COMPARED
 
 
 def split_of(text: str) -> str:

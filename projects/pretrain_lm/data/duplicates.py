@@ -1,16 +1,22 @@
-"""Copies and near copies, found as documents come by: what is kept of a document is a few hundred bytes."""
+"""Copies and near copies, found as documents come by, and stories, found when all are there."""
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import combinations
 
 import numpy as np
 
+from shared.assets.splits import joined
 from shared.assets.text import shingles, text_key
 
 PERMUTATIONS, BANDS = 64, 16  # 16 bands of 4: a pair of similarity 0.5 meets in some band with probability 0.64
 RUN = 5  # words of a shingle
 THRESHOLD = 0.5  # estimated Jaccard similarity from which two documents are near copies
 _DRAWN = np.random.Generator(np.random.PCG64(20170201)).integers(1 << 64, size=(2, PERMUTATIONS), dtype=np.uint64)
+
+STORY = 0.2  # share of the shorter document's runs from which two documents tell one story
+FORMULA = 100  # documents that share a run from which on it is an outlet's formula and tells no story
 
 Signature = tuple[int, ...]
 
@@ -28,7 +34,7 @@ def signature(text: str) -> Signature:
 
 
 class Seen:
-    """Documents so far."""
+    """Documents so far; what is kept of one is a few hundred bytes."""
 
     def __init__(self) -> None:
         self._digests: set[str] = set()
@@ -64,3 +70,38 @@ def _bands(mine: Signature) -> list[tuple[int, Signature]]:
     """Rare groups of places: documents that agree in one of them are compared."""
     rows = PERMUTATIONS // BANDS
     return [(band, mine[band * rows : (band + 1) * rows]) for band in range(BANDS)]
+
+
+def stories(texts: Iterable[str], keep: int = 1) -> list[int]:
+    """Position of the first text of each one's story: texts are linked where the longer holds a fifth of the shorter.
+
+    Near duplicates by Jaccard similarity miss a note that a long article takes up: it is small beside their union.
+
+    Args:
+        texts: In the order in which they are told.
+        keep: One run of words in so many is compared (`shingles`).
+
+    Source: Broder 1997, §2: containment.
+    """
+    drawn = [np.fromiter(shingles(text, RUN, keep), dtype=np.uint64) for text in texts]
+    common = Counter(pair for those in _holders(drawn) for pair in combinations(those, 2))
+    links = [[str(position)] for position in range(len(drawn))]
+    for (first, second), count in common.items():
+        if count >= STORY * min(len(drawn[first]), len(drawn[second])):
+            links[second].append(str(first))
+    return [int(first) for first in joined(links)]
+
+
+def _holders(drawn: list[np.ndarray]) -> Iterator[list[int]]:
+    """Of each run that several documents have, but too few for a formula, their positions in rising order."""
+    if not drawn:
+        return
+    runs = np.concatenate(drawn)
+    owners = np.repeat(np.arange(len(drawn)), [len(each) for each in drawn])
+    order = np.argsort(runs, kind="stable")
+    runs, owners = runs[order], owners[order]
+    ends = np.append(np.flatnonzero(runs[1:] != runs[:-1]) + 1, len(runs))
+    starts = np.append(0, ends[:-1])
+    shared = (ends - starts > 1) & (ends - starts <= FORMULA)
+    for start, end in zip(starts[shared].tolist(), ends[shared].tolist(), strict=True):
+        yield owners[start:end].tolist()

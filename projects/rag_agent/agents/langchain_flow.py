@@ -44,8 +44,8 @@ class FlowConfig:
 def main(config: FlowConfig) -> list[str]:
     """Answer questions through an LLMChain with memory."""
     _imported()  # before the models are loaded
-    module = open_module(config.agent)
     memory = Conversation.open(config.conversation) if config.conversation else Conversation()
+    module = open_module(config.agent)
     chain = build_chain(module.generator, memory, max_tokens=config.agent.answer_tokens)
     return [ask(chain, module, memory, question) for question in config.question]
 

@@ -12,6 +12,8 @@ from shared.fingerprint import team_key
 from shared.fingerprint.citations import Cited, Source, read_source
 from shared.runs import Run
 
+MEANING = 2  # raised when a score or a word comes to mean something else: what was measured before is another cell
+
 Item = tuple[dict[str, float], dict[str, Any]]
 
 
@@ -23,11 +25,13 @@ class Cell:
         study: retrieval, answers, …
         name: Unique in the study.
         settings: Everything that its numbers depend on, beside the code.
+        meaning: Of the scores; see MEANING.
     """
 
     study: str
     name: str
     settings: dict[str, Any]
+    meaning: int = MEANING
 
     @property
     def folder(self) -> str:
