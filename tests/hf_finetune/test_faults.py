@@ -235,13 +235,15 @@ def test_a_half_written_checkpoint_is_passed_over(config, monkeypatch, kill_in_p
         patched.setenv(FAULT, "kill@8@0")
         fit(attempt(config))
     whole = latest_checkpoint(config.out)
-    half = config.out / "checkpoints" / "checkpoint-9"
+    half = config.out / "checkpoints" / ".trainer.tmp" / "checkpoint-9"
     shutil.copytree(whole, half)
     (half / "manifest.json").unlink()
     (half / "model.safetensors").write_bytes(b"half")
     assert latest_checkpoint(config.out) == whole
+    assert {f.verdict for f in verify(config.out)} == {Verdict.INCOMPLETE, Verdict.UNTRUSTED_DEMO}
     assert fit(attempt(config, resume=True)).steps == STEPS
-    assert not half.exists()
+    assert not half.parent.exists()
+    assert {f.verdict for f in verify(config.out)} == {Verdict.UNTRUSTED_DEMO}
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "model.safetensors", "trainer_state.json"])

@@ -3,7 +3,6 @@
 import ctypes
 import os
 import resource
-import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -97,9 +96,9 @@ class RunLog(TrainerCallback):
 class Sealing(TrainerCallback):
     """Gives each of the Trainer's checkpoints its fingerprint, and its name only when it is whole.
 
-    The Trainer writes checkpoints/checkpoint-32 file by file. Once it is done, the folder gets a state.json and a
-    manifest and is renamed to checkpoints/step-000032; what a killed process leaves half-written keeps the first name,
-    and nobody resumes from it.
+    The Trainer writes checkpoints/.trainer.tmp/checkpoint-32 file by file. Once it is done, the folder gets a
+    state.json and a manifest and becomes checkpoints/step-000032; what a killed process leaves half-written stays in
+    the temporary one, which a run removes when it is resumed.
 
     Args:
         run: The open run.
@@ -198,8 +197,3 @@ def refuse_more_memory() -> None:
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit_memory(pages * resource.getpagesize() / 1e9)
 
-
-def remove_unfinished(checkpoints: Path) -> None:
-    """Delete what a killed process left half-written: it has no fingerprint and no final name."""
-    for folder in checkpoints.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        shutil.rmtree(folder)

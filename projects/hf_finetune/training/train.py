@@ -20,7 +20,7 @@ from projects.hf_finetune.config import Config
 from projects.hf_finetune.data.preprocess import Prepared, prepare
 from projects.hf_finetune.evaluation.eval import evaluate
 from projects.hf_finetune.evaluation.metrics import trainer_metrics
-from projects.hf_finetune.training.callbacks import TARGETS, remove_unfinished
+from projects.hf_finetune.training.callbacks import TARGETS
 from projects.hf_finetune.training.mixout import targets_of
 from projects.hf_finetune.training.models import load_classifier, load_tokenizer
 from projects.hf_finetune.training.regularised import RegularisedTrainer
@@ -37,6 +37,7 @@ from projects.hf_finetune.training.trainer_config import callbacks, training_arg
 from shared import devices
 from shared.errors import command, reported
 from shared.files import write_json
+from shared.fingerprint.citations import CHECKPOINTS
 from shared.progress import table
 from shared.runs import Run, claim, latest_checkpoint, new_directory, open_checkpoint, read_json, verified_tensors
 from shared.seeding import seed_everything
@@ -125,15 +126,14 @@ def train(
 ) -> dict[str, Any]:
     """Let the Trainer train. Returns the last step, and of the best epoch its step and validation macro-F1."""
     config = attempt.config
-    checkpoints = run.directory / "checkpoints"
-    remove_unfinished(checkpoints)
+    unfinished = run.directory / CHECKPOINTS / ".trainer.tmp"
     targets = pretrained_targets(config, model, run)
     trainer = RegularisedTrainer(
         awp=config.awp,
         mixout=config.mixout,
         targets=targets,
         model=model,
-        args=training_arguments(config, directory=str(checkpoints), accumulation=attempt.accumulation),
+        args=training_arguments(config, directory=str(unfinished), accumulation=attempt.accumulation),
         train_dataset=data.splits["train"],
         eval_dataset=data.splits["validation"],
         processing_class=tokenizer,
@@ -144,6 +144,8 @@ def train(
     trainer.remove_callback(PrinterCallback)
     if not finished(run.checkpoint, config):
         trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
+    if unfinished.exists():
+        unfinished.rmdir()
     last = latest_checkpoint(run.directory)
     assert last is not None, "the Trainer saves at the end of every epoch"
     return progress_of(last)
