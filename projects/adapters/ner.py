@@ -17,6 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from projects.adapters import lexicon
+from shared.assets.records import read_lines
 from shared.errors import UserError, command
 from shared.files import write_text
 
@@ -130,12 +131,7 @@ def read_conll(path: Path) -> list[Sentence]:
     Raises:
         UserError: With file and line, if a line has no tag, the tag is not IOB2, or the file cannot be read.
     """
-    try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")  # not splitlines: it would cut at U+2028 and others
-    except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+    lines = [line.rstrip("\r\n") for _, line in read_lines(path)]
     sentences: list[Sentence] = []
     words: list[str] = []
     tags: list[str] = []

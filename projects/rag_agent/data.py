@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared.assets.records import read_lines
 from shared.errors import UserError
 
 SUFFIXES = (".txt", ".md", ".pdf")
@@ -15,6 +16,7 @@ LARGEST = 2**26  # bytes of one file
 
 # A sentence ends at . ! or ? before a capital, also where the space after it was lost ("France.Lengthy"). What stands
 # before it may not be an initial or a title, which end in a point too.
+LINE_END = re.compile(r"\r\n|\n|\r")
 _END = re.compile(r"(?<=[.!?])[\"”’)]?\s+(?=[\"“‘(]?[A-ZÀ-Þ\d])|(?<=[a-z\d)\"”][.!?])(?=[A-ZÀ-Þ][a-z])")
 _NO_END = re.compile(r"(?:\b[A-ZÀ-Þ]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Vol|ca|c|e\.g|i\.e))\.$")
 
@@ -120,11 +122,11 @@ def read_file(path: Path) -> str:
     try:
         if path.stat().st_size > LARGEST:
             raise UserError(f"{path} is larger than {LARGEST // 2**20} MB: split it")
-        text = _pdf_text(path) if path.suffix.lower() == ".pdf" else path.read_text(encoding="utf-8-sig")
+        text = (
+            _pdf_text(path) if path.suffix.lower() == ".pdf" else "".join(line for _, line in read_lines(path, LARGEST))
+        )
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror or error}") from None
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is no UTF-8 text (byte {error.start}): convert it or take it out") from None
     if not text.strip():
         raise UserError(f"{path} holds no text (a scanned page has none): take it out of the folder")
     return text
@@ -146,13 +148,13 @@ def _pdf_text(path: Path) -> str:
 
 
 def sentences(text: str) -> list[str]:
-    """The text cut after each sentence and at line ends, spaces collapsed.
+    """The text cut after each sentence and at line ends (LF, CR LF, CR), spaces collapsed.
 
     >>> sentences("It stars J. Doe. Made in France.Shot in 1950!")
     ['It stars J. Doe.', 'Made in France.', 'Shot in 1950!']
     """
     found: list[str] = []
-    for paragraph in text.splitlines():
+    for paragraph in LINE_END.split(text):
         joined = False
         for piece in (" ".join(each.split()) for each in _END.split(paragraph)):
             if joined and piece:

@@ -94,7 +94,7 @@ def test_whatever_the_pdf_library_raises_is_one_line(tmp_path, monkeypatch, erro
         (lambda f: None, "holds no .txt, .md, .pdf file"),
         (lambda f: (f / "a.csv").write_text("x"), "holds no .txt, .md, .pdf file"),
         (lambda f: (f / "a.txt").write_text(" \n"), "holds no text"),
-        (lambda f: (f / "a.txt").write_bytes(b"caf\xe9"), r"no UTF-8 text \(byte 3\)"),
+        (lambda f: (f / "a.txt").write_bytes(b"caf\xe9"), r"line 1: not UTF-8"),
         (lambda f: (f / "a.pdf").write_bytes(b"%PDF-1.4 broken"), "cannot be read as PDF"),
         (lambda f: (f / "a.pdf").write_bytes(b""), "cannot be read as PDF"),
         (lambda f: pdf(f / "a.pdf", password="secret"), "is encrypted"),
@@ -166,3 +166,12 @@ def test_a_title_that_leaves_no_room_is_one_line():
 def test_a_passage_that_repeats_counts_once():
     found = passages_of(Document("d", "T", "Same six words stand in here. " * 8), limit=16, overlap=0, count=count)
     assert [p.position for p in found] == [0] and found[0].text.count("Same") == 2
+
+
+def test_a_separator_that_ends_no_line_cuts_no_sentence():
+    assert sentences("one\u2028two\x0bthree\x85four\nfive\r\nsix\rseven") == [
+        "one two three four",
+        "five",
+        "six",
+        "seven",
+    ]
