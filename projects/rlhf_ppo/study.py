@@ -32,7 +32,6 @@ from shared.study import (
     Cells,
     Column,
     Done,
-    Group,
     Shown,
     Table,
     grouped,
@@ -83,12 +82,8 @@ def collect(config: StudyConfig) -> list[Done]:
     cells = Cells(
         config.runs, train, project="rlhf_ppo", name=cell_name, data=prompts_digest, last="held_out/samples.jsonl"
     )
-    planned = [
-        replace(config.base, **ARMS[arm], seed=seed)
-        for arm in ARMS
-        for seed in SEEDS[arm]
-        if config.arm in (arm, "all")
-    ]
+    arms = ARMS if config.arm == "all" else [config.arm]
+    planned = [replace(config.base, **ARMS[arm], seed=seed) for arm in arms for seed in SEEDS[arm]]
     for cell in sorted(planned, key=lambda cell: cell.seed):
         cells.run(cell)
     return [cells.run(cell) for cell in planned]
@@ -120,9 +115,9 @@ def gains(done: Done) -> list[float]:
     return [row["after"]["gold"] - row["before"]["gold"] for row in samples(done)]
 
 
-def arm_of_group(group: Group) -> str:
-    """The arm of a row's cells."""
-    return arm_of(group[0].config)
+def arm(done: Done) -> str:
+    """The arm of a finished cell."""
+    return arm_of(done.config)
 
 
 def with_reference(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -175,22 +170,17 @@ def held_out_reviews() -> int:
     return len(load_dataset("movie_reviews")["validation"])
 
 
-def judged(done: Done) -> tuple[float, float]:
-    """Interval of the judge's correlation with the raters."""
-    return fisher(done.last("correlation"), held_out_reviews())
-
-
 def fisher(correlation: float, pairs: int, z: float = 1.96) -> tuple[float, float]:
-    """Interval of Pearson's correlation, 95 % by default.
+    """Interval of Pearson's correlation to four digits, 95 % by default.
 
     Source: Fisher 1921, "On the 'Probable Error' of a Coefficient of Correlation Deduced from a Small Sample".
     """
     centre, half = math.atanh(correlation), z / math.sqrt(pairs - 3)
-    return math.tanh(centre - half), math.tanh(centre + half)
+    return round(math.tanh(centre - half), 4), round(math.tanh(centre + half), 4)
 
 
 SHARE = "{share:.3f} ({low:.3f} to {high:.3f})"
-AFTER = {
+AFTER: dict[str, dict[str, Any]] = {
     "gold": {"head": "gold reward", "es": "recompensa verdadera", "show": after("gold", 3)},
     "proxy": {"head": "proxy", "es": "aprendida", "show": after("proxy", 3)},
     "kl": {"head": "KL, nats", "es": "KL, nats", "show": after("kl", 2)},
@@ -200,7 +190,7 @@ AFTER = {
 RUNS = Table(
     "runs",
     (
-        plain("arm", arm_of_group),
+        plain("arm", lambda group: arm(group[0])),
         *settings("seed"),
         plain("prompts", lambda group: len(gains(group[0]))),
         *(last(f"{when}_{name}") for when in ("before", "after") for name in LOGGED),
@@ -212,7 +202,7 @@ RUNS = Table(
 SUMMARY = Table(
     "summary",
     (
-        plain("arm", arm_of_group, head="policy", es="política", show=policy),
+        plain("arm", lambda group: arm(group[0]), head="policy", es="política", show=policy),
         plain("seeds", len),
         *(
             mean_sd(f"{when}_{name}", **(AFTER[name] if when == "after" else {}))
@@ -236,7 +226,7 @@ JUDGE = Table(
             es="correlación del juez con la media de quienes puntuaron (95 %)",
             show="{correlation:.3f} ({low:.3f} to {high:.3f})",
         ),
-        Column(("low", "high"), lambda group: [round(bound, 4) for bound in judged(group[0])]),
+        Column(("low", "high"), lambda group: fisher(group[0].last("correlation"), held_out_reviews())),
         origin(),
     ),
     keep_logs=True,
@@ -300,7 +290,7 @@ def main(config: StudyConfig) -> None:
         return
     publish(RUNS, [[done] for done in cells], config.out, "rlhf_ppo")
     write_curves(cells, config.out)
-    publish(SUMMARY, grouped(cells, lambda done: arm_of(done.config)), config.out, "rlhf_ppo")
+    publish(SUMMARY, grouped(cells, arm), config.out, "rlhf_ppo")
     write_judge(config.base, config.out)
     write_deciders(config.base, config.out)
     write_samples(cells, config.out)
@@ -318,7 +308,7 @@ def write_curves(cells: list[Done], out: Path) -> None:
                 continue
             columns = {name: done.source.window(name, line, line, "value", digits=5) for name in POINTS}
             numbers = {name: done.source.number(cell) for name, cell in columns.items()}
-            rows.append({"arm": arm_of(done.config), "seed": done.config.seed, "iteration": record["step"], **numbers})
+            rows.append({"arm": arm(done), "seed": done.config.seed, "iteration": record["step"], **numbers})
             cited.append(Row([done.source], columns))
     report.write_csv(out / "curves.csv", rows)
     seal_table(out / "curves.csv", project="rlhf_ppo", key=team_key(), rows=cited)
@@ -352,10 +342,10 @@ def write_deciders(config: Config, out: Path) -> None:
 
 def write_samples(cells: list[Done], out: Path) -> None:
     """samples.csv: the first held-out prompts, as each arm's first run answered them; none is left out."""
-    first = {arm_of(group[0].config): samples(group[0]) for group in grouped(cells, lambda done: arm_of(done.config))}
+    first = {arm(group[0]): samples(group[0]) for group in grouped(cells, arm)}
     rows = []
     for place, row in enumerate(next(iter(first.values()))[:SHOWN]):
-        answers = {arm: " ".join(found[place]["after"]["response"].split()) for arm, found in first.items()}
+        answers = {name: " ".join(found[place]["after"]["response"].split()) for name, found in first.items()}
         shown = {"prompt": row["prompt"], "reference": " ".join(row["before"]["response"].split())}
         rows.append({**shown, **answers})
     report.write_csv(out / "samples.csv", rows)

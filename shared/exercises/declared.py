@@ -78,7 +78,9 @@ def _one(place: str, rule: Any, draw: Draw, values: Values) -> Any:
     decimal = DECIMAL.fullmatch(found[1])
     if low > high or not (decimal or isinstance(low + high, int)):
         raise wrong
-    return draw.decimal(low, high, len(decimal[1])) if decimal else draw.integer(low, high, int(found[3] or 1))
+    return (
+        draw.decimal(low, high, len(decimal[1])) if decimal else draw.integer(int(low), int(high), int(found[3] or 1))
+    )
 
 
 def _formula(answer: str, values: Values, case: Values) -> float:
