@@ -12,6 +12,8 @@ every number in it can be recomputed from the runs' logs; the README's view of i
 
 import hashlib
 import json
+import random
+import statistics
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -23,14 +25,15 @@ from shared import devices, progress
 from shared.errors import UserError
 from shared.files import json_text, read_json, write_json
 from shared.fingerprint import envelope, team_key
-from shared.fingerprint.citations import KEPT, LOG_NAME, Cited, Source, pooled, read_best
+from shared.fingerprint.citations import KEPT, LOG_NAME, Cited, Source, pooled, read_best, read_source
 from shared.fingerprint.log import check_log
 from shared.fingerprint.results import KIND, SUFFIX, Row, seal_table
 from shared.interleave import Measured, ratio, step_ms
-from shared.report import markdown_table, put_into_readme, read_csv, write_csv
+from shared.report import markdown_table, put_into_readme, read_csv, spread, write_csv
 from shared.runs import describe_config, differing, discard, latest_checkpoint
 
 MOST_BESIDE = 100
+RESAMPLES = 10_000
 Train = Callable[[Path, bool], object]
 """Takes the directory of a run, and whether to resume the run in it from a checkpoint."""
 
@@ -79,7 +82,8 @@ class Cells:
         project: Whose runs these are.
         name: Tells cells apart by all that the study varies.
         data: Digest of what a configuration learns from, as the run is given it.
-        by: The validation metric that decides, the larger the better.
+        by: The validation metric that decides, the larger the better: its best checkpoint is cited. By default nothing
+            is chosen, and the last checkpoint is cited.
         last: What a run writes when it has ended.
         kept: Folder of logs that were kept with the results; a cell whose run is gone is taken from them.
     """
@@ -89,7 +93,7 @@ class Cells:
     project: str
     name: Callable[[Any], str]
     data: Callable[[Any], str | None]
-    by: str
+    by: str = ""
     last: str = "result.json"
     kept: Path | None = None
     done: dict[str, Done] = field(default_factory=dict)
@@ -128,7 +132,8 @@ class Cells:
             data=self.data(config),
             last=self.last,
         )
-        return Done(directory.name, config, read_best(directory, team_key(), self.by), directory=directory)
+        source = read_best(directory, team_key(), self.by) if self.by else read_source(directory, team_key())
+        return Done(directory.name, config, source, directory=directory)
 
     def _kept(self, config: Any) -> Done | None:
         """The cell from its kept log, where its run is not on this machine."""
@@ -310,17 +315,40 @@ def best(name: str, **shown: Any) -> Column:
 
 
 def mean_sd(name: str, metric: str = "", **shown: Any) -> Column:
-    """Mean and sample standard deviation over a row's cells of a metric's last value."""
+    """Mean and sample standard deviation over a row's cells of a metric's last value, shown to four digits."""
 
     def cited(group: Group) -> list[Cited]:
         each = [done.source.last(metric or name) for done in group]
         return [pooled(each, "mean"), pooled(each, "stdev")]
 
-    def spread(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-        one = row.get("seeds") == 1
-        return f"{row[name]:.4f} (1 seed)" if one else f"{row[name]:.4f} ± {row[f'{name}_sd']:.4f}"
+    return Column((name, f"{name}_sd"), cited, **{"show": lambda row, _: spread(row, name), **shown})
 
-    return Column((name, f"{name}_sd"), cited, show=shown.pop("show", spread), **shown)
+
+def interval(name: str, of: Callable[[Done], Sequence[float]], **shown: Any) -> Column:
+    """Mean over items with its bootstrap interval, of each item the mean over a row's cells; nobody recomputes it.
+
+    Args:
+        name: Of the mean; the bounds are <name>_low and <name>_high.
+        of: From a cell to a number of each item, the same items in the same order in every cell of a row: of paired
+            answers their difference.
+        shown: See `Column`.
+    """
+
+    def found(group: Group) -> list[float]:
+        items = [statistics.fmean(each) for each in zip(*map(of, group), strict=True)]
+        return [round(value, 4) for value in (statistics.fmean(items), *bootstrap(items))]
+
+    return Column((name, f"{name}_low", f"{name}_high"), found, **shown)
+
+
+def bootstrap(items: Sequence[float]) -> tuple[float, float]:
+    """95 % percentile bootstrap of the mean, over items; the same draws on every machine.
+
+    Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", §13.3.
+    """
+    draw = random.Random(0)
+    means = sorted(statistics.fmean(draw.choices(items, k=len(items))) for _ in range(RESAMPLES))
+    return means[round(0.025 * RESAMPLES)], means[round(0.975 * RESAMPLES) - 1]
 
 
 def grouped(cells: Iterable[Done], by: Callable[[Done], Any]) -> list[list[Done]]:

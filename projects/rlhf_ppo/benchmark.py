@@ -16,22 +16,21 @@ import torch
 from torch.optim import AdamW
 from transformers import GenerationConfig, PreTrainedModel
 
-from projects.rlhf_ppo import stages, tables
+from projects.rlhf_ppo import stages
 from projects.rlhf_ppo.config import Config
 from projects.rlhf_ppo.models.policy import Policy, end_tokens
 from projects.rlhf_ppo.models.reward_model import RewardModel
 from projects.rlhf_ppo.rl import ppo
 from projects.rlhf_ppo.rollout import Prompts, play
+from projects.rlhf_ppo.study import BENCH, RESULTS
 from projects.rlhf_ppo.train_rlhf import parameter_groups
-from shared import devices, report
+from shared import devices
 from shared.assets import load_causal_lm
 from shared.errors import UserError, command
-from shared.files import write_json
-from shared.fingerprint import team_key
-from shared.fingerprint.results import seal_table
-from shared.progress import table, track
+from shared.progress import track
 from shared.runs import peak_memory_mb
 from shared.seeding import generator, seed_everything
+from shared.study import publish_bench
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +41,7 @@ class BenchConfig:
     """Sizes of the iteration."""
     rounds: int = 5
     """How often everything has its turn; the first is warm-up and is not counted."""
-    out: Path = tables.RESULTS
+    out: Path = RESULTS
     """Where bench.csv and bench.json go."""
 
 
@@ -53,13 +52,10 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     devices.use_all_cores()
     seconds = measure(config)
     rows = [row(part, times) for part, times in seconds.items()]
-    title = f"{config.train.prompts} prompts × {config.train.tokens} tokens, {config.train.epochs} epochs"
-    table(
-        title, ["part", "s, median", "quartiles"], [(r["part"], r["seconds"], f"{r['q1']} to {r['q3']}") for r in rows]
-    )
-    print(f"peak memory {peak_memory_mb():.0f} MB")
-    save(config, rows)
-    return rows
+    sizes = {name: getattr(config.train, name) for name in ("prompts", "tokens", "epochs", "minibatch", "rank")}
+    details = {**sizes, "peak_mb": round(peak_memory_mb())}
+    print(", ".join(f"{name} {value}" for name, value in details.items()))
+    return publish_bench(BENCH, rows, config.out, "rlhf_ppo", details)
 
 
 def measure(config: BenchConfig) -> dict[str, list[float]]:
@@ -128,16 +124,6 @@ def row(part: str, times: list[float]) -> dict[str, Any]:
     """Median and quartiles of one part."""
     q1, median, q3 = statistics.quantiles(times, n=4) if len(times) > 1 else times * 3
     return {"part": part, "seconds": round(median, 2), "q1": round(q1, 2), "q3": round(q3, 2), "rounds": len(times)}
-
-
-def save(config: BenchConfig, rows: list[dict[str, Any]]) -> None:
-    """bench.csv with the rows, bench.json with what they were measured on, and the README's table."""
-    report.write_csv(config.out / "bench.csv", rows)
-    seal_table(config.out / "bench.csv", project="rlhf_ppo", key=team_key())
-    sizes = {name: getattr(config.train, name) for name in ("prompts", "tokens", "epochs", "minibatch", "rank")}
-    write_json(config.out / "bench.json", {**sizes, "peak_mb": round(peak_memory_mb()), **devices.machine()})
-    if config.out == tables.RESULTS:
-        report.put_into_readme(tables.README, "bench", tables.bench_markdown(rows))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,8 @@
     cases = [{ r = 1 }, { r = "t + 1" }]
 
 The numbers are drawn in the order in which they stand. Whole bounds draw whole numbers, others as many decimals as the
-bounds are written with. A value that begins with "=" follows from those before it, and draws nothing.
+bounds are written with. A bound may be an expression of the values before it: "2..n - 1" draws a whole number. A value
+that begins with "=" follows from those before it, and draws nothing.
 """
 
 import re
@@ -25,7 +26,8 @@ from shared.exercises.exercise import Draw, Exercise, Expression, Number, Values
 from shared.exercises.expressions import evaluate
 
 FILE = "exercises.toml"
-RANGE = re.compile(r"(-?\d+(?:\.(\d+))?)\.\.(-?\d+(?:\.\d+)?)(?: step (\d+))?")
+RANGE = re.compile(r"(.+?)\.\.(.+?)(?: step (\d+))?")
+DECIMAL = re.compile(r"-?\d+\.(\d+)")
 KEYS = {"draw", "answer", "tolerance", "cases"}
 
 
@@ -69,12 +71,16 @@ def _one(place: str, rule: Any, draw: Draw, values: Values) -> Any:
     if rule.startswith("="):
         return evaluate(rule[1:], values)
     found = RANGE.fullmatch(rule)
+    wrong = UserError(f"{place}: {rule!r} is neither a range, a list nor '= expression'")
     if not found:
-        raise UserError(f"{place}: {rule!r} is neither a range, a list nor '= expression'")
-    low, digits, high, step = found.groups()
-    if digits is None:
-        return draw.integer(int(low), int(high), int(step or 1))
-    return draw.decimal(float(low), float(high), len(digits))
+        raise wrong
+    low, high = (evaluate(bound, values) for bound in found.groups()[:2])
+    decimal = DECIMAL.fullmatch(found[1])
+    if low > high or not (decimal or isinstance(low + high, int)):
+        raise wrong
+    return (
+        draw.decimal(low, high, len(decimal[1])) if decimal else draw.integer(int(low), int(high), int(found[3] or 1))
+    )
 
 
 def _formula(answer: str, values: Values, case: Values) -> float:

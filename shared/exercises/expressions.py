@@ -30,6 +30,19 @@ OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Eq: operator.eq,
     ast.NotEq: operator.ne,
 }
+
+
+def rounded(value: float, digits: int = 0) -> float:
+    """Python's `round` to at most a hundred digits: with so many before the point it would fill the memory.
+
+    Raises:
+        ValueError: If there are more digits.
+    """
+    if abs(digits) > 100:
+        raise ValueError("too many digits")
+    return round(value, digits) if digits else round(value)
+
+
 FUNCTIONS: dict[str, Callable[..., float]] = {
     "sqrt": math.sqrt,
     "exp": math.exp,
@@ -37,7 +50,7 @@ FUNCTIONS: dict[str, Callable[..., float]] = {
     "hypot": math.hypot,
     "floor": math.floor,
     "ceil": math.ceil,
-    "round": round,
+    "round": rounded,
     "abs": abs,
     "min": min,
     "max": max,
@@ -51,16 +64,19 @@ def evaluate(text: str, variables: dict[str, float]) -> float:
     18
 
     Raises:
-        UserError: If it is too long, no expression, uses a name that is not a variable, or has no value.
+        UserError: If it is too long, no expression, uses a name that is not a variable, or has no finite value.
     """
     if len(text) > LONGEST:
         raise UserError(f"la expresión pasa de {LONGEST} caracteres")
     try:
         value = _value(ast.parse(text.strip(), mode="eval").body, variables)
+        finite = math.isfinite(value)  # refuses complex numbers too, and whole ones beyond a float
     except (SyntaxError, RecursionError, MemoryError):
         raise UserError(f"{text[:40]!r} no es una expresión") from None
     except (ArithmeticError, ValueError, TypeError) as error:
         raise UserError(f"{text[:40]!r} no tiene valor: {error}") from None
+    if not finite:
+        raise UserError(f"{text[:40]!r} no tiene un valor finito")
     return value
 
 

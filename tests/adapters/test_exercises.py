@@ -8,14 +8,15 @@ from projects.adapters.assembly import build
 from projects.adapters.config import Config
 from projects.adapters.data import IGNORED, Texts
 from projects.adapters.evaluate import score_tags
-from projects.adapters.exercises import EXERCISES, SHEET
 from projects.adapters.hooks.forward_hooks import adapters_of, register_adapters
 from projects.adapters.models.adapter import AdapterBottleneck
 from projects.adapters.state import save_adapters
+from shared.exercises import sheet_of
 from shared.exercises.expressions import evaluate
 from shared.exercises.testing import TEAMS, SheetTests
 
-NAMES = {exercise.id: exercise for exercise in EXERCISES}
+SHEET = sheet_of("adapters")
+NAMES = {exercise.id: exercise for exercise in SHEET.exercises}
 
 
 class TestSheet(SheetTests):

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from shared.errors import UserError
 from shared.exercises import Draw, Exercise, Expression, Number, Sheet
+from shared.exercises.declared import read_exercises
 from shared.exercises.expressions import evaluate
 
 
@@ -62,6 +63,10 @@ def test_an_expression_is_compared_by_what_it_computes():
         "1 / 0",
         "sqrt(0 - 1)",
         "log(r, 2, 3)",
+        "(0 - 8) ** 0.5",  # complex
+        "9" * 390,  # no float holds it
+        "1e308 * 10",
+        "round(5, 0 - 10**9)",  # would build 10 ** 10 ** 9
     ],
 )
 def test_what_is_no_formula_is_refused_without_being_run(text):
@@ -102,3 +107,43 @@ def test_mistakes_in_files_are_one_line(sheet):
     (sheet.folder / "exercises.md").write_text("## 1. `otro`\n")
     with pytest.raises(UserError, match="has the sections"):
         sheet.statements("a")
+
+
+DECLARED = """
+[uno]
+draw = { n = "8..64 step 8", m = "2..n - 1", menos = "0.10..0.90", x = "= -menos", w = [16, 24] }
+answer = "n * m + x"
+[dos]
+draw = { t = "3..9" }
+answer = "t * r"
+cases = [{ r = 1 }, { r = "t + 1" }]
+"""
+
+
+def test_declared_exercises_draw_in_their_order_and_compute(tmp_path):
+    (tmp_path / "exercises.toml").write_text(DECLARED)
+    one, two = read_exercises(tmp_path)
+    draw, v = Draw("quipu", "uno"), one.values("quipu")
+    n = draw.integer(8, 64, 8)
+    assert (v["n"], v["m"], v["menos"]) == (n, draw.integer(2, n - 1), draw.decimal(0.1, 0.9))
+    assert v["x"] == -v["menos"] and v["w"] == draw.one_of([16, 24])
+    assert isinstance(one.answer, Number) and one.answer.solve(v) == v["n"] * v["m"] + v["x"]
+    t = two.values("quipu")["t"]
+    assert two.answer.cases({"t": t}) == [{"r": 1}, {"r": t + 1}]
+    assert two.answer.wrong(f"{t} * r", {"t": t}) is None and two.answer.wrong("t * r", {"t": t})
+
+
+@pytest.mark.parametrize("rule", ["8", "1..2.5", "9..3", "8..", "9..m", "= m", "= 1 +"])
+def test_a_rule_that_draws_nothing_is_refused_in_one_line(rule, tmp_path):
+    (tmp_path / "exercises.toml").write_text(f'[uno]\ndraw = {{ n = "{rule}" }}\nanswer = "n"\n')
+    with pytest.raises(UserError):
+        read_exercises(tmp_path)[0].values("quipu")
+
+
+@pytest.mark.parametrize("text", ["[uno]\nanswer = '1'", "[uno]\ndraw = {}\nanswer = '1'\nsolve = '2'", "[uno"])
+def test_a_file_that_declares_no_exercise_is_refused(text, tmp_path):
+    with pytest.raises(UserError, match=r"exercises\.toml is not there"):
+        read_exercises(tmp_path)
+    (tmp_path / "exercises.toml").write_text(text)
+    with pytest.raises(UserError, match=r"exercises\.toml"):
+        read_exercises(tmp_path)

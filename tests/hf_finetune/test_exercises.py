@@ -7,13 +7,14 @@ from sklearn.metrics import f1_score
 from transformers import get_linear_schedule_with_warmup
 
 from projects.hf_finetune.evaluation.metrics import calibration
-from projects.hf_finetune.exercises import EXERCISES, SHEET
 from projects.hf_finetune.training.awp import displaced, step_sizes
 from projects.hf_finetune.training.mixout import keep_mask, mix
 from projects.hf_finetune.training.order import LikeLengths
+from shared.exercises import sheet_of
 from shared.exercises.testing import TEAMS, SheetTests
 
-NAMES = {exercise.id: exercise for exercise in EXERCISES}
+SHEET = sheet_of("hf_finetune")
+NAMES = {exercise.id: exercise for exercise in SHEET.exercises}
 
 
 class TestSheet(SheetTests):

@@ -8,12 +8,13 @@ import torch
 from projects.pretrain_lm.data.collator import Chunk, CustomDataCollator
 from projects.pretrain_lm.data.shards import chunks_of
 from projects.pretrain_lm.evaluate import Prediction, distinct
-from projects.pretrain_lm.exercises import EXERCISES, SHEET
 from projects.pretrain_lm.models.sampling import Sampling, probabilities
 from projects.pretrain_lm.models.transformer_lm import Cache, Size, TransformerLM, rotate, rotations
+from shared.exercises import sheet_of
 from shared.exercises.testing import TEAMS, SheetTests
 
-NAMES = {exercise.id: exercise for exercise in EXERCISES}
+SHEET = sheet_of("pretrain_lm")
+NAMES = {exercise.id: exercise for exercise in SHEET.exercises}
 
 
 class TestSheet(SheetTests):

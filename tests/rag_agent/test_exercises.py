@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 
 from projects.rag_agent.evaluate import balanced_accuracy, f1, reciprocal_rank
-from projects.rag_agent.exercises import EXERCISES, SHEET
 from projects.rag_agent.prompts import TEMPLATES, fitted
 from projects.rag_agent.retriever.faiss_index import FILE, FaissIndex
 from projects.rag_agent.retriever.lexical import Bm25, fuse_ranks
+from shared.exercises import sheet_of
 from shared.exercises.testing import SheetTests
 
-NAMES = {exercise.id: exercise for exercise in EXERCISES}
+SHEET = sheet_of("rag_agent")
+NAMES = {exercise.id: exercise for exercise in SHEET.exercises}
 
 
 class TestSheet(SheetTests):

@@ -3,13 +3,14 @@
 import pytest
 import torch
 
-from projects.rlhf_ppo.exercises import EXERCISES, SHEET
 from projects.rlhf_ppo.models.policy import join
 from projects.rlhf_ppo.models.reward_model import bradley_terry
 from projects.rlhf_ppo.rl import ppo
+from shared.exercises import sheet_of
 from shared.exercises.testing import TEAMS, SheetTests
 
-NAMES = {exercise.id: exercise for exercise in EXERCISES}
+SHEET = sheet_of("rlhf_ppo")
+NAMES = {exercise.id: exercise for exercise in SHEET.exercises}
 
 
 class TestSheet(SheetTests):

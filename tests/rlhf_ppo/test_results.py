@@ -2,22 +2,17 @@
 
 import pytest
 
-from projects.rlhf_ppo import tables
-from projects.rlhf_ppo.experiments import ARMS, SEEDS
+from projects.rlhf_ppo.study import ARMS, BENCH, RESULTS, SEEDS, views
 from shared.report import between_marks, mean_sd, read_csv
 
 
 def table(name):
-    return read_csv(tables.RESULTS / f"{name}.csv")
+    return read_csv(RESULTS / f"{name}.csv")
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    assert between_marks(tables.README, "summary") == tables.summary_markdown(table("summary"))
-    assert between_marks(tables.README, "samples") == tables.samples_markdown(table("samples"))
-    assert between_marks(tables.README, "judge") == tables.judge_markdown(table("judge"))
-    assert between_marks(tables.README, "stretches") == tables.stretches_markdown(table("curves"))
-    assert between_marks(tables.README, "deciders") == tables.deciders_markdown(table("deciders"))
-    assert between_marks(tables.README, "bench") == tables.bench_markdown(table("bench"))
+    for block, (shown, rows) in {**views(RESULTS), "bench": (BENCH, table("bench"))}.items():
+        assert between_marks(RESULTS.parent / "README.md", block) == shown.markdown(rows)
 
 
 def test_every_run_of_the_plan_is_there():

@@ -6,10 +6,13 @@ from pathlib import Path
 import pytest
 import torch
 
+from shared import study
 from shared.errors import UserError
 from shared.files import write_json
+from shared.fingerprint import team_key
+from shared.fingerprint.citations import manifest_digest
 from shared.runs import Run, read_json
-from shared.study import complete
+from shared.study import Cells, Table, bootstrap, complete, interval, mean_sd, plain, publish
 
 
 @dataclass(frozen=True)
@@ -86,3 +89,71 @@ def test_what_is_not_ours_is_left_alone(tmp_path):
     with pytest.raises(UserError, match=r"metrics\.jsonl: TAMPERED.*not removed"):
         cell(tmp_path / "log")
     assert (tmp_path / "log" / "metrics.jsonl").read_text() == "mine\n"
+
+
+@dataclass(frozen=True)
+class Repeated(Config):
+    seed: int = 0
+
+
+def cells_of(tmp_path, *, by="", data="aa"):
+    """Cells whose runs log a score of the seed, best at their first checkpoint. Returns (cells, what was trained)."""
+    trained = []
+
+    def train(config):
+        trained.append((config.out.name, config.resume))
+        with Run(config.out, project="test", config=replace(config, out=None, resume=False), data=data) as run:
+            for step in (1, 2):
+                run.log(step, score=config.seed + 0.5 / step)
+                run.save(step, {"w": torch.full((1,), float(step))})
+        write_json(config.out / "result.json", {})
+
+    name = lambda config: f"seed{config.seed}"  # noqa: E731
+    return Cells(tmp_path / "runs", train, project="test", name=name, data=lambda _: data, by=by), trained
+
+
+def test_a_cell_is_trained_once_and_other_data_train_another(tmp_path):
+    cells, trained = cells_of(tmp_path)
+    first = cells.run(Repeated())
+    assert cells.run(Repeated()) == first and trained == [("seed0", False)]
+    again, trained = cells_of(tmp_path)
+    assert again.run(Repeated()).source.run == first.source.run and trained == []
+    other, trained = cells_of(tmp_path, data="bb")
+    assert other.run(Repeated()).name == "seed0-2" and trained == [("seed0-2", False)]
+
+
+def test_the_checkpoint_that_is_cited_is_the_best_one_or_the_last(tmp_path):
+    found = {by: cells_of(tmp_path, by=by)[0].run(Repeated()).source for by in ("score", "")}
+    assert found["score"].run == found[""].run
+    for by, step in (("score", 1), ("", 2)):
+        folder = tmp_path / "runs" / "seed0" / "checkpoints" / f"step-{step:06d}"
+        assert found[by].manifest == manifest_digest(folder, team_key())
+
+
+def test_a_table_says_mean_deviation_and_interval_of_the_cells_behind_a_row(tmp_path, monkeypatch):
+    monkeypatch.setattr(study, "RESAMPLES", 200)
+    cells, _ = cells_of(tmp_path)
+    group = [cells.run(Repeated(seed=seed)) for seed in (0, 1)]
+    items = {0: [0.0, 1.0, 2.0], 1: [2.0, 3.0, 7.0]}
+    columns = (
+        plain("seeds", len),
+        mean_sd("score", head="score"),
+        interval("gap", lambda done: items[done.config.seed]),
+    )
+    table = Table("summary", columns)
+    (row,) = publish(table, [group], tmp_path / "test" / "results", "test")
+    low, high = bootstrap([1.0, 2.0, 4.5])  # item by item, the mean of both
+    assert (row["gap"], row["gap_low"], row["gap_high"]) == (2.5, round(low, 4), round(high, 4))
+    assert (row["score"], row["score_sd"]) == (pytest.approx(0.75), pytest.approx(0.5**0.5))
+    assert table.markdown([row]) == "| score |\n|---|\n| 0.7500 ± 0.7071 |"
+    items[1].pop()
+    with pytest.raises(ValueError, match="argument 2 is shorter"):
+        publish(table, [group], tmp_path / "test" / "results", "test")
+
+
+def test_the_bootstrap_covers_the_mean_and_shrinks():
+    few, many = [0.0, 1.0] * 5, [0.0, 1.0] * 100
+    low, high = bootstrap(few)
+    assert low < 0.5 < high and bootstrap(few) == (low, high)
+    assert bootstrap(many)[1] - bootstrap(many)[0] < high - low
+    assert bootstrap([2.0] * 9) == (2.0, 2.0)

@@ -1,0 +1,356 @@
+"""`make results-rlhf_ppo`: every run behind the README's tables, and what is shown of them.
+
+A finished run is not made again, and one that was interrupted goes on from its last checkpoint, so the command can be
+stopped and started at will. `--arm free` trains one arm only, and two arms may train at once; without it all are
+trained, and tables and figures are made. The arms differ in the penalty, and one in its length.
+"""
+
+import json
+import math
+import statistics
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any, Literal
+
+from projects.rlhf_ppo.analysis import metrics_rl
+from projects.rlhf_ppo.analysis.bias import baselines, wilson
+from projects.rlhf_ppo.config import Config
+from projects.rlhf_ppo.data.preferences import of_split, read_preferences
+from projects.rlhf_ppo.stages import reward_model, stage_directory
+from projects.rlhf_ppo.train_rlhf import main as train
+from projects.rlhf_ppo.train_rlhf import prompts_digest
+from shared import report
+from shared.assets import load_dataset
+from shared.errors import command
+from shared.files import write_json
+from shared.fingerprint import team_key
+from shared.fingerprint.citations import read_source
+from shared.fingerprint.results import Row, seal_table
+from shared.runs import describe_environment, open_checkpoint
+from shared.study import (
+    Cells,
+    Column,
+    Done,
+    Shown,
+    Table,
+    grouped,
+    interval,
+    last,
+    mean_sd,
+    only_shown,
+    origin,
+    plain,
+    publish,
+    put_tables,
+    settings,
+)
+
+RESULTS = metrics_rl.RESULTS
+ARMS: dict[str, dict[str, Any]] = {
+    "target": {"beta": 0.2, "kl_target": 6.0},
+    "free": {"beta": 0.0, "kl_target": None},
+    "long": {"beta": 0.0, "kl_target": None, "iterations": 50, "kl_limit": 1000.0},
+}
+SEEDS: dict[str, tuple[int, ...]] = {"target": (0, 1, 2), "free": (0,), "long": (1,)}
+BASE = Config(pairs=1200, iterations=25, held_out=128)
+LOGGED = ("gold", "proxy", "kl", "distinct_2", "words")
+POINTS = (*metrics_rl.WATCHED, "gold_gain", "beta", "tokens", "distinct_2")
+STRETCH = 10  # rounds of a line in the README's table of the long run
+SHOWN, IN_README = 16, 4  # held-out prompts in samples.csv and in the README
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """Run every experiment behind the README's tables."""
+
+    arm: Literal["target", "free", "long", "all"] = "all"
+    """One arm, or all of them with tables and figures."""
+    base: Config = BASE
+    """What all runs share."""
+    runs: Path = Path("runs/rlhf_ppo/results")
+    """Where the runs are kept."""
+    out: Path = RESULTS
+    """Where the CSV files and figures go."""
+
+
+# ---------------------------------------------------------------- which runs
+
+
+def collect(config: StudyConfig) -> list[Done]:
+    """Each arm with its seeds, arm by arm; trained seed by seed, so that a sweep cut short has every arm."""
+    cells = Cells(
+        config.runs, train, project="rlhf_ppo", name=cell_name, data=prompts_digest, last="held_out/samples.jsonl"
+    )
+    arms = ARMS if config.arm == "all" else [config.arm]
+    planned = [replace(config.base, **ARMS[arm], seed=seed) for arm in arms for seed in SEEDS[arm]]
+    for cell in sorted(planned, key=lambda cell: cell.seed):
+        cells.run(cell)
+    return [cells.run(cell) for cell in planned]
+
+
+def cell_name(cell: Config) -> str:
+    """A name that tells two cells apart."""
+    return f"{arm_of(cell)}-seed{cell.seed}"
+
+
+def arm_of(cell: Config) -> str:
+    """The arm whose settings a cell has; of two the one that settles more."""
+    fitting = [arm for arm, said in ARMS.items() if said.items() <= vars(cell).items()]
+    return max(fitting, key=lambda arm: len(ARMS[arm]))
+
+
+# ---------------------------------------------------------------- what is shown of them
+
+
+def samples(done: Done) -> list[dict[str, Any]]:
+    """The held-out prompts of a run with both responses, from the bytes that its seal holds."""
+    assert done.directory is not None, "its texts are needed"
+    text = open_checkpoint(done.directory / "held_out").read("samples.jsonl").decode()
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def gains(done: Done) -> list[float]:
+    """Gold reward after PPO less that of the reference, prompt by prompt."""
+    return [row["after"]["gold"] - row["before"]["gold"] for row in samples(done)]
+
+
+def arm(done: Done) -> str:
+    """The arm of a finished cell."""
+    return arm_of(done.config)
+
+
+def with_reference(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The rows of the arms, and before them what the first arm's prompts gave before PPO."""
+    return [{**rows[0], "arm": "reference"}, *rows]
+
+
+def policy(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+    """What the README calls an arm."""
+    return metrics_rl.ARMS.get(row["arm"], row["arm"])
+
+
+def after(name: str, digits: int) -> Shown:
+    """Mean and deviation after PPO; of the reference the mean alone, and a plain 0 for its distance to itself."""
+
+    def show(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+        if row["arm"] != "reference":
+            return report.spread(row, f"after_{name}", digits)
+        before = row[f"before_{name}"]
+        return f"{before:.{digits}f}" if before else "0"
+
+    return show
+
+
+def gain(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+    """The gain with its interval; the reference has none."""
+    return "" if row["arm"] == "reference" else "{gain:+.3f} ({gain_low:+.3f} to {gain_high:+.3f})".format(**row)
+
+
+def stretches(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Means of the long run without a penalty over ten rounds each: both rewards and what they cost."""
+    long = [point for point in points if point["arm"] == "long"]
+    rows = []
+    for start in range(0, len(long), STRETCH):
+        rounds = long[start : start + STRETCH]
+        means = {
+            name: statistics.fmean(each[name] for each in rounds) for name in ("proxy", "gold", "kl", "distinct_2")
+        }
+        rows.append({"rounds": f"{rounds[0]['iteration']} to {rounds[-1]['iteration']}", **means})
+    return rows
+
+
+def text(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+    """A text in a table of Markdown."""
+    return str(row.get(name, "")).replace("|", "\\|")
+
+
+def held_out_reviews() -> int:
+    """Reviews that the judge did not learn from."""
+    return len(load_dataset("movie_reviews")["validation"])
+
+
+def fisher(correlation: float, pairs: int, z: float = 1.96) -> tuple[float, float]:
+    """Interval of Pearson's correlation to four digits, 95 % by default.
+
+    Source: Fisher 1921, "On the 'Probable Error' of a Coefficient of Correlation Deduced from a Small Sample".
+    """
+    centre, half = math.atanh(correlation), z / math.sqrt(pairs - 3)
+    return round(math.tanh(centre - half), 4), round(math.tanh(centre + half), 4)
+
+
+SHARE = "{share:.3f} ({low:.3f} to {high:.3f})"
+AFTER: dict[str, dict[str, Any]] = {
+    "gold": {"head": "gold reward", "es": "recompensa verdadera", "show": after("gold", 3)},
+    "proxy": {"head": "proxy", "es": "aprendida", "show": after("proxy", 3)},
+    "kl": {"head": "KL, nats", "es": "KL, nats", "show": after("kl", 2)},
+    "distinct_2": {"head": "distinct-2", "es": "distinct-2", "show": after("distinct_2", 3)},
+    "words": {"head": "words", "es": "palabras", "show": after("words", 1)},
+}
+RUNS = Table(
+    "runs",
+    (
+        plain("arm", lambda group: arm(group[0])),
+        *settings("seed"),
+        plain("prompts", lambda group: len(gains(group[0]))),
+        *(last(f"{when}_{name}") for when in ("before", "after") for name in LOGGED),
+        interval("gain", gains),
+        origin(),
+    ),
+    keep_logs=True,
+)
+SUMMARY = Table(
+    "summary",
+    (
+        plain("arm", lambda group: arm(group[0]), head="policy", es="política", show=policy),
+        plain("seeds", len),
+        *(
+            mean_sd(f"{when}_{name}", **(AFTER[name] if when == "after" else {}))
+            for name in LOGGED
+            for when in ("before", "after")
+        ),
+        interval(
+            "gain", gains, head="gain over the reference (95 %)", es="ganancia sobre la de partida (95 %)", show=gain
+        ),
+    ),
+    order=("policy", "gold reward", "gain over the reference (95 %)", "proxy", "KL, nats", "distinct-2", "words"),
+    made_from=("runs",),
+)
+JUDGE = Table(
+    "judge",
+    (
+        plain("reviews", lambda _: held_out_reviews(), head="held-out reviews", es="reseñas reservadas"),
+        last(
+            "correlation",
+            head="correlation of the judge with the raters' mean (95 %)",
+            es="correlación del juez con la media de quienes puntuaron (95 %)",
+            show="{correlation:.3f} ({low:.3f} to {high:.3f})",
+        ),
+        Column(("low", "high"), lambda group: fisher(group[0].last("correlation"), held_out_reviews())),
+        origin(),
+    ),
+    keep_logs=True,
+)
+STRETCHES = Table(
+    "curves",
+    (
+        only_shown("rounds", "rondas", "{rounds}"),
+        only_shown("proxy", "aprendida", "{proxy:.2f}"),
+        only_shown("gold reward", "recompensa verdadera", "{gold:.2f}"),
+        only_shown("KL, nats", "KL, nats", "{kl:.1f}"),
+        only_shown("distinct-2 of a round", "distinct-2 de una ronda", "{distinct_2:.3f}"),
+    ),
+)
+SAMPLES = Table(
+    "samples",
+    (
+        only_shown("prompt", "comienzo", partial(text, "prompt")),
+        only_shown("reference", "de partida", partial(text, "reference")),
+        *(only_shown(name, name, partial(text, arm)) for arm, name in metrics_rl.ARMS.items()),
+    ),
+)
+DECIDERS = Table(
+    "deciders",
+    (
+        only_shown("who decides", "quién decide", "{decider}"),
+        only_shown("comparisons", "comparaciones", "{data}"),
+        only_shown("right (95 %)", "aciertos (95 %)", SHARE),
+        only_shown("asked", "preguntadas", "{asked}"),
+    ),
+)
+BENCH = Table(
+    "bench",
+    (
+        only_shown("part", "parte", "{part}"),
+        only_shown(
+            "seconds, median (quartiles)", "segundos, mediana (cuartiles)", "{seconds:.2f} ({q1:.2f} to {q3:.2f})"
+        ),
+    ),
+)
+
+
+def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
+    """Block of the README → the table that it shows, and its rows."""
+    return {
+        "judge": (JUDGE, report.read_csv(out / "judge.csv")),
+        "stretches": (STRETCHES, stretches(report.read_csv(out / "curves.csv"))),
+        "summary": (SUMMARY, with_reference(report.read_csv(out / "summary.csv"))),
+        "samples": (SAMPLES, report.read_csv(out / "samples.csv")[:IN_README]),
+        "deciders": (DECIDERS, report.read_csv(out / "deciders.csv")),
+    }
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def main(config: StudyConfig) -> None:
+    """Train each arm with its seeds, then write tables and figures."""
+    cells = collect(config)
+    if config.arm != "all":
+        return
+    publish(RUNS, [[done] for done in cells], config.out, "rlhf_ppo")
+    write_curves(cells, config.out)
+    publish(SUMMARY, grouped(cells, arm), config.out, "rlhf_ppo")
+    write_judge(config.base, config.out)
+    write_deciders(config.base, config.out)
+    write_samples(cells, config.out)
+    write_json(config.out / "environment.json", describe_environment())
+    metrics_rl.main(metrics_rl.PlotConfig(results=config.out))
+    put_tables(config.out, views(config.out))
+
+
+def write_curves(cells: list[Done], out: Path) -> None:
+    """curves.csv: one row a round."""
+    rows, cited = [], []
+    for done in cells:
+        for line, record in enumerate(done.source.log.records):
+            if "proxy" not in record:
+                continue
+            columns = {name: done.source.window(name, line, line, "value", digits=5) for name in POINTS}
+            numbers = {name: done.source.number(cell) for name, cell in columns.items()}
+            rows.append({"arm": arm(done), "seed": done.config.seed, "iteration": record["step"], **numbers})
+            cited.append(Row([done.source], columns))
+    report.write_csv(out / "curves.csv", rows)
+    seal_table(out / "curves.csv", project="rlhf_ppo", key=team_key(), rows=cited)
+
+
+def write_judge(config: Config, out: Path) -> None:
+    """judge.csv: how well the judge agrees with the raters of reviews that it did not learn from."""
+    directory = stage_directory(config, "gold")
+    publish(JUDGE, [[Done("gold", config, read_source(directory, team_key()))]], out, "rlhf_ppo")
+
+
+def write_deciders(config: Config, out: Path) -> None:
+    """deciders.csv: who puts how many held-out comparisons right, before and after balancing."""
+    folder = stage_directory(config, "preferences") / "pairs"
+    open_checkpoint(folder)
+    rows = []
+    for file, data in (("sampled", "as sampled"), ("preferences", "balanced")):
+        pairs = read_preferences(folder / f"{file}.jsonl")
+        found = baselines(pairs)
+        if data == "balanced":
+            test = of_split(pairs, "test")
+            found = {"reward model": (round(reward_model(config, pairs).accuracy * len(test)), len(test)), **found}
+            found["the judge, without noise"] = (sum(not pair.against_gold for pair in test), len(test))
+        for name, (right, asked) in found.items():
+            low, high = wilson(right, asked)
+            shares = {"share": round(right / asked, 4), "low": round(low, 4), "high": round(high, 4)}
+            rows.append({"data": data, "decider": name, "right": right, "asked": asked, **shares})
+    report.write_csv(out / "deciders.csv", rows)
+    seal_table(out / "deciders.csv", project="rlhf_ppo", key=team_key())
+
+
+def write_samples(cells: list[Done], out: Path) -> None:
+    """samples.csv: the first held-out prompts, as each arm's first run answered them; none is left out."""
+    first = {arm(group[0]): samples(group[0]) for group in grouped(cells, arm)}
+    rows = []
+    for place, row in enumerate(next(iter(first.values()))[:SHOWN]):
+        answers = {name: " ".join(found[place]["after"]["response"].split()) for name, found in first.items()}
+        shown = {"prompt": row["prompt"], "reference": " ".join(row["before"]["response"].split())}
+        rows.append({**shown, **answers})
+    report.write_csv(out / "samples.csv", rows)
+    seal_table(out / "samples.csv", project="rlhf_ppo", key=team_key(), made_from=("runs.csv",))
+
+
+if __name__ == "__main__":
+    command(main, StudyConfig)
