@@ -40,7 +40,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises:
         UserError: If `path` exists already or its parent cannot be written.
     """
-    if path.exists():
+    if os.path.lexists(path):  # a link to nothing, too
         raise UserError(f"{path} exists and is not overwritten; choose another name or remove it")
     temporary = _temporary_beside(path)
     temporary.unlink()

@@ -15,7 +15,7 @@ from torch import nn
 
 from shared import optim
 from shared.errors import UserError
-from shared.files import is_temporary, write_json
+from shared.files import atomic_directory, is_temporary, write_json
 from shared.fingerprint import Verdict, verify
 from shared.runs import Run, claim, discard, latest_checkpoint, trainable_state
 
@@ -191,6 +191,11 @@ def test_what_cannot_be_claimed_is_refused_before_any_work(tmp_path):
         claim(None, resume=True)
     with pytest.raises(UserError, match="is not there"):
         claim(tmp_path / "none", resume=True)
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match="is in use"):
+        claim(tmp_path / "link")
+    with pytest.raises(UserError, match="exists and is not overwritten"), atomic_directory(tmp_path / "link"):
+        pass
     claim(tmp_path / "new" / "run")
     assert not (tmp_path / "new").exists()
 
