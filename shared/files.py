@@ -106,7 +106,13 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a folder that we made; it first gives up its name, so that nobody sees a part of it under it."""
+    """Remove a folder that we made; it first gives up its name, so that nobody sees a part of it under it.
+
+    Raises:
+        UserError: If it is a link: what that leads to is somewhere else for a person's own reasons.
+    """
+    if path.is_symlink():
+        raise UserError(f"{path} is a link and is not removed: remove by hand what it leads to")
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     path.rename(aside)
     shutil.rmtree(aside)

@@ -52,7 +52,7 @@ def _row(path: Path, place: str, record: dict[str, Any], text_column: str, label
 
 
 def spelled(label: object) -> str:
-    """A label or a group as a string; "" for what stands for none: nothing, null, and the NaN that tables are filled up with.
+    """A label or group as a string; "" for what stands for none: nothing, null, the NaN that tables are filled with.
 
     >>> [spelled(each) for each in (" spam", 3, True, None, float("nan"), "NaN")]
     ['spam', '3', 'true', '', '', '']

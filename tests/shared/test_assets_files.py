@@ -7,8 +7,8 @@ import pytest
 
 import shared.assets as assets
 from shared.assets.records import read_records
-from shared.assets.text import text_key
 from shared.assets.tables import read_table
+from shared.assets.text import text_key
 from shared.errors import UserError
 
 # ---------------------------------------------------------------- files of one's own

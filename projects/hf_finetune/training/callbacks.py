@@ -2,6 +2,7 @@
 
 import ctypes
 import os
+import re
 import resource
 import shutil
 import signal
@@ -202,4 +203,5 @@ def refuse_more_memory() -> None:
 def remove_unfinished(checkpoints: Path) -> None:
     """Delete what a killed process left half-written: it has no fingerprint and no final name."""
     for folder in checkpoints.glob(f"{PREFIX_CHECKPOINT_DIR}-*"):
-        shutil.rmtree(folder)
+        if re.fullmatch(f"{PREFIX_CHECKPOINT_DIR}-[0-9]+", folder.name):  # as the Trainer names them, and nothing else
+            shutil.rmtree(folder)

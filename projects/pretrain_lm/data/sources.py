@@ -41,7 +41,9 @@ def documents(dataset: str, text_column: str = "text") -> Iterator[Document]:
     root = Path(dataset).expanduser()
     if not root.exists():
         raise UserError(f"--dataset {dataset}: neither news nor a file or folder that is there")
-    paths = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in READERS)
+    paths = (
+        [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in READERS)
+    )
     if not paths:
         raise UserError(f"--dataset {dataset}: the folder holds no file that ends in {', '.join(READERS)}")
     for path in paths:
