@@ -40,7 +40,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     Raises:
         UserError: If `path` exists already or its parent cannot be written.
     """
-    if path.exists():
+    if os.path.lexists(path):  # a link to nothing, too
         raise UserError(f"{path} exists and is not overwritten; choose another name or remove it")
     temporary = _temporary_beside(path)
     temporary.unlink()
@@ -106,7 +106,13 @@ def is_temporary(path: Path) -> bool:
 
 
 def remove_directory(path: Path) -> None:
-    """Remove a folder that we made; it first gives up its name, so that nobody sees a part of it under it."""
+    """Remove a folder that we made; it first gives up its name, so that nobody sees a part of it under it.
+
+    Raises:
+        UserError: If it is a link: what that leads to is somewhere else for a person's own reasons.
+    """
+    if path.is_symlink():
+        raise UserError(f"{path} is a link and is not removed: remove by hand what it leads to")
     aside = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
     path.rename(aside)
     shutil.rmtree(aside)

@@ -48,7 +48,7 @@ from shared.files import (
     write_text,
 )
 from shared.fingerprint import BrokenError, ChainedLog, TeamKey, open_verified, seal_directory, team_key
-from shared.fingerprint.citations import CHECKPOINTS, LOG_NAME
+from shared.fingerprint.citations import CHECKPOINTS, LOG_NAME, checkpoints
 from shared.fingerprint.events import seal_events, verify_events
 from shared.fingerprint.log import check_log
 from shared.fingerprint.manifest import NAME as MANIFEST
@@ -99,7 +99,7 @@ class Run:
         self._board = SummaryWriter(str(directory), purge_step=None if step is None else step + 1)
 
     def _start(self, config: dict[str, Any]) -> None:
-        claim(self.directory)  # once more, now that nobody else may begin it
+        _refuse_used(self.directory)  # once more, now that nobody else may begin it
         self.step, self.id = 0, secrets.token_hex(8)
         texts = {"config": json_text(config), "env": json_text(describe_environment())}
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
@@ -237,7 +237,7 @@ class Run:
     def keep_checkpoints(self, *steps: int) -> None:
         """Remove every checkpoint but those of these steps."""
         kept = {self.checkpoint_path(step) for step in steps}
-        for path in (self.directory / CHECKPOINTS).glob("step-*"):
+        for path in checkpoints(self.directory):
             if path not in kept:
                 remove_directory(path)
 
@@ -329,7 +329,7 @@ def new_directory(root: Path, project: str, name: str) -> Path:
 
 def latest_checkpoint(directory: Path) -> Path | None:
     """The checkpoint with the highest step, or None."""
-    return max((directory / CHECKPOINTS).glob("step-*"), default=None, key=lambda p: int(p.name[5:]))
+    return next(reversed(checkpoints(directory)), None)
 
 
 def claim(directory: Path | None, *, resume: bool = False) -> None:
@@ -350,10 +350,15 @@ def claim(directory: Path | None, *, resume: bool = False) -> None:
         read_json(directory / "config.json")
         if latest_checkpoint(directory) is None:
             raise UserError(f"{directory} holds no checkpoint to resume from: remove it and start again")
-    elif os.path.lexists(directory) and (not directory.is_dir() or any(directory.iterdir())):
+    else:
+        _refuse_used(directory)
+    refuse_unwritable(directory)
+
+
+def _refuse_used(directory: Path) -> None:
+    if os.path.lexists(directory) and (not directory.is_dir() or any(directory.iterdir())):
         way_on = "pass --resume, or another --out" if latest_checkpoint(directory) else "choose another --out"
         raise UserError(f"{directory} is in use and is not overwritten: {way_on}")
-    refuse_unwritable(directory)
 
 
 def discard(directory: Path, project: str) -> None:

@@ -47,12 +47,12 @@ def _row(path: Path, place: str, record: dict[str, Any], text_column: str, label
         raise UserError(f"{path}, {place}: '{text_column}' is empty or no text")
     if not label or label[0] in "[{":
         raise UserError(f"{path}, {place}: '{label_column}' is empty or no label")
-    group = record.get("group")
-    return {"text": text, "label": label} | ({} if group in (None, "") else {"group": str(group)})
+    group = spelled(record.get("group"))
+    return {"text": text, "label": label} | ({"group": group} if group else {})
 
 
 def spelled(label: object) -> str:
-    """A label as a string; "" for what stands for none: nothing, null, and the NaN that tables are filled up with.
+    """A label or group as a string; "" for what stands for none: nothing, null, the NaN that tables are filled with.
 
     >>> [spelled(each) for each in (" spam", 3, True, None, float("nan"), "NaN")]
     ['spam', '3', 'true', '', '', '']

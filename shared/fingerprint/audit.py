@@ -14,7 +14,7 @@ from pathlib import Path
 
 from shared.errors import UserError
 from shared.fingerprint import log, manifest
-from shared.fingerprint.citations import LOG_NAME
+from shared.fingerprint.citations import LOG_NAME, checkpoints
 from shared.fingerprint.keys import Keys, team_key
 from shared.fingerprint.log import CheckedLog
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
@@ -107,8 +107,7 @@ def _step_of(start: Path | None) -> int:
 
 def _draw(run: Path, checked: CheckedLog, keys: Keys, source: random.Random) -> Path | None:
     """A starting point after which the log has steps: the seed or a sound checkpoint, each as likely."""
-    folders = sorted((run / "checkpoints").glob("step-*"))
-    starts: list[Path | None] = [s for s in (None, *folders) if _stretch(checked, _step_of(s), 1)]
+    starts: list[Path | None] = [s for s in (None, *checkpoints(run)) if _stretch(checked, _step_of(s), 1)]
     if not starts:
         raise UserError(f"{run}: the log holds no training step to replay")
     start = source.choice(starts)

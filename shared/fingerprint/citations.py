@@ -6,6 +6,7 @@ pooled([a.last(…), b.last(…), c.last(…)], "mean")  a line each of three lo
 """
 
 import lzma
+import re
 import statistics
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -23,6 +24,12 @@ LOG_NAME = "metrics.jsonl"
 CHECKPOINTS = "checkpoints"  # a run's folder of them
 KEPT = ".jsonl.xz"  # end of the name of a kept log
 Number = int | float
+
+
+def checkpoints(directory: Path) -> list[Path]:
+    """A run's checkpoints, by step; what somebody put beside them under another name (step-000120-copy) is not one."""
+    found = (path for path in (directory / CHECKPOINTS).glob("step-*") if re.fullmatch("step-[0-9]+", path.name))
+    return sorted(found, key=lambda path: int(path.name[5:]))
 
 
 def _single(values: list[Number]) -> Number:
@@ -176,8 +183,7 @@ def read_source(directory: Path, keys: Keys, *, step: int | None = None) -> Sour
         checked = log.check_log(path, keys)
         if not checked.closed:
             raise BrokenError(Verdict.INCOMPLETE, "the log has no closing line")
-        folders = sorted((directory / CHECKPOINTS).glob("step-*"), key=lambda folder: int(folder.name[5:]))
-        wanted = [folder for folder in folders if step is None or int(folder.name[5:]) == step]
+        wanted = [folder for folder in checkpoints(directory) if step is None or int(folder.name[5:]) == step]
         digest = manifest_digest(wanted[-1], keys) if wanted else None
     except BrokenError as broken:
         found = broken.at(path)

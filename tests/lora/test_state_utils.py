@@ -130,6 +130,14 @@ def test_a_merged_state_that_does_not_fit_a_tie_is_refused(tmp_path):
     assert_close(untied.eval()(ids).logits, model.eval()(ids).logits, rtol=0.0, atol=1e-5)
 
 
+def test_a_state_with_a_nan_is_no_torn_tie(tuned, tmp_path, tiny, lora):
+    torch.nn.init.constant_(tuned.head.bias, torch.nan)
+    save_lora_state(tuned, tmp_path / "diverged")
+    again = fresh(tiny, lora)
+    load_lora_state(again, tmp_path / "diverged")
+    assert again.head.bias.isnan().all()
+
+
 def test_a_merged_state_that_overflows_is_not_written(tiny, lora, tmp_path):
     model = lora(tiny()).half()
     name, layer = next(iter(lora_layers(model)))

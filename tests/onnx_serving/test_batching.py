@@ -193,9 +193,10 @@ def test_who_leaves_a_running_batch_takes_nobody_along(value):
     finished(main)
 
 
-def test_an_observer_that_fails_costs_no_request(caplog):
+@pytest.mark.parametrize("error", [OSError("no space left"), asyncio.CancelledError("no space left")])
+def test_an_observer_that_fails_costs_no_request(caplog, error):
     def observe(_):
-        raise OSError("no space left")
+        raise error
 
     async def main():
         model = Model()

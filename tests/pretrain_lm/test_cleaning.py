@@ -31,7 +31,7 @@ def test_a_folder_gives_all_its_kinds_of_files_in_one_order(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "one.txt").write_text("plain ñ")
     (tmp_path / "a.jsonl").write_text('{"text": "x"}\n\n{"text": "y", "more": 1}\n')
-    (tmp_path / "c.csv").write_text('title,text\nt,"two\nlines"\n')
+    (tmp_path / "c.CSV").write_text('title,text\nt,"two\nlines"\n')
     (tmp_path / "ignored.bin").write_bytes(b"\0")
     found = list(documents(str(tmp_path)))
     assert [d.text for d in found] == ["x", "y", "plain ñ", "two\nlines"]

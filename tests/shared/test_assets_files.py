@@ -7,6 +7,7 @@ import pytest
 
 import shared.assets as assets
 from shared.assets.records import read_records
+from shared.assets.tables import read_table
 from shared.assets.text import text_key
 from shared.errors import UserError
 
@@ -248,3 +249,11 @@ def test_a_label_that_stands_for_none_is_refused(tmp_path, label):
     path.write_text('{"text": "fine", "label": "a"}\n{"text": "good", "label": ' + label + "}\n")
     with pytest.raises(UserError, match="line 2: 'label' is empty or no label"):
         assets.load_dataset(str(path))
+
+
+@pytest.mark.parametrize("group", ["NaN", "null", '""', '" "', '"nan"'])
+def test_rows_without_a_group_are_not_one_group(tmp_path, group):
+    path = tmp_path / "own.jsonl"
+    texts = (hashlib.md5(bytes([number])).hexdigest() for number in range(40))
+    path.write_text("".join(f'{{"text": "{text}", "label": "a", "group": {group}}}\n' for text in texts))
+    assert all("group" not in row for row in read_table(path, "text", "label"))

@@ -15,8 +15,9 @@ from torch import nn
 
 from shared import optim
 from shared.errors import UserError
-from shared.files import is_temporary, write_json
-from shared.fingerprint import Verdict, verify
+from shared.files import atomic_directory, is_temporary, write_json
+from shared.fingerprint import Verdict, team_key, verify
+from shared.fingerprint.citations import read_source
 from shared.runs import Run, claim, discard, latest_checkpoint, trainable_state
 
 STEPS = 6
@@ -108,10 +109,10 @@ def go_on(directory, resume):
 
 
 def test_every_file_that_a_run_touches_may_be_its_last(tmp_path):
-    """Killed before the 1st, 7th, 13th … change of a file, and once more while it goes on, until nothing is cut."""
+    """Killed before each of the first changes of a file, then each sixth, and once more while it goes on."""
     train(tmp_path / "straight", resume=False)
     weights = (tmp_path / "straight/adapter/weights.json").read_bytes()
-    for number in range(0, 1000, 6):
+    for number in (*range(9), *range(12, 1000, 6)):
         directory = tmp_path / f"run{number}"
         killed = killed_at_event(directory, False, number)
         resume = check_after_a_kill(directory)
@@ -175,6 +176,9 @@ def test_discard_removes_nothing_but_a_run_without_a_checkpoint(tmp_path):
     (tmp_path / "begun" / "notes.txt").unlink()
     with pytest.raises(UserError, match="not removed"):
         discard(tmp_path / "begun", "another")
+    (tmp_path / "link").symlink_to(tmp_path / "begun")
+    with pytest.raises(UserError, match="is a link and is not removed"):
+        discard(tmp_path / "link", PROJECT)
     discard(tmp_path / "begun", PROJECT)
     assert not (tmp_path / "begun").exists() and (mine / "config.json").read_text() == "{}"
 
@@ -191,8 +195,30 @@ def test_what_cannot_be_claimed_is_refused_before_any_work(tmp_path):
         claim(None, resume=True)
     with pytest.raises(UserError, match="is not there"):
         claim(tmp_path / "none", resume=True)
+    (tmp_path / "link").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match="is in use"):
+        claim(tmp_path / "link")
+    with pytest.raises(UserError, match="exists and is not overwritten"), atomic_directory(tmp_path / "link"):
+        pass
     claim(tmp_path / "new" / "run")
     assert not (tmp_path / "new").exists()
+
+
+def test_a_copy_of_a_checkpoint_is_no_checkpoint_and_stays(tmp_path):
+    mine = tmp_path / "run/checkpoints/step-000002-copy"
+    mine.mkdir(parents=True)
+    with pytest.raises(UserError, match="is in use and is not overwritten: choose another"):
+        claim(tmp_path / "run")
+    mine.rename(tmp_path / "copy")
+    (tmp_path / "run/checkpoints").rmdir()
+    with Run(tmp_path / "run", project=PROJECT, config=Config()) as run:
+        run.save(2, {"w": torch.ones(1)})
+        (tmp_path / "copy").rename(mine)
+        run.save(4, {"w": torch.ones(1)})
+        run.keep_checkpoints(4)
+    assert {path.name for path in mine.parent.iterdir()} == {"step-000002-copy", "step-000004"}
+    assert latest_checkpoint(tmp_path / "run") == run.checkpoint_path(4)
+    assert read_source(tmp_path / "run", team_key()).manifest
 
 
 def test_ctrl_c_offers_to_resume_only_where_there_is_a_checkpoint(tmp_path):

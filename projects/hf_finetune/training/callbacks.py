@@ -196,4 +196,3 @@ def refuse_more_memory() -> None:
     ctypes.CDLL(None).malloc_trim(0)
     pages = int(Path("/proc/self/statm").read_text().split()[0])
     limit_memory(pages * resource.getpagesize() / 1e9)
-

@@ -176,7 +176,7 @@ def _refuse_unfit(tensors: dict[str, Tensor], into: Mapping[str, Tensor], path: 
             shapes = f"{tuple(tensor.shape)} saved, {tuple(into[name].shape)} in the model"
             raise UserError(f"{path} does not fit the model: {name} is {shapes}")
         other = first.setdefault(into[name].data_ptr(), name)
-        if not torch.equal(tensor, tensors[other]):
+        if name != other and not torch.equal(tensor, tensors[other]):
             raise UserError(f"{path} does not fit the model: {other} and {name} differ, and are one tied weight in it")
 
 

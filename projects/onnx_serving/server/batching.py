@@ -203,5 +203,5 @@ class Batcher(Generic[Item, Result]):
         self._seconds_each += SMOOTHING * (each - self._seconds_each) if self._seconds_each else each
         try:
             self._observe(Observed(len(batch), seconds, [started - job.since for job in batch]))
-        except Exception:
+        except (Exception, asyncio.CancelledError):  # nothing is awaited here: a cancellation is the observer's own
             LOG.exception("a batch was answered but not observed")

@@ -41,11 +41,13 @@ def documents(dataset: str, text_column: str = "text") -> Iterator[Document]:
     root = Path(dataset).expanduser()
     if not root.exists():
         raise UserError(f"--dataset {dataset}: neither news nor a file or folder that is there")
-    paths = [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and p.suffix in READERS)
+    paths = (
+        [root] if root.is_file() else sorted(p for p in root.rglob("*") if p.is_file() and p.suffix.lower() in READERS)
+    )
     if not paths:
         raise UserError(f"--dataset {dataset}: the folder holds no file that ends in {', '.join(READERS)}")
     for path in paths:
-        if path.suffix not in READERS:
+        if path.suffix.lower() not in READERS:
             raise UserError(f"--dataset {dataset}: files end in {', '.join(READERS)}")
         yield from _read(path, text_column)
 
@@ -58,7 +60,7 @@ def _news() -> Iterator[Document]:
 
 
 def _read(path: Path, column: str) -> Iterator[Document]:
-    if path.suffix in PLAIN:
+    if path.suffix.lower() in PLAIN:
         text = "".join(line for _, line in read_lines(path, LARGEST_LINE))
         if "\0" in text:
             raise UserError(f"{path}: holds zero bytes; is it a binary file?")

@@ -47,11 +47,12 @@ _SPELLED = (
 )
 _CALL = r"(?:sqrt|abs|round|min|max|log|exp)"
 _RUN = re.compile(rf"(?:(?:{_CALL}|pi)\b|\d+(?:\.\d+)?e[-+]?\d+|[\d.()+\-*/%, ])+")
-_DATE = re.compile(r"\b\d{4}-\d{2}-\d{2}\b")
+_DATE = re.compile(r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{4}|\d{1,2}:\d{2})\b")  # or a time of day
 _OPERATION = re.compile(rf"\d\)* *(?:\*\*|//|[-+*/%]) *[-+(]*(?:\d|{_CALL}|pi)|\b{_CALL}\(")
 _THOUSANDS = re.compile(rf"(?P<call>{_CALL})?\(|\)|(?<=\d),(?=\d{{3}}(?!\d))")
 _HYPHENATED = re.compile(r"[\d.]+(?:-[\d.]+)+")
 _LEADING_ZERO = re.compile(r"(?<![\d.])0\d")
+_APART = re.compile(r"[\d.] +[\d.]|\) *\d")
 
 
 def evaluate(text: str) -> Value:
@@ -167,10 +168,12 @@ def _without_thousands(text: str) -> str:
 def _names(run: str) -> bool:
     """Whether it names something instead of asking for a difference: years from 1914-1918, a number like 555-1234.
 
-    Told by a hyphen without spaces before a larger number, or by a leading zero; "5 - 10" is a difference.
+    Told by a hyphen without spaces before a larger number, by a leading zero, or by two numbers with nothing but a
+    space between them: the film 8 1/2, (555) 123-4567. "5 - 10" is a difference.
     """
-    if _LEADING_ZERO.search(run):
+    if _LEADING_ZERO.search(run) or _APART.search(run):
         return True
+    run = run.strip("+()")
     if not _HYPHENATED.fullmatch(run):
         return False
     numbers = [float(part) for part in run.split("-") if part.count(".") < 2 and part != "."]
