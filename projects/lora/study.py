@@ -195,10 +195,12 @@ def in_readme(pruned: list[dict[str, Any]], level: float = 0.5) -> list[dict[str
 
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
-    """Block of the README → the table that it shows, and its rows."""
-    pruned = in_readme(read_csv(out / "pruning_quant.csv"))
-    bench = read_csv(out / "bench.csv")
-    return {"results": (SUMMARY, read_csv(out / "summary.csv")), "pruning": (PRUNING, pruned), "bench": (BENCH, bench)}
+    """Block of the README → the table that it shows, and its rows; the benchmark's where there has been one."""
+    found = {"results": (SUMMARY, read_csv(out / "summary.csv"))}
+    found["pruning"] = (PRUNING, in_readme(read_csv(out / "pruning_quant.csv")))
+    if (out / "bench.csv").exists():
+        found["bench"] = (BENCH, read_csv(out / "bench.csv"))
+    return found
 
 
 # ---------------------------------------------------------------- all of it
