@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -72,7 +73,7 @@ def claim_export(out: Path) -> None:
     """
     if (out / MANIFEST).exists():
         unchanged(out)
-    elif out.exists():
+    elif os.path.lexists(out):  # a link to nothing, too
         raise UserError(f"{out} is no export of this project and is not overwritten: move it")
 
 

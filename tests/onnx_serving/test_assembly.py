@@ -135,3 +135,7 @@ def test_a_folder_of_graphs_that_is_none_is_refused_before_training(smoke, tmp_p
     (tmp_path / "exported").mkdir()
     with pytest.raises(UserError, match="no export of this project"):
         command.main(replace(smoke, out=tmp_path))
+    (tmp_path / "exported").rmdir()
+    (tmp_path / "exported").symlink_to(tmp_path / "nothing")
+    with pytest.raises(UserError, match="no export of this project"):
+        command.main(replace(smoke, out=tmp_path))

@@ -72,3 +72,10 @@ def test_a_dataset_that_is_not_there_leaves_no_folder(tmp_path):
     with pytest.raises(UserError, match="neither news nor a file"):
         clean(CorpusConfig(dataset=str(tmp_path / "nowhere"), out=tmp_path / "corpus"))
     assert not (tmp_path / "corpus").exists()
+
+
+def test_a_corpus_is_not_written_among_somebodys_files(tmp_path):
+    out = used(tmp_path)
+    with pytest.raises(UserError, match="is in use and holds no corpus"):
+        clean(CorpusConfig(dataset="news", limit=1, out=out))
+    assert [path.read_text() for path in out.iterdir()] == ["theirs"]

@@ -30,7 +30,7 @@ from shared.assets.news_articles import same_story
 from shared.assets.splits import joined
 from shared.assets.text import split_key
 from shared.errors import UserError, command
-from shared.files import refuse_unwritable, write_json, write_text
+from shared.files import is_temporary, refuse_unwritable, write_json, write_text
 from shared.fingerprint.origin import data_digest
 from shared.progress import table
 from shared.runs import read_json
@@ -96,6 +96,8 @@ def require_same(config: CorpusConfig) -> None:
     settings = {k: v for k, v in asdict(config).items() if k != "out"} | {"division": DIVIDED_BY}
     now = json.loads(json.dumps(settings))
     if not path.exists():
+        if config.out.is_dir() and not all(map(is_temporary, config.out.iterdir())):
+            raise UserError(f"{config.out} is in use and holds no corpus: choose another --out")
         if config.dataset != "news":
             next(documents(config.dataset, config.text_column), None)  # what is not there leaves no folder behind
         write_json(path, now)

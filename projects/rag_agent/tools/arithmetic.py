@@ -155,7 +155,7 @@ def _without_thousands(text: str) -> str:
 
     def mark(found: re.Match[str]) -> str:
         if found[0].endswith("("):
-            calls.append(bool(found["call"]) or any(calls))
+            calls.append(bool(found["call"]))
         elif found[0] == ")":
             del calls[-1:]
         elif not any(calls):

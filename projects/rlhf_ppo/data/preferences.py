@@ -145,11 +145,14 @@ def _parse(place: str, row: dict[str, Any]) -> Preference:
         raise UserError(f"{place}: split is {row['split']!r}, not one of {', '.join(get_args(Split))}")
     if row["preferred"] not in ("a", "b"):
         raise UserError(f"{place}: preferred is {row['preferred']!r}, not a or b")
+    for name in ("prompt", "a", "b"):
+        if not isinstance(row[name], str):
+            raise UserError(f"{place}: {name} is no text")
     if row["a"] == row["b"]:
         raise UserError(f"{place}: a and b are equal; there is nothing to prefer")
     try:
         golds = {name: float(row[name]) for name in ("gold_a", "gold_b")}
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         golds = {"gold_a": math.nan, "gold_b": math.nan}
     if not all(map(math.isfinite, golds.values())):
         raise UserError(f"{place}: gold_a and gold_b must be finite numbers")
