@@ -49,6 +49,8 @@ def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[tuple[int, s
     Raises:
         UserError: If the file cannot be read, or a line is no UTF-8 or too long.
     """
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path}: is no file")
     try:
         # Bytes that are no UTF-8 become halves of surrogate pairs, which are found line by line.
         with path.open(encoding="utf-8-sig", errors="surrogateescape", newline="") as file:
@@ -110,6 +112,9 @@ def _delimited(path: Path, rows: Iterator[tuple[int, list[str]]]) -> Iterator[Pl
     for start, fields in rows:
         if header is None:
             header = fields or None
+            twice = next((name for name in fields if fields.count(name) > 1), None)
+            if twice is not None:
+                raise UserError(f"{path}, line {start}: two columns are called {twice!r}")
         elif fields:
             if len(fields) != len(header):
                 raise UserError(f"{path}, line {start}: {len(fields)} fields, but the header has {len(header)}")

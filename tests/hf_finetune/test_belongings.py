@@ -11,7 +11,6 @@ import pytest
 
 from projects.hf_finetune import provenance
 from projects.hf_finetune.training import train as training
-from projects.hf_finetune.training.callbacks import remove_unfinished
 from projects.hf_finetune.training.supervisor import OUT_OF_MEMORY, supervise
 from shared.errors import UserError
 from shared.files import write_json
@@ -91,10 +90,3 @@ def test_ctrl_c_is_one_line_and_130(config, moment):
     assert lines[-1] == f"interrupted{resumable}"
     assert not any("Traceback" in line or "interrupted" in line for line in lines[:-1])
     assert not order.exists()
-
-
-def test_of_what_lies_beside_the_checkpoints_only_the_trainers_own_is_removed(tmp_path):
-    for name in ("checkpoint-12", "checkpoint-mine", "step-000012"):
-        (tmp_path / name).mkdir()
-    remove_unfinished(tmp_path)
-    assert {path.name for path in tmp_path.iterdir()} == {"checkpoint-mine", "step-000012"}

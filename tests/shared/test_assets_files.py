@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 
 import pytest
 
@@ -257,3 +258,11 @@ def test_rows_without_a_group_are_not_one_group(tmp_path, group):
     texts = (hashlib.md5(bytes([number])).hexdigest() for number in range(40))
     path.write_text("".join(f'{{"text": "{text}", "label": "a", "group": {group}}}\n' for text in texts))
     assert all("group" not in row for row in read_table(path, "text", "label"))
+
+
+def test_two_columns_of_one_name_and_what_is_no_file_are_refused(tmp_path):
+    with pytest.raises(UserError, match="line 1: two columns are called 'text'"):
+        records(tmp_path / "a.csv", "text,text,label\nx,y,a\n")
+    os.mkfifo(tmp_path / "b.csv")
+    with pytest.raises(UserError, match="is no file"):  # instead of waiting for somebody to write
+        list(read_records(tmp_path / "b.csv"))
