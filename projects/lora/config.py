@@ -95,5 +95,11 @@ class Config:
         return f"{Path(self.dataset).stem}-{self.arm}{detail}-seed{self.seed}"
 
 
+def method(arm: str, rank: int, scaling: str) -> str:
+    """What the README calls a run."""
+    names = {"full": "full fine-tuning", "head": "frozen encoder, linear head", "peft": f"PEFT's LoRA, r = {rank}"}
+    return names.get(arm, f"LoRA, r = {rank}{', α/√r' if scaling == 'alpha/sqrt(r)' else ''}")
+
+
 SMOKE = Config(limit=64, epochs=2, rank=2, batch_size=16, max_length=16)
 """The real configuration, smaller: for tests."""

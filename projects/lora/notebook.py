@@ -16,7 +16,7 @@
 
 from pathlib import Path
 
-from projects.lora.study import method
+from projects.lora.config import method
 from shared.presentation.cells import Number, Picture, Table, rows_of
 from shared.report import read_csv
 

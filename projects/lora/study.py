@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from projects.lora.config import Config
+from projects.lora.config import Config, method
 from projects.lora.scripts import pruning_quant
 from projects.lora.scripts.train_lora import main as train
 from projects.lora.scripts.train_lora import read_corpus
@@ -89,12 +89,6 @@ def _digest(config: Config) -> str:
 
 
 # ---------------------------------------------------------------- what is shown of them
-
-
-def method(arm: str, rank: int, scaling: str) -> str:
-    """What the README calls a run."""
-    names = {"full": "full fine-tuning", "head": "frozen encoder, linear head", "peft": f"PEFT's LoRA, r = {rank}"}
-    return names.get(arm, f"LoRA, r = {rank}{', α/√r' if scaling == 'alpha/sqrt(r)' else ''}")
 
 
 def method_of(done: Done) -> str:

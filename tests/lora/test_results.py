@@ -2,7 +2,8 @@
 
 import pytest
 
-from projects.lora.study import RANKS, RATIOS, RESULTS, SEEDS, method, views
+from projects.lora.config import method
+from projects.lora.study import RANKS, RATIOS, RESULTS, SEEDS, views
 from shared.report import between_marks, mean_sd, read_csv
 
 README = RESULTS.parent / "README.md"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from projects.lora.study import method
+from projects.lora.config import method
 from shared.errors import command
 from shared.plotting import COLOURS, MARKERS, figure, panels
 from shared.report import read_csv
