@@ -16,7 +16,7 @@ import onnxruntime
 from jaxtyping import Float
 from onnx import NodeProto, helper, numpy_helper
 
-STRENGTH = 0.8  # α: with it the margins of validation questions stay nearest to float32's (smoothing_study.py)
+STRENGTH = 0.8  # α, chosen where the margins of validation questions stayed nearest to float32's (smoothing_study.py)
 SMALLEST = 1e-5  # a channel that calibration never saw at work is treated as this large
 
 
