@@ -115,23 +115,31 @@ def spawn(attempt: Attempt) -> int:
     assert attempt.config.out is not None
     order = attempt.config.out.with_name(f".{attempt.config.out.name}.attempt.json")
     values = {**vars(attempt.config), "out": str(attempt.config.out), "resume": attempt.resume}
-    write_json(order, {"config": values, "accumulation": attempt.accumulation})
     words = [sys.executable, "-m", "projects.hf_finetune.training.train", "--child", str(order)]
-    with deaf_children():  # until `run_child` listens: before, Ctrl-C would be a traceback of its imports
-        child = subprocess.Popen(words, stdin=subprocess.PIPE)
+    child: subprocess.Popen[bytes] | None = None
     try:
+        write_json(order, {"config": values, "accumulation": attempt.accumulation})
+        with deaf_children():  # until `run_child` listens: before, Ctrl-C would be a traceback of its imports
+            child = subprocess.Popen(words, stdin=subprocess.PIPE)
         return wait_or_kill(child)
     except KeyboardInterrupt as interrupt:  # the terminal sent it to the child too
-        child.wait()
+        if child is not None:
+            child.wait()
         if latest_checkpoint(attempt.config.out):
             interrupt.add_note(f"--out {attempt.config.out} --resume goes on from the last checkpoint")
         raise
     finally:
-        child.kill()
-        child.wait()
-        if child.stdin is not None:
-            child.stdin.close()
+        if child is not None:
+            end(child)
         order.unlink(missing_ok=True)
+
+
+def end(child: subprocess.Popen[bytes]) -> None:
+    """Kill a process, unless it has ended, and close the pipe to it."""
+    child.kill()
+    child.wait()
+    if child.stdin is not None:
+        child.stdin.close()
 
 
 def wait_or_kill(child: subprocess.Popen[bytes], *, patience: float = STALL) -> int:
