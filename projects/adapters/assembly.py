@@ -27,6 +27,9 @@ LINEAR = ("query", "key", "value", "attention.output", "feed_forward.up", "feed_
 NORMS = "blocks.*.*_norm"
 
 
+OF_THE_DATA = ("model", "max_length", "dataset", "limit", "batch_size", "text_column", "label_column")
+
+
 def read_encoder(config: Config) -> tuple[TransformerEncoder, PreTrainedTokenizerFast]:
     """Our encoder with the pretrained weights, or of the same size with random ones; and the tokenizer."""
     bert, tokenizer = load_encoder(config.model, max_length=config.max_length)
@@ -46,10 +49,13 @@ def read_corpus(config: Config, tokenizer: PreTrainedTokenizerFast) -> Corpus:
     )
 
 
-@cache
-def corpus_digest(model: str, dataset: str, limit: int | None) -> str:
+def corpus_digest(config: Config) -> str:
     """Digest of the texts and labels that a configuration learns from."""
-    config = Config(model=model, dataset=dataset, limit=limit)
+    return _digest(Config(**{name: getattr(config, name) for name in OF_THE_DATA}))
+
+
+@cache
+def _digest(config: Config) -> str:
     return read_corpus(config, read_encoder(config)[1]).digest()
 
 

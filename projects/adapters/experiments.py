@@ -200,7 +200,7 @@ def complete(config: ExperimentConfig, cell: Config) -> dict[str, Any]:
             cell,
             lambda place, resume: train(replace(cell, out=place, resume=resume)),
             project="adapters",
-            data=corpus_digest(cell.model, cell.dataset, cell.limit),
+            data=corpus_digest(cell),
         )
     size = cell.bottleneck if cell.adapter_type != "none" else 0
     settings = {"arm": cell.arm, "size": size, "dataset": cell.dataset, "lr": cell.lr, "seed": cell.seed}

@@ -27,6 +27,7 @@ RATES, GAMMAS, SHARES = (1e-4, 2e-4, 4e-4), (0.0001, 0.001, 0.005), (0.2, 0.6)
 # How memory runs out before step 45, the 13th of the second epoch, while a micro-batch holds more than 8 sentences.
 FAULTS = {"RuntimeError": "runtime", "MemoryError": "memory", "SIGKILL": "kill", "RLIMIT_AS": "rlimit"}
 WHERE = "@45@8"
+OF_THE_DATA = ("model", "max_length", "dataset", "limit", "text_column", "label_column", "scores", "neutral_band")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,8 +92,7 @@ class Cells:
 
     def complete(self, name: str, cell: Config, train: Callable[[Path, bool], object]) -> Path:
         """The directory of a finished cell."""
-        data = data_digest_of(cell.model, cell.dataset, cell.limit)
-        described = replace(cell, memory_gb=None)
+        described, data = replace(cell, memory_gb=None), data_digest_of(cell)
         return study.complete(self.config.runs / name, described, train, project="hf_finetune", data=data)
 
     def fit(self, cell: Config, place: Path, resume: bool) -> None:
@@ -126,11 +126,14 @@ class Cells:
         self.new += 1
 
 
-@cache
-def data_digest_of(model: str, dataset: str, limit: int | None) -> str:
+def data_digest_of(config: Config) -> str:
     """Digest of the texts and labels that a cell learns from."""
-    config = Config(model=model, dataset=dataset, limit=limit)
-    return prepare(config, load_tokenizer(model, max_length=config.max_length)).digest
+    return _digest(Config(**{name: getattr(config, name) for name in OF_THE_DATA}))
+
+
+@cache
+def _digest(config: Config) -> str:
+    return prepare(config, load_tokenizer(config.model, max_length=config.max_length)).digest
 
 
 def arm(cell: Config) -> str:

@@ -39,7 +39,7 @@ from shared.study import (
 RESULTS = Path("projects/lora/results")
 RANKS, RATIOS, SEEDS = (4, 16, 64), (1.0, 4.0, 16.0), (0, 1, 2)
 LORA_RATES, FULL_RATES = (2e-4, 5e-4, 1e-3), (5e-5, 1e-4, 2e-4)
-OF_THE_DATA = ("model", "max_length", "dataset", "limit", "text_column", "label_column")
+OF_THE_DATA = ("model", "max_length", "dataset", "limit", "batch_size", "text_column", "label_column")
 WINDOW = 20  # steps whose losses are averaged to one point of a curve
 
 

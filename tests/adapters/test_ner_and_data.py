@@ -194,7 +194,7 @@ def test_a_bad_line_is_named_with_file_and_number(tmp_path, text, line, message)
 def test_files_that_are_empty_missing_or_not_text(tmp_path):
     (tmp_path / "empty.conll").write_text("\n\n")
     (tmp_path / "bytes.conll").write_bytes(b"\xff\xfe\x00")
-    for name, message in (("empty", "no sentence"), ("none", "no such file"), ("bytes", "cannot be read")):
+    for name, message in (("empty", "no sentence"), ("none", "no such file"), ("bytes", "line 1: not UTF-8")):
         with pytest.raises(UserError, match=message):
             read_conll(tmp_path / f"{name}.conll")
 
