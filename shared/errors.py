@@ -5,7 +5,6 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from multiprocessing import resource_tracker
 from typing import TypeVar
 
 import tyro
@@ -63,7 +62,6 @@ def deaf_children() -> Iterator[None]:
 
     A Ctrl-C that comes meanwhile waits for the end of the block. Source: POSIX, exec keeps the mask of signals.
     """
-    resource_tracker.ensure_running()  # started by the first process, it would take the mask away again
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield

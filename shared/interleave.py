@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
 from typing import Any, TypeVar
 
@@ -114,6 +115,7 @@ def serve_lines(step: Callable[[], object]) -> None:
 def spawned(work: Callable[[Connection, Setting], None], settings: Mapping[str, Setting]) -> Iterator[dict[str, Ask]]:
     """A Python process an arm, ended with the block; `work(pipe, …)` calls `serve(pipe.recv, pipe.send, step)`."""
     context = mp.get_context("spawn")  # a fork would inherit the parent's memory and count it
+    resource_tracker.ensure_running()  # started by the first process, it would take the mask of `deaf_children` away
     asks: dict[str, Ask] = {}
     pipes, workers = [], []
     try:
