@@ -8,22 +8,10 @@ Where it is the first import of a command (`python -m …`), Ctrl-C ends the imp
 """
 
 import os
-import signal
-import sys
-from typing import Any, NoReturn
 
-INTERRUPTED = 130  # what a shell reports for a process that Ctrl-C ended
+from shared.interrupt import until_the_command_begins
 
-
-def leave_at_once(*_: Any) -> NoReturn:
-    """End a process that has done nothing yet."""
-    os.write(2, b"interrupted\n")
-    os._exit(INTERRUPTED)
-
-
-if sys.argv[:1] == ["-m"] and signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-    signal.signal(signal.SIGINT, leave_at_once)
-
+until_the_command_begins()
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")

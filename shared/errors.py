@@ -9,12 +9,11 @@ from typing import TypeVar
 
 import tyro
 
-import shared
+from shared.interrupt import INTERRUPTED, leave_at_once
 
 Config = TypeVar("Config")
 Result = TypeVar("Result")
 
-INTERRUPTED = shared.INTERRUPTED
 PIPE_CLOSED = 141  # what a shell reports for a process whose reader went away
 
 
@@ -28,7 +27,7 @@ def reported() -> Iterator[None]:
 
     Who knows how to go on adds it to the KeyboardInterrupt as a note.
     """
-    if signal.getsignal(signal.SIGINT) is shared.leave_at_once:
+    if signal.getsignal(signal.SIGINT) is leave_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         yield
