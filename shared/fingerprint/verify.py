@@ -3,6 +3,7 @@
 import hashlib
 import os
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,8 +102,11 @@ def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = Non
     """
     path, checked = directory / LOG_NAME, None
     findings: list[Finding] = []
-    inspected = {folder: manifest.inspect(folder, keys) for folder in _sealed_folders(directory)}
-    inspected = {folder: found for folder, found in inspected.items() if folder.is_symlink() or folder.exists()}
+    inspected = {}
+    for folder in _sealed_folders(directory):
+        with suppress(FileNotFoundError):  # replaced while it was read
+            inspected[folder] = manifest.inspect(folder, keys)
+    inspected = {folder: found for folder, found in inspected.items() if os.path.lexists(folder)}
     try:
         checked = log.check_log(path, keys)
         findings = [checked.finding(path), *_bound(directory, checked), *_again(path, checked, opened)]
