@@ -157,7 +157,9 @@ def _bound(directory: Path, checked: CheckedLog) -> Iterator[Finding]:
 def _sealed_folders(directory: Path) -> list[Path]:
     """A run's checkpoints, whether they have a manifest or not, and every other folder that has one."""
     steps = [p for p in (directory / CHECKPOINTS).glob("*") if p.is_dir() or p.is_symlink()]
-    others = [p.parent for p in directory.rglob(manifest.NAME) if CHECKPOINTS not in p.relative_to(directory).parts]
+    # os.walk passes over what goes away while it looks; rglob ends in an error.
+    walked = [Path(place) for place, _, files in os.walk(directory) if manifest.NAME in files]
+    others = [p for p in walked if CHECKPOINTS not in p.relative_to(directory).parts]
     return [p for p in sorted(steps) + sorted(others) if not is_temporary(p)]
 
 
