@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -36,7 +37,10 @@ if __name__ == "__main__":
 def started(*words):
     """A command in a process group of its own, as a terminal starts it."""
     pipe = subprocess.PIPE
-    return subprocess.Popen([sys.executable, *words], stdout=pipe, stderr=pipe, text=True, start_new_session=True)
+    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
+    return subprocess.Popen(
+        [sys.executable, *words], stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=listening
+    )
 
 
 def interrupted(process):
