@@ -252,7 +252,7 @@ def test_a_configuration_that_cannot_work_is_refused(change):
 def test_the_command_ends_with_exit_code_2_and_one_line(tmp_path):
     (tmp_path / "empty.txt").write_text("")
     (tmp_path / "binary.txt").write_bytes(bytes(range(256)))
-    for name, words in (("empty", "left no text"), ("binary", "binary file")):
+    for name, words in (("empty", "left no text"), ("binary", "not UTF-8")):
         path, corpus = tmp_path / f"{name}.txt", tmp_path / f"corpus-{name}"
         command = [sys.executable, "-m", "projects.pretrain_lm.train_pretrain", "--dataset", str(path)]
         done = subprocess.run([*command, "--corpus", str(corpus)], capture_output=True, text=True)
