@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager, suppress
 from functools import partial
 from pathlib import Path
 
@@ -21,12 +22,14 @@ class Config:
     pass
 
 def work(pipe, _):
-    print("child", os.getpid(), flush=True)
-    serve(pipe.recv, pipe.send, lambda: print("step", flush=True))
+    say(f"child {os.getpid()}")
+    serve(pipe.recv, pipe.send, lambda: say("step"))
+
+def say(words):  # in one piece, since two processes share the pipe
+    os.write(1, f"{words}\\n".encode())
 
 def main(config):
     with spawned(work, {"a": 0, "b": 0}) as arms:
-        print("begun", flush=True)
         in_turn(arms, rounds=1_000_000, steps=1)
 
 if __name__ == "__main__":
@@ -34,20 +37,25 @@ if __name__ == "__main__":
 """
 
 
+@contextmanager
 def started(*words):
-    """A command in a process group of its own, as a terminal starts it."""
+    """A command in a process group of its own, as a terminal starts it. Nothing of it is left at the end."""
     pipe = subprocess.PIPE
     listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
-    return subprocess.Popen(
+    with subprocess.Popen(
         [sys.executable, *words], stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=listening
-    )
+    ) as process:
+        try:
+            yield process
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
 
 
 def interrupted(process):
     """Ctrl-C: the terminal signals the whole group. Returns what was said on stderr."""
     os.killpg(process.pid, signal.SIGINT)
-    with process:
-        return process.communicate(timeout=60)[1]
+    return process.communicate(timeout=60)[1]
 
 
 def wait_until(condition, process):
@@ -59,20 +67,20 @@ def wait_until(condition, process):
 
 @pytest.mark.parametrize("project", ["lora", "rag_agent"])
 def test_an_interrupt_while_torch_is_imported(project):
-    process = started("-m", f"projects.{project}")
-    maps = Path(f"/proc/{process.pid}/maps")
-    wait_until(lambda: "libtorch" in maps.read_text(), process)
-    assert (interrupted(process), process.returncode) == ("interrupted\n", 130)
+    with started("-m", f"projects.{project}") as process:
+        maps = Path(f"/proc/{process.pid}/maps")
+        wait_until(lambda: "libtorch" in maps.read_text(), process)
+        assert (interrupted(process), process.returncode) == ("interrupted\n", 130)
 
 
 def test_an_interrupt_of_a_benchmark_is_said_once(tmp_path):
     """Its arms do not hear the terminal's signal; the first process ends them."""
     (tmp_path / "bench.py").write_text(BENCH)
-    process = started(str(tmp_path / "bench.py"))
-    child = int(process.stdout.readline().removeprefix("child "))
-    os.kill(child, signal.SIGINT)
-    wait_until(lambda: process.stdout.readline() == "step\n", process)
-    os.kill(child, signal.SIGINT)
-    wait_until(lambda: process.stdout.readline() == "step\n", process)
-    said = [line for line in interrupted(process).splitlines() if not line.startswith("rounds: ")]
-    assert (said, process.returncode) == (["interrupted"], 130)
+    with started(str(tmp_path / "bench.py")) as process:
+        child = int(process.stdout.readline().removeprefix("child "))
+        os.kill(child, signal.SIGINT)
+        wait_until(lambda: process.stdout.readline() == "step\n", process)
+        os.kill(child, signal.SIGINT)
+        wait_until(lambda: process.stdout.readline() == "step\n", process)
+        said = [line for line in interrupted(process).splitlines() if not line.startswith("rounds: ")]
+        assert (said, process.returncode) == (["interrupted"], 130)
