@@ -83,6 +83,17 @@ def step_ms(measured: Measured) -> float:
     return statistics.median(measured.ms)
 
 
+def bench_rows(measured: Mapping[str, Measured], mine: str) -> list[dict[str, Any]]:
+    """A row an arm: the median of its step times and our time over its, round by round, with memory."""
+    rows = []
+    for arm, found in measured.items():
+        over = ratio(measured, mine, arm)
+        row = {"arm": arm, "step_ms": round(step_ms(found), 2), f"{mine}_over_arm": round(over.median, 4)}
+        row |= {"ratio_q1": round(over.q1, 4), "ratio_q3": round(over.q3, 4)}
+        rows.append({**row, "peak_mb": round(found.peak_mb, 1), "growth_mb": round(found.growth_mb, 1)})
+    return rows
+
+
 # ---------------------------------------------------------------- the process of an arm
 
 

@@ -10,6 +10,8 @@ from typing import Any
 from shared.errors import UserError
 from shared.files import write_text
 
+TEXTS = ("run", "manifest")  # columns of digests: one of digits only is no number
+
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Write rows of equal keys atomically.
@@ -33,7 +35,11 @@ def read_csv(path: Path) -> list[dict[str, Any]]:
     if not path.exists():
         raise UserError(f"{path} is not there: make the project's results first (make results-<project>)")
     with path.open(encoding="utf-8", newline="") as file:
-        return [{key: _number(value) for key, value in row.items()} for row in csv.DictReader(file)]
+        return [{key: _read(key, value) for key, value in row.items()} for row in csv.DictReader(file)]
+
+
+def _read(column: str, text: str) -> Any:
+    return text if column in TEXTS else _number(text)
 
 
 def _number(text: str) -> Any:

@@ -12,28 +12,32 @@ every number in it can be recomputed from the runs' logs; the README's view of i
 
 import hashlib
 import json
-import random
 import statistics
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from jaxtyping import Float
+
 from shared import devices, progress
 from shared.errors import UserError
-from shared.files import json_text, read_json, write_json
-from shared.fingerprint import envelope, team_key
-from shared.fingerprint.citations import KEPT, LOG_NAME, Cited, Source, pooled, read_best, read_source
-from shared.fingerprint.log import check_log
-from shared.fingerprint.results import KIND, SUFFIX, Row, seal_table
-from shared.interleave import Measured, ratio, step_ms
+from shared.files import json_text, read_json, write_json, write_text
+from shared.fingerprint import team_key
+from shared.fingerprint.citations import LOG_NAME, Cited, Source, pooled, read_best, read_source
+from shared.fingerprint.results import Row, kept_sources, seal_table
 from shared.report import markdown_table, put_into_readme, read_csv, spread, write_csv
-from shared.runs import describe_config, differing, discard, latest_checkpoint
+from shared.runs import Run, describe_config, differing, discard, latest_checkpoint
 
 MOST_BESIDE = 100
 RESAMPLES = 10_000
+ITEMS = "items.jsonl"  # what a cell without training keeps of its items beside their numbers
+Item = tuple[dict[str, float], dict[str, Any]]
+"""Numbers of a question, a text, …, which are logged; and what else is kept of it (its film, the answer)."""
 Train = Callable[[Path, bool], object]
 """Takes the directory of a run, and whether to resume the run in it from a checkpoint."""
 
@@ -63,13 +67,20 @@ class Done:
         """A metric's last value in the log."""
         return float(self.source.number(self.source.last(metric)))
 
-    def best(self, metric: str) -> float:
-        """A metric's largest value in the log."""
-        return float(self.source.number(self.source.best(metric)))
-
     def values(self, metric: str) -> list[float]:
         """A metric of every line that has it: of every item, where a line is an item."""
         return [record[metric] for record in self.source.log.records if metric in record]
+
+    def mean(self, metric: str) -> Cited:
+        """A metric's mean over all lines that have it, to six digits."""
+        return self.source.window(metric, 0, len(self.source.log.records) - 1, "mean", digits=6)
+
+    @property
+    def items(self) -> list[dict[str, Any]]:
+        """What was kept of each item, in the order of the log."""
+        assert self.directory is not None, "what is kept of items is in the run's directory"
+        lines = (self.directory / ITEMS).read_text(encoding="utf-8").split("\n")
+        return [json.loads(line) for line in lines if line]
 
 
 @dataclass
@@ -86,6 +97,7 @@ class Cells:
             is chosen, and the last checkpoint is cited.
         last: What a run writes when it has ended.
         kept: Folder of logs that were kept with the results; a cell whose run is gone is taken from them.
+        expected: How many cells the study comes to, about; 0 where nobody said.
     """
 
     runs: Path
@@ -96,7 +108,9 @@ class Cells:
     by: str = ""
     last: str = "result.json"
     kept: Path | None = None
+    expected: int = 0
     done: dict[str, Done] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
 
     def run(self, config: Any, *, final: bool = False) -> Done:
         """The finished cell of a configuration."""
@@ -107,7 +121,7 @@ class Cells:
 
     def best(self, candidates: Iterable[Any]) -> Any:
         """The candidate that is best on validation; of equals the first."""
-        return max(candidates, key=lambda config: self.run(config).best(self.by))
+        return max(candidates, key=lambda config: max(self.run(config).values(self.by)))
 
     def repeat(self, config: Any, seeds: Iterable[int]) -> list[Done]:
         """The configuration with each seed: what means and deviations are made of."""
@@ -124,10 +138,16 @@ class Cells:
         return [done for done in self.all if done.final]
 
     def _trained(self, config: Any) -> Done:
+        def train(place: Path, resume: bool) -> None:
+            _say(self._ahead())
+            begun = time.monotonic()
+            self.train(replace(config, out=place, resume=resume))
+            self.seconds.append(time.monotonic() - begun)
+
         directory = complete(
             self.runs / self.name(config),
             config,
-            lambda place, resume: self.train(replace(config, out=place, resume=resume)),
+            train,
             project=self.project,
             data=self.data(config),
             last=self.last,
@@ -135,12 +155,18 @@ class Cells:
         source = read_best(directory, team_key(), self.by) if self.by else read_source(directory, team_key())
         return Done(directory.name, config, source, directory=directory)
 
+    def _ahead(self) -> str:
+        """Which cell this is, and how long the rest may take."""
+        of = f" of about {self.expected}" if self.expected > len(self.done) else ""
+        left = (self.expected - len(self.done)) * statistics.fmean(self.seconds) / 60 if self.seconds and of else 0.0
+        return f"cell {len(self.done) + 1}{of}" + (f", about {left:.0f} min left" if left else "")
+
     def _kept(self, config: Any) -> Done | None:
         """The cell from its kept log, where its run is not on this machine."""
         if self.kept is None or (self.runs / self.name(config)).exists():
             return None
         wanted = (self.project, config_digest(config), self.data(config))
-        source = kept_sources(self.kept).get(wanted)
+        source = kept_sources(self.kept, team_key()).get(wanted)
         return None if source is None else Done(self.name(config), config, source)
 
 
@@ -150,14 +176,7 @@ def complete(
     """Train a cell unless this very one is done: the same configuration, on the same data. Returns its directory.
 
     A run of another configuration or other data stays where it is; the cell's own is then beside it, as <name>-2, ….
-
-    Args:
-        directory: Of the cell.
-        config: Its configuration, a dataclass.
-        train: Makes the run.
-        project: Whose runs these are.
-        data: Digest of the data that are asked for, as the run was given it.
-        last: Path in the directory of what a run writes when it has ended.
+    For `project`, `data` and `last` see `Cells`.
     """
     for number in range(1, MOST_BESIDE):
         place = directory if number == 1 else directory.with_name(f"{directory.name}-{number}")
@@ -173,6 +192,26 @@ def complete(
         train(place, resume)
         return place
     raise UserError(f"{directory} and {MOST_BESIDE - 2} directories beside it are in use; choose another --runs")
+
+
+def log_items(
+    directory: Path, config: Any, measure: Callable[[], Iterable[Item]], *, project: str, data: str | None
+) -> Done:
+    """A cell without training: a line of its log an item, so that a mean over items cites their lines.
+
+    `config` says all that the numbers depend on but code and data; `measure` is asked unless this very cell is there.
+    """
+
+    def run_it(place: Path, _: bool) -> None:
+        lines = []
+        with Run(place, project=project, config=config, data=data) as run:
+            for number, (metrics, kept) in enumerate(measure()):
+                run.log(number, **metrics)
+                lines.append(f"{json.dumps(kept, ensure_ascii=False, sort_keys=True)}\n")
+        write_text(place / ITEMS, "".join(lines))
+
+    place = complete(directory, config, run_it, project=project, data=data, last=ITEMS)
+    return Done(place.name, config, read_source(place, team_key()), directory=place)
 
 
 def _another(directory: Path, config: Any, data: str | None) -> str:
@@ -200,22 +239,6 @@ def config_digest(config: Any) -> str:
     return hashlib.sha256(json_text(describe_config(config)).encode()).hexdigest()
 
 
-def kept_sources(folder: Path) -> dict[tuple[str, str, str | None], Source]:
-    """(project, digest of the configuration, digest of the data) → the log that was kept beside the results.
-
-    A log of the first format says neither digest and is not found here.
-    """
-    seals = [envelope.read(path, KIND, team_key()).body for path in folder.parent.glob(f"*.csv{SUFFIX}")]
-    manifests = {run["run"]: run["manifest"] for body in seals for run in body["runs"]}
-    found = {}
-    for path in sorted(folder.glob(f"*{KEPT}")):
-        log = check_log(path, team_key())
-        if log.closed and "config" in log.opening:
-            key = (log.opening["project"], log.opening["config"], log.opening["data"])
-            found[key] = Source(path, log, manifests.get(log.opening["run"]))
-    return found
-
-
 # ---------------------------------------------------------------- tables
 
 Group = Sequence[Done]
@@ -231,8 +254,7 @@ class Column:
     Attributes:
         names: Of its fields in the CSV, none if it is only shown.
         of: From the cells of a row to the values of these fields: citations, or plain values, which nobody recomputes.
-        head: Its heading in English, as is `es` in Spanish; "" if the README does not show it.
-        es: See `head`.
+        head: Its heading in English, "" if the README does not show it; `es` is the Spanish one.
         show: A format of the row's fields, or a function of the row and all rows.
     """
 
@@ -275,9 +297,9 @@ class Table:
 
     def print(self, rows: list[dict[str, Any]]) -> None:
         """Show the same view in the terminal."""
-        progress.table(self.title or self.name, *self.view(rows, "en"))
+        progress.table(self.title or self.name, *self.view(rows))
 
-    def view(self, rows: list[dict[str, Any]], language: str) -> tuple[list[str], list[list[str]]]:
+    def view(self, rows: list[dict[str, Any]], language: str = "en") -> tuple[list[str], list[list[str]]]:
         """Headings and cells of the README's view."""
         by_head = {column.head: column for column in self.columns if column.head}
         shown = [by_head[head] for head in self.order or by_head]
@@ -324,14 +346,20 @@ def mean_sd(name: str, metric: str = "", **shown: Any) -> Column:
     return Column((name, f"{name}_sd"), cited, **{"show": lambda row, _: spread(row, name), **shown})
 
 
+def mean(name: str, metric: str = "", **shown: Any) -> Column:
+    """Mean over the items of a row's only cell, "" if none has the metric."""
+
+    def cited(group: Group) -> list[Any]:
+        return [group[0].mean(metric or name) if group[0].values(metric or name) else ""]
+
+    return Column((name,), cited, **shown)
+
+
 def interval(name: str, of: Callable[[Done], Sequence[float]], **shown: Any) -> Column:
     """Mean over items with its bootstrap interval, of each item the mean over a row's cells; nobody recomputes it.
 
-    Args:
-        name: Of the mean; the bounds are <name>_low and <name>_high.
-        of: From a cell to a number of each item, the same items in the same order in every cell of a row: of paired
-            answers their difference.
-        shown: See `Column`.
+    `of` gives a number of each item, the same items in the same order in every cell of a row: of paired answers their
+    difference. The bounds are <name>_low and <name>_high.
     """
 
     def found(group: Group) -> list[float]:
@@ -341,14 +369,40 @@ def interval(name: str, of: Callable[[Done], Sequence[float]], **shown: Any) -> 
     return Column((name, f"{name}_low", f"{name}_high"), found, **shown)
 
 
-def bootstrap(items: Sequence[float]) -> tuple[float, float]:
-    """95 % percentile bootstrap of the mean, over items; the same draws on every machine.
+def bounds(name: str, of: Callable[[Group], tuple[Sequence[float], Sequence[str]]]) -> Column:
+    """The bootstrap interval alone, <name>_low and <name>_high, of a mean that another column cites.
+
+    `of` gives a number of each item, and what makes items dependent (the film that they ask about).
+    """
+
+    def found(group: Group) -> list[float | str]:
+        items, clusters = of(group)
+        return [round(bound, 4) for bound in bootstrap(items, clusters)] if items else ["", ""]
+
+    return Column((f"{name}_low", f"{name}_high"), found)
+
+
+def bootstrap(items: Sequence[float], clusters: Sequence[str] | None = None) -> tuple[float, float]:
+    """95 % percentile bootstrap of the mean; the same draws on every machine. See `resampled_means`.
 
     Source: Efron and Tibshirani 1993, "An Introduction to the Bootstrap", §13.3.
     """
-    draw = random.Random(0)
-    means = sorted(statistics.fmean(draw.choices(items, k=len(items))) for _ in range(RESAMPLES))
-    return means[round(0.025 * RESAMPLES)], means[round(0.975 * RESAMPLES) - 1]
+    low, high = np.percentile(resampled_means(items, clusters), [2.5, 97.5])
+    return float(low), float(high)
+
+
+def resampled_means(items: Sequence[float], clusters: Sequence[str] | None = None) -> Float[np.ndarray, " n"]:
+    """Means over RESAMPLES draws, with replacement, of as many items as there are.
+
+    Args:
+        items: What the mean is over.
+        clusters: One an item: those of one cluster are not independent, and are drawn together.
+    """
+    names, place = np.unique(clusters if clusters is not None else np.arange(len(items)), return_inverse=True)
+    sums, counts = np.bincount(place, items), np.bincount(place)
+    drawn = np.random.default_rng(0).integers(len(names), size=(RESAMPLES, len(names)))
+    means: Float[np.ndarray, " n"] = sums[drawn].sum(1) / counts[drawn].sum(1)
+    return means
 
 
 def grouped(cells: Iterable[Done], by: Callable[[Done], Any]) -> list[list[Done]]:
@@ -378,6 +432,8 @@ def publish(table: Table, groups: Iterable[Group], out: Path, project: str) -> l
     """
     rows, cited = [], []
     for group in groups:
+        for done in group:
+            _refuse_run_again(done)
         logs = {done.source.run: done.source.log for done in group}
         row: dict[str, Any] = {}
         cells: dict[str, Cited] = {}
@@ -388,18 +444,26 @@ def publish(table: Table, groups: Iterable[Group], out: Path, project: str) -> l
         rows.append(row)
         cited.append(Row([done.source for done in group], cells))
     path = out / f"{table.name}.csv"
+    before = path.read_bytes() if path.exists() else b""
     write_csv(path, rows)
     made_from = tuple(f"{name}.csv" for name in table.made_from)
     seal_table(path, project=project, key=team_key(), rows=cited, made_from=made_from, keep_logs=table.keep_logs)
+    _say(f"{path}: {'as before' if path.read_bytes() == before else 'changed' if before else 'new'}")
     return read_csv(path)
+
+
+def _refuse_run_again(done: Done) -> None:
+    if done.directory is None:
+        return
+    with (done.directory / LOG_NAME).open(encoding="utf-8") as file:
+        if json.loads(file.readline()) != done.source.log.opening:
+            raise UserError(f"{done.directory} was run again since its log was read; start again")
 
 
 def put_tables(out: Path, views: dict[str, tuple[Table, list[dict[str, Any]]]]) -> list[str]:
     """Put tables into the READMEs above a folder of results; a folder elsewhere has none. Returns what changed.
 
-    Args:
-        out: Folder of the results.
-        views: Block of the README → the table that it shows, and its rows.
+    `views`: block of the README → the table that it shows, and its rows.
     """
     changed = []
     for name, language in (("README.md", "en"), ("README.es.md", "es")):
@@ -410,21 +474,11 @@ def put_tables(out: Path, views: dict[str, tuple[Table, list[dict[str, Any]]]]) 
                 put_into_readme(readme, block, table.markdown(rows, language))
         if before and readme.read_text(encoding="utf-8") != before:
             changed.append(name)
+            _say(f"{readme}: tables changed")
     return changed
 
 
 # ---------------------------------------------------------------- benches
-
-
-def bench_rows(measured: Mapping[str, Measured], mine: str) -> list[dict[str, Any]]:
-    """A row an arm: the median of its step times and our time over its, round by round, with memory."""
-    rows = []
-    for arm, found in measured.items():
-        over = ratio(measured, mine, arm)
-        row = {"arm": arm, "step_ms": round(step_ms(found), 2), f"{mine}_over_arm": round(over.median, 4)}
-        row |= {"ratio_q1": round(over.q1, 4), "ratio_q3": round(over.q3, 4)}
-        rows.append({**row, "peak_mb": round(found.peak_mb, 1), "growth_mb": round(found.growth_mb, 1)})
-    return rows
 
 
 def publish_bench(
@@ -432,12 +486,8 @@ def publish_bench(
 ) -> list[dict[str, Any]]:
     """Write and seal a benchmark's CSV, say beside it what it was measured on, and show the table.
 
-    Args:
-        table: Of the README; its name is that of the file and of the README's block.
-        rows: Of the CSV.
-        out: Folder of the results.
-        project: Whose results they are.
-        details: What the rows do not say: sizes, steps in a round, ….
+    The table's name is that of the file and of the README's block; `details` are what the rows do not say: sizes, steps
+    in a round, ….
     """
     path = out / f"{table.name}.csv"
     write_csv(path, rows)

@@ -15,8 +15,8 @@ from projects.lora.study import BENCH, RESULTS
 from shared import checks, devices
 from shared.errors import command
 from shared.files import refuse_unwritable
-from shared.interleave import in_turn, serve, spawned
-from shared.study import bench_rows, publish_bench
+from shared.interleave import bench_rows, in_turn, serve, spawned
+from shared.study import publish_bench
 
 ARMS: tuple[Arm, ...] = ("lora", "peft", "full")
 

@@ -1,5 +1,6 @@
 """A cell is used again only if its configuration and its data are those asked for, and nothing is lost beside it."""
 
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +13,20 @@ from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import manifest_digest
 from shared.runs import Run, read_json
-from shared.study import Cells, Table, bootstrap, complete, interval, mean_sd, plain, publish
+from shared.study import (
+    Cells,
+    Table,
+    bootstrap,
+    bounds,
+    complete,
+    interval,
+    log_items,
+    mean,
+    mean_sd,
+    plain,
+    publish,
+    resampled_means,
+)
 
 
 @dataclass(frozen=True)
@@ -149,6 +163,79 @@ def test_a_table_says_mean_deviation_and_interval_of_the_cells_behind_a_row(tmp_
     items[1].pop()
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         publish(table, [group], tmp_path / "test" / "results", "test")
+
+
+def test_a_run_that_was_made_again_is_not_published(tmp_path):
+    cells, _ = cells_of(tmp_path)
+    done = cells.run(Repeated())
+    shutil.rmtree(done.directory)
+    assert cells_of(tmp_path)[0].run(Repeated()).source.run != done.source.run
+    out = tmp_path / "test" / "results"
+    with pytest.raises(UserError, match="seed0 was run again since its log was read"):
+        publish(Table("summary", (mean_sd("score"),)), [[done]], out, "test")
+    assert not (out / "summary.csv").exists()
+
+
+def test_it_is_said_whether_a_table_changed(tmp_path, capsys):
+    cells, _ = cells_of(tmp_path)
+    out = tmp_path / "test" / "results"
+    said = []
+    for seed in (0, 0, 1):
+        group = [cells.run(Repeated(seed=seed))]
+        capsys.readouterr()
+        publish(Table("summary", (mean_sd("score"),)), [group], out, "test")
+        said.append(capsys.readouterr().out.strip().rpartition(": ")[2])
+    assert said == ["new", "as before", "changed"]
+
+
+def test_the_time_left_is_that_of_the_cells_that_were_trained(tmp_path, capsys, monkeypatch):
+    clock = iter([0.0, 60.0, 60.0, 240.0, 240.0, 240.0])  # one minute, then three
+    monkeypatch.setattr(study.time, "monotonic", lambda: next(clock))
+    cells, _ = cells_of(tmp_path)
+    cells.expected = 4
+    for seed in range(3):
+        cells.run(Repeated(seed=seed))
+    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cell")]
+    assert told[1:] == ["cell 2 of about 4, about 3 min left", "cell 3 of about 4, about 4 min left"]
+
+
+@dataclass(frozen=True)
+class Asked:
+    method: str = "bm25"
+
+
+def test_items_are_measured_once_and_their_means_cite_their_lines(tmp_path):
+    films = ["Alien", "Alien", "Brazil"]
+    numbers = [{"f1": 0.0}, {"f1": 0.5}, {"f1": 0.5, "faithful": 1.0}]
+    asked = []
+
+    def measure():
+        asked.append(1)
+        yield from zip(numbers, ({"film": film} for film in films), strict=True)
+
+    cells = [log_items(tmp_path / "bm25", Asked(), measure, project="test", data="aa") for _ in range(2)]
+    assert len(asked) == 1 and [item["film"] for item in cells[1].items] == films
+    pair = lambda group: (group[0].values("f1"), [item["film"] for item in group[0].items])  # noqa: E731
+    columns = (mean("f1"), mean("faithful"), mean("exact"), bounds("f1", pair), bounds("exact", lambda _: ([], [])))
+    (row,) = publish(Table("answers", columns, keep_logs=True), [cells[:1]], tmp_path / "test" / "results", "test")
+    low, high = bootstrap(numbers_of := [0.0, 0.5, 0.5], films)
+    assert row == {
+        "f1": round(sum(numbers_of) / 3, 6),
+        "faithful": 1.0,
+        "exact": "",
+        **{"f1_low": round(low, 4), "f1_high": round(high, 4), "exact_low": "", "exact_high": ""},
+    }
+    other = log_items(tmp_path / "bm25", Asked("vectors"), measure, project="test", data="aa")
+    assert other.directory == tmp_path / "bm25-2" and len(asked) == 2
+
+
+def test_clusters_are_drawn_whole():
+    """Two clusters: the mean is that of one of them, or of both together; drawn alone, items would mix."""
+    means = resampled_means([0.0, 0.0, 1.0], ["a", "a", "b"])
+    assert set(means.round(9)) == {0.0, round(1 / 3, 9), 1.0}
+    assert (means == 0.0).mean() == pytest.approx(0.25, abs=0.02)
+    single = resampled_means([0.0, 0.0, 1.0])
+    assert single.mean() == pytest.approx(1 / 3, abs=0.01) and set((3 * single).round()) == {0, 1, 2, 3}
 
 
 def test_the_bootstrap_covers_the_mean_and_shrinks():
