@@ -1,4 +1,6 @@
-"""GGUF files turned into float32 safetensors once, in a cache that several processes may want at the same time."""
+"""What takes long is made once, in a cache that several processes may want at the same time: first the float32
+safetensors of a GGUF file.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,7 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 from shared.errors import UserError
@@ -40,13 +43,27 @@ def converted(source: Path, *, convert: Callable[[Path, Path], None] | None = No
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     target = cache_folder() / "models" / f"{source.stem}-{digest[:16]}-v{FORMAT}"
+    return made_once(target, partial(convert or convert_gguf, source), notice="converting SmolLM2 once, about 15 s")
+
+
+def made_once(target: Path, make: Callable[[Path], None], *, notice: str) -> Path:
+    """`target`, made the first time. It appears complete or not at all.
+
+    Args:
+        target: A folder below `cache_folder()`, whose name holds the digest of what it is made from.
+        make: Writes into an empty folder.
+        notice: What a person reads who has to wait for it.
+
+    Raises:
+        UserError: If the cache cannot be written.
+    """
     if target.is_dir():
         return target
     with _writing(target), _alone(target):
         if not target.is_dir():
-            sys.stderr.write("converting SmolLM2 once, about 15 s\n")
+            sys.stderr.write(f"{notice}\n")
             with atomic_directory(target) as temporary:
-                (convert or convert_gguf)(source, temporary)
+                make(temporary)
     return target
 
 
@@ -95,8 +112,6 @@ def _alone(target: Path) -> Iterator[None]:
 @contextmanager
 def _without_bars() -> Iterator[None]:
     """The GGUF reader draws its bar with tqdm itself, past the library's own switch."""
-    from functools import partial
-
     from transformers import modeling_gguf_pytorch_utils as reader
 
     drawn = reader.tqdm
