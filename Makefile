@@ -1,5 +1,6 @@
 # Every target does its own set-up. Projects are discovered: a folder in projects/ with a __main__.py is one.
-# Variables: ARGS="--rank 4" goes to the command; PYTHON=python3.12 chooses the interpreter that makes .venv.
+# Variables: ARGS="--rank 4" goes to the command; PYTHON=python3.12 chooses the interpreter that makes .venv;
+# WORKERS="-n 0" runs the tests in one process.
 
 PYTHON ?= python3
 VENV   := .venv
@@ -11,6 +12,7 @@ SHELL  := /bin/bash
 
 PROJECTS := $(patsubst projects/%/__main__.py,%,$(sort $(wildcard projects/*/__main__.py)))
 ASSETS   := shared/assets/packages.txt
+WORKERS  ?= -n 2 --dist loadfile
 
 # The model hub and telemetry are off unless the caller says otherwise.
 export HF_HUB_OFFLINE ?= 1
@@ -62,7 +64,7 @@ exercises-%: .ready-%
 	@$(PY) -m shared.exercises $* $(ARGS)
 
 test-%: .ready-% $(VENV)/.extra-dev
-	@$(PY) -m pytest tests/$* projects/$* $(ARGS)
+	@$(PY) -m pytest $(WORKERS) tests/$* projects/$* $(ARGS)
 
 # ---------------------------------------------------------------- shown and graded: make notebook-lora, demo-lora, grade-lora
 .shown-%: .ready-%
@@ -84,8 +86,8 @@ dashboard: setup ## one page with a card a project, in build/dashboard/index.htm
 	@$(PY) -m shared.presentation dashboard $(ARGS)
 
 # ---------------------------------------------------------------- the whole repository
-test: setup ## every fast test
-	@$(PY) -m pytest $(ARGS)
+test: setup ## every test
+	@$(PY) -m pytest $(WORKERS) $(ARGS)
 
 check: setup ## format, lint, types
 	@$(PY) -m ruff format --check .

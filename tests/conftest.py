@@ -1,10 +1,17 @@
 """What every test gets: fixed seeds, no network, no hub, the demo key, and types and shapes checked as they run."""
 
 import csv
+import os
 import socket
 
 import pytest
 from jaxtyping import install_import_hook
+
+worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+if worker and hasattr(os, "sched_setaffinity"):
+    # A core a worker and its children: two that share the cores with several threads each are slower than one alone.
+    allowed = sorted(os.sched_getaffinity(0))
+    os.sched_setaffinity(0, {allowed[int(worker) % len(allowed)]})
 
 install_import_hook(["projects"], "beartype.beartype")  # before the first import of a project
 

@@ -39,7 +39,7 @@ def test_every_project_has_its_commands(verb):
         assert done.returncode == 0, done.stderr
         results = "study" if (ROOT / "projects" / name / "study.py").exists() else "experiments"
         module = {"run": name, "bench": f"{name}.benchmark", "results": f"{name}.{results}"}.get(verb)
-        assert (f"-m projects.{module}" if module else f"-m pytest tests/{name}") in done.stdout
+        assert (f"-m projects.{module}" if module else f"-m pytest -n 2 --dist loadfile tests/{name}") in done.stdout
 
 
 @pytest.mark.parametrize("verb", ["notebook", "demo", "grade"])
