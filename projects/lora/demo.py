@@ -15,7 +15,7 @@ from projects.lora.scripts.train_lora import Metrics, build, read_corpus
 from projects.lora.utils.state_utils import load_lora_state
 from shared.assets import load_encoder
 from shared.errors import UserError
-from shared.fingerprint import verify
+from shared.fingerprint import refuse_changed
 from shared.progress import table
 
 TOLERANCE = 1e-4  # of the largest difference between two logits: float32 rounding through six blocks
@@ -48,11 +48,7 @@ def check_saved(directory: Path, config: Config) -> tuple[Classifier, PreTrained
     Raises:
         UserError: If a file changed since it was saved, or an answer differs.
     """
-    findings = verify(directory)
-    table("Fingerprints", ["what", "verdict", "found"], [(f.path.name, f.verdict.value, f.detail) for f in findings])
-    changed = [finding for finding in findings if not finding.verdict.unchanged]
-    if changed:
-        raise UserError(f"{changed[0].path}: {changed[0].verdict.value}, {changed[0].detail}")
+    refuse_changed(directory)
     apart, tokenizer, _ = load_tuned(directory, config, merge=False)
     merged, _, classes = load_tuned(directory, config, merge=True)
     test = read_corpus(config, tokenizer).test

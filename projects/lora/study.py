@@ -40,6 +40,7 @@ RESULTS = Path("projects/lora/results")
 RANKS, RATIOS, SEEDS = (4, 16, 64), (1.0, 4.0, 16.0), (0, 1, 2)
 LORA_RATES, FULL_RATES = (2e-4, 5e-4, 1e-3), (5e-5, 1e-4, 2e-4)
 OF_THE_DATA = ("model", "max_length", "dataset", "limit", "batch_size", "text_column", "label_column")
+ARM_NAMES = {"lora": "LoRA, ours", "peft": "PEFT's LoRA", "full": "full fine-tuning"}
 WINDOW = 20  # steps whose losses are averaged to one point of a curve
 
 
@@ -157,7 +158,7 @@ PRUNING = Table(
 BENCH = Table(
     "bench",
     (
-        only_shown("arm", "brazo", lambda row, _: arm_name(row["arm"])),
+        only_shown("arm", "brazo", lambda row, _: ARM_NAMES[row["arm"]]),
         only_shown("ms a step, median", "ms por paso, mediana", "{step_ms:.0f}"),
         only_shown(
             "ours / arm, median (quartiles)",
@@ -168,11 +169,6 @@ BENCH = Table(
         only_shown("its growth in training", "su crecimiento al entrenar", "{growth_mb:.0f} MB"),
     ),
 )
-
-
-def arm_name(arm: str) -> str:
-    """What the README calls an arm of the benchmark."""
-    return {"lora": "LoRA, ours", "peft": "PEFT's LoRA", "full": "full fine-tuning"}[arm]
 
 
 def done_in_order(row: dict[str, Any]) -> str:
@@ -189,12 +185,9 @@ def in_readme(pruned: list[dict[str, Any]], level: float = 0.5) -> list[dict[str
 
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
-    """Block of the README → the table that it shows, and its rows; the benchmark's where there has been one."""
-    found = {"results": (SUMMARY, read_csv(out / "summary.csv"))}
-    found["pruning"] = (PRUNING, in_readme(read_csv(out / "pruning_quant.csv")))
-    if (out / "bench.csv").exists():
-        found["bench"] = (BENCH, read_csv(out / "bench.csv"))
-    return found
+    """Block of the README → the table that it shows, and its rows."""
+    pruned = in_readme(read_csv(out / "pruning_quant.csv"))
+    return {"results": (SUMMARY, read_csv(out / "summary.csv")), "pruning": (PRUNING, pruned)}
 
 
 # ---------------------------------------------------------------- all of it

@@ -2,10 +2,11 @@
 
 from projects.rlhf_ppo.analysis import metrics_rl
 from projects.rlhf_ppo.config import Config
-from projects.rlhf_ppo.demo import check_saved, show_preferences, show_samples
+from projects.rlhf_ppo.demo import show_preferences, show_samples
 from projects.rlhf_ppo.train_rlhf import main as train
 from projects.rlhf_ppo.train_rlhf import report
 from shared.errors import command
+from shared.fingerprint import refuse_changed
 
 
 def main(config: Config) -> None:
@@ -14,7 +15,7 @@ def main(config: Config) -> None:
     show_preferences(config, metrics)
     report(metrics)
     show_samples(metrics)
-    check_saved(metrics.directory)
+    refuse_changed(metrics.directory)
     for figure in metrics_rl.main(metrics_rl.PlotConfig(run=metrics.directory)):
         print(f"Curves of reward, KL, entropy and clipping: {figure}")
 

@@ -6,15 +6,13 @@ trained, and tables and figures are made. The arms differ in the penalty, and on
 """
 
 import json
-import math
-import statistics
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
 from projects.rlhf_ppo.analysis import metrics_rl
-from projects.rlhf_ppo.analysis.bias import baselines, wilson
+from projects.rlhf_ppo.analysis.bias import baselines, fisher, share
 from projects.rlhf_ppo.config import Config
 from projects.rlhf_ppo.data.preferences import of_split, read_preferences
 from projects.rlhf_ppo.stages import reward_model, stage_directory
@@ -56,7 +54,6 @@ SEEDS: dict[str, tuple[int, ...]] = {"target": (0, 1, 2), "free": (0,), "long": 
 BASE = Config(pairs=1200, iterations=25, held_out=128)
 LOGGED = ("gold", "proxy", "kl", "distinct_2", "words")
 POINTS = (*metrics_rl.WATCHED, "gold_gain", "beta", "tokens", "distinct_2")
-STRETCH = 10  # rounds of a line in the README's table of the long run
 SHOWN, IN_README = 16, 4  # held-out prompts in samples.csv and in the README
 
 
@@ -147,19 +144,6 @@ def gain(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     return "" if row["arm"] == "reference" else "{gain:+.3f} ({gain_low:+.3f} to {gain_high:+.3f})".format(**row)
 
 
-def stretches(points: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Means of the long run without a penalty over ten rounds each: both rewards and what they cost."""
-    long = [point for point in points if point["arm"] == "long"]
-    rows = []
-    for start in range(0, len(long), STRETCH):
-        rounds = long[start : start + STRETCH]
-        means = {
-            name: statistics.fmean(each[name] for each in rounds) for name in ("proxy", "gold", "kl", "distinct_2")
-        }
-        rows.append({"rounds": f"{rounds[0]['iteration']} to {rounds[-1]['iteration']}", **means})
-    return rows
-
-
 def text(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     """A text in a table of Markdown."""
     return str(row.get(name, "")).replace("|", "\\|")
@@ -168,15 +152,6 @@ def text(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
 def held_out_reviews() -> int:
     """Reviews that the judge did not learn from."""
     return len(load_dataset("movie_reviews")["validation"])
-
-
-def fisher(correlation: float, pairs: int, z: float = 1.96) -> tuple[float, float]:
-    """Interval of Pearson's correlation to four digits, 95 % by default.
-
-    Source: Fisher 1921, "On the 'Probable Error' of a Coefficient of Correlation Deduced from a Small Sample".
-    """
-    centre, half = math.atanh(correlation), z / math.sqrt(pairs - 3)
-    return round(math.tanh(centre - half), 4), round(math.tanh(centre + half), 4)
 
 
 SHARE = "{share:.3f} ({low:.3f} to {high:.3f})"
@@ -273,7 +248,7 @@ def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows."""
     return {
         "judge": (JUDGE, report.read_csv(out / "judge.csv")),
-        "stretches": (STRETCHES, stretches(report.read_csv(out / "curves.csv"))),
+        "stretches": (STRETCHES, metrics_rl.stretches(report.read_csv(out / "curves.csv"))),
         "summary": (SUMMARY, with_reference(report.read_csv(out / "summary.csv"))),
         "samples": (SAMPLES, report.read_csv(out / "samples.csv")[:IN_README]),
         "deciders": (DECIDERS, report.read_csv(out / "deciders.csv")),
@@ -324,18 +299,12 @@ def write_deciders(config: Config, out: Path) -> None:
     """deciders.csv: who puts how many held-out comparisons right, before and after balancing."""
     folder = stage_directory(config, "preferences") / "pairs"
     open_checkpoint(folder)
-    rows = []
-    for file, data in (("sampled", "as sampled"), ("preferences", "balanced")):
-        pairs = read_preferences(folder / f"{file}.jsonl")
-        found = baselines(pairs)
-        if data == "balanced":
-            test = of_split(pairs, "test")
-            found = {"reward model": (round(reward_model(config, pairs).accuracy * len(test)), len(test)), **found}
-            found["the judge, without noise"] = (sum(not pair.against_gold for pair in test), len(test))
-        for name, (right, asked) in found.items():
-            low, high = wilson(right, asked)
-            shares = {"share": round(right / asked, 4), "low": round(low, 4), "high": round(high, 4)}
-            rows.append({"data": data, "decider": name, "right": right, "asked": asked, **shares})
+    sampled, balanced = (read_preferences(folder / f"{file}.jsonl") for file in ("sampled", "preferences"))
+    test = of_split(balanced, "test")
+    found = [share("reward model", round(reward_model(config, balanced).accuracy * len(test)), len(test))]
+    found += [*baselines(balanced), share("the judge, without noise", sum(not p.against_gold for p in test), len(test))]
+    rows = [{"data": "as sampled", **row} for row in baselines(sampled)]
+    rows += [{"data": "balanced", **row} for row in found]
     report.write_csv(out / "deciders.csv", rows)
     seal_table(out / "deciders.csv", project="rlhf_ppo", key=team_key())
 

@@ -10,7 +10,7 @@ from shared.fingerprint.keys import TeamKey, team_key
 from shared.fingerprint.log import ChainedLog
 from shared.fingerprint.manifest import open_verified, seal_directory
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
-from shared.fingerprint.verify import verify
+from shared.fingerprint.verify import refuse_changed, verify
 
 __all__ = [
     "BrokenError",
@@ -19,6 +19,7 @@ __all__ = [
     "TeamKey",
     "Verdict",
     "open_verified",
+    "refuse_changed",
     "seal_directory",
     "team_key",
     "verify",

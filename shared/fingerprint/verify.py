@@ -15,6 +15,7 @@ from shared.fingerprint.envelope import Sealed
 from shared.fingerprint.keys import Keys, team_key
 from shared.fingerprint.log import CheckedLog
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
+from shared.progress import table
 
 BOUND = {"config": "config.json", "env": "env.json"}  # member of the log's first line → file whose digest it is
 
@@ -35,6 +36,21 @@ def verify(path: Path, key: Keys | None = None, *, recompute: bool = False) -> l
     findings = verify_all([path], key or team_key(), recompute=recompute)
     if not findings:
         raise UserError(f"nothing to verify: {path} holds no log and no manifest")
+    return findings
+
+
+def refuse_changed(path: Path) -> list[Finding]:
+    """Show the verdict on everything that is sealed below `path`.
+
+    Raises:
+        UserError: If something changed since it was saved.
+    """
+    findings = verify(path)
+    rows = [(finding.path.name, finding.verdict.value, finding.detail) for finding in findings]
+    table(f"Fingerprints of {path.name}", ["what", "verdict", "found"], rows)
+    for finding in findings:
+        if not finding.verdict.unchanged:
+            raise UserError(f"{finding.path}: {finding.verdict.value}, {finding.detail}")
     return findings
 
 

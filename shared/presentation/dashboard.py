@@ -1,7 +1,7 @@
-"""`make dashboard`: one static page with a card for each project, from results/, demo.toml and the last grades.
+"""`make dashboard`: one static page with a card for each project, from results/, project.toml and the last grades.
 
 It works from a file, on a phone, and without scripts; pictures are inside it, the notebook and the films are linked.
-demo.toml says what a card shows:
+project.toml says what a card shows:
 
     [card]
     question.es = "…"                           what the project asks, in a sentence
@@ -61,10 +61,10 @@ def load(project: Project) -> Card:
     """A project's card.
 
     Raises:
-        UserError: If demo.toml has none, or a number cannot be resolved.
+        UserError: If project.toml has none, or a number cannot be resolved.
     """
-    raw = read_toml(project)[0]
-    where = f"projects/{project.name}/demo.toml: [card]"
+    raw = read_toml(project, "project.toml")[0]
+    where = f"projects/{project.name}/project.toml: [card]"
     card = raw.get("card")
     if not isinstance(card, dict):
         raise UserError(f"{where} is missing")

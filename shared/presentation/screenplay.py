@@ -1,9 +1,5 @@
 """demo.toml: what a recording types, waits for and says. Malformed files end in one line that says where.
 
-title.es = "…"                        a title card opens the film
-subtitle.es = "…"
-[card]                                what the dashboard says of the project (dashboard.py)
-[provenance]                          how the README's numbers are recomputed (grading/provenance.py)
 [[chapter]]
 id = "train"                          one of CHAPTERS; each has to be there once
 title.es = "…"
@@ -16,11 +12,20 @@ limit = 60                            seconds until the step has failed
 exit = 11                             the exit code that is expected, else 0
 squeeze = 8                           seconds of film that the command's run may take; more is compressed
 trailer = false                       leaves this step out of the short film
+
+[[chapter]]
+id = "integrity"                      with run and flip its first steps are those of integrity.toml:
+run = "runs/lora/film"                verified, one bit of a file flipped, verified again
+flip = "checkpoints/*/model.safetensors"
+what.es = "de los pesos guardados"
+
+The title card that opens the film is in project.toml, beside what others must know of the project.
 """
 
 import re
 import tomllib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
@@ -28,6 +33,8 @@ from shared.presentation import values
 from shared.presentation.project import Project, inside
 
 LANGUAGES = ("es", "en")
+TEMPLATE = Path(__file__).with_name("integrity.toml")
+SAFE = re.compile(r"[A-Za-z0-9_*./-]+")  # it is typed into a shell
 CHAPTERS = ("problem", "test", "train", "result", "ablation", "integrity", "summary")
 
 Bilingual = dict[str, str]
@@ -93,20 +100,20 @@ class Screenplay:
         return [step for chapter in self.chapters for step in chapter.steps]
 
 
-def read_toml(project: Project) -> tuple[dict[str, Any], str]:
-    """demo.toml parsed, and its text.
+def read_toml(project: Project, name: str) -> tuple[dict[str, Any], str]:
+    """A project's demo.toml or project.toml parsed, and its text.
 
     Raises:
         UserError: If it is not there or no TOML; the parser's line and column are quoted.
     """
-    path = project.folder / "demo.toml"
+    path = project.folder / name
     try:
         text = path.read_text(encoding="utf-8")
         return tomllib.loads(text), text
     except FileNotFoundError:
-        raise UserError(f"projects/{project.name}/demo.toml is not there: the project has no film yet") from None
+        raise UserError(f"projects/{project.name}/{name} is not there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise UserError(f"projects/{project.name}/demo.toml: {error}") from None
+        raise UserError(f"projects/{project.name}/{name}: {error}") from None
 
 
 def load(project: Project) -> Screenplay:
@@ -115,19 +122,36 @@ def load(project: Project) -> Screenplay:
     Raises:
         UserError: If it is malformed, lacks a chapter, or a number cannot be resolved.
     """
-    raw, text = read_toml(project)
+    raw, text = read_toml(project, "demo.toml")
+    about, about_text = read_toml(project, "project.toml")
     where = f"projects/{project.name}/demo.toml"
-    chapters = tuple(_chapter(each, where, project) for each in _list(raw, "chapter", where))
+    chapters = tuple(_chapter(_filled(each, where), where, project) for each in _list(raw, "chapter", where))
     found = [chapter.id for chapter in chapters]
     if found != list(CHAPTERS):
         raise UserError(f"{where}: the chapters are {', '.join(found)}; expected are {', '.join(CHAPTERS)}")
     figures = {f"results/{step.figure}" for chapter in chapters for step in chapter.steps if step.figure}
     return Screenplay(
-        title=_bilingual(raw, "title", where, project),
-        subtitle=_bilingual(raw, "subtitle", where, project),
+        title=_bilingual(about, "title", f"projects/{project.name}/project.toml", project),
+        subtitle=_bilingual(about, "subtitle", f"projects/{project.name}/project.toml", project),
         chapters=chapters,
-        sources=frozenset(values.sources(text) | figures | {"demo.toml"}),
+        sources=frozenset(values.sources(text) | values.sources(about_text) | figures | {"demo.toml", "project.toml"}),
     )
+
+
+def _filled(raw: dict[str, Any], where: str) -> dict[str, Any]:
+    """A chapter that says which run it verifies, with the steps of integrity.toml before its own."""
+    if "run" not in raw:
+        return raw
+    for key in ("run", "flip"):
+        if not SAFE.fullmatch(_typed(raw, key, str, where)):
+            raise UserError(f"{where}: {key} is {raw[key]!r}, not a path of plain letters")
+    said = {f"what.{language}": text for language, text in _typed(raw, "what", dict, where).items()}
+    text = TEMPLATE.read_text(encoding="utf-8")
+    for key, value in {"run": raw["run"], "flip": raw["flip"], **said}.items():
+        text = text.replace(f"<{key}>", value)
+    template = tomllib.loads(text)
+    own = {key: value for key, value in raw.items() if key not in ("run", "flip", "what")}
+    return {**template, **own, "step": [*template["step"], *own.get("step", [])]}
 
 
 def _chapter(raw: dict[str, Any], where: str, project: Project) -> Chapter:

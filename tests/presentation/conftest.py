@@ -26,7 +26,13 @@ rows = list(csv.DictReader((Path("projects/toy/results") / "summary.csv").open()
 # %%
 Table(("m", "a"), tuple((r["method"], Number(r["method"], float(r["accuracy"]), ".3f")) for r in rows))
 """
-CARD = """
+PROJECT = """title.es = "Juguete"
+title.en = "Toy"
+subtitle.es = "uno"
+subtitle.en = "one"
+brief = ["models/toy.py"]
+packages = []
+
 [card]
 question.es = "¿Qué?"
 question.en = "What?"
@@ -54,7 +60,7 @@ def write_toml(
     step='type = "echo hola"', caption="Exactitud {results:summary.csv?method=baseline&column=accuracy|.2f}"
 ):
     """A screenplay in which every chapter has the one step."""
-    text = 'title.es = "Juguete"\ntitle.en = "Toy"\nsubtitle.es = "uno"\nsubtitle.en = "one"\n' + CARD
+    text = ""
     for name in CHAPTERS:
         text += f'[[chapter]]\nid = "{name}"\ntitle.es = "Capítulo {name}"\ntitle.en = "{name}"\n'
         text += f"[[chapter.step]]\ncaption.es = '{caption}'\ncaption.en = '{caption}'\n{step}\n"
@@ -77,6 +83,7 @@ def toy(tmp_path):
     (project.folder / "__main__.py").write_text("")
     (project.folder / "notebook.py").write_text(NOTEBOOK)
     (project.folder / "demo.toml").write_text(write_toml())
+    (project.folder / "project.toml").write_text(PROJECT)
     (project.folder / "README.md").write_text("# toy\n\n| ours, r = 2 | 0.9346 ± 0.0032 |\n")
     (project.folder / "exercises.md").write_text("# Ejercicios\n")
     (project.results / "summary.csv").write_text(SUMMARY)

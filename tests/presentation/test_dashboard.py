@@ -69,9 +69,10 @@ def test_verdicts_of_the_last_grade_are_shown(toy):
     assert "✓" in page and "✗" in page and "<script" not in page and "&quot;&gt;&lt;script" in page
 
 
-def test_a_project_writes_no_html_into_the_page(toy, demo_toml):
-    text = demo_toml().replace('question.es = "¿Qué?"', 'question.es = "<script>alert(1)</script><img src=x>"')
-    (toy.folder / "demo.toml").write_text(text.replace('title.es = "Juguete"', "title.es = '</h2><b onclick=x>'"))
+def test_a_project_writes_no_html_into_the_page(toy):
+    about = toy.folder / "project.toml"
+    text = about.read_text().replace('question.es = "¿Qué?"', 'question.es = "<script>alert(1)</script><img src=x>"')
+    about.write_text(text.replace('title.es = "Juguete"', "title.es = '</h2><b onclick=x>'"))
     page = dashboard.build(toy.root).read_text()
     assert "<script" not in page and "<img src=x" not in page and "<b onclick" not in page
     outline(page)
@@ -88,8 +89,9 @@ def test_a_project_writes_no_html_into_the_page(toy, demo_toml):
         ("[card]", "[card", "Expected"),
     ],
 )
-def test_one_projects_mistake_is_said_on_its_card(toy, demo_toml, old, new, said):
-    (toy.folder / "demo.toml").write_text(demo_toml().replace(old, new, 1))
+def test_one_projects_mistake_is_said_on_its_card(toy, old, new, said):
+    about = toy.folder / "project.toml"
+    about.write_text(about.read_text().replace(old, new, 1))
     page = dashboard.build(toy.root).read_text()
     assert "No card" in page and said in page.replace("&#x27;", "'")
 

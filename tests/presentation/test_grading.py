@@ -168,6 +168,11 @@ def test_originality_by_the_exit_code_of_the_trusted_script(toy, tmp_path_factor
     script.write_text("print('always original')\n")
     assert "could not be judged (exit code 2)" in outcome().reason, "an edited script is not used"
     assert "none of the rubric's external solutions" in outcome(("no_such_package",)).reason
+    about = toy.folder / "project.toml"
+    about.write_text('originality = ["loralib"]\n' + about.read_text())
+    script.write_text("import sys\nassert len(sys.argv) == 6 and 'loralib' in sys.argv[5]\nsys.exit(0)\n")
+    save(toy.root)
+    assert outcome(("peft",)).share == 1, "those of the project are compared too"
 
 
 def test_fingerprints(toy, context, monkeypatch):

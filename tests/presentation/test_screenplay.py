@@ -20,7 +20,7 @@ def test_chapters_captions_and_numbers_are_read(toy):
 
 def test_the_film_depends_on_all_that_it_reads(toy, demo_toml):
     play = load(toy, demo_toml(step='figure = "figure.png"'))
-    assert {"demo.toml", "results/summary.csv", "results/figure.png"} <= play.sources
+    assert {"demo.toml", "project.toml", "results/summary.csv", "results/figure.png"} <= play.sources
 
 
 def test_a_step_may_leave_the_trailer(toy, demo_toml):
@@ -57,7 +57,10 @@ def test_a_step_may_leave_the_trailer(toy, demo_toml):
             "step 1: caption: .*0 rows match",
         ),
         (lambda demo_toml: demo_toml().replace("caption.en", "caption.fr"), "needs a text in each of es, en"),
-        (lambda demo_toml: demo_toml().replace('title.en = "Toy"\n', ""), "title needs a text in each"),
+        (
+            lambda demo_toml: demo_toml().replace("title.en = 'test'\n", "").replace('title.en = "test"\n', ""),
+            "title needs",
+        ),
     ],
 )
 def test_what_is_wrong_is_said_in_one_line(toy, demo_toml, broken, said):
@@ -66,7 +69,29 @@ def test_what_is_wrong_is_said_in_one_line(toy, demo_toml, broken, said):
     assert "\n" not in str(caught.value) and "demo.toml" in str(caught.value)
 
 
-def test_no_film_at_all(toy):
-    (toy.folder / "demo.toml").unlink()
-    with pytest.raises(UserError, match="the project has no film yet"):
+@pytest.mark.parametrize("name", ["demo.toml", "project.toml"])
+def test_no_film_at_all(toy, name):
+    (toy.folder / name).unlink()
+    with pytest.raises(UserError, match=f"projects/toy/{name} is not there"):
         screenplay.load(toy)
+
+
+VERIFIES = 'id = "integrity"\nrun = "runs/toy/film"\nflip = "checkpoints/*/w"\nwhat.es = "de w"\nwhat.en = "of w"'
+
+
+def test_a_chapter_on_integrity_says_its_run_and_gets_its_steps(toy, demo_toml):
+    own = load(toy, demo_toml()).chapters[5]
+    play = load(toy, demo_toml().replace('id = "integrity"', VERIFIES))
+    steps = play.chapters[5].steps
+    assert [step.exit for step in steps] == [10, 0, 11, 0] and steps[3].caption == own.steps[0].caption
+    assert play.chapters[5].title == own.title, "the project's own title"
+    assert steps[0].command == steps[2].command == "python -m shared.fingerprint verify runs/toy/film"
+    assert "Path('runs/toy/film').glob('checkpoints/*/w')" in steps[1].command
+    assert "un solo bit de w:" in steps[1].caption["es"] and "one bit of w:" in steps[1].caption["en"]
+    assert not any("<" in step.command for step in steps)
+
+
+def test_what_is_typed_into_the_shell_is_a_path(toy, demo_toml):
+    for broken in (VERIFIES.replace("film", "film; rm"), VERIFIES.replace("*/w", "'), exit()")):
+        with pytest.raises(UserError, match="not a path of plain letters"):
+            load(toy, demo_toml().replace('id = "integrity"', broken))

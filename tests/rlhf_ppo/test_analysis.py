@@ -24,8 +24,7 @@ def pairs_where(prefers_a, seed=0):
 
 
 def share(found, name):
-    right, asked = found[name]
-    return right / asked
+    return next(each["right"] / each["asked"] for each in found if each["decider"] == name)
 
 
 def test_a_bias_for_length_is_found_by_length_alone():
@@ -42,13 +41,15 @@ def test_a_bias_for_an_opening_is_found_by_the_first_word():
 
 def test_where_nothing_decides_every_baseline_is_near_chance():
     found = bias.baselines(pairs_where(lambda a, b, draw: draw.random() < 0.5))
-    assert all(0.25 < right / asked < 0.75 for right, asked in found.values())
+    assert len(found) == 3 and all(0.25 < each["right"] / each["asked"] < 0.75 for each in found)
 
 
 def test_wilson_by_hand():
     low, high = bias.wilson(8, 10)
     assert (low, high) == (pytest.approx(0.4902, abs=1e-4), pytest.approx(0.9433, abs=1e-4))
     assert bias.wilson(0, 5)[0] == pytest.approx(0, abs=1e-12)
+    row = {"decider": "judge", "right": 8, "asked": 10, "share": 0.8, "low": 0.4902, "high": 0.9433}
+    assert bias.share("judge", 8, 10) == row
 
 
 def log_of(rounds):

@@ -8,6 +8,7 @@ from scipy.stats import pearsonr
 
 import shared.study
 from projects.rlhf_ppo import study
+from projects.rlhf_ppo.analysis import bias
 from projects.rlhf_ppo.config import SMOKE
 from projects.rlhf_ppo.study import StudyConfig
 from shared import report
@@ -107,4 +108,4 @@ def test_the_interval_of_a_correlation_is_scipys():
     draw = np.random.default_rng(0)
     x, y = draw.multivariate_normal([0, 0], [[1, 0.7], [0.7, 1]], size=50).T
     theirs = pearsonr(x, y).confidence_interval()
-    assert study.fisher(pearsonr(x, y).statistic, 50) == pytest.approx((theirs.low, theirs.high), abs=1e-4)
+    assert bias.fisher(pearsonr(x, y).statistic, 50) == pytest.approx((theirs.low, theirs.high), abs=1e-4)

@@ -8,6 +8,7 @@ right far more often than not shows a shortcut which the reward model may have t
 
 import math
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.feature_extraction import DictVectorizer
@@ -30,19 +31,26 @@ def first_words(responses: Sequence[str]) -> list[dict[str, float]]:
     return [{word.casefold(): 1.0 for word in each.split()[:1]} for each in responses]
 
 
-def baselines(pairs: Sequence[Preference]) -> dict[str, tuple[int, int]]:
-    """Baseline → (held-out pairs in the right order, held-out pairs)."""
+def baselines(pairs: Sequence[Preference]) -> list[dict[str, Any]]:
+    """How many held-out pairs each baseline puts in the right order, as `share` says it."""
     train, validation, test = (of_split(pairs, split) for split in ("train", "validation", "test"))
     words = TfidfVectorizer(ngram_range=(1, 2), sublinear_tf=True, min_df=2)
     words.fit([side for pair in train for side in (pair.a, pair.b)])
     of_dicts = {"length of the response": lengths, "first word of the response": first_words}
-    found = {}
+    found = []
     for name, featurise in of_dicts.items():
         table = DictVectorizer().fit(featurise([side for pair in train for side in (pair.a, pair.b)]))
         transform = lambda texts, f=featurise, t=table: t.transform(f(texts))  # noqa: E731
-        found[name] = _right(transform, train, validation, test), len(test)
-    found["bag of words and word pairs"] = _right(words.transform, train, validation, test), len(test)
+        found.append(share(name, _right(transform, train, validation, test), len(test)))
+    found.append(share("bag of words and word pairs", _right(words.transform, train, validation, test), len(test)))
     return found
+
+
+def share(decider: str, right: int, asked: int) -> dict[str, Any]:
+    """A decider's share of pairs in the right order with its interval, to four digits."""
+    low, high = wilson(right, asked)
+    found = {"share": round(right / asked, 4), "low": round(low, 4), "high": round(high, 4)}
+    return {"decider": decider, "right": right, "asked": asked, **found}
 
 
 def _right(transform: Callable, train: Sequence, validation: Sequence, test: Sequence) -> int:
@@ -69,3 +77,12 @@ def wilson(right: int, asked: int, z: float = 1.96) -> tuple[float, float]:
     centre = (share + z * z / (2 * asked)) / (1 + z * z / asked)
     half = z / (1 + z * z / asked) * math.sqrt(share * (1 - share) / asked + z * z / (4 * asked * asked))
     return centre - half, centre + half
+
+
+def fisher(correlation: float, pairs: int, z: float = 1.96) -> tuple[float, float]:
+    """Interval of Pearson's correlation to four digits, 95 % by default.
+
+    Source: Fisher 1921, "On the 'Probable Error' of a Coefficient of Correlation Deduced from a Small Sample".
+    """
+    centre, half = math.atanh(correlation), z / math.sqrt(pairs - 3)
+    return round(math.tanh(centre - half), 4), round(math.tanh(centre + half), 4)

@@ -8,6 +8,7 @@ import json
 import math
 from dataclasses import dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from shared.errors import UserError, command
@@ -69,6 +70,17 @@ def read_log(directory: Path) -> list[dict[str, Any]]:
     if not points:
         raise UserError(f"{path}: holds no round of PPO yet")
     return points
+
+
+def stretches(points: list[dict[str, Any]], size: int = 10) -> list[dict[str, Any]]:
+    """Means of the long run without a penalty over `size` rounds each: both rewards and what they cost."""
+    long = [point for point in points if point["arm"] == "long"]
+    rows = []
+    for start in range(0, len(long), size):
+        rounds = long[start : start + size]
+        means = {name: fmean(each[name] for each in rounds) for name in ("proxy", "gold", "kl", "distinct_2")}
+        rows.append({"rounds": f"{rounds[0]['iteration']} to {rounds[-1]['iteration']}", **means})
+    return rows
 
 
 def watch(points: list[dict[str, Any]], path: Path, *, title: str) -> None:

@@ -17,6 +17,7 @@ from shared.errors import UserError
 from shared.presentation.grading import children, pristine, provenance
 from shared.presentation.grading.rubric import Limits
 from shared.presentation.project import Project, stale
+from shared.presentation.screenplay import read_toml
 
 COUNT = re.compile(r"(\d+) (passed|failed|error|errors)\b")
 NOT_THERE = "no está / not there"
@@ -48,7 +49,7 @@ class Context:
         limits: Of each child.
         commit: Whose tests are run.
         scratch: An empty folder.
-        references: External solutions, as in the rubric.
+        references: External solutions, those of the rubric; a project.toml may name more.
         memo: What two checks share, by name.
     """
 
@@ -165,7 +166,9 @@ def originality(context: Context) -> Outcome:
     box = sandbox(context)
     if not (box.folder / "tests" / "check_originality.py").is_file():
         return Outcome(0.0, f"tests/check_originality.py: {NOT_THERE} ({box.commit})")
-    known = [str(path) for name in context.references if (path := installed(name)) is not None]
+    own = read_toml(context.project, "project.toml")[0].get("originality", [])
+    wanted = dict.fromkeys([*context.references, *own])
+    known = [str(path) for name in wanted if (path := installed(name)) is not None]
     if not known:
         return Outcome(0.0, "none of the rubric's external solutions is installed")
     words = ["--submission", f"projects/{context.project.name}", "--reference", *known]

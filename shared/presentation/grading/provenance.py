@@ -2,7 +2,7 @@
 
 A README states numbers rounded; a number is found when a value of results/ rounds to it as it is printed. A mean or a
 standard deviation is computed again from the rows of single runs, and a run's number is looked up in its own log.
-demo.toml says how, in a few lines:
+project.toml says how, in a few lines:
 
     [provenance]
     runs = "runs.csv"                          one row a run
@@ -93,12 +93,12 @@ def report(project: Project) -> list[dict[str, Any]]:
     """One entry for each number of the project's README; see `entry`.
 
     Raises:
-        UserError: If demo.toml is malformed.
+        UserError: If project.toml is malformed.
     """
     readme = project.folder / "README.md"
     text = readme.read_text(encoding="utf-8") if readme.is_file() else ""
     cells = list(cells_of(project.results))
-    settings = read_toml(project)[0].get("provenance", {}) if (project.folder / "demo.toml").is_file() else {}
+    settings = read_toml(project, "project.toml")[0].get("provenance", {})
     return [entry(number, cells, settings, project) for number in stated(text)]
 
 
