@@ -14,7 +14,6 @@
 # %%
 """Results of adapters, shown from results/; source of results/notebook.ipynb."""
 
-
 from projects.adapters.config import FULL, method
 from projects.adapters.study import RESULTS, views
 from shared.presentation.cells import Number, Picture, Table, declared, rows_of
