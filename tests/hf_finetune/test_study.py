@@ -42,7 +42,7 @@ def played(tmp_path, monkeypatch):
 
     def train(cell):
         trained.append(cell.out.name)
-        if len(trained) == 12:
+        if len(trained) == 14:
             raise KeyboardInterrupt
         finish(cell)
 
@@ -73,7 +73,7 @@ def test_from_an_interrupted_sweep_to_sealed_tables_and_the_readme(played):
         study.main(config)
     finished = list(trained)[:-1]
     study.main(config)
-    assert trained[12] == trained[11] and not set(finished) & set(trained[12:])
+    assert trained[14] == trained[13] and not set(finished) & set(trained[14:])
     assert (
         len(trained) == 1 + 8 + 4 + 3 * 4 - 3
     )  # candidates, broken ones, seeds; three arms have seed 0 among candidates
@@ -90,7 +90,7 @@ def test_from_an_interrupted_sweep_to_sealed_tables_and_the_readme(played):
     assert [row["arm"] for row in summary] == list(ARMS) and [row["seeds"] for row in summary] == [3] * 4
     assert [row["gain_macro_f1"] for row in summary] == pytest.approx([0.0, 0.2, 0.1, 0.3])
     assert [row["p_value"] for row in summary] == [1.0, 0.25, 0.25, 0.25]
-    assert summary[0]["worst_macro_f1"] == pytest.approx(0.5 + 4e-4 - 0.02)
+    assert summary[0]["worst_macro_f1"] == pytest.approx(0.5 + 4e-4)
     faults = read_csv(config.out / "faults.csv")
     assert [row["fault"] for row in faults] == list(study.FAULTS) and {row["micro_batch"] for row in faults} == {8}
     seeds = [0.01 * seed**2 for seed in range(3)]
