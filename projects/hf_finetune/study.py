@@ -8,7 +8,7 @@ import os
 import re
 import shutil
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -16,7 +16,6 @@ from typing import Any
 
 from projects.hf_finetune.config import ARMS, SMOKE, Config
 from projects.hf_finetune.data.preprocess import prepare
-from projects.hf_finetune.evaluation.baseline import frozen_baseline, tfidf_baseline
 from projects.hf_finetune.evaluation.metrics import sign_flip_p
 from projects.hf_finetune.training.callbacks import FAULT
 from projects.hf_finetune.training.models import load_tokenizer
@@ -335,7 +334,7 @@ def remove_logs(folder: Path) -> None:
 
 def curve(done: Done) -> Iterator[tuple[dict[str, Any], Row]]:
     """A run's validation after each epoch; each point with its citation."""
-    names: Sequence[str] = ("step", "validation_loss", "validation_macro_f1")
+    names = ("step", "validation_loss", "validation_macro_f1")
     named = {"cell": done.name, "arm": done.config.arm, "seed": done.config.seed}
     for seq, record in enumerate(done.source.log.records):
         if "validation_loss" in record:
@@ -345,6 +344,8 @@ def curve(done: Done) -> Iterator[tuple[dict[str, Any], Row]]:
 
 def write_baselines(config: Config, out: Path) -> None:
     """baseline.csv, sealed, and data.json: both baselines on the very data of the runs, and what these data are."""
+    from projects.hf_finetune.evaluation.baseline import frozen_baseline, tfidf_baseline
+
     encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
     data = prepare(config, load_tokenizer(config.model, max_length=config.max_length))
     found = {"TF-IDF": tfidf_baseline(data), "frozen encoder": frozen_baseline(data, encoder, tokenizer)}

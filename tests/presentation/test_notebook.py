@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from shared import study
 from shared.errors import UserError
 from shared.presentation import notebook
-from shared.presentation.cells import NUMBER, Number, Picture, Table
+from shared.presentation.cells import NUMBER, Number, Picture, Table, declared
 from shared.presentation.project import ROOT, find, names
 
 
@@ -77,6 +78,23 @@ def test_two_numbers_of_one_name_are_refused():
     cell = {"outputs": [{"data": {NUMBER: [{"name": "a", "value": 1}]}}]}
     with pytest.raises(UserError, match="'a'"):
         notebook.numbers({"cells": [cell, cell]})
+
+
+def test_a_declared_table_is_shown_in_spanish_and_its_numbers_are_tagged():
+    columns = (
+        study.only_shown("trained", "se entrena", "{name}"),
+        study.only_shown("to full", "a plenos", "{gap:+.2f} (1 seed)"),
+        study.only_shown("to full", "a plenos", "{count:,}"),
+    )
+    rows = [{"name": "`ours`", "gap": -0.5, "count": 1234567}, {"name": "– none", "gap": 2, "count": 3}]
+    table = declared(study.Table("gaps", columns), rows, "caption")
+    assert table.headings == ("se entrena", "a plenos", "a plenos") and table.caption == "caption"
+    assert [[str(cell) for cell in row] for row in table.rows] == [
+        ["ours", "-0.50 (1 seed)", "1,234,567"],
+        ["– none", "+2.00 (1 seed)", "3"],
+    ]
+    assert [number.value for number in table.numbers] == [-0.5, 1234567, 2, 3]
+    assert len({number.name for number in table.numbers}) == 4
 
 
 def test_cells_are_escaped_and_tagged(tmp_path):
