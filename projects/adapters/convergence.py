@@ -60,7 +60,7 @@ def time_to_reach(
 
 def first_step(curves: list[dict[str, Any]], cell: str, target: float) -> float:
     """The step at which a run's curve reaches a score; infinity if it never does."""
-    return min((p["step"] for p in curves if p["cell"] == cell and p["score"] >= target), default=math.inf)
+    return float(min((p["step"] for p in curves if p["cell"] == cell and p["score"] >= target), default=math.inf))
 
 
 def step_ms(bench: list[dict[str, Any]], run: dict[str, Any]) -> float | None:
