@@ -120,7 +120,7 @@ def rows_of(
 def declared(table: study.Table, rows: list[dict[str, Any]], caption: str = "") -> Table:
     """What a README shows of a declared table, in Spanish; a cell that opens with a number is tagged."""
     heads, lines = table.view(rows, "es")
-    places = [[f"column {c} of row {r} of {table.name}" for c in range(len(heads))] for r in range(len(lines))]
+    places = [[f"{table.name} {r}.{c}" for c in range(len(heads))] for r in range(len(lines))]
     cells = tuple(tuple(map(_tagged, each, line)) for each, line in zip(places, lines, strict=True))
     return Table(tuple(heads), cells, caption)
 
