@@ -301,8 +301,8 @@ class Table:
 
     def view(self, rows: list[dict[str, Any]], language: str = "en") -> tuple[list[str], list[list[str]]]:
         """Headings and cells of the README's view."""
-        by_head = {column.head: column for column in self.columns if column.head}
-        shown = [by_head[head] for head in self.order or by_head]
+        by_head = {column.head: column for column in self.columns}
+        shown = [by_head[head] for head in self.order] or [column for column in self.columns if column.head]
         heads = [column.head if language == "en" else column.es or column.head for column in shown]
         return heads, [[column.shown(row, rows) for column in shown] for row in rows]
 

@@ -3,8 +3,10 @@
 from dataclasses import replace
 from pathlib import Path
 
-from projects.adapters.demo import RunConfig, check_identity, check_saved, draw, show
+from projects.adapters.demo import RunConfig, check_saved, draw
+from projects.adapters.identity import check_identity
 from projects.adapters.train import main as train
+from projects.adapters.train import report
 from shared.errors import command
 from shared.runs import claim, new_directory
 
@@ -19,8 +21,8 @@ def main(config: RunConfig) -> None:
     for name, cell in cells.items():
         runs[name] = train(replace(cell, out=folder / name.replace(", ", "-").replace(" ", "-")))
         check_saved(runs[name])
-    show(runs)
-    draw(runs, folder / "convergence.png")
+    report("Test texts and sentences, never seen in training", runs)
+    draw(cells, runs, folder / "convergence.png")
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor, nn
 
-from projects.adapters.assembly import build, make_optimizer, read_encoder
+from projects.adapters.arms import ARMS, build, make_optimizer, read_encoder
 from projects.adapters.config import Config
 from projects.adapters.data import Batch
 from projects.adapters.hooks.forward_hooks import adapters_of, remove_adapters
@@ -25,8 +25,6 @@ from projects.adapters.models.transformer_base import Block, TransformerEncoder
 from projects.adapters.train import training_step
 from shared.interleave import serve_lines
 from shared.seeding import seed_everything
-
-LORA_RANK = 15  # the smallest rank with at least as many parameters as the adapters
 
 
 class InlineBlock(Block):
@@ -48,9 +46,9 @@ class InlineBlock(Block):
     attention_adapter: Adapter
     feed_forward_adapter: Adapter
 
-    def forward(self, x: Float[Tensor, "b t d"], readable: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+    def forward(self, x: Float[Tensor, "b t d"], attention_mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
         """As Block's, with both sublayers adapted."""
-        x = self.attention_norm(x + self.attention_adapter(self.attention(x, readable), x))
+        x = self.attention_norm(x + self.attention_adapter(self.attention(x, attention_mask), x))
         return self.feed_forward_norm(x + self.feed_forward_adapter(self.feed_forward(x), x))
 
 
@@ -60,18 +58,12 @@ def write_inline(encoder: TransformerEncoder) -> None:
     encoder.blocks = nn.ModuleList(InlineBlock.around(block) for block in blocks)
 
 
-ARMS: dict[str, dict[str, Any]] = {
-    "bottleneck": {"adapter_type": "bottleneck"},
-    "inline": {"adapter_type": "bottleneck"},
-    "parallel": {"adapter_type": "parallel", "scale": 4.0},
-    "lora": {"adapter_type": "lora", "bottleneck": LORA_RANK},
-    "full": {"adapter_type": "none", "freeze_base": False, "lr": 1e-4},
-}
+MEASURED = ("bottleneck", "inline", "parallel", "lora", "full")
 
 
 def prepare(arm: str, config: Config, classes: int, *, tagging: bool) -> tuple[Config, nn.Module]:
     """The arm's configuration and model."""
-    config = replace(config, **ARMS[arm])
+    config = replace(config, **ARMS["bottleneck" if arm == "inline" else arm])
     seed_everything(config.seed)
     encoder, _ = read_encoder(config)
     model = build(config, encoder, classes, tagging=tagging)
@@ -83,7 +75,7 @@ def prepare(arm: str, config: Config, classes: int, *, tagging: bool) -> tuple[C
 def main(arm: str, job: dict[str, Any]) -> None:
     """Serve one arm."""
     torch.set_num_threads(job["threads"])
-    config, model = prepare(arm, Config(), job["classes"], tagging=job["tagging"])
+    config, model = prepare(arm, Config(lr=1e-4), job["classes"], tagging=job["tagging"])
     optimizer = make_optimizer(config, model)
     batches = cycle([Batch(*map(torch.tensor, batch)) for epoch in job["epochs"] for batch in epoch])
     serve_lines(lambda: training_step(config, model, optimizer, next(batches)))

@@ -14,6 +14,17 @@ OPTIMIZERS = ("adamw", "sgd", "adafactor")
 # Both sublayers of every block of our encoder (models/transformer_base.py).
 SUBLAYERS = ("blocks.*.attention", "blocks.*.feed_forward")
 
+FULL = "full fine-tuning"
+BENCH_NAMES = {
+    "bottleneck": "bottleneck adapters on hooks",
+    "inline": "the same, written into the blocks",
+    "parallel": "parallel adapters on hooks",
+    "lora": "PEFT's LoRA",
+    "peer": "`adapters` library",
+    "full": FULL,
+}
+"""What the README calls an arm of the benchmark."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -120,11 +131,27 @@ class Config:
         return "full" if self.pretrained else "scratch"
 
     @property
+    def size(self) -> int:
+        """Inner width of what is put into the encoder, or LoRA's rank; 0 where nothing is."""
+        return 0 if self.adapter_type == "none" else self.bottleneck
+
+    @property
     def name(self) -> str:
         """The run's name when --out does not give one."""
-        size = f"-m{self.bottleneck}" if self.adapter_type != "none" else ""
+        size = f"-m{self.size}" if self.size else ""
         return f"{Path(self.dataset).stem}-{self.arm}{size}-seed{self.seed}"
 
 
 SMOKE = Config(limit=64, epochs=1, bottleneck=2, batch_size=16, max_length=16, eval_every=2, curve_rows=32)
 """The real configuration, smaller: for tests."""
+
+
+def method(arm: str, size: int) -> str:
+    """What the README calls a run of an arm and a size."""
+    names = {
+        "full": FULL,
+        "scratch": "from scratch",
+        "lora": f"PEFT's LoRA, r = {size}",
+        "peer": f"`adapters` library, m = {size}",
+    }
+    return names.get(arm, f"{arm}, m = {size}")

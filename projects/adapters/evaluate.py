@@ -164,7 +164,7 @@ def held_out_texts(trained: "Trained", dataset: str) -> Texts:
     Raises:
         UserError: If the dataset's task or labels are not those of training.
     """
-    from projects.adapters.assembly import read_corpus
+    from projects.adapters.arms import read_corpus
 
     if dataset in NER or dataset.endswith(".conll"):
         sentences = generate(NER[dataset], "test") if dataset in NER else read_conll(Path(dataset))

@@ -7,15 +7,14 @@ learning rates, from one that is usual to one that is far too high.
 
 import copy
 import math
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from projects.adapters.assembly import build, make_optimizer, read_corpus, read_encoder
+from projects.adapters.arms import build, make_optimizer, read_corpus, read_encoder
 from projects.adapters.config import Config
 from projects.adapters.data import Batch, Corpus
 from projects.adapters.hooks.forward_hooks import disabled
@@ -23,10 +22,9 @@ from projects.adapters.models.adapter import Gain, Init
 from projects.adapters.models.transformer_base import TransformerEncoder
 from projects.adapters.train import loss_of, training_step
 from shared.files import write_json
-from shared.progress import track
-from shared.runs import Run, read_json
+from shared.runs import Run
 from shared.seeding import seed_everything
-from shared.study import complete
+from shared.study import Cells, Done
 
 STEPS, SEEDS, RATES = 50, (0, 1, 2, 3, 4), (1e-3, 1e-2, 1e-1)
 # What is drawn → (init, down_init) of the adapters.
@@ -40,61 +38,44 @@ BASE = Config(dataset="trec", batch_size=8, limit=1600, epochs=1, max_norm=1e9, 
 PROBE = 64  # validation texts on which deviation and loss are measured
 
 
-@dataclass(frozen=True)
-class Cell:
-    """One setting, rate and seed."""
-
-    setting: str
-    lr: float
-    seed: int
-
-    @property
-    def name(self) -> str:
-        """Of its directory."""
-        return f"init-{self.setting.replace(', ', '-').replace(' ', '-')}-lr{self.lr:g}-seed{self.seed}"
-
-    def config(self, base: Config) -> Config:
-        """What is trained."""
-        init, down = SETTINGS[self.setting]
-        return replace(base, init=init, down_init=down, lr=self.lr, seed=self.seed)
+def setting_of(config: Config) -> str:
+    """What is drawn, in words."""
+    return next(name for name, drawn in SETTINGS.items() if drawn == (config.init, config.down_init))
 
 
-def cells() -> list[Cell]:
-    """Every cell of the study."""
-    return [Cell(setting, lr, seed) for setting in SETTINGS for lr in RATES for seed in SEEDS]
+def cell_name(config: Config) -> str:
+    """A name that tells two cells apart by all that the study varies."""
+    return f"init-{setting_of(config).replace(', ', '-').replace(' ', '-')}-lr{config.lr:g}-seed{config.seed}"
 
 
-def study(runs: Path, base: Config = BASE, *, steps: int = STEPS) -> list[dict[str, Any]]:
-    """Run every cell that is not done. Returns a row a cell."""
+def study(runs: Path, base: Config = BASE, *, steps: int = STEPS) -> list[Done]:
+    """Every setting at every rate with every seed."""
     encoder, tokenizer = read_encoder(base)
     corpus = read_corpus(base, tokenizer)
-    rows = []
-    for cell in track(cells(), description="initialisations", total=len(cells())):
-        config = cell.config(base)
 
-        def train(place: Path, _: bool, config: Config = config) -> None:
-            one(place, config, corpus, copy.deepcopy(encoder), steps)
+    def train(config: Config) -> None:
+        train_briefly(config, corpus, copy.deepcopy(encoder), steps)
 
-        directory = complete(runs / cell.name, config, train, project="adapters", data=corpus.digest())
-        rows.append({"cell": directory.name, **vars(cell), **read_json(directory / "result.json")})
-    return rows
+    expected = len(SETTINGS) * len(RATES) * len(SEEDS)
+    cells = Cells(runs, train, project="adapters", name=cell_name, data=lambda _: corpus.digest(), expected=expected)
+    drawn = [replace(base, init=init, down_init=down) for init, down in SETTINGS.values()]
+    return [cells.run(replace(each, lr=lr, seed=seed)) for each in drawn for lr in RATES for seed in SEEDS]
 
 
-def one(directory: Path, config: Config, corpus: Corpus, encoder: TransformerEncoder, steps: int) -> dict[str, float]:
-    """Measure the deviation, train, measure the loss. Writes result.json and returns it."""
+def train_briefly(config: Config, corpus: Corpus, encoder: TransformerEncoder, steps: int) -> None:
+    """Measure the deviation, train, measure the loss; all of it goes into the run's log."""
+    assert config.out is not None
     seed_everything(config.seed)
     model = build(config, encoder, len(corpus.classes), tagging=corpus.tagging)
     probe = corpus.validation.batch(list(range(min(PROBE, len(corpus.validation)))))
-    with Run(directory, project="adapters", config=config, data=corpus.digest()) as run:
+    with Run(config.out, project="adapters", config=config, data=corpus.digest()) as run:
         started = deviation(model, probe)
         run.log(0, deviation=started, loss_before=probe_loss(model, probe))
         last, taken = take_steps(config, model, corpus, steps)
         diverged = not math.isfinite(last) or last > math.log(len(corpus.classes))
         kept = min(last, 1e6) if math.isfinite(last) else 1e6  # a log holds no infinity
         run.log(taken, loss_after=kept, diverged=int(diverged))
-        result = {"deviation": started, "loss_after": kept, "diverged": int(diverged)}
-    write_json(directory / "result.json", result)
-    return result
+    write_json(config.out / "result.json", {"deviation": started, "loss_after": kept, "diverged": int(diverged)})
 
 
 def take_steps(config: Config, model: nn.Module, corpus: Corpus, steps: int) -> tuple[float, int]:

@@ -14,38 +14,24 @@
 # %%
 """Results of adapters, shown from results/; source of results/notebook.ipynb."""
 
-from pathlib import Path
-
-from projects.adapters.tables import BENCH_NAMES, FULL, method
-from shared.presentation.cells import Number, Picture, Table, rows_of
+from projects.adapters.config import FULL, method
+from projects.adapters.study import RESULTS, views
+from shared.presentation.cells import Number, Picture, Table, declared, rows_of
 from shared.report import read_csv
 
-RESULTS = Path("projects/adapters/results")
+shown = views(RESULTS)
 summary = read_csv(RESULTS / "parameters_accuracy.csv")
 runs = read_csv(RESULTS / "runs.csv")
-full = {row["dataset"]: row["score"] for row in summary if row["method"] == FULL}
+by_name = {(row["dataset"], row["method"]): row for row in summary}
 
 # %% [markdown]
 # ## Exactitud contra parámetros entrenados
 #
-# Cada fila es la media de varias semillas sobre textos de prueba que no se usaron para elegir nada. «A plenos» es la
-# distancia al ajuste completo, en puntos porcentuales.
+# Cada fila es la media de varias semillas sobre textos de prueba que no se usaron para elegir nada, con su
+# distancia al ajuste completo en puntos porcentuales.
 
 # %%
-Table(
-    ("tarea", "se entrena", "exactitud", "desv.", "a plenos", "parámetros", "tasa"),
-    rows_of(
-        (row for row in summary if not row["dataset"].startswith("ner")),
-        lambda row: row["dataset"],
-        lambda row: row["method"],
-        lambda row: Number(f"accuracy of {row['method']} on {row['dataset']}", row["score"], ".4f"),
-        lambda row: Number(f"sd of {row['method']} on {row['dataset']}", row["score_sd"], ".4f"),
-        lambda row: f"{100 * (row['score'] - full[row['dataset']]):+.2f}",
-        lambda row: f"{row['trained']:,} ({row['share']:.2%})",
-        lambda row: f"{row['lr']:g}",
-    ),
-    "Preguntas de TREC y frases de reseñas de cine.",
-)
+declared(*shown["texts"], "Exactitud en preguntas de TREC y en frases de reseñas de cine.")
 
 # %%
 Picture(RESULTS / "parameters_accuracy.png", "Distancia al ajuste completo contra parámetros entrenados")
@@ -57,8 +43,12 @@ Picture(RESULTS / "parameters_accuracy.png", "Distancia al ajuste completo contr
 # semillas el error es a su vez incierto: una distancia menor que dos errores no permite ordenar los métodos.
 
 # %%
-by_name = {(row["dataset"], row["method"]): row for row in summary}
 compared = [row for row in summary if row["method"] in ("bottleneck, m = 64", "parallel, m = 64")]
+
+
+def gap_of(row: dict) -> float:
+    """Distance of a method's mean to full fine-tuning's, in points."""
+    return 100 * (row["score"] - by_name[row["dataset"], FULL]["score"])
 
 
 def error_of(row: dict) -> float:
@@ -73,9 +63,7 @@ Table(
         compared,
         lambda row: row["dataset"],
         lambda row: row["method"],
-        lambda row: Number(
-            f"gap of {row['method']} on {row['dataset']}", 100 * (row["score"] - full[row["dataset"]]), "+.2f"
-        ),
+        lambda row: Number(f"gap of {row['method']} on {row['dataset']}", gap_of(row), "+.2f"),
         lambda row: Number(f"error of {row['method']} on {row['dataset']}", error_of(row), ".2f"),
     ),
 )
@@ -87,17 +75,7 @@ Table(
 # el entrenamiento. En el nivel 3 un mismo nombre puede ser de cualquiera de los cuatro tipos.
 
 # %%
-Table(
-    ("nivel", "se entrena", "F1 estricto", "desv.", "F1 macro"),
-    rows_of(
-        (row for row in summary if row["dataset"].startswith("ner")),
-        lambda row: row["dataset"],
-        lambda row: row["method"],
-        lambda row: Number(f"entity F1 of {row['method']} on {row['dataset']}", row["score"], ".4f"),
-        lambda row: Number(f"sd of entity F1 of {row['method']} on {row['dataset']}", row["score_sd"], ".4f"),
-        lambda row: f"{row['macro_f1']:.4f}",
-    ),
-)
+declared(*shown["ner"])
 
 # %% [markdown]
 # ## Convergencia
@@ -116,19 +94,7 @@ Picture(RESULTS / "convergence_score.png", "Puntuación en validación por paso"
 # un paso en el banco de pruebas.
 
 # %%
-times = read_csv(RESULTS / "time_to_95.csv")
-Table(
-    ("tarea", "se entrena", "meta", "pasos (mediana)", "ms por paso", "segundos"),
-    rows_of(
-        times,
-        lambda row: row["dataset"],
-        lambda row: row["method"],
-        lambda row: f"{row['target']:.3f}",
-        lambda row: row["steps"] if row["steps"] != "" else "nunca",
-        lambda row: row["step_ms"] if row["step_ms"] != "" else "–",
-        lambda row: row["seconds"] if row["seconds"] != "" else "–",
-    ),
-)
+declared(*shown["times"])
 
 # %% [markdown]
 # ## He contra Xavier, y lo que falla
@@ -138,23 +104,10 @@ Table(
 # **diverge**: tras 50 pasos la pérdida es mayor que la de adivinar.
 
 # %%
-studied = (RESULTS / "init_summary.csv").exists()
-started = read_csv(RESULTS / "init_summary.csv") if studied else []
-Table(
-    ("se sortea", "tasa", "desviación inicial", "pérdida tras 50 pasos", "diverge"),
-    rows_of(
-        started,
-        lambda row: row["setting"],
-        lambda row: f"{row['lr']:g}",
-        lambda row: Number(f"deviation of {row['setting']} at {row['lr']:g}", row["deviation"], ".3f"),
-        lambda row: Number(f"loss of {row['setting']} at {row['lr']:g}", row["loss_after"], ".3f"),
-        lambda row: f"{row['diverged']:.0%}",
-    ),
-    "" if studied else "El estudio aún no se ha ejecutado (`make results-adapters`).",
-)
+declared(*shown["init"])
 
 # %%
-Picture(RESULTS / "init.png", "Desviación inicial, pérdida y divergencia") if studied else None
+Picture(RESULTS / "init.png", "Desviación inicial, pérdida y divergencia")
 
 # %% [markdown]
 # ## El tiempo de un paso
@@ -164,17 +117,7 @@ Picture(RESULTS / "init.png", "Desviación inicial, pérdida y divergencia") if 
 # completo.
 
 # %%
-Table(
-    ("tarea", "contra", "nuestro paso / el otro", "cuartiles", "memoria máxima"),
-    rows_of(
-        read_csv(RESULTS / "bench.csv"),
-        lambda row: row["dataset"],
-        lambda row: BENCH_NAMES[row["arm"]].replace("`", ""),
-        lambda row: Number(f"step time over {row['arm']} on {row['dataset']}", row["ours_over_arm"], ".3f"),
-        lambda row: f"{row['ratio_q1']:.3f} a {row['ratio_q3']:.3f}",
-        lambda row: f"{row['peak_mb']:.0f} MB",
-    ),
-)
+declared(*shown["bench"])
 
 # %% [markdown]
 # ## Lo que esto no dice
@@ -185,13 +128,13 @@ Table(
 # %%
 finals = [row for row in runs if row["final"]]
 Table(
-    ("ejecuciones", "de ellas en las tablas", "métodos", "casos del estudio de inicio"),
+    ("ejecuciones", "de ellas en las tablas", "métodos", "inicios comparados"),
     (
         (
             Number("runs", len(runs), ".0f"),
             Number("final runs", len(finals), ".0f"),
-            Number("methods", len({method(r) for r in finals}), ".0f"),
-            Number("settings of the study", len(started), ".0f"),
+            Number("methods", len({method(r["arm"], r["size"]) for r in finals}), ".0f"),
+            Number("settings of the study", len(shown["init"][1]), ".0f"),
         ),
     ),
 )

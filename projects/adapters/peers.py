@@ -1,22 +1,20 @@
 """The `adapters` library beside ours: same MiniLM, same TREC batches, same candidate rates, its own choice among them.
 
-    python -m projects.adapters.experiments --task peers          builds build/adapters-peers once, and trains
-
-The library pins transformers 4.57, which does not fit our environment, so it lives in a virtual environment of its own,
-with the torch that is installed here: another one is refused before anything is downloaded.
+The library pins transformers 4.57, which does not fit our environment, so it lives in a virtual environment of its own
+(build/adapters-peers, made once by the first run), with the torch that is installed here: another one is refused before
+anything is downloaded.
 """
 
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from projects.adapters.assembly import read_corpus, read_encoder
+from projects.adapters.arms import read_corpus, read_encoder
 from projects.adapters.config import Config
 from projects.adapters.data import Batch, Corpus
 from projects.adapters.evaluate import score_texts
@@ -24,9 +22,7 @@ from shared import devices
 from shared.assets import resolve_model
 from shared.errors import UserError
 from shared.files import write_json, write_text
-from shared.progress import table, track
 from shared.runs import Run, read_json
-from shared.study import complete
 
 LIBRARY = "adapters==1.3.0"
 HOME = Path("build/adapters-peers")
@@ -34,52 +30,20 @@ WORKER = Path(__file__).with_name("peer_worker.py")
 LOG_EVERY = 5  # steps whose mean loss is one line of the log, as in our own runs
 
 
-def compare(runs: Path, candidates: Sequence[Config], seeds: Sequence[int]) -> list[dict[str, Any]]:
-    """Train the library's adapters where ours were: the candidate that is best on validation, with every seed.
+@dataclass(frozen=True, kw_only=True)
+class PeerConfig(Config):
+    """A run of ours, given to the library: the same settings and the same data."""
 
-    Args:
-        runs: Where the runs are kept.
-        candidates: Runs of ours with the first seed that differ in the rate.
-        seeds: Of the chosen candidate's repetitions.
-
-    Returns:
-        A row a run; those of the chosen rate have final = 1.
-    """
-    tried = [(base, run_seed(runs, base, seeds[0])) for base in candidates]
-    chosen, _ = max(tried, key=lambda each: each[1]["validation_score"])
-    rows = [run_seed(runs, chosen, seed) for seed in track(seeds, description="library's adapters", total=len(seeds))]
-    cells = [[row["seed"], row["lr"], row["accuracy"], row["macro_f1"], row["trained"]] for row in rows]
-    table(f"{LIBRARY}, {chosen.dataset}", ["seed", "rate", "test accuracy", "macro-F1", "trained"], cells)
-    return [
-        *({**row, "final": 0} for base, row in tried if base is not chosen),
-        *({**row, "final": 1} for row in rows),
-    ]
+    @property
+    def arm(self) -> str:
+        """Told apart from our own adapters of these settings."""
+        return "peer"
 
 
-def run_seed(runs: Path, base: Config, seed: int) -> dict[str, Any]:
-    """One seed, unless it is done. Its losses and scores go into a run like those of our own. Returns its row."""
-    ours = replace(base, seed=seed)
-    corpus = read_corpus(ours, read_encoder(ours)[1])
-
-    def train(place: Path, _: bool) -> None:
-        record(place, ours, corpus, answer_of(environment(), job_of(ours, corpus)))
-
-    directory = complete(runs / cell_name(base, seed), ours, train, project="adapters", data=corpus.digest())
-    row = {
-        "cell": directory.name,
-        "arm": "peer",
-        "size": ours.bottleneck,
-        "dataset": ours.dataset,
-        "lr": ours.lr,
-        "seed": seed,
-    }
-    found = read_json(directory / "result.json")
-    return {**row, "score": found["accuracy"], **found}
-
-
-def cell_name(base: Config, seed: int) -> str:
-    """Of a run's directory."""
-    return f"{base.dataset}-peer-lr{base.lr:g}-seed{seed}"
+def train(config: PeerConfig) -> None:
+    """Train the library's adapters on the batches of our run; losses and scores go into a run like our own."""
+    corpus = read_corpus(config, read_encoder(config)[1])
+    record(config, corpus, answer_of(environment(), job_of(config, corpus)))
 
 
 def environment() -> Path:
@@ -168,16 +132,16 @@ def answer_of(python: Path, job: dict[str, Any]) -> dict[str, Any]:
     return read_json(answered)
 
 
-def record(directory: Path, config: Config, corpus: Corpus, found: dict[str, Any]) -> None:
+def record(config: Config, corpus: Corpus, found: dict[str, Any]) -> None:
     """Write what the worker answered as a run: losses, validation and test scores in its log."""
+    assert config.out is not None
     gold, predicted = torch.tensor(corpus.test.labels), torch.tensor(found["answers"])
     tested = score_texts(predicted, gold, len(corpus.classes))
-    losses = found["losses"]
-    with Run(directory, project="adapters", config=config, data=corpus.digest()) as run:
+    losses, sizes = found["losses"], {name: found[name] for name in ("trained", "parameters", "seconds")}
+    with Run(config.out, project="adapters", config=config, data=corpus.digest()) as run:
         for end in range(LOG_EVERY, len(losses) + 1, LOG_EVERY):
             run.log(end, loss=sum(losses[end - LOG_EVERY : end]) / LOG_EVERY)
         run.log(len(losses), validation_score=found["validation"])
-        run.log(len(losses), **tested.named("test"))
+        run.log(len(losses), **tested.named("test"), **sizes)
     result = {"accuracy": tested.accuracy, "macro_f1": tested.macro_f1, "validation_score": found["validation"]}
-    sizes = {name: found[name] for name in ("trained", "parameters", "seconds")}
-    write_json(directory / "result.json", {**result, **sizes, "steps": len(losses)})
+    write_json(config.out / "result.json", {**result, **sizes, "steps": len(losses)})

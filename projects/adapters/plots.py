@@ -4,52 +4,54 @@ python -m projects.adapters.plots
 """
 
 import statistics
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from matplotlib import pyplot as plt
 from matplotlib.axes import Axes
 
-from projects.adapters.tables import FULL, Rows, method
-from shared.errors import command
+from projects.adapters.config import FULL, method
 from shared.plotting import COLOURS, MARKERS, STYLE, panels, save
 from shared.report import read_csv
 
 TASKS = {"trec": "TREC", "movie_reviews": "movie reviews", "ner-2": "synthetic entities, level 2"}
 ORDER = ("bottleneck, m = 64", "parallel, m = 64", FULL, "from scratch")  # of the convergence figures
 DASHES = ("-", "--", ":", "-.")
+Rows = list[dict[str, Any]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class PlotConfig:
-    """Draw the figures from the CSV files."""
-
-    results: Path = Path("projects/adapters/results")
-    """Folder of the CSV files; the PNG files go there too."""
-
-
-def main(config: PlotConfig) -> None:
-    """Draw every figure."""
-    curves = read_csv(config.results / "curves.csv")
+def draw(results: Path) -> None:
+    """Draw every figure into the folder of the CSV files."""
+    curves = read_csv(results / "curves.csv")
     loss = "Training loss (mean of the steps between two points; bands: the seeds)"
-    converge(curves, "loss", config.results / "convergence_loss.png", title=loss, ylabel="cross-entropy (nats)")
+    converge(curves, "loss", results / "convergence_loss.png", title=loss, ylabel="cross-entropy (nats)")
     score = "Score on validation texts while training (bands: the seeds)"
-    converge(curves, "score", config.results / "convergence_score.png", title=score, ylabel="accuracy, or entity F1")
-    summary, runs = read_csv(config.results / "parameters_accuracy.csv"), read_csv(config.results / "runs.csv")
-    parameters_and_accuracy(summary, runs, config.results / "parameters_accuracy.png")
-    if (config.results / "init.csv").exists():
-        initialisations(read_csv(config.results / "init.csv"), config.results / "init.png")
+    converge(curves, "score", results / "convergence_score.png", title=score, ylabel="accuracy, or entity F1")
+    parameters_and_accuracy(
+        read_csv(results / "parameters_accuracy.csv"),
+        read_csv(results / "runs.csv"),
+        results / "parameters_accuracy.png",
+    )
+    initialisations(read_csv(results / "init.csv"), results / "init.png")
 
 
-def converge(curves: Rows, column: str, path: Path, *, title: str, ylabel: str) -> None:
+def converge(
+    curves: Rows,
+    column: str,
+    path: Path,
+    *,
+    title: str,
+    ylabel: str,
+    tasks: dict[str, str] = TASKS,
+    names: tuple[str, ...] = ORDER,
+) -> None:
     """One panel a task: mean over seeds by step, with a band from the lowest to the highest seed."""
-    shown = [task for task in TASKS if any(p["dataset"] == task for p in curves)]
+    shown = [task for task in tasks if any(p["dataset"] == task for p in curves)]
     with panels(path, len(shown), title=title, xlabel="step", ylabel=ylabel, size=(3.6, 3.4)) as drawn:
         for axes, task in zip(drawn, shown, strict=True):
-            for index, name in enumerate(ORDER):
+            for index, name in enumerate(names):
                 _band(axes, [p for p in curves if (p["dataset"], p["method"]) == (task, name)], column, index, name)
-            axes.set_title(TASKS[task])
+            axes.set_title(tasks[task])
             if column == "loss":
                 axes.set_yscale("log")
         drawn[0].legend(fontsize=8)
@@ -82,36 +84,22 @@ def parameters_and_accuracy(summary: Rows, runs: Rows, path: Path) -> None:
             for row in mine:
                 if row["method"] != "from scratch":
                     _points(axes, row, runs, full, looks.index(row["method"]))
-            _named_below(axes, mine, full)
+                    continue
+                below = f"↓ from scratch: {100 * (row['score'] - full):+.1f} points"
+                axes.annotate(below, (0.03, 0.03), xycoords="axes fraction", fontsize=8)
             axes.set_title(TASKS[task])
             axes.legend(fontsize=7, loc="upper left")
             axes.margins(x=0.15, y=0.45)
 
 
 def _points(axes: Axes, row: dict[str, Any], runs: Rows, full: float, index: int) -> None:
-    cells = [r for r in runs if r["final"] and r["dataset"] == row["dataset"] and r["trained"] == row["trained"]]
-    cells = [r for r in cells if _same(r, row)]
-    aside = 1.0 + 0.13 * (index % 3 - 1)  # methods of equal size stand side by side
-    x = row["trained"] * aside
-    axes.scatter([x] * len(cells), [100 * (r["score"] - full) for r in cells], s=8, color=COLOURS[index], alpha=0.5)
-    mark: dict[str, Any] = {
-        "marker": MARKERS[index],
-        "markersize": 7,
-        "color": COLOURS[index],
-        "capsize": 3,
-        "linestyle": "none",
-    }
-    axes.errorbar(x, 100 * (row["score"] - full), yerr=100 * row["score_sd"], label=row["method"], **mark)
-
-
-def _same(run: dict[str, Any], row: dict[str, Any]) -> bool:
-    return method(run) == row["method"]
-
-
-def _named_below(axes: Axes, mine: Rows, full: float) -> None:
-    for row in (row for row in mine if row["method"] == "from scratch"):
-        text = f"↓ from scratch: {100 * (row['score'] - full):+.1f} points"
-        axes.annotate(text, (0.03, 0.03), xycoords="axes fraction", fontsize=8)
+    named = (row["dataset"], row["method"])
+    mine = [r for r in runs if r["final"] and (r["dataset"], method(r["arm"], r["size"])) == named]
+    x = row["trained"] * (1.0 + 0.13 * (index % 3 - 1))  # methods of equal size stand side by side
+    axes.scatter([x] * len(mine), [100 * (r["score"] - full) for r in mine], s=8, color=COLOURS[index], alpha=0.5)
+    mark: dict[str, Any] = {"marker": MARKERS[index], "markersize": 7, "color": COLOURS[index], "capsize": 3}
+    mark |= {"linestyle": "none", "label": row["method"]}
+    axes.errorbar(x, 100 * (row["score"] - full), yerr=100 * row["score_sd"], **mark)
 
 
 def initialisations(rows: Rows, path: Path) -> None:
@@ -147,4 +135,4 @@ def initialisations(rows: Rows, path: Path) -> None:
 
 
 if __name__ == "__main__":
-    command(main, PlotConfig)
+    draw(Path("projects/adapters/results"))

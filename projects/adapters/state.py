@@ -16,7 +16,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from projects.adapters.assembly import build, read_encoder
+from projects.adapters.arms import build, read_encoder
 from projects.adapters.config import Config
 from projects.adapters.hooks.forward_hooks import adapters_of, is_exempt, is_frozen
 from shared.errors import UserError

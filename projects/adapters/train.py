@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from projects.adapters.assembly import build, copy_trainable, make_optimizer, read_corpus, read_encoder
+from projects.adapters.arms import build, copy_trainable, make_optimizer, read_corpus, read_encoder
 from projects.adapters.config import Config
 from projects.adapters.data import IGNORED, Batch, Corpus
 from projects.adapters.evaluate import evaluate
@@ -78,7 +78,7 @@ def main(config: Config) -> Metrics:
         seconds = time.perf_counter() - started
         tested = evaluate(model, corpus.test, corpus.classes, tagging=corpus.tagging)
         trained, parameters = optim.count_parameters(model)
-        run.log(step, **tested.named("test"))
+        run.log(step, **tested.named("test"), trained=trained, parameters=parameters, seconds=seconds)
         if config.adapted and config.freeze_base and not (directory / "adapter").exists():
             with run.sealed("adapter", step) as folder:
                 write_adapters(model, folder, config, classes=corpus.classes, tagging=corpus.tagging)
@@ -164,14 +164,24 @@ def loss_of(model: nn.Module, batch: Batch) -> Tensor:
     return F.cross_entropy(logits.flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORED)
 
 
-def report(metrics: Metrics) -> None:
-    """Print what a run came to."""
-    share = f"{metrics.trained:,} ({metrics.trained / metrics.parameters:.2%})"
-    entity = [] if metrics.entity_f1 is None else [metrics.entity_f1]
-    columns = ["test accuracy", "macro-F1", *(["entity F1"] if entity else []), "validation", "trained", "time"]
-    row = (metrics.accuracy, metrics.macro_f1, *entity, metrics.validation_score, share, f"{metrics.seconds:.0f} s")
-    table(str(metrics.directory), columns, [row])
+def report(title: str, runs: dict[str, Metrics]) -> None:
+    """Print what some runs came to, a row each."""
+    rows = [
+        (
+            name,
+            m.accuracy,
+            m.macro_f1,
+            "–" if m.entity_f1 is None else m.entity_f1,
+            m.validation_score,
+            f"{m.trained:,} ({m.trained / m.parameters:.2%})",
+            f"{m.seconds:.0f} s",
+        )
+        for name, m in runs.items()
+    ]
+    columns = ["trained", "test accuracy", "macro-F1", "entity F1", "validation", "parameters", "time"]
+    table(title, columns, rows)
 
 
 if __name__ == "__main__":
-    report(command(main, Config))
+    finished = command(main, Config)
+    report(str(finished.directory), {finished.directory.name: finished})

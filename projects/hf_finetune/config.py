@@ -6,6 +6,8 @@ from pathlib import Path
 from shared import checks
 from shared.errors import UserError
 
+ARMS = ("plain", "mixout", "AWP", "AWP + mixout")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Config:
@@ -84,6 +86,11 @@ class Config:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed {self.seed}: must be in 0 to 2³² − 1")
         checks.resumable(self)
+
+    @property
+    def arm(self) -> str:
+        """What the tables call a run: one of ARMS."""
+        return " + ".join(name for name, on in (("AWP", self.awp), ("mixout", self.mixout)) if on) or "plain"
 
     @property
     def name(self) -> str:

@@ -4,31 +4,16 @@ python -m projects.hf_finetune.figures
 """
 
 import statistics
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from projects.hf_finetune.tables import ARMS
-from shared.errors import command
+from projects.hf_finetune.config import ARMS
 from shared.plotting import COLOURS, MARKERS, figure
 from shared.report import read_csv
 
 
-@dataclass(frozen=True, kw_only=True)
-class FigureConfig:
-    """Draw the figures from the CSV files."""
-
-    results: Path = Path("projects/hf_finetune/results")
-    """Folder of the CSV files; the PNG files go there too."""
-
-
-def main(config: FigureConfig) -> None:
-    """Draw the figures from the CSV files."""
-    draw(config.results)
-
-
 def draw(results: Path) -> None:
-    """Draw every figure."""
+    """Draw every figure into the folder of the CSV files."""
     runs = [row for row in read_csv(results / "runs.csv") if row["final"]]
     baseline = read_csv(results / "baseline.csv")[0]
     arms_by_seed(runs, baseline, results / "arms.png")
@@ -47,16 +32,13 @@ def arms_by_seed(runs: list[dict[str, Any]], baseline: dict[str, Any], path: Pat
             values = [row["macro_f1"] for row in runs if row["arm"] == arm]
             if values:
                 deviation = statistics.stdev(values) if len(values) > 1 else 0.0
-                axes.errorbar(
-                    index + 0.12,
-                    statistics.mean(values),
-                    yerr=deviation,
-                    color=COLOURS[index],
-                    marker=MARKERS[index],
-                    markersize=8,
-                    capsize=3,
-                    linestyle="none",
-                )
+                mark: dict[str, Any] = {
+                    "marker": MARKERS[index],
+                    "markersize": 8,
+                    "color": COLOURS[index],
+                    "capsize": 3,
+                }
+                axes.errorbar(index + 0.12, statistics.mean(values), yerr=deviation, linestyle="none", **mark)
         axes.axhline(baseline["macro_f1"], color="#000000", linestyle=":")
         axes.annotate(
             "TF-IDF, logistic regression", (0.02, baseline["macro_f1"]), xycoords=("axes fraction", "data"), va="bottom"
@@ -82,4 +64,4 @@ def learning(curves: list[dict[str, Any]], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    command(main, FigureConfig)
+    draw(Path("projects/hf_finetune/results"))

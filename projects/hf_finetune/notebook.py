@@ -14,16 +14,13 @@
 """Results of hf_finetune, shown from results/; source of results/notebook.ipynb."""
 
 import json
-from pathlib import Path
 
-from projects.hf_finetune.tables import FAULT_TEXT
-from shared.presentation.cells import Number, Picture, Table, rows_of
+from projects.hf_finetune.study import RESULTS, views
+from shared.presentation.cells import Number, Picture, Table, declared, rows_of
 from shared.report import read_csv
 
-RESULTS = Path("projects/hf_finetune/results")
-summary = {row["arm"]: row for row in read_csv(RESULTS / "summary.csv")}
+shown = views(RESULTS)
 runs = read_csv(RESULTS / "runs.csv")
-baselines = read_csv(RESULTS / "baseline.csv")
 data = json.loads((RESULTS / "data.json").read_text(encoding="utf-8"))
 
 # %% [markdown]
@@ -65,20 +62,7 @@ Table(
 # diferencias de todas las formas posibles. Con n pares su valor p no puede bajar de 2/2ⁿ.
 
 # %%
-Table(
-    ("se entrena", "exactitud", "macro-F1", "desv.", "peor semilla", "a normal, puntos", "p", "semillas"),
-    rows_of(
-        summary.values(),
-        lambda row: row["arm"],
-        lambda row: Number(f"accuracy of {row['arm']}", row["accuracy"], ".4f"),
-        lambda row: Number(f"macro-F1 of {row['arm']}", row["macro_f1"], ".4f"),
-        lambda row: Number(f"sd of {row['arm']}", row["macro_f1_sd"], ".4f"),
-        lambda row: Number(f"worst seed of {row['arm']}", row["worst_macro_f1"], ".4f"),
-        lambda row: Number(f"gain of {row['arm']}", 100 * row["gain_macro_f1"], "+.2f"),
-        lambda row: f"{row['p_value']:.4f}",
-        lambda row: row["seeds"],
-    ),
-)
+declared(*shown["results"])
 
 # %%
 Picture(RESULTS / "arms.png", "Macro-F1 de prueba de cada semilla bajo las cuatro maneras de entrenar")
@@ -89,20 +73,8 @@ Picture(RESULTS / "learning.png", "Pérdida de validación tras cada época")
 # %% [markdown]
 # ### Contra referencias que no entrenan ninguna red
 #
-# Regresión logística sobre TF-IDF de palabras y pares de palabras, y sobre los vectores del codificador congelado, con
-# las mismas frases; C se eligió en validación.
-
-# %%
-Table(
-    ("referencia", "exactitud", "macro-F1", "ECE"),
-    rows_of(
-        baselines,
-        lambda row: {"frozen encoder": "codificador congelado"}.get(row["baseline"], row["baseline"]),
-        lambda row: Number(f"accuracy of {row['baseline']}", row["accuracy"], ".4f"),
-        lambda row: Number(f"macro-F1 of {row['baseline']}", row["macro_f1"], ".4f"),
-        lambda row: Number(f"ECE of {row['baseline']}", row["ece"], ".4f"),
-    ),
-)
+# Las dos primeras filas son regresión logística sobre TF-IDF de palabras y pares de palabras, y sobre los vectores del
+# codificador congelado, con las mismas frases; C se eligió en validación.
 
 # %% [markdown]
 # ## Dónde se equivoca
@@ -136,17 +108,7 @@ Table(
 # efectivo y microlotes de la mitad; la última columna dice a cuántas desviaciones de las semillas queda.
 
 # %%
-Table(
-    ("cómo", "microlote final", "pasos", "macro-F1", "desviaciones"),
-    rows_of(
-        read_csv(RESULTS / "faults.csv"),
-        lambda row: FAULT_TEXT[row["fault"]],
-        lambda row: row["micro_batch"],
-        lambda row: row["steps"],
-        lambda row: Number(f"macro-F1 after {row['fault']}", row["macro_f1"], ".4f"),
-        lambda row: Number(f"distance after {row['fault']}", row["off_in_sd"], "+.2f"),
-    ),
-)
+declared(*shown["faults"])
 
 # %% [markdown]
 # ## Lo que cuesta un paso
@@ -154,16 +116,7 @@ Table(
 # AWP hace dos pasadas hacia delante y atrás en vez de una; mixout sólo mezcla matrices.
 
 # %%
-Table(
-    ("paso", "tiempo / normal", "cuartiles", "memoria máxima"),
-    rows_of(
-        read_csv(RESULTS / "bench.csv"),
-        lambda row: row["arm"],
-        lambda row: Number(f"step time of {row['arm']}", row["over_plain"], ".3f"),
-        lambda row: f"{row['ratio_q1']:.3f} a {row['ratio_q3']:.3f}",
-        lambda row: f"{row['peak_mb']:.0f} MB",
-    ),
-)
+declared(*shown["bench"])
 
 # %% [markdown]
 # ## Lo que esto no dice

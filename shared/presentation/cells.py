@@ -6,11 +6,12 @@ A project's notebook.py therefore can be imported, checked and tested like any m
 import base64
 import html
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared import study
 from shared.errors import UserError
 
 NUMBER = "application/vnd.cc0c2.number+json"  # how a tagged number is found again in an executed notebook
@@ -42,6 +43,16 @@ class Number:
             "text/markdown": text,
             NUMBER: [{"name": self.name, "value": float(self.value)}],
         }
+
+
+@dataclass(frozen=True)
+class Shown(Number):
+    """A number with all that stands beside it in its cell (0.9467 ± 0.0040), `text`."""
+
+    text: str = ""
+
+    def __str__(self) -> str:
+        return self.text
 
 
 @dataclass(frozen=True)
@@ -106,22 +117,15 @@ def rows_of(
     return tuple(tuple(cell(record) for cell in cells) for record in data)
 
 
-def tagged(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
-    """A table of texts, such as a study declares for the README, in which each number alone in its cell is tagged.
-
-    A number is called after the table, its row (from 1) and its heading.
-    """
-    lines = [
-        tuple(_number(f"{name}, {place}: {head}", cell) for head, cell in zip(heads, row, strict=True))
-        for place, row in enumerate(rows, start=1)
-    ]
-    return Table(tuple(heads), tuple(lines))
+def declared(table: study.Table, rows: list[dict[str, Any]], caption: str = "") -> Table:
+    """What a README shows of a declared table, in Spanish; a cell that opens with a number is tagged."""
+    heads, lines = table.view(rows, "es")
+    places = [[f"{table.name} {r}.{c}" for c in range(len(heads))] for r in range(len(lines))]
+    cells = tuple(tuple(map(_tagged, each, line)) for each, line in zip(places, lines, strict=True))
+    return Table(tuple(heads), cells, caption)
 
 
-def _number(name: str, cell: str) -> object:
-    found = re.fullmatch(r"([+-]?)\d+(?:(,)\d{3})*(?:\.(\d+))?", cell)
-    if found is None:
-        return cell
-    sign, comma, digits = found.groups(default="")
-    form = f"{sign and '+'}{comma}.{len(digits)}f"
-    return Number(name, float(cell.replace(",", "")), form)
+def _tagged(name: str, text: str) -> Shown | str:
+    text = text.replace("`", "")
+    opening = re.match(r"[+-]?\d[\d,]*(\.\d+)?", text)
+    return Shown(name, float(opening[0].replace(",", "")), text=text) if opening else text

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from projects.adapters.assembly import build
+from projects.adapters.arms import build
 from projects.adapters.config import Config
 from projects.adapters.data import IGNORED, Texts
 from projects.adapters.evaluate import score_tags

@@ -2,27 +2,17 @@
 
 import pytest
 
-from projects.adapters.experiments import ARMS, OTHER_BOTTLENECKS, OWN, RATES, SEEDS
+from projects.adapters.arms import ARMS
+from projects.adapters.config import method
+from projects.adapters.convergence import time_to_reach
 from projects.adapters.init_study import RATES as INIT_RATES
 from projects.adapters.init_study import SEEDS as INIT_SEEDS
 from projects.adapters.init_study import SETTINGS
 from projects.adapters.models.adapter import adapter_parameters
-from projects.adapters.tables import (
-    LEVELS,
-    README,
-    TEXTS,
-    bench_markdown,
-    init_markdown,
-    ner_markdown,
-    summarise,
-    summarise_init,
-    texts_markdown,
-    time_markdown,
-    time_to_reach,
-)
-from shared.report import between_marks, read_csv
+from projects.adapters.study import OTHER_BOTTLENECKS, OWN, RATES, RESULTS, SEEDS, TAGGED, TEXTS, views
+from shared.report import between_marks, mean_sd, read_csv
 
-RESULTS = README.parent / "results"
+README = RESULTS.parent / "README.md"
 
 
 @pytest.fixture
@@ -35,11 +25,10 @@ def table(name):
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    assert between_marks(README, "texts") == texts_markdown(table("parameters_accuracy"))
-    assert between_marks(README, "ner") == ner_markdown(table("parameters_accuracy"))
-    assert between_marks(README, "times") == time_markdown(table("time_to_95"))
-    assert between_marks(README, "bench") == bench_markdown(table("bench"))
-    assert between_marks(README, "init") == init_markdown(table("init_summary"))
+    found = views(RESULTS)
+    assert set(found) == {"texts", "ner", "times", "init", "bench"}
+    for block, (shown, rows) in found.items():
+        assert between_marks(README, block) == shown.markdown(rows)
 
 
 def assert_same(recomputed, written):
@@ -48,9 +37,31 @@ def assert_same(recomputed, written):
         assert all(row[key] == (pytest.approx(v) if isinstance(v, float) else v) for key, v in mine.items())
 
 
+def grouped(rows, *names):
+    groups = {}
+    for row in rows:
+        groups.setdefault(tuple(row[name] for name in names), []).append(row)
+    return groups
+
+
 def test_the_summaries_are_those_of_the_runs(runs):
-    assert_same(summarise(row for row in runs if row["final"]), table("parameters_accuracy"))
-    assert_same(summarise_init(table("init")), table("init_summary"))
+    final = [{**row, "method": method(row["arm"], row["size"])} for row in runs if row["final"]]
+    groups = grouped(final, "dataset", "method")
+    summary = table("parameters_accuracy")
+    assert len(groups) == len(summary)
+    for row in summary:
+        mine = groups[row["dataset"], row["method"]]
+        same = {name: mine[0][name] for name in ("trained", "lr")}
+        share = mine[0]["trained"] / mine[0]["parameters"]
+        found = {**mean_sd(mine, "score", "accuracy", "macro_f1"), **same, "seeds": len(mine), "share": share}
+        assert_same([found], [{name: row[name] for name in found}])
+    assert summary == sorted(summary, key=lambda row: (row["dataset"], row["trained"], row["method"]))
+    groups = grouped(table("init"), "setting", "lr")
+    assert list(groups) == [(row["setting"], row["lr"]) for row in table("init_summary")]
+    for row, mine in zip(table("init_summary"), groups.values(), strict=True):
+        diverged = sum(each["diverged"] for each in mine) / len(mine)
+        found = {**mean_sd(mine, "deviation", "loss_after"), "seeds": len(mine), "diverged": diverged}
+        assert_same([found], [{name: row[name] for name in found}])
     assert_same(time_to_reach(runs, table("curves"), table("bench")), table("time_to_95"))
 
 
@@ -63,7 +74,7 @@ def test_every_run_of_the_plan_is_there(runs):
     for found in seeds.values():
         assert len(set(found)) == len(found) and set(found) <= set(SEEDS)
     shown_beside = 3 + len(OTHER_BOTTLENECKS)  # from scratch on two tasks and on the entities; other sizes: one seed
-    planned = (len(OWN) * len((*TEXTS, *LEVELS)) + len(TEXTS) + 1) * len(SEEDS) + shown_beside  # LoRA; the library
+    planned = (len(OWN) * len((*TEXTS, *TAGGED)) + len(TEXTS) + 1) * len(SEEDS) + shown_beside  # LoRA; the library
     assert sum(map(len, seeds.values())) == planned
 
 

@@ -10,12 +10,13 @@ import torch
 from safetensors.torch import load_file
 
 from projects.adapters import train as training
-from projects.adapters.assembly import build, make_optimizer, parameter_groups, read_corpus, read_encoder
+from projects.adapters.arms import build, make_optimizer, parameter_groups, read_corpus, read_encoder
 from projects.adapters.config import SMOKE, Config
-from projects.adapters.demo import check_identity, check_saved, draw
+from projects.adapters.demo import RUNS, RunConfig, check_saved, draw
 from projects.adapters.evaluate import EvaluateConfig, answers_of, evaluate
 from projects.adapters.evaluate import main as evaluate_main
 from projects.adapters.hooks.forward_hooks import adapters_of
+from projects.adapters.identity import check_identity
 from projects.adapters.models.adapter import adapter_parameters
 from projects.adapters.ner import Sentence, write_conll
 from projects.adapters.ner import main as ner_main
@@ -336,8 +337,18 @@ def test_a_conll_folder_trains_too(config, tmp_path):
 def test_the_identity_check_and_the_figure(config, tmp_path, capsys):
     check_identity(config)
     assert "same bits" in capsys.readouterr().out
-    draw({"one": main(config)}, tmp_path / "x.png")
+    draw({"one": config}, {"one": main(config)}, tmp_path / "x.png")
     assert (tmp_path / "x.png").stat().st_size > 5000
+
+
+def test_the_default_run_trains_both_kinds_of_the_size_that_was_asked_for():
+    cells = RunConfig(bottleneck=8, limit=300, seed=4).cells()
+    assert list(cells) == list(RUNS)
+    assert all(
+        (cell.bottleneck, cell.limit, cell.seed, cell.freeze_base) == (8, 300, 4, True) for cell in cells.values()
+    )
+    told = [(cell.dataset, cell.arm, cell.lr, cell.scale) for cell in cells.values()]
+    assert told[1:3] == [("movie_reviews", "parallel", 3e-4, 4.0), ("ner-2", "bottleneck", 1e-3, 1.0)]
 
 
 # ---------------------------------------------------------------- the commands

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from projects.hf_finetune import provenance
+from projects.hf_finetune import study
 from projects.hf_finetune.training import train as training
 from projects.hf_finetune.training.supervisor import OUT_OF_MEMORY, supervise
 from shared.errors import UserError
 from shared.files import write_json
-from shared.runs import latest_checkpoint
+from shared.runs import Run, latest_checkpoint, read_json
 
 
 def letter_in(folder):
@@ -53,20 +53,31 @@ def test_a_file_among_the_links_of_logs_stays(tmp_path, monkeypatch):
 def test_publishing_removes_only_what_an_earlier_publication_wrote(tmp_path):
     letter = letter_in(tmp_path / "logs")
     (tmp_path / "logs" / "0123456789abcdef.jsonl.xz").write_bytes(b"")
-    provenance.remove_logs(tmp_path / "logs")
+    study.remove_logs(tmp_path / "logs")
     assert [path.name for path in (tmp_path / "logs").iterdir()] == [letter.name]
-    run, sample = tmp_path / "sample", tmp_path / "sample_run"
-    letter_in(run)
-    letter_in(sample)
-    with pytest.raises(UserError):
-        provenance.keep_sample(run, tmp_path)
-    write_json(sample / "files.json", {"config.json": 3})
-    with pytest.raises(UserError, match="another origin"):
-        provenance.keep_sample(run, tmp_path)
-    assert (sample / "letter.txt").read_text() == "mine"
-    write_json(sample / "files.json", {"letter.txt": 4})
-    provenance.keep_sample(run, tmp_path)
-    assert {path.name for path in sample.iterdir()} == {"letter.txt", "files.json"} and not run.exists()
+
+
+def test_the_sample_is_made_once_and_takes_no_folder_along(tmp_path, monkeypatch):
+    def play(cell):
+        with Run(cell.out, project="hf_finetune", config=cell) as run:
+            run.log(1, validation_macro_f1=0.5)
+        write_json(cell.out / "result.json", {})
+        (cell.out / "model").mkdir()
+        (cell.out / "model" / "weights").write_bytes(b"12345")
+
+    monkeypatch.setattr(study, "train", play)
+    monkeypatch.setattr(study, "data_digest", lambda _: None)
+    config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results")
+    letter = letter_in(tmp_path / "results" / "sample_run")
+    study.keep_sample(config)
+    assert letter.read_text() == "mine" and not config.runs.exists()
+    config = replace(config, out=tmp_path / "others")
+    study.keep_sample(config)
+    kept = tmp_path / "others" / "sample_run"
+    listing = read_json(kept / "files.json")
+    assert listing["model/weights"] == 5 and not (kept / "model").exists()
+    assert {path.name for path in kept.iterdir()} == {"files.json", *(name for name in listing if "/" not in name)}
+    assert not (config.runs / "sample").exists()
 
 
 @pytest.mark.parametrize("moment", ["the child is importing", "the child is training"])

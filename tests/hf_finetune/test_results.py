@@ -3,20 +3,13 @@
 import pytest
 from scipy.stats import permutation_test
 
+from projects.hf_finetune.config import ARMS
 from projects.hf_finetune.evaluation.baseline import STRENGTHS
-from projects.hf_finetune.experiments import GAMMAS, RATES, SHARES
-from projects.hf_finetune.tables import (
-    ARMS,
-    README,
-    bench_markdown,
-    faults_markdown,
-    results_markdown,
-    sign_flip_p,
-    summarise,
-)
-from shared.report import between_marks, read_csv
+from projects.hf_finetune.evaluation.metrics import sign_flip_p
+from projects.hf_finetune.study import GAMMAS, RATES, RESULTS, SCORES, SHARES, views
+from shared.report import between_marks, mean_sd, read_csv
 
-RESULTS = README.parent / "results"
+README = RESULTS.parent / "README.md"
 
 
 @pytest.fixture
@@ -25,18 +18,28 @@ def runs():
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    summary, baselines = read_csv(RESULTS / "summary.csv"), read_csv(RESULTS / "baseline.csv")
-    assert between_marks(README, "results") == results_markdown(summary, baselines)
-    assert between_marks(README, "faults") == faults_markdown(read_csv(RESULTS / "faults.csv"))
-    assert between_marks(README, "bench") == bench_markdown(read_csv(RESULTS / "bench.csv"))
+    found = views(RESULTS)
+    assert set(found) == {"results", "faults", "bench"}
+    for block, (table, rows) in found.items():
+        assert between_marks(README, block) == table.markdown(rows)
 
 
 def test_the_summary_is_that_of_the_runs(runs):
-    recomputed = summarise(row for row in runs if row["final"])
-    for mine, written in zip(recomputed, read_csv(RESULTS / "summary.csv"), strict=True):
-        assert mine.keys() == written.keys()
-        for key, value in mine.items():
-            assert written[key] == (pytest.approx(value) if isinstance(value, float) else value)
+    final = {arm: [row for row in runs if row["final"] and row["arm"] == arm] for arm in ARMS}
+    summary = read_csv(RESULTS / "summary.csv")
+    assert [row["arm"] for row in summary] == list(ARMS)
+    for row in summary:
+        mine = final[row["arm"]]
+        gains = [one["macro_f1"] - other["macro_f1"] for one, other in zip(mine, final["plain"], strict=True)]
+        assert [one["seed"] for one in mine] == [other["seed"] for other in final["plain"]]
+        found = {**mean_sd(mine, *SCORES), "seeds": len(mine), "gain_macro_f1": sum(gains) / len(gains)}
+        found |= {f"worst_{name}": min(each[name] for each in mine) for name in ("macro_f1", "accuracy")}
+        found |= {name: mine[0][name] for name in ("lr", "awp", "mixout")} | {"p_value": sign_flip_p(gains)}
+        assert {name: row[name] for name in found} == pytest.approx(found)
+        assert set(row) == {"arm", *found}
+    plain = summary[0]
+    for row in read_csv(RESULTS / "faults.csv"):
+        assert row["off_in_sd"] == pytest.approx((row["macro_f1"] - plain["macro_f1"]) / plain["macro_f1_sd"])
 
 
 def test_every_arm_has_the_same_seeds(runs):

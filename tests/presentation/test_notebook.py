@@ -7,9 +7,10 @@ import sys
 
 import pytest
 
+from shared import study
 from shared.errors import UserError
 from shared.presentation import notebook
-from shared.presentation.cells import NUMBER, Number, Picture, Table, tagged
+from shared.presentation.cells import NUMBER, Number, Picture, Table, declared
 from shared.presentation.project import ROOT, find, names
 
 
@@ -79,6 +80,23 @@ def test_two_numbers_of_one_name_are_refused():
         notebook.numbers({"cells": [cell, cell]})
 
 
+def test_a_declared_table_is_shown_in_spanish_and_its_numbers_are_tagged():
+    columns = (
+        study.only_shown("trained", "se entrena", "{name}"),
+        study.only_shown("to full", "a plenos", "{gap:+.2f} (1 seed)"),
+        study.only_shown("to full", "a plenos", "{count:,}"),
+    )
+    rows = [{"name": "`ours`", "gap": -0.5, "count": 1234567}, {"name": "– none", "gap": 2, "count": 3}]
+    table = declared(study.Table("gaps", columns), rows, "caption")
+    assert table.headings == ("se entrena", "a plenos", "a plenos") and table.caption == "caption"
+    assert [[str(cell) for cell in row] for row in table.rows] == [
+        ["ours", "-0.50 (1 seed)", "1,234,567"],
+        ["– none", "+2.00 (1 seed)", "3"],
+    ]
+    assert [number.value for number in table.numbers] == [-0.5, 1234567, 2, 3]
+    assert len({number.name for number in table.numbers}) == 4
+
+
 def test_cells_are_escaped_and_tagged(tmp_path):
     table = Table(("<i>",), (("<script>alert(1)</script>",), (Number("n", 0.5, ".1%"),)))
     bundle = table._repr_mimebundle_()
@@ -101,16 +119,3 @@ def test_every_projects_notebook_is_thin_and_says_today_what_it_said(name):
     )
     assert done.returncode == 0, done.stderr
     assert notebook.outdated(project) == []
-
-
-def test_numbers_that_stand_alone_in_a_tables_cells_are_tagged_and_shown_as_they_were():
-    cells = ("two, 0.67", "1,234", "-0.50", "+1.5", "12 %", "1.0 ± 0.1", "", "3")
-    table = tagged("news", [f"h{n}" for n in range(len(cells))], [cells, cells])
-    assert [[str(cell) for cell in row] for row in table.rows] == [list(cells)] * 2
-    assert [(number.name, number.value) for number in table.numbers[:4]] == [
-        ("news, 1: h1", 1234.0),
-        ("news, 1: h2", -0.5),
-        ("news, 1: h3", 1.5),
-        ("news, 1: h7", 3.0),
-    ]
-    assert len({number.name for number in table.numbers}) == 8

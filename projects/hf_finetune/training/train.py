@@ -108,13 +108,15 @@ def fit(attempt: Attempt) -> Metrics:
         save_for_pipeline(model, tokenizer, run, progress["step"])
         found = evaluate(model, tokenizer, data.splits["test"], data.classes, directory / "evaluation")
         tested = {name: found[name] for name in ("accuracy", "precision", "recall", "macro_f1", "ece")}
-        run.log(progress["step"], **{f"test_{name}": value for name, value in tested.items()})
+        micro_batch = config.batch_size // attempt.accumulation
+        named = {f"test_{name}": value for name, value in tested.items()}
+        run.log(progress["step"], **named, micro_batch=micro_batch, seconds=seconds)
     metrics = Metrics(
         directory=directory,
         **tested,
         validation_macro_f1=progress["best"],
         steps=progress["step"],
-        micro_batch=config.batch_size // attempt.accumulation,
+        micro_batch=micro_batch,
         seconds=seconds,
     )
     write_json(directory / "result.json", {k: v for k, v in asdict(metrics).items() if k != "directory"})

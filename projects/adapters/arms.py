@@ -1,7 +1,8 @@
-"""From a configuration to what it describes: encoder, corpus, model, parameter groups, optimizer."""
+"""The arms that are compared, and from a configuration to what it describes: corpus, model, groups, optimizer."""
 
 from collections.abc import Callable
 from functools import cache
+from typing import Any
 
 import torch
 from torch import nn
@@ -25,8 +26,15 @@ from shared.assets import load_encoder
 # The linear layers of a block, for PEFT's LoRA.
 LINEAR = ("query", "key", "value", "attention.output", "feed_forward.up", "feed_forward.down")
 NORMS = "blocks.*.*_norm"
-
-
+LORA_RANK = 15  # the smallest rank with at least as many parameters as the adapters: 622,080 beside 595,200 (and norms)
+ARMS: dict[str, dict[str, Any]] = {
+    "bottleneck": {"adapter_type": "bottleneck", "bottleneck": 64},
+    "parallel": {"adapter_type": "parallel", "bottleneck": 64, "scale": 4.0},
+    "lora": {"adapter_type": "lora", "bottleneck": LORA_RANK},
+    "full": {"adapter_type": "none", "freeze_base": False},
+    "scratch": {"adapter_type": "none", "freeze_base": False, "pretrained": False},
+}
+"""What each arm is told."""
 OF_THE_DATA = ("model", "max_length", "dataset", "limit", "batch_size", "text_column", "label_column")
 
 

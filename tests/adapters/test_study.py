@@ -10,23 +10,22 @@ import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from projects.adapters import __main__ as default
-from projects.adapters import benchmark, data, evaluate, experiments, init_study, ner, peers, plots, state
-from projects.adapters.assembly import adapter_maker, read_corpus, read_encoder
-from projects.adapters.bench_arms import ARMS as BENCH_ARMS
-from projects.adapters.bench_arms import prepare
+from projects.adapters import benchmark, data, evaluate, init_study, ner, peers, plots, state, study
+from projects.adapters.arms import ARMS, LORA_RANK, adapter_maker, read_corpus, read_encoder
+from projects.adapters.bench_arms import MEASURED, prepare
 from projects.adapters.config import Config
+from projects.adapters.convergence import time_to_reach
 from projects.adapters.data import Batch
 from projects.adapters.demo import RunConfig
 from projects.adapters.hooks.forward_hooks import register_adapters, remove_adapters
 from projects.adapters.peers import job_of, torch_in
-from projects.adapters.tables import time_to_reach
 from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import Verdict, verify
 from shared.interleave import Measured
 from shared.optim import count_parameters
 from shared.report import between_marks, read_csv
-from shared.runs import describe_config
+from shared.runs import Run
 
 MARKS = ("texts", "ner", "times", "init", "bench")
 
@@ -54,31 +53,47 @@ def few_texts(name, **_):
 
 @pytest.fixture
 def small_plan(monkeypatch):
-    """Every task, with a few dozen sentences and two seeds."""
+    """Every task, with a few dozen sentences and two seeds; the library's worker answers at once."""
     tiny = {"epochs": 1, "eval_every": 2, "curve_rows": 16}
-    monkeypatch.setattr(experiments, "SETTINGS", dict.fromkeys(experiments.SETTINGS, tiny))
-    monkeypatch.setattr(experiments, "SEEDS", (0, 1))
-    monkeypatch.setattr(experiments, "RATES", {arm: rates[:1] for arm, rates in experiments.RATES.items()})
+    monkeypatch.setattr(study, "SETTINGS", dict.fromkeys(study.SETTINGS, tiny))
+    monkeypatch.setattr(study, "SEEDS", (0, 1))
+    monkeypatch.setattr(study, "RATES", {arm: rates[:1] for arm, rates in study.RATES.items()})
     monkeypatch.setattr(init_study, "SEEDS", (0,))
-    monkeypatch.setattr(init_study, "RATES", (1e-3, 1e-1))
-    monkeypatch.setattr(experiments, "peer_rows", lambda *_: [])
     monkeypatch.setattr(data, "load_dataset", few_texts)
     for split, count in (("train", 64), ("validation", 20), ("test", 20)):
         monkeypatch.setitem(ner.SIZES, split, count)
 
 
-def test_from_runs_to_sealed_tables_figures_and_readme(model, small_plan, tmp_path, monkeypatch, capsys):
-    readme = tmp_path / "README.md"
-    readme.write_text("".join(f"<!-- begin {m} -->\n<!-- end {m} -->\n" for m in MARKS))
+@pytest.fixture
+def library(monkeypatch):
+    """In the place of the library: its worker's answer, and how often it was asked."""
+    asked = []
+
+    def answer(_, job):
+        asked.append((job["lr"], job["seed"]))
+        losses = [0.5 - 0.01 * n for n in range(10)]
+        sizes = {"trained": 40, "parameters": 100, "seconds": 1.5}
+        return {"answers": [0] * len(job["test"]), "losses": losses, "validation": 1 - job["lr"], **sizes}
+
+    monkeypatch.setattr(peers, "environment", lambda: None)
+    monkeypatch.setattr(peers, "answer_of", answer)
+    return asked
+
+
+@pytest.fixture
+def small(model, small_plan, tmp_path, monkeypatch):
     base = Config(model=model, batch_size=16, max_length=16, device="cpu", log_every=1)
-    monkeypatch.setattr(
-        init_study, "BASE", replace(init_study.BASE, model=model, limit=32, batch_size=4, max_length=16)
-    )
-    study = init_study.study
-    monkeypatch.setattr(init_study, "study", lambda runs: study(runs, init_study.BASE, steps=3))
-    out = tmp_path / "projects" / "adapters" / "results"
-    config = experiments.ExperimentConfig(base=base, runs=tmp_path / "runs", out=out, readme=readme)
-    experiments.main(config)
+    few = replace(init_study.BASE, model=model, limit=32, batch_size=4, max_length=16)
+    start = init_study.study
+    monkeypatch.setattr(init_study, "study", lambda runs: start(runs, few, steps=3))
+    return study.StudyConfig(base=base, runs=tmp_path / "runs", out=tmp_path / "projects" / "adapters" / "results")
+
+
+def test_from_runs_to_sealed_tables_figures_and_readme(small, library, tmp_path, capsys):
+    out, readme = small.out, small.out.parent / "README.md"
+    out.mkdir(parents=True)
+    readme.write_text("".join(f"<!-- begin {m} -->\n<!-- end {m} -->\n" for m in MARKS))
+    study.main(small)
     first = capsys.readouterr().out
     assert first.count("training ") == len(list((tmp_path / "runs").glob("*-seed*/result.json")))
     names = {"runs", "curves", "parameters_accuracy", "init", "init_summary"}
@@ -86,55 +101,101 @@ def test_from_runs_to_sealed_tables_figures_and_readme(model, small_plan, tmp_pa
     assert {f.verdict for f in verify(out, recompute=True)} == {Verdict.UNTRUSTED_DEMO}
     assert len(list(out.glob("*.png"))) == 4
     assert "full fine-tuning" in between_marks(readme, "texts") and "level 3" in between_marks(readme, "ner")
-    experiments.main(config)  # a second time nothing is trained
+    assert "xavier, both" in between_marks(readme, "init")
+    study.main(small)  # a second time nothing is trained
     assert "training " not in capsys.readouterr().out
-    finals = [r for r in read_csv(out / "runs.csv") if r["final"]]
+    runs = read_csv(out / "runs.csv")
+    finals = [r for r in runs if r["final"]]
     assert len({(r["dataset"], r["arm"], r["size"], r["seed"]) for r in finals}) == len(finals)
+    for row in runs:
+        told = json.loads((small.runs / row["cell"] / "result.json").read_text())
+        same = ("accuracy", "macro_f1", "validation_score", "steps", "trained", "parameters", "seconds")
+        assert [row[name] for name in same] == [told[name] for name in same]
+        entity = told.get("entity_f1")
+        assert row["score"] == (told["accuracy"] if entity is None else entity)
+    assert library == [(1e-3, 0), (1e-3, 1)]
+    assert [r["cell"] for r in runs if r["arm"] == "peer"] == ["trec-peer-lr0.001-seed0", "trec-peer-lr0.001-seed1"]
+
+
+def test_without_the_library_there_is_no_row_of_it(small, library, monkeypatch, capsys):
+    """Not even of the seeds that were trained before it failed; the reason is said."""
+
+    def fail_later(_, job):
+        if job["seed"]:
+            raise UserError("no such wheel")
+        return answer(_, job)
+
+    answer = peers.answer_of
+    monkeypatch.setattr(peers, "answer_of", fail_later)
+    assert study.collect_peers(small) == []
+    assert "without the library's row: no such wheel" in capsys.readouterr().out
+    monkeypatch.setattr(peers, "answer_of", answer)
+    assert [done.name for done in study.collect_peers(small)] == [f"trec-peer-lr0.001-seed{s}" for s in (0, 1)]
+    assert library == [(1e-3, 0), (1e-3, 1)]
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):
     """Training is played here: what counts is which cells are asked for again."""
-    config, trained = experiments.ExperimentConfig(task="trec", runs=tmp_path / "runs"), []
+    config, trained = study.StudyConfig(runs=tmp_path / "runs"), []
 
     def play(cell):
         trained.append(cell.out.name)
         if len(trained) == 3:
             raise KeyboardInterrupt
-        write_json(cell.out / "config.json", describe_config(cell))
-        write_json(cell.out / "metrics.jsonl", {})
-        best = {"accuracy": 0.5, "entity_f1": None, "validation_score": cell.lr}
-        write_json(cell.out / "result.json", best)
+        with Run(cell.out, project="adapters", config=cell) as run:
+            run.log(1, validation_score=cell.lr)
+        write_json(cell.out / "result.json", {})
 
-    monkeypatch.setattr(experiments, "train", play)
-    monkeypatch.setattr(experiments, "corpus_digest", lambda *_: None)
+    monkeypatch.setattr(study, "train", play)
+    monkeypatch.setattr(study, "TASKS", ("trec",))
+    monkeypatch.setattr(study, "collect_peers", lambda _: [])
+    monkeypatch.setattr(study, "corpus_digest", lambda *_: None)
     with pytest.raises(KeyboardInterrupt):
-        experiments.main(config)
-    done = trained[:2]
-    experiments.main(config)
-    assert trained[3] == trained[2] and not set(done) & set(trained[3:])
+        study.collect(config)
+    finished = trained[:2]
+    study.collect(config)
+    assert trained[3] == trained[2] and not set(finished) & set(trained[3:])
     assert len(trained) == 1 + len(set(trained)) == 1 + 3 * (2 + 2)  # two rates, then two more seeds of the better one
-    for arm in experiments.OWN:
+    for arm in study.OWN:
         later = [name for name in trained if f"-{arm}" in name and not name.endswith("seed0")]
-        assert later and all(f"lr{max(experiments.RATES[arm]):g}-" in name for name in later)
+        assert later and all(f"lr{max(study.RATES[arm]):g}-" in name for name in later)
+
+
+def test_a_method_that_a_task_lacks_is_shown_by_a_dash():
+    row = {
+        "method": "full fine-tuning",
+        "seeds": 1,
+        "score": 0.5,
+        "score_sd": 0.0,
+        "lr": 1e-3,
+        "trained": 5,
+        "share": 1.0,
+    }
+    summary = [{**row, "dataset": "trec"}, {**row, "dataset": "trec", "method": "mine", "score": 0.25}]
+    summary += [{**row, "dataset": "movie_reviews"}]
+    full, mine = study.IN_TEXTS.view(study.beside(summary, "trec", study.TEXTS))[1]
+    assert mine == ["mine", "0.2500 (1 seed)", "-25.00", "–", "–", "5 (100.00%)", "0.001, –"]
+    assert full[3:5] == ["0.5000 (1 seed)", "+0.00"]
 
 
 def test_a_cells_name_tells_all_that_varies():
     base = Config()
     cells = [
-        experiments.of(base, dataset, arm, lr=rate, seed=seed)
-        for dataset in experiments.SETTINGS
-        for arm in experiments.ARMS
+        study.of(base, dataset, arm, lr=rate, seed=seed)
+        for dataset in study.SETTINGS
+        for arm in ARMS
         for rate in (1e-3, 3e-3)
         for seed in (0, 1)
     ]
-    cells += [replace(experiments.of(base, "trec", "bottleneck"), bottleneck=8)]
-    assert len({experiments.cell_name(cell) for cell in cells}) == len(cells)
+    cells += [replace(study.of(base, "trec", "bottleneck"), bottleneck=8)]
+    cells += [peers.PeerConfig(**vars(study.of(base, "trec", "bottleneck", lr=rate))) for rate in (1e-3, 3e-3)]
+    assert len({study.cell_name(cell) for cell in cells}) == len(cells)
 
 
 def test_lora_has_at_least_the_adapters_parameters_and_no_smaller_rank_has():
     adapters, lora, less = (
         12 * (2 * 384 * 64 + 384 + 64),
-        *(rank * 6 * (4 * 2 * 384 + 2 * (384 + 1536)) for rank in (experiments.LORA_RANK, experiments.LORA_RANK - 1)),
+        *(rank * 6 * (4 * 2 * 384 + 2 * (384 + 1536)) for rank in (LORA_RANK, LORA_RANK - 1)),
     )
     assert less < adapters <= lora
 
@@ -181,7 +242,7 @@ def test_zero_up_deviates_by_nothing_and_drawing_both_by_something(classifier, b
 
 def test_the_arms_of_the_benchmark_are_what_they_say(model):
     config, counts = Config(model=model), {}
-    for arm in BENCH_ARMS:
+    for arm in MEASURED:
         counts[arm] = count_parameters(prepare(arm, config, 6, tagging=False)[1])
     assert counts["bottleneck"] == counts["inline"] == counts["parallel"]
     assert counts["full"][0] == counts["full"][1]
@@ -206,7 +267,8 @@ def test_an_arm_answers_with_milliseconds_and_memory(model, tmp_path):
 
 def test_a_row_holds_medians_and_our_time_over_the_arms():
     ms = {"bottleneck": [10.0, 20.0, 30.0], "full": [20.0, 80.0, 60.0]}
-    row = benchmark.summary("trec", "full", {arm: Measured(each, 1.0, 0.0) for arm, each in ms.items()})
+    ours, row = benchmark.task_rows("trec", {arm: Measured(each, 1.0, 0.0) for arm, each in ms.items()})
+    assert (ours["dataset"], ours["arm"], ours["ours_over_arm"]) == ("trec", "bottleneck", 1.0)
     assert (row["step_ms"], row["ours_over_arm"]) == (60.0, 0.5)  # the median of ½, ¼, ½
 
 
@@ -219,10 +281,10 @@ def test_another_torch_is_seen_before_it_is_downloaded():
 
 
 def test_figures_are_drawn_again_from_the_committed_files(tmp_path):
-    results = experiments.ExperimentConfig().out
+    results = study.RESULTS
     for path in results.glob("*.csv"):
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    plots.main(plots.PlotConfig(results=tmp_path))
+    plots.draw(tmp_path)
     assert {p.name for p in tmp_path.glob("*.png")} <= {p.name for p in results.glob("*.png")}
 
 
@@ -267,24 +329,25 @@ def few():
 def test_a_folder_that_is_no_run_of_ours_is_left_alone(tmp_path, occupied, monkeypatch):
     """A folder of a person's under a cell's name: the cell is trained beside it."""
 
-    def play(place, *_):
-        write_json(place / "result.json", {"accuracy": 0.5})
+    def play(cell, *_):
+        with Run(cell.out, project="adapters", config=cell, data=few().digest()) as run:
+            run.log(1, validation_score=0.5)
+        write_json(cell.out / "result.json", {})
 
-    cell, base = init_study.cells()[0], Config()
-    for module in (init_study, peers):
-        monkeypatch.setattr(module, "read_encoder", lambda _: (None, None))
-        monkeypatch.setattr(module, "read_corpus", lambda *_: few())
-    monkeypatch.setattr(init_study, "cells", lambda: [cell])
-    monkeypatch.setattr(init_study, "one", play)
-    monkeypatch.setattr(peers, "record", play)
-    for name in ("environment", "answer_of", "job_of"):
-        monkeypatch.setattr(peers, name, lambda *_: None)
+    monkeypatch.setattr(init_study, "read_encoder", lambda _: (None, None))
+    monkeypatch.setattr(init_study, "read_corpus", lambda *_: few())
+    monkeypatch.setattr(init_study, "SEEDS", (0,))
+    monkeypatch.setattr(init_study, "RATES", (1e-3,))
+    monkeypatch.setattr(init_study, "train_briefly", play)
+    monkeypatch.setattr(study, "corpus_digest", lambda _: few().digest())
+    monkeypatch.setattr(study, "SEEDS", (0,))
+    monkeypatch.setattr(peers, "train", play)
     for name, begin in (
-        (cell.name, lambda: init_study.study(tmp_path, base)[0]),
-        (peers.cell_name(base, 0), lambda: peers.run_seed(tmp_path, base, 0)),
+        ("init-he-up-zero-lr0.001-seed0", lambda: init_study.study(tmp_path, Config())[0]),
+        ("trec-peer-lr0.001-seed0", lambda: study.collect_peers(study.StudyConfig(runs=tmp_path))[-1]),
     ):
         occupied = occupied.rename(tmp_path / name)
-        assert begin()["cell"] != name
+        assert begin().name == f"{name}-2"
         assert [path.name for path in occupied.iterdir()] == ["thesis.txt"]
 
 
