@@ -1,23 +1,20 @@
 """What the default run shows: an index built, questions answered with sources, tools, memory, everything reloaded."""
 
-import random
 import time
 from collections.abc import Sequence
 
 from projects.rag_agent.agents.agent import Agent
+from projects.rag_agent.agents.build import open_agent
 from projects.rag_agent.agents.memory import Conversation
-from projects.rag_agent.assembly import open_agent
 from projects.rag_agent.config import Config
-from projects.rag_agent.data import Document
 from projects.rag_agent.evaluate import holds
 from projects.rag_agent.models.rag_module import RagRetriever, settings_of
-from projects.rag_agent.questions import Question, fact_questions, split_of
+from projects.rag_agent.questions import Question
 from projects.rag_agent.run_agent import shown
 from shared.errors import UserError
 from shared.progress import table
 
 CONVERSATION = "demo-conversation.json"  # not run_agent's, which a person may want to keep
-SEED, DRAWN = 0, 6
 DECIMALS = 5  # of a score that has to be the same after reloading
 
 
@@ -31,19 +28,6 @@ def opened(config: Config) -> Agent:
     documents, seconds = len(retriever.documents), time.perf_counter() - started
     print(f"{len(retriever)} passages of {documents} documents in {config.folder}, ready after {seconds:.0f} s\n")
     return agent
-
-
-def drawn(documents: Sequence[Document]) -> list[Question]:
-    """Questions of fact by lot, on the films that nothing was chosen on; one more says "it" of the film before.
-
-    The lot is drawn once for all: whoever picked the questions could pick what the agent knows.
-    """
-    split = split_of(documents)
-    facts = [question for question in fact_questions(documents) if split[question.film] == "test"]
-    asked = random.Random(SEED).sample(facts, min(DRAWN, len(facts)))
-    years = [question for question in facts if asked and question.film == asked[-1].film and question.kind == "year"]
-    again = [Question("In which year was it released?", each.kind, each.film, each.answers) for each in years]
-    return asked if asked[-1:] == years else asked + again
 
 
 def examine(agent: Agent, questions: Sequence[Question]) -> int:

@@ -3,7 +3,6 @@
 from dataclasses import replace
 
 import pytest
-
 from projects.rag_agent.studies.cells import Cell, complete
 
 CELL = Cell("answers", "one", {"k": 1})

@@ -6,6 +6,7 @@ import statistics
 import numpy as np
 import pytest
 
+from projects.rag_agent.agents.routing import REQUESTS
 from projects.rag_agent.data import Document, load_documents
 from projects.rag_agent.evaluate import (
     balanced_accuracy,
@@ -28,7 +29,6 @@ from projects.rag_agent.questions import (
     split_of,
     unanswerable_questions,
 )
-from projects.rag_agent.studies.routing import REQUESTS
 from shared.assets.text import text_key
 
 

@@ -1,10 +1,7 @@
 """Every number of the README comes from a file in results/, and the files agree with each other."""
 
 import pytest
-
-from projects.rag_agent.config import Config
 from projects.rag_agent.experiments import RESULTS
-from projects.rag_agent.questions import FACTS, SEARCHES
 from projects.rag_agent.studies.answers import ARMS
 from projects.rag_agent.studies.retrieval import METHODS
 from projects.rag_agent.tables import (
@@ -18,6 +15,9 @@ from projects.rag_agent.tables import (
     retrieval_markdown,
     routing_markdown,
 )
+
+from projects.rag_agent.config import Config
+from projects.rag_agent.questions import FACTS, SEARCHES
 from shared.report import between_marks, read_csv
 from shared.runs import read_json
 

@@ -150,6 +150,11 @@ class FreePolicy:
         return self.generator.answer([messages], max_tokens=48)[0]
 
 
+def policy_of(name: str, generator: Generator) -> Policy:
+    """The policy of that name: rules, model or free."""
+    return RulePolicy() if name == "rules" else {"model": ModelPolicy, "free": FreePolicy}[name](generator)
+
+
 def described(tools: Sequence[Tool]) -> str:
     """The tools as a prompt lists them."""
     return "\n".join([*(tool.signature for tool in tools), f"{DOCUMENTS}(question: text): Answer from the documents."])

@@ -1,11 +1,11 @@
 """What can be refused is refused before a passage is embedded."""
 
 import pytest
+from projects.rag_agent.experiments import ExperimentConfig
 
 from projects.rag_agent import assembly, experiments
-from projects.rag_agent.assembly import open_agent
+from projects.rag_agent.agents.build import open_agent
 from projects.rag_agent.config import Config
-from projects.rag_agent.experiments import ExperimentConfig
 from shared.errors import UserError
 
 
