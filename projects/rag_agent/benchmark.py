@@ -53,9 +53,8 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
 def row_of(arm: str, size: int, found: Grown) -> dict[str, Any]:
     """Quantiles of an index's searches beside what building it came to."""
     ms = sorted(found.ms)
-    row = {"arm": arm, "vectors": size, "p50_ms": round(statistics.median(ms), 4)}
-    row |= {"p95_ms": round(ms[int(0.95 * (len(ms) - 1))], 4)}
-    return row | {name: round(value, 3) for name, value in found.costs.items()}
+    quantiles = {"p50_ms": round(statistics.median(ms), 4), "p95_ms": round(ms[int(0.95 * (len(ms) - 1))], 4)}
+    return {"arm": arm, "vectors": size, **quantiles} | {name: round(value, 3) for name, value in found.costs.items()}
 
 
 if __name__ == "__main__":

@@ -15,7 +15,6 @@ from shared.errors import UserError
 from shared.progress import table
 
 CONVERSATION = "demo-conversation.json"  # not run_agent's, which a person may want to keep
-DECIMALS = 5  # of a score that has to be the same after reloading
 
 
 def opened(config: Config) -> Agent:
@@ -24,9 +23,10 @@ def opened(config: Config) -> Agent:
     conversation = Conversation.open(config.folder / CONVERSATION)
     conversation.forget()
     agent = open_agent(config, conversation)
-    retriever = agent.module.retriever
-    documents, seconds = len(retriever.documents), time.perf_counter() - started
-    print(f"{len(retriever)} passages of {documents} documents in {config.folder}, ready after {seconds:.0f} s\n")
+    size, films = len(agent.module.retriever), len(agent.module.retriever.documents)
+    print(
+        f"{size} passages of {films} documents in {config.folder}, ready after {time.perf_counter() - started:.0f} s\n"
+    )
     return agent
 
 
@@ -35,8 +35,7 @@ def examine(agent: Agent, questions: Sequence[Question]) -> int:
     right = 0
     for question in questions:
         converse(agent, [question.text])
-        said = agent.conversation.turns[-1].text
-        named = holds(said, question.answers)
+        named = holds(agent.conversation.turns[-1].text, question.answers)
         verdict = "RIGHT, it names" if named else "WRONG, it does not name"
         print(f"  {verdict} {' or '.join(question.answers)}\n")
         right += named
@@ -64,7 +63,7 @@ def check_reloaded(agent: Agent, config: Config, question: str) -> None:
     pairs = list(zip(before.search(question, 5), loaded.search(question, 5), strict=True))
     rows = [(a.passage.title, a.passage.position + 1, f"{a.score:.5f}", f"{b.score:.5f}") for a, b in pairs]
     table("Reloaded from disk: the same search", ["film", "passage", "score before", "score after"], rows)
-    same = all(a.passage == b.passage and round(a.score - b.score, DECIMALS) == 0 for a, b in pairs)
+    same = all(a.passage == b.passage and round(a.score - b.score, 5) == 0 for a, b in pairs)
     if not same or conversation.turns != agent.conversation.turns:
         raise UserError(f"{config.folder}: what was loaded is not what was saved")
     print(f"Conversation: {len(conversation.turns)} turns reloaded, the same\n")

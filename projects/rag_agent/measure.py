@@ -101,7 +101,7 @@ def open_bench(config: Config, cache: Path) -> Bench:
 
 
 def fusing(questions: Sequence[Question], retriever: RagRetriever, fusions: Iterable[Fusion]) -> Iterator[Measured]:
-    """Of each way of ranking the mean reciprocal rank of the films that are meant, over each set and over all sets."""
+    """Mean reciprocal rank of the films that are meant, by each way of ranking, over each set and over all sets."""
     sets = {kind: [question for question in questions if question.kind == kind] for kind in SEARCHES}
     for fusion in fusions:
         retriever.rank_by(**fusion)
@@ -124,7 +124,7 @@ def searching(
 
 
 def ranks(retriever: RagRetriever, questions: Sequence[Question]) -> list[tuple[float, str]]:
-    """Of each question the reciprocal rank of the film that it means, and the film that stands first.
+    """Reciprocal rank of the film that each question means, and the film that stands first.
 
     A film stands where its best passage does.
     """

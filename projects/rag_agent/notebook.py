@@ -13,34 +13,19 @@
 # %%
 """Results of rag_agent, shown from results/; source of results/notebook.ipynb."""
 
-import re
-from typing import Any
-
-from projects.rag_agent.study import RESULTS, Table, views
-from shared.presentation import cells
+from projects.rag_agent.study import RESULTS, views
+from shared.presentation.cells import Number, Picture, Table, viewed
 from shared.report import read_csv
 
-
-class Shown(cells.Number):
-    """A number as the study's table shows it."""
-
-    def __str__(self) -> str:
-        return self.meaning
-
-
-def shown(table: Table, rows: list[dict[str, Any]], caption: str = "", keys: int = 1) -> cells.Table:
-    """A table of the study in Spanish; its numbers are named by heading and the first cells of their row."""
-    heads, texts = table.view(rows, "es")
-    lines = []
-    for line in ([text.replace(" to ", " a ") for text in line] for line in texts):
-        numbers = [re.match(r"[+-]?[\d,]*\.\d+", text) for text in line]
-        named = [f"{table.name}, {head}: {', '.join(line[:keys])}" for head in heads]
-        tagged = zip(named, numbers, line, strict=True)
-        lines.append(tuple(Shown(n, float(m[0].replace(",", "")), meaning=t) if m else t for n, m, t in tagged))
-    return cells.Table(tuple(heads), tuple(lines), caption)
-
-
 blocks = views(RESULTS)
+
+
+def shown(block: str, caption: str = "", keys: int = 1) -> Table:
+    """A table of the study in Spanish."""
+    table, rows = blocks[block]
+    heads, lines = table.view(rows, "es")
+    return viewed(block, heads, [[text.replace(" to ", " a ") for text in line] for line in lines], caption, keys=keys)
+
 
 # %% [markdown]
 # ## Buscar: palabras, vectores o ambos
@@ -49,10 +34,10 @@ blocks = views(RESULTS)
 # del artículo. Los intervalos son de 95 % y se obtienen volviendo a sortear películas.
 
 # %%
-shown(*blocks["retrieval"], "Películas de prueba; los pesos de las fusiones se eligieron en otras.", keys=3)
+shown("retrieval", "Películas de prueba; los pesos de las fusiones se eligieron en otras.", keys=3)
 
 # %%
-cells.Picture(RESULTS / "retrieval.png", "Rango recíproco medio por método, un panel por juego de preguntas")
+Picture(RESULTS / "retrieval.png", "Rango recíproco medio por método, un panel por juego de preguntas")
 
 # %% [markdown]
 # ### ¿Es la fusión al menos tan buena como el mejor de los dos?
@@ -61,7 +46,7 @@ cells.Picture(RESULTS / "retrieval.png", "Rango recíproco medio por método, un
 # el cero no permite ordenar. La meta era no perder con ninguno: donde la diferencia es negativa, no se alcanza.
 
 # %%
-shown(*blocks["differences"], keys=2)
+shown("differences", keys=2)
 
 # %% [markdown]
 # ## Contestar: con y sin pasajes
@@ -70,13 +55,13 @@ shown(*blocks["differences"], keys=2)
 # «Fiel»: lo que el modelo dice de más sobre la pregunta está en un pasaje que cita.
 
 # %%
-shown(*blocks["answers"])
+shown("answers")
 
 # %%
-shown(*blocks["kinds"])
+shown("kinds")
 
 # %%
-cells.Picture(RESULTS / "answers.png", "Acierto exacto por tipo de pregunta, con la cota que fijan los pasajes")
+Picture(RESULTS / "answers.png", "Acierto exacto por tipo de pregunta, con la cota que fijan los pasajes")
 
 # %% [markdown]
 # ## Callar
@@ -85,16 +70,16 @@ cells.Picture(RESULTS / "answers.png", "Acierto exacto por tipo de pregunta, con
 # usan las mismas palabras que las demás.
 
 # %%
-shown(*blocks["refusal"])
+shown("refusal")
 
 # %%
-cells.Picture(RESULTS / "refusal.png", "Proporción rechazada según el umbral, por tipo de pregunta")
+Picture(RESULTS / "refusal.png", "Proporción rechazada según el umbral, por tipo de pregunta")
 
 # %% [markdown]
 # ## ¿Quién elige la herramienta?
 
 # %%
-shown(*blocks["routing"])
+shown("routing")
 
 # %% [markdown]
 # ## El índice cuando crece
@@ -103,13 +88,13 @@ shown(*blocks["routing"])
 # máquina de `bench.json`.
 
 # %%
-shown(*blocks["bench"], keys=2)
+shown("bench", keys=2)
 
 # %%
-cells.Picture(RESULTS / "growth.png", "Tiempo de búsqueda, construcción y memoria según el número de vectores")
+Picture(RESULTS / "growth.png", "Tiempo de búsqueda, construcción y memoria según el número de vectores")
 
 # %%
-shown(*blocks["recall"])
+shown("recall")
 
 # %% [markdown]
 # ## Un ensayo que falla a propósito
@@ -120,8 +105,8 @@ shown(*blocks["recall"])
 # %%
 crashes = read_csv(RESULTS / "crash.csv")
 heads = {"loads": "se cargó", "new": "como versión nueva", "rubbish": "con restos al lado"}
-sums = tuple(cells.Number(head, sum(row[name] for row in crashes), ".0f") for name, head in heads.items())
-cells.Table(("muertes", *heads.values()), ((cells.Number("muertes", len(crashes), ".0f"), *sums),))
+sums = tuple(Number(head, sum(row[name] for row in crashes), ".0f") for name, head in heads.items())
+Table(("muertes", *heads.values()), ((Number("muertes", len(crashes), ".0f"), *sums),))
 
 # %% [markdown]
 # ## Lo que esto no dice

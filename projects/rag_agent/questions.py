@@ -212,7 +212,7 @@ def _reworded(document: Document, title: set[str]) -> str:
 
 
 def _in_other_words(document: Document, title: set[str]) -> str:
-    """Of all sentences the one that loses least: most of its content words have another, few are left out."""
+    """The sentence that loses least: most of its content words have another, few are left out."""
     best, share = [], 0.0
     for sentence in sentences(_BRACKETS.sub("", document.text)):
         tokens = [_bare(token) for token in sentence.split()]

@@ -42,7 +42,6 @@ READINGS = (("answer", 1), ("answer_turns", 1), ("answer_turns", 2))  # template
 SIZES = {"tune": 24, "test": 50}  # fact questions of each kind
 GROWN = (1_000, 10_000, 100_000)  # vectors in an index whose graph is compared with exact search
 EF_SEARCH, QUERIES, NEAREST = (16, 32, 64, 128, 256), 500, 10
-KILLS = ("loads", "version", "new", "rubbish")
 STEPS = 50  # of the threshold in the curve of what is refused
 SCORES = {
     "exact": ("exact match", "acierto exacto"),
@@ -73,7 +72,8 @@ def measured(
 ) -> Done:
     """The finished cell of these settings on these questions, requests or texts."""
     digest = data_digest([asdict(each) if isinstance(each, Question) else each for each in data])
-    cell = measure.Cell(*place.rsplit("/", 1), settings=settings)
+    folder, name = place.split("/")
+    cell = measure.Cell(folder, name, settings)
     return study.log_items(runs / place, cell, lambda: take(data), project="rag_agent", data=digest)
 
 
@@ -142,7 +142,7 @@ def grown(runs: Path, size: int) -> Done:
 def killed(runs: Path) -> Done:
     """What is left when a process that saves an index is killed."""
     config = crash.CrashConfig()
-    take = lambda _: (({name: row[name] for name in KILLS}, row) for row in crash.main(config))  # noqa: E731
+    take = lambda _: (({k: v for k, v in row.items() if k != "error"}, row) for row in crash.main(config))  # noqa: E731
     return measured(runs, "crash/kills", asdict(config), [], take)
 
 
@@ -180,13 +180,13 @@ def said(name: str, labels: dict[str, str] | None = None, setting: str = "", cel
     return plain(name, lambda group: group[cell].config.settings[setting or name], **shown, **show)
 
 
-def pooled_mean(name: str, **shown: Any) -> Column:
-    """Mean over the items of all cells of a row, "" if they lack the metric."""
+def pooled_mean(name: str, show: str = "", **shown: Any) -> Column:
+    """Mean over the items of all cells of a row, "" if they lack the metric: the README has a dash then."""
 
     def cited(group: Group) -> list[Any]:
         return [pooled([done.mean(name) for done in group], "mean", digits=6) if group[0].values(name) else ""]
 
-    return Column((name,), cited, **shown)
+    return Column((name,), cited, show=show or (lambda row, _: f"{row[name]:.3f}" if row[name] != "" else "–"), **shown)
 
 
 def values(group: Group, metric: str) -> list[float]:
@@ -219,11 +219,6 @@ def right_of(tool: str, group: Group) -> float:
 
 
 within = "{{{0}:.3f}} ({{{0}_low:.3f}} to {{{0}_high:.3f}})".format  # a mean with its interval
-
-
-def or_dash(name: str) -> study.Shown:
-    """A mean, or a dash where there is none."""
-    return lambda row, _: f"{row[name]:.3f}" if row[name] != "" else "–"
 
 
 def crossed(name: str, first: Column, fields: dict[str, tuple[str, str]]) -> Table:
@@ -267,8 +262,8 @@ REFUSAL = Table(
     (
         said("questions", plots.REFUSED, "kind", head="question", es="pregunta"),
         replace(ITEMS, names=("count",)),
-        mean("refused", head="refused", es="rechazadas", show=within("refused")),
-        spread_of("refused"),
+        mean("refused", head="refused", es="rechazadas", show="{refused:.3f} ({low:.3f} to {high:.3f})"),
+        replace(spread_of("refused"), names=("low", "high")),
         *map(said, ("cosine_share", "threshold")),
         only_shown("ideal", "ideal", lambda row, _: "0" if row["questions"] == "answerable" else "1"),
     ),
@@ -305,7 +300,7 @@ OVERALL = Table(
             column
             for name, (head, es) in SCORES.items()
             for column in (
-                pooled_mean(name, head=head, es=es, show=within(name) if name in ("exact", "f1") else or_dash(name)),
+                pooled_mean(name, head=head, es=es, show=within(name) if name in ("exact", "f1") else ""),
                 spread_of(name),
             )
         ),
@@ -335,7 +330,7 @@ ROUTING = Table(
     keep_logs=True,
 )
 RECALL = Table("recall", (said("vectors", setting="size"), on_line("ef_search"), on_line("recall")), keep_logs=True)
-CRASH = Table("crash", (*map(on_line, ("round", *KILLS, "error")),), keep_logs=True)
+CRASH = Table("crash", (*map(on_line, ("round", "loads", "version", "new", "rubbish", "error")),), keep_logs=True)
 FOUND = crossed(
     "recall",
     only_shown("vectors", "vectores", "{vectors:,}"),

@@ -5,13 +5,15 @@ A project's notebook.py therefore can be imported, checked and tested like any m
 
 import base64
 import html
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
 
+DECIMAL = re.compile(r"[+−-]?[\d,]*\.\d+")
 NUMBER = "application/vnd.cc0c2.number+json"  # how a tagged number is found again in an executed notebook
 
 
@@ -103,3 +105,29 @@ def rows_of(
 ) -> tuple[tuple[object, ...], ...]:
     """One row for each record, one cell for each function of it."""
     return tuple(tuple(cell(record) for cell in cells) for record in data)
+
+
+class Said(Number):
+    """A number as a study's table says it, with its interval or its unit: the text is its meaning."""
+
+    def __str__(self) -> str:
+        return self.meaning
+
+
+def viewed(
+    name: str, headings: Sequence[str], rows: Iterable[Sequence[str]], caption: str = "", *, keys: int = 1
+) -> Table:
+    """A view of a study's table (`shared.study.Table.view`): each cell that begins with a decimal number is tagged.
+
+    A number's name is the table's, its heading, and the first `keys` cells of its row, which tell the rows apart.
+    """
+
+    def cell(heading: str, text: str, row: Sequence[str]) -> object:
+        found = DECIMAL.match(text)
+        if found is None:
+            return text
+        value = float(found[0].replace(",", "").replace("−", "-"))
+        return Said(f"{name}: {heading}, {', '.join(row[:keys])}", value, meaning=text)
+
+    lines = ([cell(heading, text, row) for heading, text in zip(headings, row, strict=True)] for row in rows)
+    return Table(tuple(headings), tuple(map(tuple, lines)), caption)

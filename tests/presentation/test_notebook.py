@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import UserError
 from shared.presentation import notebook
-from shared.presentation.cells import NUMBER, Number, Picture, Table
+from shared.presentation.cells import NUMBER, Number, Picture, Table, viewed
 from shared.presentation.project import ROOT, find, names
 
 
@@ -86,6 +86,20 @@ def test_cells_are_escaped_and_tagged(tmp_path):
     assert bundle[NUMBER] == [{"name": "n", "value": 0.5}] and "50.0%" in bundle["text/html"]
     with pytest.raises(UserError, match=r"x\.png is not in"):
         Picture(tmp_path / "x.png", "")
+
+
+def test_a_view_of_a_studys_table_tags_each_decimal_number_and_shows_its_text():
+    rows = [["BM25", "89%", "0.983 (0.960 to 1.000)", "1,000.5 ms", "–"], ["vectors", "7%", "−0.028", "+0.1", "64"]]
+    table = viewed("retrieval", ("method", "shared", "MRR", "time", "films"), rows, "caption")
+    assert [[str(cell) for cell in row] for row in table.rows] == rows and table.caption == "caption"
+    assert [(number.name, number.value) for number in table.numbers] == [
+        ("retrieval: MRR, BM25", 0.983),
+        ("retrieval: time, BM25", 1000.5),
+        ("retrieval: MRR, vectors", -0.028),
+        ("retrieval: time, vectors", 0.1),
+    ]
+    assert "0.983 (0.960 to 1.000)" in table._repr_mimebundle_()["text/html"]
+    assert viewed("r", ("a", "b", "c"), [["x", "y", "1.0"]], keys=2).numbers[0].name == "r: c, x, y"
 
 
 @pytest.mark.parametrize("name", names())

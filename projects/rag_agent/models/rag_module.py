@@ -184,7 +184,7 @@ class RagRetriever:
         return [self._found(each, score, cosines[each], query) for each, score in ranked[:k]]
 
     def _cosines(self, vector: Vector, ids: Sequence[int]) -> dict[int, float]:
-        """Of passages that only their words brought up."""
+        """Cosines of passages that only their words brought up."""
         if not ids:
             return {}
         return {each: float(self.index.vector(each) @ vector) for each in ids}

@@ -36,7 +36,7 @@ class CrashConfig:
     passages: int = 400
     """Size of the index: more make a save longer."""
     seed: int = 0
-    """Of the moments."""
+    """Seed of the moments."""
 
 
 def main(config: CrashConfig) -> list[dict[str, Any]]:

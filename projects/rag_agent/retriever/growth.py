@@ -36,7 +36,7 @@ PAGE = 4096  # bytes
 def graph_recall(
     vectors: Float[np.ndarray, "n d"], queries: Float[np.ndarray, "q d"], candidates: Sequence[int], k: int
 ) -> Iterator[tuple[dict[str, float], dict[str, Any]]]:
-    """Of the k nearest by exact search the share that the graph finds, for each number of candidates (efSearch)."""
+    """Share of the k nearest by exact search that the graph finds, for each number of candidates (efSearch)."""
     exact, graph = FaissIndex(vectors.shape[1]), FaissIndex(vectors.shape[1], hnsw=True)
     for index in (exact, graph):
         index.add(range(len(vectors)), vectors)
