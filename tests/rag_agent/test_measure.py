@@ -2,7 +2,6 @@
 
 import pytest
 
-from projects.rag_agent.data import Document
 from projects.rag_agent.evaluate import reciprocal_rank
 from projects.rag_agent.measure import (
     Bench,
@@ -90,11 +89,12 @@ def test_without_passages_nothing_is_said_of_them(make_module):
     assert "passage" not in str(module.generator.prompts).lower()
 
 
-def test_questions_are_drawn_by_their_texts_alone():
+def test_questions_are_drawn_by_their_texts_alone(documents, make_module):
     asked = [Question(f"Who directed film {n}?", "director", str(n), ("x",)) for n in range(40)]
     part = {str(n): "tune" if n % 2 else "test" for n in range(40)}
-    bench = Bench([Document("", "", "")], None, None, asked, part)
-    turned = Bench([], None, None, asked[::-1], part)
+    module = make_module()
+    bench = Bench(documents, module.retriever, module.generator, asked, part)
+    turned = Bench(documents, module.retriever, module.generator, asked[::-1], part)
     drawn = bench.drawn("test", "director", 5)
     assert drawn == turned.drawn("test", "director", 5) and len(drawn) == 5
     assert {part[question.film] for question in drawn} == {"test"} and drawn != sorted(drawn, key=lambda q: q.film)
