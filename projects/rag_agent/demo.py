@@ -36,8 +36,7 @@ def examine(agent: Agent, questions: Sequence[Question]) -> int:
     for question in questions:
         converse(agent, [question.text])
         named = holds(agent.conversation.turns[-1].text, question.answers)
-        verdict = "RIGHT, it names" if named else "WRONG, it does not name"
-        print(f"  {verdict} {' or '.join(question.answers)}\n")
+        print(f"  {'RIGHT, it names' if named else 'WRONG, it does not name'} {' or '.join(question.answers)}\n")
         right += named
     print(f"{right} of {len(questions)} answers to questions drawn by lot name what the article says\n")
     return right

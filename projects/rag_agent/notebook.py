@@ -17,12 +17,10 @@ from projects.rag_agent.study import RESULTS, views
 from shared.presentation.cells import Number, Picture, Table, viewed
 from shared.report import read_csv
 
-blocks = views(RESULTS)
-
 
 def shown(block: str, caption: str = "", keys: int = 1) -> Table:
     """A table of the study in Spanish."""
-    table, rows = blocks[block]
+    table, rows = views(RESULTS)[block]
     heads, lines = table.view(rows, "es")
     return viewed(block, heads, [[text.replace(" to ", " a ") for text in line] for line in lines], caption, keys=keys)
 

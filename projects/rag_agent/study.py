@@ -406,8 +406,7 @@ def main(config: StudyConfig) -> None:
     write(RECALL, [row for size in GROWN for row in lines(grown(runs, size), "recall")])
     write(CRASH, lines(killed(runs), "loads"))
     constants = {"weight": fusions["hybrid"]["weight"], "template": reading[0], "k": reading[1]}
-    constants |= {name: chosen[name] for name in ("cosine_share", "threshold")}
-    write_json(out / "chosen.json", constants)
+    write_json(out / "chosen.json", constants | {name: chosen[name] for name in ("cosine_share", "threshold")})
     write_json(out / "environment.json", describe_environment())
     plots.main(plots.PlotConfig(results=out))
     study.put_tables(out, views(out))

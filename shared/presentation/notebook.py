@@ -46,6 +46,7 @@ def execute(project: Project) -> Any:
         raise UserError(f"projects/{project.name}/notebook.py is not there: the project has no notebook yet")
     book = jupytext.read(source, fmt="py:percent")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of a frozen Python
+    os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # tqdm's, whoever imports it: no bar is shown
     here = {"metadata": {"path": str(project.root)}}
     try:
         with tempfile.TemporaryDirectory() as sockets:
