@@ -23,12 +23,13 @@ LEXICAL = {"method": "bm25", "weight": 0.5, "constant": 10.0}
 
 
 def test_the_rank_is_that_of_the_films_best_passage(retriever, make_passage):
-    retriever.add([make_passage("Alien", "Ridley Scott made Alien in 1979 with Ridley Scott's own drawings.", 1)])
+    retriever.add([make_passage("Heat", "Michael Mann did direct Heat, a film of 1995.", 1)])
     retriever.rank_by(**LEXICAL)
     films = [found.passage.title for found in retriever.search(OTHER.text, 50)]
     (first, film), (second, best) = ranks(retriever, [MEANT, OTHER])
     assert (first, film, best) == (1.0, "Alien", "Heat")
-    assert second == reciprocal_rank(list(dict.fromkeys(films)), "Ran") < 1  # Alien counts once, with both passages
+    assert films[:2] == ["Heat", "Heat"]  # which counts once
+    assert second == reciprocal_rank(list(dict.fromkeys(films)), "Ran") > 1 / (films.index("Ran") + 1)
 
 
 def test_searching_says_where_the_film_stands_and_what_it_shares(retriever, documents):
@@ -63,11 +64,12 @@ def test_refused_is_what_is_less_confident_than_the_threshold(retriever):
 def test_each_arm_gives_the_model_what_it_says(retriever, make_passage):
     assert passages_for(retriever, WHO, "closed_book", 2) == []
     assert len(passages_for(retriever, WHO, "retrieved", 2)) == 2
+    retriever.add([make_passage("Heat", "Who directed Ran? Akira Kurosawa directed Ran.", 1)])
     (right,) = passages_for(retriever, WHO, "right", 1)
     assert right.passage.title == "Ran" and "Akira Kurosawa" in right.passage.text
     unstated = Question(WHO.text, "director", "Ran", ("Sidney Lumet",))
     first = retriever.search(WHO.text, 1)
-    assert passages_for(retriever, unstated, "right", 1) == first
+    assert passages_for(retriever, unstated, "right", 1) == first and first[0].passage.title == "Heat"
 
 
 def test_answers_are_scored_and_their_sources_looked_at(make_module):

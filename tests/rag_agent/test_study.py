@@ -3,6 +3,7 @@
 import json
 import statistics
 from dataclasses import replace
+from functools import cache
 from typing import get_args
 
 import numpy as np
@@ -101,8 +102,10 @@ def ran(tmp_path_factory, request):
     config = StudyConfig(
         base=Config(limit=90, passage_tokens=64, answer_tokens=4), runs=folder / "runs", out=folder / "x" / "results"
     )
+    patched.setattr(HashingEmbedder, "_word", cache(HashingEmbedder._word))
     patched.setattr(measure, "Embedder", lambda *_, **__: HashingEmbedder())
     patched.setattr(measure, "Generator", lambda *_: ScriptedGenerator())
+    patched.setattr(study, "GRID", [each for each in study.GRID if each[1] in (0.1, 0.5) and each[2] == 10.0])
     patched.setattr(study, "GROWN", (20, 40))
     patched.setattr(study, "QUERIES", 5)
     vectors = np.random.default_rng(0).standard_normal((45, 8)).astype(np.float32)
@@ -133,7 +136,7 @@ def test_every_cell_of_the_design_is_there_and_nothing_is_measured_twice(ran):
     assert [(r["vectors"], r["ef_search"]) for r in tables["recall"]] == [
         (size, ef_search) for size in (20, 40) for ef_search in study.EF_SEARCH
     ]
-    assert len(tables["tuning"]) == 2 + 9 + 27 and len(tables["refusal_curve"]) == 3 * 51
+    assert len(tables["tuning"]) == 2 + 2 + 2 and len(tables["refusal_curve"]) == 3 * 51
     assert [r["policy"] for r in tables["routing"]] == list(study.plots.POLICIES)
     assert [r["rubbish"] for r in tables["crash"]] == [0, 1]
 
@@ -146,6 +149,11 @@ def test_every_table_is_recomputed_from_the_logs_that_it_cites(ran):
     assert found["answers_overall"].startswith("13 of 51 cells")  # five means an arm, three where there are no passages
     assert found["crash"].startswith("10 of 12 cells") and found["recall"].startswith("20 of 30 cells")
     assert found["refusal"].startswith("3 of ") and len(tables["refusal"]) == 3
+
+
+def test_every_fusion_is_a_candidate():
+    assert len(set(study.GRID)) == len(study.GRID) == 2 + 9 + 27
+    assert {method for method, _, _ in study.GRID} == set(study.plots.METHODS)
 
 
 def test_constants_are_chosen_on_the_tuning_films_alone(ran):
