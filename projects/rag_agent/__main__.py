@@ -2,7 +2,8 @@
 
 from projects.rag_agent.config import Config
 from projects.rag_agent.data import load_documents
-from projects.rag_agent.demo import check_reloaded, converse, drawn, examine, opened
+from projects.rag_agent.demo import check_reloaded, converse, examine, opened
+from projects.rag_agent.questions import drawn_by_lot
 from shared.errors import command
 
 OFF_TOPIC = ("Who won the football match yesterday?",)
@@ -12,7 +13,7 @@ TOOLS = ("What is 15% of 1,982?", "Which weekday is 2027-01-01?", "Search the we
 def main(config: Config) -> None:
     """Answer questions about films from their articles, with sources, tools and memory."""
     agent = opened(config)
-    examine(agent, drawn(load_documents(config.dataset, config.limit)))
+    examine(agent, drawn_by_lot(load_documents(config.dataset, config.limit)))
     converse(agent, (*OFF_TOPIC, *TOOLS))
     check_reloaded(agent, config, "the prison drama by Jacques Audiard")
 

@@ -1,24 +1,20 @@
 """What the default run shows: an index built, questions answered with sources, tools, memory, everything reloaded."""
 
-import random
 import time
 from collections.abc import Sequence
 
 from projects.rag_agent.agents.agent import Agent
+from projects.rag_agent.agents.build import open_agent
 from projects.rag_agent.agents.memory import Conversation
-from projects.rag_agent.assembly import open_agent
 from projects.rag_agent.config import Config
-from projects.rag_agent.data import Document
 from projects.rag_agent.evaluate import holds
 from projects.rag_agent.models.rag_module import RagRetriever, settings_of
-from projects.rag_agent.questions import Question, fact_questions, split_of
+from projects.rag_agent.questions import Question
 from projects.rag_agent.run_agent import shown
 from shared.errors import UserError
 from shared.progress import table
 
 CONVERSATION = "demo-conversation.json"  # not run_agent's, which a person may want to keep
-SEED, DRAWN = 0, 6
-DECIMALS = 5  # of a score that has to be the same after reloading
 
 
 def opened(config: Config) -> Agent:
@@ -27,23 +23,11 @@ def opened(config: Config) -> Agent:
     conversation = Conversation.open(config.folder / CONVERSATION)
     conversation.forget()
     agent = open_agent(config, conversation)
-    retriever = agent.module.retriever
-    documents, seconds = len(retriever.documents), time.perf_counter() - started
-    print(f"{len(retriever)} passages of {documents} documents in {config.folder}, ready after {seconds:.0f} s\n")
+    size, films = len(agent.module.retriever), len(agent.module.retriever.documents)
+    print(
+        f"{size} passages of {films} documents in {config.folder}, ready after {time.perf_counter() - started:.0f} s\n"
+    )
     return agent
-
-
-def drawn(documents: Sequence[Document]) -> list[Question]:
-    """Questions of fact by lot, on the films that nothing was chosen on; one more says "it" of the film before.
-
-    The lot is drawn once for all: whoever picked the questions could pick what the agent knows.
-    """
-    split = split_of(documents)
-    facts = [question for question in fact_questions(documents) if split[question.film] == "test"]
-    asked = random.Random(SEED).sample(facts, min(DRAWN, len(facts)))
-    years = [question for question in facts if asked and question.film == asked[-1].film and question.kind == "year"]
-    again = [Question("In which year was it released?", each.kind, each.film, each.answers) for each in years]
-    return asked if asked[-1:] == years else asked + again
 
 
 def examine(agent: Agent, questions: Sequence[Question]) -> int:
@@ -51,10 +35,8 @@ def examine(agent: Agent, questions: Sequence[Question]) -> int:
     right = 0
     for question in questions:
         converse(agent, [question.text])
-        said = agent.conversation.turns[-1].text
-        named = holds(said, question.answers)
-        verdict = "RIGHT, it names" if named else "WRONG, it does not name"
-        print(f"  {verdict} {' or '.join(question.answers)}\n")
+        named = holds(agent.conversation.turns[-1].text, question.answers)
+        print(f"  {'RIGHT, it names' if named else 'WRONG, it does not name'} {' or '.join(question.answers)}\n")
         right += named
     print(f"{right} of {len(questions)} answers to questions drawn by lot name what the article says\n")
     return right
@@ -80,7 +62,7 @@ def check_reloaded(agent: Agent, config: Config, question: str) -> None:
     pairs = list(zip(before.search(question, 5), loaded.search(question, 5), strict=True))
     rows = [(a.passage.title, a.passage.position + 1, f"{a.score:.5f}", f"{b.score:.5f}") for a, b in pairs]
     table("Reloaded from disk: the same search", ["film", "passage", "score before", "score after"], rows)
-    same = all(a.passage == b.passage and round(a.score - b.score, DECIMALS) == 0 for a, b in pairs)
+    same = all(a.passage == b.passage and round(a.score - b.score, 5) == 0 for a, b in pairs)
     if not same or conversation.turns != agent.conversation.turns:
         raise UserError(f"{config.folder}: what was loaded is not what was saved")
     print(f"Conversation: {len(conversation.turns)} turns reloaded, the same\n")

@@ -1,17 +1,12 @@
-"""Scores: ranks of what was sought, agreement of an answer with the right ones, and intervals over films."""
+"""Scores: ranks of what was sought, agreement of an answer with the right ones, and what a threshold lets through."""
 
-# n items
-
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
 import numpy as np
-from jaxtyping import Float
 
 from shared import squad
 from shared.words import words
-
-RESAMPLES = 2000
 
 
 def exact_match(answer: str, right: Sequence[str]) -> float:
@@ -35,33 +30,6 @@ def reciprocal_rank(ranking: Sequence[str], sought: str) -> float:
     return next((1 / rank for rank, each in enumerate(ranking, start=1) if each == sought), 0.0)
 
 
-def bootstrap(values: Sequence[float], films: Sequence[str], *, seed: int = 0) -> tuple[float, float]:
-    """95 % interval of the mean when films are drawn again with all their questions.
-
-    Args:
-        values: One a question.
-        films: Of the same length: questions of one film are not independent.
-        seed: Of the draws.
-
-    Source: Efron and Tibshirani 1993, the percentile interval; films are the clusters.
-    """
-    means = resampled_means(values, films, seed=seed)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
-
-
-def resampled_means(values: Sequence[float], films: Sequence[str], *, seed: int = 0) -> Float[np.ndarray, " n"]:
-    """Means over RESAMPLES draws of as many films as there are, with replacement."""
-    names = sorted(set(films))
-    place = {name: row for row, name in enumerate(names)}
-    sums, counts = np.zeros(len(names)), np.zeros(len(names))
-    for value, film in zip(values, films, strict=True):
-        sums[place[film]] += value
-        counts[place[film]] += 1
-    drawn = np.random.default_rng(seed).integers(len(names), size=(RESAMPLES, len(names)))
-    return sums[drawn].sum(1) / counts[drawn].sum(1)
-
-
 def balanced_accuracy(scores: Sequence[float], answerable: Sequence[bool], threshold: float) -> float:
     """Mean of the shares rightly answered (score ≥ threshold) and rightly refused."""
     kept = np.asarray(scores) >= threshold
@@ -77,3 +45,20 @@ def best_threshold(scores: Sequence[float], answerable: Sequence[bool]) -> float
     best = max(values)
     run = [cut for cut, value in zip(middles, values, strict=True) if value == best]
     return round(run[len(run) // 2], 4)
+
+
+def best_confidence(scores: Mapping[float, Sequence[float]], answerable: Sequence[bool]) -> tuple[float, float]:
+    """Which confidence separates best, and at which threshold.
+
+    Args:
+        scores: By the cosine's share in it, the confidence in each answer.
+        answerable: Of each question; both kinds of unanswerable ones count as one.
+    """
+    cuts = {share: best_threshold(each, answerable) for share, each in scores.items()}
+    share = max(cuts, key=lambda share: (balanced_accuracy(scores[share], answerable, cuts[share]), share))
+    return share, cuts[share]
+
+
+def share_below(scores: Sequence[float], threshold: float) -> float:
+    """The share of the scores that a threshold refuses, to four digits."""
+    return round(sum(score < threshold for score in scores) / len(scores), 4)

@@ -13,16 +13,11 @@
 # %%
 """Results of rag_agent, shown from results/; source of results/notebook.ipynb."""
 
-from pathlib import Path
-
-from projects.rag_agent.tables import ARMS, INDEXES, METHODS, POLICIES, SETS
-from shared.presentation.cells import Number, Picture, Table, rows_of
+from projects.rag_agent.study import RESULTS, views
+from shared.presentation.cells import Number, Picture, Table, declared
 from shared.report import read_csv
 
-RESULTS = Path("projects/rag_agent/results")
-retrieval = read_csv(RESULTS / "retrieval.csv")
-overall = read_csv(RESULTS / "answers_overall.csv")
-refusal = read_csv(RESULTS / "refusal.csv")
+shown = views(RESULTS)
 
 # %% [markdown]
 # ## Buscar: palabras, vectores o ambos
@@ -31,20 +26,7 @@ refusal = read_csv(RESULTS / "refusal.csv")
 # del artículo. Los intervalos son de 95 % y se obtienen volviendo a sortear películas.
 
 # %%
-Table(
-    ("preguntas", "palabras compartidas", "método", "recall@1", "recall@5", "MRR", "intervalo del MRR"),
-    rows_of(
-        retrieval,
-        lambda row: SETS[row["questions"]],
-        lambda row: f"{row['shared']:.0%}",
-        lambda row: METHODS[row["method"]],
-        lambda row: Number(f"recall@1 of {row['method']} on {row['questions']}", row["recall_1"], ".3f"),
-        lambda row: Number(f"recall@5 of {row['method']} on {row['questions']}", row["recall_5"], ".3f"),
-        lambda row: Number(f"MRR of {row['method']} on {row['questions']}", row["mrr"], ".3f"),
-        lambda row: f"{row['mrr_low']:.3f} a {row['mrr_high']:.3f}",
-    ),
-    "Películas de prueba; los pesos de las fusiones se eligieron en otras.",
-)
+declared(*shown["retrieval"], "Películas de prueba; los pesos de las fusiones se eligieron en otras.")
 
 # %%
 Picture(RESULTS / "retrieval.png", "Rango recíproco medio por método, un panel por juego de preguntas")
@@ -56,16 +38,7 @@ Picture(RESULTS / "retrieval.png", "Rango recíproco medio por método, un panel
 # el cero no permite ordenar. La meta era no perder con ninguno: donde la diferencia es negativa, no se alcanza.
 
 # %%
-Table(
-    ("preguntas", "fusión menos", "MRR", "intervalo"),
-    rows_of(
-        read_csv(RESULTS / "differences.csv"),
-        lambda row: SETS[row["questions"]],
-        lambda row: METHODS[row["minus"]],
-        lambda row: Number(f"MRR of the fusion minus {row['minus']} on {row['questions']}", row["mrr"], "+.3f"),
-        lambda row: f"{row['low']:+.3f} a {row['high']:+.3f}",
-    ),
-)
+declared(*shown["differences"])
 
 # %% [markdown]
 # ## Contestar: con y sin pasajes
@@ -74,19 +47,10 @@ Table(
 # «Fiel»: lo que el modelo dice de más sobre la pregunta está en un pasaje que cita.
 
 # %%
-Table(
-    ("el modelo contesta", "acierto exacto", "F1", "nombra la respuesta", "en sus pasajes", "fiel", "preguntas"),
-    rows_of(
-        overall,
-        lambda row: ARMS[row["arm"]],
-        lambda row: Number(f"exact match {row['arm']}", row["exact"], ".3f"),
-        lambda row: Number(f"F1 {row['arm']}", row["f1"], ".3f"),
-        lambda row: Number(f"names it {row['arm']}", row["named"], ".3f"),
-        lambda row: f"{row['in_passages']:.3f}" if row["in_passages"] != "" else "–",
-        lambda row: f"{row['faithful']:.3f}" if row["faithful"] != "" else "–",
-        lambda row: row["questions"],
-    ),
-)
+declared(*shown["answers"])
+
+# %%
+declared(*shown["kinds"])
 
 # %%
 Picture(RESULTS / "answers.png", "Acierto exacto por tipo de pregunta, con la cota que fijan los pasajes")
@@ -98,16 +62,7 @@ Picture(RESULTS / "answers.png", "Acierto exacto por tipo de pregunta, con la co
 # usan las mismas palabras que las demás.
 
 # %%
-Table(
-    ("pregunta", "rechazadas", "intervalo", "preguntas"),
-    rows_of(
-        refusal,
-        lambda row: row["questions"],
-        lambda row: Number(f"refused, {row['questions']}", row["refused"], ".3f"),
-        lambda row: f"{row['low']:.3f} a {row['high']:.3f}",
-        lambda row: row["count"],
-    ),
-)
+declared(*shown["refusal"])
 
 # %%
 Picture(RESULTS / "refusal.png", "Proporción rechazada según el umbral, por tipo de pregunta")
@@ -116,16 +71,7 @@ Picture(RESULTS / "refusal.png", "Proporción rechazada según el umbral, por ti
 # ## ¿Quién elige la herramienta?
 
 # %%
-Table(
-    ("elige", "decisión legible", "herramienta correcta", "y argumentos"),
-    rows_of(
-        read_csv(RESULTS / "routing.csv"),
-        lambda row: POLICIES[row["policy"]],
-        lambda row: Number(f"parsed, {row['policy']}", row["parsed"], ".3f"),
-        lambda row: Number(f"right tool, {row['policy']}", row["right"], ".3f"),
-        lambda row: Number(f"usable, {row['policy']}", row["usable"], ".3f"),
-    ),
-)
+declared(*shown["routing"])
 
 # %% [markdown]
 # ## El índice cuando crece
@@ -134,31 +80,13 @@ Table(
 # máquina de `bench.json`.
 
 # %%
-Table(
-    ("índice", "vectores", "búsqueda, p50 (ms)", "construir (s)", "memoria (MB)"),
-    rows_of(
-        read_csv(RESULTS / "bench.csv"),
-        lambda row: INDEXES[row["arm"]],
-        lambda row: f"{row['vectors']:,}",
-        lambda row: Number(f"p50 of {row['arm']} at {row['vectors']}", row["p50_ms"], ".2f"),
-        lambda row: f"{row['build_s']:.2f}",
-        lambda row: f"{row['memory_mb']:.0f}",
-    ),
-)
+declared(*shown["bench"])
 
 # %%
 Picture(RESULTS / "growth.png", "Tiempo de búsqueda, construcción y memoria según el número de vectores")
 
 # %%
-Table(
-    ("vectores", "efSearch", "encontrados de los diez exactos"),
-    rows_of(
-        read_csv(RESULTS / "recall.csv"),
-        lambda row: f"{row['vectors']:,}",
-        lambda row: f"{row['ef_search']:g}",
-        lambda row: Number(f"recall at {row['vectors']}, efSearch {row['ef_search']:g}", row["recall"], ".3f"),
-    ),
-)
+declared(*shown["recall"])
 
 # %% [markdown]
 # ## Un ensayo que falla a propósito
@@ -168,17 +96,9 @@ Table(
 
 # %%
 crashes = read_csv(RESULTS / "crash.csv")
-Table(
-    ("muertes", "se cargó", "como versión nueva", "con restos al lado"),
-    (
-        (
-            Number("kills", len(crashes), ".0f"),
-            Number("loaded", sum(row["loads"] for row in crashes), ".0f"),
-            Number("newer", sum(row["new"] for row in crashes), ".0f"),
-            Number("with rubbish", sum(row["rubbish"] for row in crashes), ".0f"),
-        ),
-    ),
-)
+heads = {"loads": "se cargó", "new": "como versión nueva", "rubbish": "con restos al lado"}
+sums = tuple(Number(head, sum(row[name] for row in crashes), ".0f") for name, head in heads.items())
+Table(("muertes", *heads.values()), ((Number("muertes", len(crashes), ".0f"), *sums),))
 
 # %% [markdown]
 # ## Lo que esto no dice

@@ -10,6 +10,7 @@ Fact questions (year, director, cast) name the film and ask for what the article
 ones name films whose article is not among the documents, or ask something else altogether (TREC).
 """
 
+import random
 import re
 import unicodedata
 from collections.abc import Sequence
@@ -129,6 +130,19 @@ def fact_questions(documents: Sequence[Document]) -> list[Question]:
     return made
 
 
+def drawn_by_lot(documents: Sequence[Document], size: int = 6, seed: int = 0) -> list[Question]:
+    """Fact questions on the films that nothing was chosen on; one more says "it" of the film before.
+
+    The lot is drawn once for all: whoever picked the questions could pick what the agent knows.
+    """
+    split = split_of(documents)
+    facts = [question for question in fact_questions(documents) if split[question.film] == "test"]
+    asked = random.Random(seed).sample(facts, min(size, len(facts)))
+    years = [question for question in facts if asked and question.film == asked[-1].film and question.kind == "year"]
+    again = [Question("In which year was it released?", each.kind, each.film, each.answers) for each in years]
+    return asked if asked[-1:] == years else asked + again
+
+
 def unanswerable_questions(documents: Sequence[Document]) -> list[Question]:
     """As many about films that are not among the documents as questions of TREC.
 
@@ -198,7 +212,7 @@ def _reworded(document: Document, title: set[str]) -> str:
 
 
 def _in_other_words(document: Document, title: set[str]) -> str:
-    """Of all sentences the one that loses least: most of its content words have another, few are left out."""
+    """The sentence that loses least: most of its content words have another, few are left out."""
     best, share = [], 0.0
     for sentence in sentences(_BRACKETS.sub("", document.text)):
         tokens = [_bare(token) for token in sentence.split()]

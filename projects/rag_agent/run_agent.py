@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from projects.rag_agent.agents.agent import Agent, Reply
+from projects.rag_agent.agents.build import open_agent
 from projects.rag_agent.agents.memory import Conversation, decoded, require_text
-from projects.rag_agent.assembly import open_agent
 from projects.rag_agent.config import Config
 from shared.errors import UserError, command
 

@@ -5,18 +5,18 @@ from projects.rag_agent.agents.agent import Agent, RulePolicy
 from projects.rag_agent.agents.memory import Conversation
 from projects.rag_agent.config import Config
 from projects.rag_agent.data import load_documents
-from projects.rag_agent.questions import Question, fact_questions, split_of
+from projects.rag_agent.questions import Question, drawn_by_lot, fact_questions, split_of
 
 
 def test_the_questions_are_a_lot_of_the_test_films_and_always_the_same():
     documents = load_documents("film_articles")
-    asked = demo.drawn(documents)
+    asked = drawn_by_lot(documents)
     split = split_of(documents)
-    assert asked == demo.drawn(documents)
-    assert len({question.text for question in asked}) == len(asked) >= demo.DRAWN
-    assert set(asked[: demo.DRAWN]) <= set(fact_questions(documents))
+    assert asked == drawn_by_lot(documents)
+    assert len({question.text for question in asked}) == len(asked) >= 6
+    assert set(asked[:6]) <= set(fact_questions(documents))
     assert all(split[question.film] == "test" for question in asked)
-    assert demo.drawn(documents[:3]) == [] or len(demo.drawn(documents[:3])) <= demo.DRAWN + 1
+    assert drawn_by_lot(documents[:3]) == [] or len(drawn_by_lot(documents[:3])) <= 6 + 1
 
 
 def test_every_answer_is_marked(make_module, capsys):

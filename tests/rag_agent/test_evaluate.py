@@ -1,20 +1,21 @@
 """Scores against their definitions, questions against what they promise."""
 
-import math
 import statistics
 
 import numpy as np
 import pytest
 
+from projects.rag_agent.agents.routing import REQUESTS
 from projects.rag_agent.data import Document, load_documents
 from projects.rag_agent.evaluate import (
     balanced_accuracy,
+    best_confidence,
     best_threshold,
-    bootstrap,
     exact_match,
     f1,
     holds,
     reciprocal_rank,
+    share_below,
 )
 from projects.rag_agent.models.rag_module import Found, citations, confidence
 from projects.rag_agent.questions import (
@@ -28,7 +29,6 @@ from projects.rag_agent.questions import (
     split_of,
     unanswerable_questions,
 )
-from projects.rag_agent.studies.routing import REQUESTS
 from shared.assets.text import text_key
 
 
@@ -76,22 +76,23 @@ def test_reciprocal_rank():
     assert [reciprocal_rank(list("abc"), x) for x in "abcd"] == [1.0, 0.5, 1 / 3, 0.0]
 
 
-def test_the_interval_resamples_films_and_not_questions():
-    values, films = [1.0] * 50 + [0.0] * 50, ["a"] * 50 + ["b"] * 50
-    assert bootstrap(values, films) == (0.0, 1.0)  # two films know next to nothing
-    many = np.random.default_rng(0).random(400).tolist()
-    low, high = bootstrap(many, [str(n) for n in range(400)])
-    error = 1.96 * statistics.stdev(many) / math.sqrt(400)
-    assert (high - low) / 2 == pytest.approx(error, rel=0.1) and low < statistics.mean(many) < high
-    assert bootstrap(many, [str(n) for n in range(400)]) == (low, high)
-
-
 def test_the_threshold_is_the_best_of_all():
     scores, truth = [0.9, 0.8, 0.4, 0.5, 0.2, 0.1], [True, True, True, False, False, False]
     chosen = best_threshold(scores, truth)
     best = max(balanced_accuracy(scores, truth, cut) for cut in np.linspace(0, 1, 501))
     assert balanced_accuracy(scores, truth, chosen) == best == pytest.approx(5 / 6)
     assert balanced_accuracy([0.5, 0.5], [True, False], 0.5) == 0.5  # at the threshold a question is answered
+
+
+def test_the_confidence_is_the_one_that_separates_best_of_equals_that_with_more_of_the_cosine():
+    truth = [True, True, False, False]
+    mixed, apart = [0.9, 0.2, 0.8, 0.1], [0.9, 0.7, 0.4, 0.1]
+    assert best_confidence({0.0: mixed, 0.5: apart, 1.0: mixed}, truth) == (0.5, 0.55)
+    assert best_confidence({0.5: apart, 0.7: apart, 1.0: mixed}, truth) == (0.7, 0.55)
+
+
+def test_what_lies_at_the_threshold_is_not_refused():
+    assert share_below([0.1, 0.5, 0.5, 0.9], 0.5) == 0.25 and share_below([0.1, 0.2, 0.9], 0.5) == 0.6667
 
 
 def test_citations_need_every_new_word(make_passage):

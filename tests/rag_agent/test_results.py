@@ -1,25 +1,17 @@
 """Every number of the README comes from a file in results/, and the files agree with each other."""
 
+from typing import get_args
+
 import pytest
 
 from projects.rag_agent.config import Config
-from projects.rag_agent.experiments import RESULTS
+from projects.rag_agent.measure import Arm
 from projects.rag_agent.questions import FACTS, SEARCHES
-from projects.rag_agent.studies.answers import ARMS
-from projects.rag_agent.studies.retrieval import METHODS
-from projects.rag_agent.tables import (
-    README,
-    answers_markdown,
-    embedding_markdown,
-    growth_markdown,
-    kinds_markdown,
-    recall_markdown,
-    refusal_markdown,
-    retrieval_markdown,
-    routing_markdown,
-)
+from projects.rag_agent.study import RESULTS, plots, views
 from shared.report import between_marks, read_csv
 from shared.runs import read_json
+
+README = RESULTS.parent / "README.md"
 
 
 @pytest.fixture(scope="module")
@@ -27,26 +19,28 @@ def read():
     return {path.stem: read_csv(path) for path in RESULTS.glob("*.csv")}
 
 
+@pytest.mark.parametrize("block", ["retrieval", "answers", "kinds", "refusal", "routing", "recall", "bench"])
+def test_the_readmes_tables_are_those_of_the_files(block):
+    table, rows = views(RESULTS)[block]
+    assert between_marks(README, block) == table.markdown(rows)
+
+
 @pytest.mark.parametrize(
-    ("mark", "markdown", "file"),
-    [
-        ("retrieval", retrieval_markdown, "retrieval"),
-        ("answers", answers_markdown, "answers_overall"),
-        ("kinds", kinds_markdown, "answers"),
-        ("refusal", refusal_markdown, "refusal"),
-        ("routing", routing_markdown, "routing"),
-        ("recall", recall_markdown, "recall"),
-        ("bench", growth_markdown, "bench"),
-        ("embedding", embedding_markdown, "embedding"),
-    ],
+    ("kind", "minus", "digits"), [("reworded", "bm25", 3), ("reworded", "rrf", 4), ("other_words", "rrf", 3)]
 )
-def test_the_readmes_tables_are_those_of_the_files(mark, markdown, file, read):
-    assert between_marks(README, mark) == markdown(read[file])
+def test_the_intervals_in_the_readmes_text_are_those_of_the_differences(kind, minus, digits, read):
+    row = next(row for row in read["differences"] if (row["questions"], row["minus"]) == (kind, minus))
+    low, high = (f"{row[name]:+.{digits}f}".replace("-", "−") for name in ("low", "high"))
+    said = f"{row['mrr']:+.{digits}f}, {low} to {high}".replace("-", "−")
+    said = said if kind == "reworded" else said.replace(", +", ", ").replace(" +", " ")
+    assert said in " ".join(README.read_text().split())
 
 
 def test_every_cell_of_the_design_is_there(read):
-    assert [(r["questions"], r["method"]) for r in read["retrieval"]] == [(q, m) for q in SEARCHES for m in METHODS]
-    assert [(r["arm"], r["kind"]) for r in read["answers"]] == [(arm, kind) for arm in ARMS for kind in FACTS]
+    assert [(r["questions"], r["method"]) for r in read["retrieval"]] == [
+        (q, m) for q in SEARCHES for m in plots.METHODS
+    ]
+    assert [(r["arm"], r["kind"]) for r in read["answers"]] == [(arm, kind) for arm in get_args(Arm) for kind in FACTS]
     assert all(row["loads"] for row in read["crash"]) and len(read["crash"]) == 50
 
 

@@ -9,9 +9,8 @@ import threading
 import pytest
 
 from projects.rag_agent.models.rag_module import SIDECAR, RagRetriever, load_index
-from projects.rag_agent.retriever import versions
+from projects.rag_agent.retriever import crash, versions
 from projects.rag_agent.retriever.faiss_index import FILE, FaissIndex
-from projects.rag_agent.studies import crash
 from shared.errors import UserError
 
 
@@ -23,7 +22,7 @@ def test_killed_at_any_moment_of_a_save_the_index_loads():
             "-W",
             "ignore",
             "-m",
-            "projects.rag_agent.studies.crash",
+            "projects.rag_agent.retriever.crash",
             "--rounds",
             "50",
             "--passages",

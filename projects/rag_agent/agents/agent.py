@@ -92,7 +92,7 @@ class RulePolicy:
         self.tools = tools
 
     def decide(self, request: str) -> str:
-        """See `Policy`."""
+        """Decision about one request (`Policy`)."""
         for tool in self.tools:
             arguments = tool.reads(request)
             if arguments is not None:
@@ -116,7 +116,7 @@ class ModelPolicy:
         self._prior = self._likelihoods(self.NEUTRAL)
 
     def decide(self, request: str) -> str:
-        """See `Policy`."""
+        """Decision about one request (`Policy`)."""
         name = self.choose(request)
         tool = next((tool for tool in self.tools if tool.name == name), None)
         arguments = tool.reads(request) if tool else None
@@ -145,9 +145,16 @@ class FreePolicy:
         self.generator, self.tools = generator, tools
 
     def decide(self, request: str) -> str:
-        """See `Policy`."""
+        """Decision about one request (`Policy`)."""
         messages = TEMPLATES["call_tool"].messages(tools=described(self.tools), question=request)
         return self.generator.answer([messages], max_tokens=48)[0]
+
+
+def policy_of(name: str, generator: Generator) -> Policy:
+    """The policy of that name: rules, model or free."""
+    if name == "free":
+        return FreePolicy(generator)
+    return RulePolicy() if name == "rules" else ModelPolicy(generator)
 
 
 def described(tools: Sequence[Tool]) -> str:
@@ -181,7 +188,7 @@ class Reply:
 
     @property
     def answers(self) -> list[Answer]:
-        """Of the steps that asked the documents."""
+        """What the steps that asked the documents answered."""
         return [step.answer for step in self.steps if step.answer]
 
     @property

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from projects.rag_agent.agents.build import open_module
 from projects.rag_agent.agents.memory import Conversation, Turn, require_text
-from projects.rag_agent.assembly import open_module
 from projects.rag_agent.config import Config
 from projects.rag_agent.models.generator import Generator
 from projects.rag_agent.models.rag_module import RagModule

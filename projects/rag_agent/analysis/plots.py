@@ -7,10 +7,25 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from projects.rag_agent.tables import ARMS, INDEXES, KINDS, SETS
+from projects.rag_agent.questions import FACTS
 from shared.errors import command
 from shared.plotting import COLOURS, MARKERS, figure, panels
 from shared.report import read_csv
+
+METHODS = {"bm25": "BM25", "vectors": "vectors", "rrf": "both, ranks fused (RRF)", "hybrid": "both, scores fused"}
+SETS = {"names": "names", "reworded": "reworded", "other_words": "other words"}
+ARMS = {
+    "closed_book": "SmolLM2 alone",
+    "retrieved": "with retrieved passages",
+    "right": "with the right passage",
+}
+REFUSED = {
+    "answerable": "fact about a film in the index",
+    "not indexed": "fact about a film that is not",
+    "off topic": "something else (TREC)",
+}
+POLICIES = {"rules": "the tools' patterns", "model": "likelihood of the names", "free": "JSON as the model writes it"}
+INDEXES = {"exact": "FAISS, exact", "graph": "FAISS, HNSW", "milvus": "Milvus (lite), exact"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +67,7 @@ def answers(rows: list[dict[str, Any]], path: Path) -> None:
     with figure(path, title=title, xlabel="question about", ylabel="exact match", size=(7.0, 4.0)) as axes:
         width = 0.26
         for index, (arm, name) in enumerate(ARMS.items()):
-            for place, kind in enumerate(KINDS):
+            for place, kind in enumerate(FACTS):
                 row = next(row for row in rows if (row["arm"], row["kind"]) == (arm, kind))
                 x = place + (index - 1) * width
                 _bar(axes, x, row, "exact", index, width=width * 0.9, label=name if place == 0 else None)
@@ -60,7 +75,7 @@ def answers(rows: list[dict[str, Any]], path: Path) -> None:
                     bound = row["in_passages"]
                     axes.hlines(bound, x - width / 2, x + width / 2, color="#000000", linestyle="--", linewidth=1.4,
                                 label="right answer is in the retrieved passages" if place == 0 else "_")  # fmt: skip
-        axes.set_xticks(range(len(KINDS)), list(KINDS.values()))
+        axes.set_xticks(range(len(FACTS)), FACTS)
         axes.set_ylim(0, 1.3)
         axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1.0])
         axes.legend(fontsize=8, ncols=2, loc="upper left")

@@ -91,12 +91,16 @@ class RagRetriever:
                 f"the index holds vectors of dimension {index.dimension}, {embedder.model_id} {embedder.dimension}"
             )
         self.embedder, self.index = embedder, index
-        self.method, self.constant, self.weight = method, constant, weight
+        self.rank_by(method=method, constant=constant, weight=weight)
         self.passages = {passage.id: passage for passage in passages}
         self._words: Bm25 | None = None
 
     def __len__(self) -> int:
         return len(self.passages)
+
+    def rank_by(self, *, method: Method, constant: float, weight: float) -> None:
+        """Rank in another way from now on; the arguments are those of the class."""
+        self.method, self.constant, self.weight = method, constant, weight
 
     def add(self, passages: Sequence[Passage]) -> int:
         """Store passages; those that are there already stay as they are. Returns how many were new."""
@@ -180,7 +184,7 @@ class RagRetriever:
         return [self._found(each, score, cosines[each], query) for each, score in ranked[:k]]
 
     def _cosines(self, vector: Vector, ids: Sequence[int]) -> dict[int, float]:
-        """Of passages that only their words brought up."""
+        """Cosines of passages that only their words brought up."""
         if not ids:
             return {}
         return {each: float(self.index.vector(each) @ vector) for each in ids}

@@ -1,8 +1,8 @@
-"""The parts put together as a configuration says: opened from disk where that fits, built where nothing is there."""
+"""An agent as a configuration says: opened from disk where that fits, built where nothing is there."""
 
 from pathlib import Path
 
-from projects.rag_agent.agents.agent import Agent, ModelPolicy, RulePolicy
+from projects.rag_agent.agents.agent import Agent, policy_of
 from projects.rag_agent.agents.memory import Conversation
 from projects.rag_agent.config import Config
 from projects.rag_agent.data import Document, Passage, load_documents, passages_of
@@ -20,8 +20,7 @@ CACHE = Path("runs/rag_agent/cache/embeddings.sqlite")
 def open_agent(config: Config, conversation: Conversation | None = None) -> Agent:
     """The whole agent."""
     module = open_module(config)
-    policy = RulePolicy() if config.router == "rules" else ModelPolicy(module.generator)
-    return Agent(module, policy, conversation, max_steps=config.max_steps)
+    return Agent(module, policy_of(config.router, module.generator), conversation, max_steps=config.max_steps)
 
 
 def open_module(config: Config) -> RagModule:

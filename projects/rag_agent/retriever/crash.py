@@ -1,6 +1,6 @@
 """kill -9 at any moment of a save: does the index always load, as the old one or the new one?
 
-    python -m projects.rag_agent.studies.crash --rounds 50
+    python -m projects.rag_agent.retriever.crash --rounds 50
 
 A child process saves version after version into one folder; the parent kills it after a random time and loads what is
 there. Each version's passages and vectors say its number, so a mixture of two would be found.
@@ -36,7 +36,7 @@ class CrashConfig:
     passages: int = 400
     """Size of the index: more make a save longer."""
     seed: int = 0
-    """Of the moments."""
+    """Seed of the moments."""
 
 
 def main(config: CrashConfig) -> list[dict[str, Any]]:

@@ -5,21 +5,13 @@ The tools' patterns were written before them by the same authors and changed for
 know what they have in mind, so the patterns' accuracy flatters them.
 """
 
-import statistics
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from projects.rag_agent.agents.agent import DOCUMENTS, DecisionError, FreePolicy, ModelPolicy, Policy, RulePolicy, parse
-from projects.rag_agent.evaluate import bootstrap
+from projects.rag_agent.agents.agent import DOCUMENTS, DecisionError, Policy, parse, policy_of
 from projects.rag_agent.models.generator import Generator
-from projects.rag_agent.studies.cells import Cell, Done, Item, complete
-from projects.rag_agent.studies.retrieval import Bench
 from projects.rag_agent.tools.tool_stub import ToolError, calculator
-from shared.fingerprint.origin import data_digest
-from shared.fingerprint.results import Row
-
-POLICIES = ("rules", "model", "free")
 
 # Tool and request; of the calculator also the value that has to come out.
 REQUESTS: tuple[tuple[str, str, str], ...] = (
@@ -89,23 +81,12 @@ class Verdict:
     value: bool
 
 
-def measured(bench: Bench, generator: Generator) -> list[Done]:
-    """Every policy on every request."""
-    makers = {
-        "rules": RulePolicy,
-        "model": lambda: ModelPolicy(generator),
-        "free": lambda: FreePolicy(generator),
-    }
-    digest = data_digest([list(each) for each in REQUESTS])
-    done = []
-    for name in POLICIES:
-        cell = Cell("routing", name, {"policy": name})
-        done.append(complete(bench.runs, cell, digest, lambda maker=makers[name]: _route(maker())))  # type: ignore[misc]
-    return done
-
-
-def _route(policy: Policy) -> Iterator[Item]:
-    for tool, request, value in REQUESTS:
+def route(
+    requests: Sequence[tuple[str, str, str]], name: str, generator: Generator
+) -> Iterator[tuple[dict[str, float], dict[str, Any]]]:
+    """Whether a policy's decision on each request parses, names the right tool, and (calculator) the right value."""
+    policy = policy_of(name, generator)
+    for tool, request, value in requests:
         verdict = judged(policy, tool, request, value)
         parsed = float(verdict.chosen != "")
         numbers = {"parsed": parsed, "right": float(verdict.right), "usable": float(verdict.right and verdict.value)}
@@ -125,21 +106,3 @@ def judged(policy: Policy, tool: str, request: str, value: str) -> Verdict:
         return Verdict(action.tool, right, calculator.call(action.arguments) == value)
     except ToolError:  # whatever a tool raises arrives as this: the value did not come out
         return Verdict(action.tool, right, False)
-
-
-def table(done: Sequence[Done]) -> tuple[list[dict[str, Any]], list[Row]]:
-    """One row a policy: decisions that parse, name the right tool, and (calculator) give the right value."""
-    rows, cited = [], []
-    for each in done:
-        row: dict[str, Any] = {"policy": each.cell.settings["policy"], "requests": len(each.details)}
-        cells = {}
-        for name in ("parsed", "right", "usable"):
-            row[name], cells[name] = each.mean(name)
-        low, high = bootstrap(each.values("right"), [detail["request"] for detail in each.details])
-        row |= {"right_low": round(low, 4), "right_high": round(high, 4)}
-        for tool in dict.fromkeys(detail["tool"] for detail in each.details):
-            mine = [v for v, d in zip(each.values("right"), each.details, strict=True) if d["tool"] == tool]
-            row[f"right_{tool}"] = round(statistics.mean(mine), 4)
-        rows.append({**row, **each.source.columns()})
-        cited.append(Row([each.source], cells))
-    return rows, cited

@@ -2,10 +2,11 @@
 
 import pytest
 
-from projects.rag_agent import assembly, experiments
-from projects.rag_agent.assembly import open_agent
+from projects.rag_agent import measure, study
+from projects.rag_agent.agents import build
+from projects.rag_agent.agents.build import open_agent
 from projects.rag_agent.config import Config
-from projects.rag_agent.experiments import ExperimentConfig
+from projects.rag_agent.study import StudyConfig
 from shared.errors import UserError
 
 
@@ -16,8 +17,8 @@ def folder(tmp_path, monkeypatch):
     def work(*_, **__):
         raise AssertionError("work has begun")
 
-    monkeypatch.setattr(assembly, "Embedder", work)
-    monkeypatch.setattr(experiments, "Embedder", work)
+    monkeypatch.setattr(build, "Embedder", work)
+    monkeypatch.setattr(measure, "Embedder", work)
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "owls.txt").write_text("Owls hunt at night.")
     return tmp_path
@@ -28,7 +29,7 @@ def test_a_model_that_is_not_there_is_said_first(folder):
         open_agent(Config(dataset=str(folder / "docs"), model="nowhere", out=folder / "index"))
     assert not (folder / "index" / "versions").exists()
     with pytest.raises(UserError, match="nowhere"):
-        experiments.main(ExperimentConfig(base=Config(model="nowhere"), runs=folder / "runs", out=folder / "out"))
+        study.main(StudyConfig(base=Config(model="nowhere"), runs=folder / "runs", out=folder / "out"))
 
 
 def test_a_folder_that_cannot_be_written_is_said_first(folder):
@@ -37,4 +38,4 @@ def test_a_folder_that_cannot_be_written_is_said_first(folder):
         open_agent(Config(dataset=str(folder / "docs"), out=under_a_file))
     for settings in ({"runs": under_a_file}, {"runs": folder / "runs", "out": under_a_file}):
         with pytest.raises(UserError, match="cannot write"):
-            experiments.main(ExperimentConfig(**settings))
+            study.main(StudyConfig(**settings))

@@ -1,1 +1,0 @@
-"""The experiments behind the README, each of which resumes where it stopped."""
