@@ -5,7 +5,8 @@ A project's notebook.py therefore can be imported, checked and tested like any m
 
 import base64
 import html
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -103,3 +104,24 @@ def rows_of(
 ) -> tuple[tuple[object, ...], ...]:
     """One row for each record, one cell for each function of it."""
     return tuple(tuple(cell(record) for cell in cells) for record in data)
+
+
+def tagged(name: str, heads: Sequence[str], rows: Sequence[Sequence[str]]) -> Table:
+    """A table of texts, such as a study declares for the README, in which each number alone in its cell is tagged.
+
+    A number is called after the table, its row (from 1) and its heading.
+    """
+    lines = [
+        tuple(_number(f"{name}, {place}: {head}", cell) for head, cell in zip(heads, row, strict=True))
+        for place, row in enumerate(rows, start=1)
+    ]
+    return Table(tuple(heads), tuple(lines))
+
+
+def _number(name: str, cell: str) -> object:
+    found = re.fullmatch(r"([+-]?)\d+(?:(,)\d{3})*(?:\.(\d+))?", cell)
+    if found is None:
+        return cell
+    sign, comma, digits = found.groups(default="")
+    form = f"{sign and '+'}{comma}.{len(digits)}f"
+    return Number(name, float(cell.replace(",", "")), form)

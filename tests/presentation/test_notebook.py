@@ -9,7 +9,7 @@ import pytest
 
 from shared.errors import UserError
 from shared.presentation import notebook
-from shared.presentation.cells import NUMBER, Number, Picture, Table
+from shared.presentation.cells import NUMBER, Number, Picture, Table, tagged
 from shared.presentation.project import ROOT, find, names
 
 
@@ -101,3 +101,16 @@ def test_every_projects_notebook_is_thin_and_says_today_what_it_said(name):
     )
     assert done.returncode == 0, done.stderr
     assert notebook.outdated(project) == []
+
+
+def test_numbers_that_stand_alone_in_a_tables_cells_are_tagged_and_shown_as_they_were():
+    cells = ("two, 0.67", "1,234", "-0.50", "+1.5", "12 %", "1.0 ± 0.1", "", "3")
+    table = tagged("news", [f"h{n}" for n in range(len(cells))], [cells, cells])
+    assert [[str(cell) for cell in row] for row in table.rows] == [list(cells)] * 2
+    assert [(number.name, number.value) for number in table.numbers[:4]] == [
+        ("news, 1: h1", 1234.0),
+        ("news, 1: h2", -0.5),
+        ("news, 1: h3", 1.5),
+        ("news, 1: h7", 3.0),
+    ]
+    assert len({number.name for number in table.numbers}) == 8
