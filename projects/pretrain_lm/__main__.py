@@ -1,7 +1,9 @@
 """`make run-pretrain_lm`: clean the news, train a small model, set it beside a 5-gram, write and measure paragraphs."""
 
+from projects.pretrain_lm.analysis import eval_generation
+from projects.pretrain_lm.analysis.beside_ngrams import beside_longest
 from projects.pretrain_lm.config import Config
-from projects.pretrain_lm.demo import beside_ngram, check_saved, paragraphs
+from projects.pretrain_lm.demo import check_saved
 from projects.pretrain_lm.train_pretrain import main as train
 from projects.pretrain_lm.train_pretrain import report
 from shared.errors import command
@@ -15,8 +17,9 @@ def main(config: Config) -> None:
     report(metrics)
     check_saved(metrics)
     if config.objective == "causal":
-        beside_ngram(metrics)
-        paragraphs(metrics.directory)
+        beside_longest(metrics)
+        out = metrics.directory / "generation"
+        eval_generation.main(eval_generation.GenerationConfig(run=metrics.directory, prompts=8, tokens=60, out=out))
 
 
 if __name__ == "__main__":

@@ -1,18 +1,12 @@
-"""What the default run does after training: verify, reload, compare with a 5-gram, write and measure paragraphs."""
+"""What the default run does after training: verify, reload and predict again."""
 
-from pathlib import Path
-
-from projects.pretrain_lm.analysis import eval_generation
-from projects.pretrain_lm.analysis.eval_generation import GenerationConfig
 from projects.pretrain_lm.distributed import Loss
-from projects.pretrain_lm.evaluate import Prediction, predict
-from projects.pretrain_lm.ngram import KneserNey, documents_of
-from projects.pretrain_lm.train_pretrain import Metrics, bytes_of, load, read_corpus
+from projects.pretrain_lm.evaluate import predict
+from projects.pretrain_lm.train_pretrain import Metrics, load, read_corpus
 from shared.errors import UserError
 from shared.fingerprint import verify
 from shared.progress import table
 
-ORDER = 5
 TOLERANCE = 2e-2  # nats a token: room for bfloat16; the same weights on the same machine give 0
 
 
@@ -33,27 +27,3 @@ def check_saved(metrics: Metrics) -> None:
     print(f"Reloaded: test loss {again.loss:.4f} nats a token, {gap:.1e} from the trained model's\n")
     if gap > TOLERANCE:
         raise UserError(f"{metrics.directory}: the reloaded model's test loss is {gap:.3f} away from the trained one's")
-
-
-def beside_ngram(metrics: Metrics) -> None:
-    """Print the model's perplexity and bits per byte beside a Kneser–Ney 5-gram's on the same tokens."""
-    config, _, vocabulary = load(metrics.directory)
-    corpus = read_corpus(config)
-    grams = KneserNey(documents_of(corpus.folder, "train"), len(vocabulary), ORDER)
-    found: dict[str, Prediction] = {
-        f"Kneser–Ney {ORDER}-gram": grams.predict(documents_of(corpus.folder, "test")),
-        f"Transformer, {metrics.parameters:,} parameters": metrics.test,
-    }
-    size = bytes_of(corpus, "test")
-    rows = [(name, f"{p.perplexity:.2f}", f"{p.bits_per_byte(size):.3f}") for name, p in found.items()]
-    table("Test documents, never seen in training", ["model", "perplexity", "bits per byte"], rows)
-
-
-def paragraphs(directory: Path, count: int = 3) -> None:
-    """Write paragraphs by every way of sampling, measure them, and print some."""
-    config = GenerationConfig(run=directory, prompts=8, tokens=60, out=directory / "generation")
-    eval_generation.main(config)
-    shown = (config.out / "samples.md").read_text(encoding="utf-8").split("\n>\n")[:count]
-    for sample in shown:
-        print(sample.strip().removeprefix("> "), end="\n\n")
-    print(f"All measures and figures: {config.out}")

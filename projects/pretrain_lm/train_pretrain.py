@@ -157,6 +157,12 @@ def prepare(config: Config) -> None:
         require_same(config.cleaning)
 
 
+def corpus_digest(config: Config) -> str:
+    """Digest of what a configuration learns from, which is cleaned now unless it has been."""
+    prepare(config)
+    return str(read_corpus(config).report["digest"])
+
+
 def read_corpus(config: Config, part: Part = ALONE) -> Corpus:
     """The cleaned corpus that the configuration names.
 

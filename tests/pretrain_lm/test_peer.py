@@ -93,6 +93,8 @@ def test_the_benchmark(recipe, tmp_path, corpus_file, corpus_folder, capsys):
     assert {row["arm"] for row in rows} == {"ours", "gpt2"} and all(row["tokens_per_second"] > 0 for row in rows)
     consumed = {row["what"]: row["over_model"] for row in read_csv(tmp_path / "out/consumption.csv")}
     assert consumed["model"] == 1 and consumed["loader"] > 0
-    assert "× as fast" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "× as fast" in shown and "over the model's" in shown
+    assert json.loads((tmp_path / "out/consumption.json").read_text())["batches"] == 2
     with pytest.raises(UserError, match="--batches 0"):
         replace(config, batches=0)

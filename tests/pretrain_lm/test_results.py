@@ -3,18 +3,11 @@
 import pytest
 
 from projects.pretrain_lm.config import Config
-from projects.pretrain_lm.experiments import cells
-from projects.pretrain_lm.tables import (
-    README,
-    bench_markdown,
-    consumption_markdown,
-    summarise_masking,
-    summarise_peer,
-    tables_of,
-)
-from shared.report import between_marks, read_csv
+from projects.pretrain_lm.study import RESULTS, cells, divisions, views
+from shared.report import between_marks, mean_sd, read_csv
 
-RESULTS = README.parent / "results"
+README = RESULTS.parent / "README.md"
+ONCE_PUBLISHED = "division"  # shown from the day on which news.csv is of the division by story
 
 
 def rows_of(name):
@@ -22,20 +15,29 @@ def rows_of(name):
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    benches = {"bench": bench_markdown(rows_of("bench")), "consumption": consumption_markdown(rows_of("consumption"))}
-    for name, table in {**tables_of(RESULTS), **benches}.items():
-        assert between_marks(README, name) == table, name
+    text = README.read_text(encoding="utf-8")
+    for block, (table, rows) in views(RESULTS).items():
+        if block != ONCE_PUBLISHED or f"<!-- begin {block} -->" in text:
+            assert between_marks(README, block) == table.markdown(rows), block
+    assert between_marks(README, "samples") == (RESULTS / "samples.md").read_text(encoding="utf-8").rstrip()
 
 
 @pytest.mark.parametrize(
-    ("summary", "of", "make"), [("masking", "runs", summarise_masking), ("peer", "peer_runs", summarise_peer)]
+    ("summary", "of", "by", "measured"),
+    [
+        ("masking", "runs", ("objective", "mask_ratio"), ("validation_loss", "test_loss")),
+        ("peer", "peer_runs", ("arm", "parameters"), ("validation_loss",)),
+    ],
 )
-def test_summaries_are_those_of_the_runs(summary, of, make):
+def test_summaries_are_those_of_the_runs(summary, of, by, measured):
     runs = [row for row in rows_of(of) if row.get("study", summary) == summary]
-    for mine, written in zip(make(runs), rows_of(summary), strict=True):
-        assert mine == {
-            key: pytest.approx(value) if isinstance(value, float) else value for key, value in written.items()
-        }
+    written = rows_of(summary)
+    assert sum(row["seeds"] for row in written) == len(runs)
+    for row in written:
+        mine = [run for run in runs if all(run[name] == row[name] for name in by)]
+        assert row["seeds"] == len(mine)
+        recomputed = mean_sd(mine, *measured)
+        assert recomputed == {name: pytest.approx(row[name]) for name in recomputed}
 
 
 def test_the_runs_are_those_that_are_planned():
@@ -46,3 +48,17 @@ def test_a_longer_n_gram_and_the_mixture_are_better():
     two, three, five, model, mixed = rows_of("news")
     assert two["test_perplexity"] > three["test_perplexity"] > five["test_perplexity"]
     assert mixed["test_perplexity"] < min(five["test_perplexity"], model["test_perplexity"])
+
+
+def test_both_divisions_stand_side_by_side_model_by_model():
+    before = [{"model": "A", "test_perplexity": 2.0}, {"model": "both, 0.67 of A", "test_perplexity": 1.0}]
+    now = [{"model": "both, 0.60 of A", "test_perplexity": 3.0}, {"model": "A", "test_perplexity": 4.0}]
+    both, alone = divisions(before, now)
+    assert both == {"model": "both", "by_text": 1.0, "by_story": 3.0}
+    assert alone == {"model": "A", "by_text": 2.0, "by_story": 4.0}
+    models = [row["model"].partition(",")[0] for row in rows_of("news")]
+    assert [row["model"].partition(",")[0] for row in rows_of("news_by_text")] == models
+
+
+def test_a_table_that_was_never_measured_is_not_shown(tmp_path):
+    assert views(tmp_path) == {}

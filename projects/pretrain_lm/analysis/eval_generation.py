@@ -7,6 +7,7 @@ Prompts are the openings of test articles; the articles' own continuations are m
 
 # b texts · t time · d width
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import islice
@@ -105,6 +106,9 @@ def main(config: GenerationConfig) -> list[dict[str, Any]]:
     write_text(config.out / "samples.md", samples_markdown(texts))
     plots.frontier(rows, config.out)
     show(rows)
+    for sample in samples_markdown(texts, 1).split("\n>\n"):
+        sys.stdout.write(f"{sample.strip().removeprefix('> ')}\n\n")
+    sys.stdout.write(f"All measures and figures: {config.out}\n")
     return rows
 
 

@@ -16,14 +16,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.data.collator import CustomDataCollator
 from projects.pretrain_lm.data.shards import SHARD, Chunks, batches
 from projects.pretrain_lm.data.vocabulary import SPECIAL, Vocabulary
+from projects.pretrain_lm.train_pretrain import Trainer, TransformerLM, prepare, read_corpus
+from shared import devices
 from shared.errors import UserError, command
 from shared.progress import table, track
 from shared.runs import peak_memory_mb
 
 COPIES = (1, 4, 16)
+WARM_UP = 3  # batches beside the model that are not counted: the first reads a shard and makes the optimizer's state
 STRIDE = 389  # how far a copy moves every token: prime, so that copies differ in each
 
 
@@ -104,6 +108,30 @@ def read(config: LoaderConfig) -> dict[str, Any]:
         tokens += batch.ids.numel() if batch.readable is None else int(batch.readable.sum())
     seconds = time.process_time() - started
     return {"tokens": tokens, "peak_mb": round(peak_memory_mb(), 1), "tokens_per_second": round(tokens / seconds)}
+
+
+def consume(config: Config, count: int) -> list[dict[str, Any]]:
+    """Tokens a second that the loader gives and that training takes, over so many batches in turn."""
+    devices.use_all_cores()
+    prepare(config)
+    corpus = read_corpus(config)
+    trainer = Trainer(config, TransformerLM(config.size(len(corpus.vocabulary))), corpus)
+    stream = trainer.batches_of(0)
+    loading, training, tokens = 0.0, 0.0, 0
+    for number in track(range(count + WARM_UP), description="loader and model", total=count + WARM_UP):
+        start = time.perf_counter()
+        batch = next(stream)
+        loaded = time.perf_counter()
+        trainer.learn(batch, None)
+        if number >= WARM_UP:
+            loading += loaded - start
+            training += time.perf_counter() - loaded
+            tokens += batch.ids.numel()
+    speeds = {"loader": tokens / loading, "model": tokens / training}
+    return [
+        {"what": what, "tokens_per_second": round(speed), "over_model": round(speed / speeds["model"], 3)}
+        for what, speed in speeds.items()
+    ]
 
 
 def show(rows: list[dict[str, Any]]) -> None:

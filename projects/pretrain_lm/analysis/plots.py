@@ -6,13 +6,21 @@ from typing import Any
 from matplotlib.patheffects import withStroke
 
 from shared.plotting import COLOURS, MARKERS, figure
-from shared.report import mean_sd
+from shared.report import mean_sd, read_csv
 
 FAMILIES = ("greedy", "temperature", "top-k", "top-p", "the articles")
 
 
 # Where the name of a point stands, in points from it: the families cross each other.
 PLACES = {"temperature": (-4, -12, "right"), "top-k": (5, 5, "left"), "top-p": (7, -3, "left")}
+
+
+def main(results: Path) -> None:
+    """Every figure of the runs; those of what is written are drawn where it is measured."""
+    masking([row for row in read_csv(results / "runs.csv") if row["study"] == "masking"], results / "masking.png")
+    grams = {row["model"]: row["validation_perplexity"] for row in read_csv(results / "news.csv")}
+    epochs(read_csv(results / "epochs.csv"), grams["Kneser–Ney 5-gram"], results / "epochs.png")
+    memory(read_csv(results / "loader.csv"), results / "memory.png")
 
 
 def frontier(rows: list[dict[str, Any]], out: Path) -> None:

@@ -1,0 +1,303 @@
+"""`make results-pretrain_lm`: every run behind the README's tables, and what is shown of them.
+
+A finished run is not made again, and one that was interrupted goes on from its last checkpoint, so the command can be
+stopped and started at will. Nothing is tuned here: rates and sizes were set beforehand from the literature.
+"""
+
+from dataclasses import dataclass, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+from projects.pretrain_lm.analysis import beside_ngrams, eval_generation, loader, plots
+from projects.pretrain_lm.config import Config
+from projects.pretrain_lm.data.collator import Objective
+from projects.pretrain_lm.peer import ARMS, PeerConfig, read_text
+from projects.pretrain_lm.peer import main as train_peer
+from projects.pretrain_lm.train_pretrain import corpus_digest, read_corpus
+from projects.pretrain_lm.train_pretrain import main as pretrain
+from shared.errors import command
+from shared.files import refuse_unwritable, write_json
+from shared.fingerprint import team_key
+from shared.fingerprint.citations import read_source
+from shared.fingerprint.results import seal_table
+from shared.report import put_into_readme, read_csv, write_csv
+from shared.runs import describe_environment, read_json
+from shared.study import (
+    Column,
+    Done,
+    Shown,
+    Table,
+    complete,
+    grouped,
+    last,
+    log_items,
+    mean_sd,
+    only_shown,
+    origin,
+    plain,
+    publish,
+    put_tables,
+    settings,
+)
+
+PROJECT = "pretrain_lm"
+RESULTS = Path("projects/pretrain_lm/results")
+SEEDS, RATIOS, CONTEXTS = (0, 1, 2), (0.1, 0.15, 0.3, 0.5), (64, 128, 256)
+MASKS: tuple[Objective, ...] = ("static", "dynamic")
+Cell = Config | PeerConfig
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig:
+    """Run every experiment behind the README's tables."""
+
+    base: Config = Config()
+    """What all runs share."""
+    runs: Path = Path("runs/pretrain_lm/results")
+    """Where the runs are kept."""
+    out: Path = RESULTS
+    """Where the CSV files and figures go."""
+
+
+# ---------------------------------------------------------------- which runs
+
+
+def cells(base: Config) -> dict[str, Cell]:
+    """Name → what is trained. The name's first word is the study that it belongs to."""
+    # One seed of the news: the spread over seeds is seen in the smaller studies.
+    found: dict[str, Cell] = {"news-seed0": replace(base, epochs=6, width=256, dropout=0.1, lr=2e-3)}
+    for seed, arm in product(SEEDS, ARMS):
+        found[f"peer-{arm}-seed{seed}"] = PeerConfig(arm=arm, seed=seed)
+    # Characters, since a masked model this small hardly leaves the tokens' frequencies in a minute; eight epochs, since
+    # a mask that never changes can only do harm when it is seen again.
+    small = replace(base, limit=60, tokenizer="char", context=64, width=64, epochs=8, log_every=10)
+    for seed, objective, ratio in product(SEEDS, MASKS, RATIOS):
+        cell = replace(small, objective=objective, mask_ratio=ratio, seed=seed)
+        found[f"masking-{objective}-{ratio:g}-seed{seed}"] = cell
+    for context in CONTEXTS:  # as many tokens a step for each
+        found[f"context-{context}-seed0"] = replace(base, context=context, batch_size=2048 // context, steps=400)
+    return found
+
+
+def finished(directory: Path, cell: Cell) -> Done:
+    """A cell, trained unless it is done; one of the peer's takes a minute and has no checkpoint to resume from."""
+
+    def train(place: Path, resume: bool) -> None:
+        if isinstance(cell, PeerConfig):
+            train_peer(replace(cell, out=place))
+        else:
+            pretrain(replace(cell, out=place, resume=resume))
+
+    data = read_text(cell)[2] if isinstance(cell, PeerConfig) else corpus_digest(cell)
+    place = complete(directory, cell, train, project=PROJECT, data=data)
+    return Done(place.name, cell, read_source(place, team_key()), directory=place)
+
+
+# ---------------------------------------------------------------- what is shown of them
+
+
+def study_of(done: Done) -> str:
+    """The study that a cell belongs to."""
+    return done.name.partition("-")[0]
+
+
+def result(name: str, **shown: Any) -> Column:
+    """What a run wrote when it had ended, and did not log."""
+    return plain(name, lambda group: read_json((group[0].directory or Path()) / "result.json")[name], **shown)
+
+
+def setting(name: str, head: str, es: str, show: str | Shown = "") -> Column:
+    """A value of the cells' configuration that the README shows."""
+    return plain(name, lambda group: getattr(group[0].config, name), head=head, es=es, show=show)
+
+
+def table(name: str, *columns: Column | tuple[str, str, str | Shown], **options: Any) -> Table:
+    """A table; of a column that is written where it is measured only its two headings and its form are said."""
+    return Table(name, tuple(each if isinstance(each, Column) else only_shown(*each) for each in columns), **options)
+
+
+def arm_name(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+    """What the README calls an arm of nanoGPT's recipe."""
+    return {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}[row["arm"]]
+
+
+NAME = plain("cell", lambda group: group[0].name)
+COUNT = "{parameters:,}"
+MODEL = ("model", "modelo", "{model}")
+TEST = (
+    last("test_perplexity", head="test PPL", es="PPL de prueba", show="{test_perplexity:.2f}"),
+    last("test_bits_per_byte", head="test bits per byte", es="bits por byte", show="{test_bits_per_byte:.4f}"),
+)
+STEPS = last("steps", "step", head="steps", es="pasos", show="{steps:,}")
+REPEATED = (
+    plain("seeds", len, head="seeds", es="semillas"),
+    mean_sd("validation_loss", head="validation loss", es="pérdida de validación"),
+)
+RUNS = table(
+    "runs",
+    NAME,
+    plain("study", lambda group: study_of(group[0])),
+    *settings("objective", "mask_ratio", "context", "width", "batch_size", "epochs", "lr", "seed"),
+    result("parameters"),
+    STEPS,
+    *map(result, ("tokens", "bfloat16")),
+    *map(last, ("validation_loss", "test_loss")),
+    *TEST,
+    origin(),
+    keep_logs=True,
+)
+EPOCHS = table(
+    "epochs",
+    *settings("seed"),
+    *map(last, ("epoch", "step", "validation_loss", "validation_perplexity", "validation_bits_per_byte")),
+    *map(last, ("distinct_1", "distinct_2")),
+)
+MASKING = table(
+    "masking",
+    setting("objective", "masks in training", "máscaras"),
+    setting("mask_ratio", "share masked", "proporción", "{mask_ratio:.0%}"),
+    *REPEATED,
+    mean_sd("test_loss", head="test loss", es="pérdida de prueba"),
+    order=("masks in training", "share masked", "validation loss", "test loss", "seeds"),
+)
+CONTEXT = table(
+    "context",
+    NAME,
+    setting("context", "context", "contexto"),
+    setting("batch_size", "chunks a step", "fragmentos por paso"),
+    STEPS,
+    *TEST,
+)
+PEER_RUNS = table(
+    "peer_runs",
+    *(NAME, *settings("arm", "seed"), result("parameters"), last("validation_loss"), origin()),
+    keep_logs=True,
+)
+PEER = table(
+    "peer",
+    setting("arm", "model", "modelo", arm_name),
+    result("parameters", head="parameters", es="parámetros", show=COUNT),
+    *REPEATED,
+    order=("model", "parameters", "validation loss", "seeds"),
+)
+NEWS = table(
+    "news",
+    MODEL,
+    *((column.head, column.es, column.show) for column in TEST),
+    ("validation PPL", "PPL de validación", "{validation_perplexity:.2f}"),
+    ("numbers it holds", "números que guarda", COUNT),
+)
+DIVISION = table(
+    "division",
+    MODEL,
+    ("test PPL, divided by text", "PPL de prueba, división por texto", "{by_text:.2f}"),
+    ("divided by story", "división por historia", "{by_story:.2f}"),
+)
+FRONTIER = table(
+    "frontier",
+    ("written by", "escrito por", "{way}"),
+    ("distinct-1", "distinct-1", "{distinct_1:.3f}"),
+    ("distinct-2", "distinct-2", "{distinct_2:.3f}"),
+    ("self-BLEU", "self-BLEU", "{self_bleu:.3f}"),
+    ("repeated 4-grams", "4-gramas repetidos", "{repetition_4:.3f}"),
+    ("similarity", "similitud", "{similarity:.3f}"),
+    ("PPL (SmolLM2)", "PPL (SmolLM2)", "{perplexity:.1f}"),
+)
+LOADER = table(
+    "loader",
+    last("copies", head="corpus", es="corpus", show="{copies} ×"),
+    last("over_one", head="over 1 ×", es="sobre 1 ×", show="{over_one:.3f}"),
+    last("peak_mb", head="peak memory", es="memoria máxima", show="{peak_mb:.0f} MB"),
+    last("tokens", head="tokens", es="tokens", show="{tokens:,}"),
+    last("tokens_per_second"),
+    order=("corpus", "tokens", "peak memory", "over 1 ×"),
+    keep_logs=True,
+)
+BENCH = table(
+    "bench",
+    ("model", "modelo", arm_name),
+    ("ms a step", "ms por paso", "{step_ms:.1f}"),
+    ("tokens a second", "tokens por segundo", "{tokens_per_second:,}"),
+    ("ours is … × as fast", "el nuestro es … veces más rápido", "{ours_over_arm:.3f}"),
+    ("quartiles", "cuartiles", "{ratio_q1:.3f} to {ratio_q3:.3f}"),
+)
+CONSUMPTION = table(
+    "consumption",
+    ("what", "qué", "{what}"),
+    ("tokens a second", "tokens por segundo", "{tokens_per_second:,}"),
+    ("over the model's", "sobre los del modelo", "{over_model:.1f}"),
+)
+
+
+def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
+    """Block of the README → the table that it shows, and its rows; only of what is there to show."""
+    tables = (NEWS, MASKING, CONTEXT, PEER, LOADER, FRONTIER, BENCH, CONSUMPTION)
+    found = {t.name: (t, read_csv(path)) for t in tables if (path := out / f"{t.name}.csv").exists()}
+    if (before := out / "news_by_text.csv").exists():
+        found["division"] = (DIVISION, divisions(read_csv(before), found["news"][1]))
+    return found
+
+
+def divisions(by_text: list[dict[str, Any]], by_story: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Each model's test perplexity under both divisions; the mixture's weight, which differs, is left out."""
+    before, now = ({row["model"].partition(",")[0]: row["test_perplexity"] for row in x} for x in (by_text, by_story))
+    return [{"model": model, "by_text": before[model], "by_story": found} for model, found in now.items()]
+
+
+# ---------------------------------------------------------------- all of it
+
+
+def main(config: StudyConfig) -> list[dict[str, Any]]:
+    """Train every cell that is not done, then write tables and figures."""
+    out = config.out
+    for folder in (config.runs, out):
+        refuse_unwritable(folder)
+    done = [finished(config.runs / name, cell) for name, cell in cells(config.base).items()]
+    studies = {study_of(group[0]): group for group in grouped(done, study_of)}
+    rows = publish(RUNS, [[each] for each in done if isinstance(each.config, Config)], out, PROJECT)
+    masks = grouped(studies["masking"], lambda each: (each.config.objective, each.config.mask_ratio))
+    publish(MASKING, masks, out, PROJECT)
+    publish(CONTEXT, [[each] for each in studies["context"]], out, PROJECT)
+    publish(PEER_RUNS, [[each] for each in studies["peer"]], out, PROJECT)
+    publish(PEER, grouped(studies["peer"], lambda each: each.config.arm), out, PROJECT)
+    (news,) = studies["news"]
+    publish(EPOCHS, by_line(news, "validation_loss"), out, PROJECT)
+    write_news(news, out)
+    publish(LOADER, by_line(loaded(config.runs / "loader", news.config), "copies"), out, PROJECT)
+    write_json(out / "environment.json", describe_environment())
+    plots.main(out)
+    put_tables(out, views(out))
+    if (readme := out.parent / "README.md").exists():
+        put_into_readme(readme, "samples", (out / "samples.md").read_text(encoding="utf-8").rstrip())
+    return rows
+
+
+def write_news(news: Done, out: Path) -> None:
+    """news.csv, corpus.json, frontier.csv and samples.md: what the news model predicts, and what it writes."""
+    assert news.directory is not None, "its weights are needed"
+    write_csv(out / "news.csv", beside_ngrams.compare(news.directory))
+    report = read_corpus(news.config).report
+    write_json(out / "corpus.json", {name: value for name, value in report.items() if name != "digest"})
+    eval_generation.main(eval_generation.GenerationConfig(run=news.directory, out=out))
+    for name in ("news.csv", "frontier.csv"):
+        seal_table(out / name, project=PROJECT, key=team_key(), made_from=("runs.csv",))
+
+
+def loaded(directory: Path, config: Config) -> Done:
+    """The loader's memory by the size of the corpus, measured once for a corpus."""
+    asked = loader.LoaderConfig(corpus=config.cleaning.out)
+    data = corpus_digest(config)
+    return log_items(directory, asked, lambda: ((row, {}) for row in loader.main(asked)), project=PROJECT, data=data)
+
+
+def by_line(done: Done, name: str) -> list[list[Done]]:
+    """A cell once for each line of its log that has the name, cut behind it: each a row, whose last value is there."""
+    log = done.source.log
+    ends = [seq for seq, record in enumerate(log.records, start=1) if name in record]
+    cut = [replace(log, records=log.records[:end], macs=log.macs[:end]) for end in ends]
+    return [[replace(done, source=replace(done.source, log=each))] for each in cut]
+
+
+if __name__ == "__main__":
+    command(main, StudyConfig)
