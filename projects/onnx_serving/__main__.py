@@ -1,9 +1,13 @@
 """`make run-onnx_serving`: train or load, export, compare, measure, then serve and call both routes."""
 
-from projects.onnx_serving.assembly import claim_export, exported, place_of, trained
+from projects.onnx_serving.benchmarks.timing import shortly
 from projects.onnx_serving.config import Config
-from projects.onnx_serving.demo import ask_the_pipelines, call_the_server, measure, show_export, show_training
-from projects.onnx_serving.places import EXPORTED, QA
+from projects.onnx_serving.demo import ask_the_pipelines, call_the_server
+from projects.onnx_serving.export import parity
+from projects.onnx_serving.export.folder import claim_export, exported
+from projects.onnx_serving.paths import EXPORTED, QA
+from projects.onnx_serving.training.train_qa import report
+from projects.onnx_serving.training.trained import place_of, trained
 from shared.errors import command
 
 
@@ -13,11 +17,11 @@ def main(config: Config) -> None:
     out = EXPORTED if directory == QA else directory / "exported"
     claim_export(out)
     run = trained(config)
-    show_training(run)
+    report(run)
     graphs = exported(run / "model", out)
-    show_export(graphs)
+    parity.show(graphs)
     ask_the_pipelines(run / "model")
-    measure(graphs, run / "model")
+    shortly(graphs, run / "model")
     call_the_server(graphs)
 
 

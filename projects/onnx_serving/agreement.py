@@ -17,7 +17,7 @@ from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncode
 from projects.onnx_serving.inference.pipelines import question_answering, settings_of, text_generation
 from projects.onnx_serving.inference.token_by_token import Prompt, generate
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
-from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
+from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
 from projects.onnx_serving.training.evaluate import judge, score_at
 from projects.onnx_serving.training.train_qa import EVALUATION, TESTED, limited
 from shared import devices

@@ -16,10 +16,14 @@ def style(arm: str) -> dict[str, Any]:
     return {"color": COLOURS[index], "marker": MARKERS[index], "label": arm}
 
 
-def benchmark(rows: Sequence[dict[str, Any]], out: Path) -> None:
-    """encoder.png and generation.png."""
-    encoder(rows, out / "encoder.png")
-    generation(rows, out / "generation.png")
+def main(results: Path) -> None:
+    """Every figure of what has been measured."""
+    if (results / "bench.csv").exists():
+        rows = read_csv(results / "bench.csv")
+        encoder(rows, results / "encoder.png")
+        generation(rows, results / "generation.png")
+    if (results / "load.csv").exists():
+        load(results)
 
 
 def encoder(rows: Sequence[dict[str, Any]], path: Path) -> None:

@@ -11,7 +11,7 @@ from projects.onnx_serving.data import load_films, questions_of
 from projects.onnx_serving.export.onnx_export import quantise, typical_inputs
 from projects.onnx_serving.inference.onnx_backend import OnnxEncoder
 from projects.onnx_serving.inference.pipelines import question_answering, settings_of
-from projects.onnx_serving.places import ENCODER
+from projects.onnx_serving.paths import ENCODER
 from projects.onnx_serving.training.evaluate import judge
 from projects.onnx_serving.training.train_qa import CHOSEN, EVALUATION, limited
 from shared import devices

@@ -17,25 +17,19 @@
 """Results of pretrain_lm, shown from results/; source of results/notebook.ipynb."""
 
 from projects.pretrain_lm.study import RESULTS, views
-from shared.presentation.cells import Number, Picture, Table, tagged
+from shared.presentation.cells import Number, Picture, Table, declared
 from shared.runs import read_json
 
 VIEWS = views(RESULTS)
 news = {row["model"]: row for row in VIEWS["news"][1]}
 corpus = read_json(RESULTS / "corpus.json")
+COUNTED = ("documents", "bytes", "chunks", "tokens")
 REASONS = {
     "many symbols": "muchos símbolos",
     "near copy": "casi una copia",
     "repeated runs of words": "tramos repetidos",
     "too short": "demasiado corto",
 }
-
-
-def shown(name: str) -> Table:
-    """The README's table of that name, in Spanish."""
-    table, rows = VIEWS[name]
-    return tagged(name, *table.view(rows, "es"))
-
 
 # %% [markdown]
 # ## El corpus
@@ -51,13 +45,12 @@ Table(
 )
 
 # %%
-tagged(
-    "corpus",
+Table(
     ("parte", "documentos", "bytes", "fragmentos", "tokens"),
-    [
-        (said, *(f"{corpus['splits'][part][what]:,}" for what in ("documents", "bytes", "chunks", "tokens")))
+    tuple(
+        (said, *(Number(f"{what}, {part}", corpus["splits"][part][what], ",.0f") for what in COUNTED))
         for part, said in {"train": "entrenamiento", "validation": "validación", "test": "prueba"}.items()
-    ],
+    ),
 )
 
 # %% [markdown]
@@ -67,7 +60,7 @@ tagged(
 # en validación, dice si saben cosas distintas.
 
 # %%
-shown("news")
+declared(*VIEWS["news"])
 
 # %%
 Picture(RESULTS / "epochs.png", "Perplejidad de validación del Transformer al final de cada época, y la del 5-grama")
@@ -97,7 +90,7 @@ Table(
 # referencia: no los más previsibles, pero sí variados y cercanos a su comienzo.
 
 # %%
-shown("frontier")
+declared(*VIEWS["frontier"])
 
 # %%
 Picture(RESULTS / "frontier.png", "distinct-2 contra la perplejidad de SmolLM2, por forma de muestrear")
@@ -116,7 +109,7 @@ Picture(RESULTS / "similarity.png", "distinct-2 contra la similitud entre comien
 # mismas máscaras del 15 % en los artículos de prueba.
 
 # %%
-shown("masking")
+declared(*VIEWS["masking"])
 
 # %%
 Picture(RESULTS / "masking.png", "Pérdida de prueba contra la proporción enmascarada, por tipo de máscara")
@@ -128,13 +121,13 @@ Picture(RESULTS / "masking.png", "Pérdida de prueba contra la proporción enmas
 # optimizador: pérdida de validación sobre tres semillas, y velocidad por turnos en una misma ejecución.
 
 # %%
-shown("peer")
+declared(*VIEWS["peer"])
 
 # %%
-shown("bench")
+declared(*VIEWS["bench"])
 
 # %%
-shown("loader")
+declared(*VIEWS["loader"])
 
 # %%
 Picture(RESULTS / "memory.png", "Memoria máxima del cargador contra el tamaño del corpus")

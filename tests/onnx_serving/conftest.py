@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForQuestionAnswering, LlamaConfig, Llam
 from projects.onnx_serving.export.onnx_export import quantise, quantise_blocks, to_onnx
 from projects.onnx_serving.inference.spans import Cutter
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
-from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
+from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
 from projects.onnx_serving.server.service import Models, Questions, Writer
 from shared.assets import package_file
 from tests.onnx_serving.serving import KNOWN

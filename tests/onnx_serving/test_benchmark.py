@@ -2,9 +2,10 @@
 
 import pytest
 
-from projects.onnx_serving.benchmarks.arms import ARMS, Cell, able
-from projects.onnx_serving.benchmarks.benchmark import BenchConfig, encoder_cells, main, row_of, with_gains
+from projects.onnx_serving.benchmarks.arms import ARMS, Cell, able, encoder_cells
+from projects.onnx_serving.benchmarks.benchmark import BenchConfig, main
 from projects.onnx_serving.benchmarks.load import LoadConfig, Reply, by_second, overload_row
+from projects.onnx_serving.benchmarks.timing import row_of, with_gains
 from shared.errors import UserError
 
 

@@ -4,25 +4,29 @@ import json
 
 import pytest
 
-from projects.onnx_serving.tables import MADE_FROM, README, RESULTS, SCORES, summarise, summarise_answers
-from shared.report import between_marks, read_csv
+from projects.onnx_serving.study import RESULTS, SCORES, mean_answers, views
+from shared.report import between_marks, mean_sd, read_csv
+
+README = RESULTS.parent / "README.md"
+BLOCKS = ("results", "answers", "smoothing", "texts", "speed", "generation", "padding", "server", "load")
 
 
-@pytest.mark.parametrize("name", MADE_FROM)
-def test_the_readmes_tables_are_those_of_the_files(name):
-    file, markdown = MADE_FROM[name]
-    assert between_marks(README, name) == markdown(read_csv(RESULTS / file))
+@pytest.mark.parametrize("block", BLOCKS)
+def test_the_readmes_tables_are_those_of_the_files(block):
+    table, rows = views(RESULTS)[block]
+    assert between_marks(README, block) == table.markdown(rows)
 
 
 def test_the_summary_is_that_of_the_runs():
-    (mine,), (written,) = summarise(read_csv(RESULTS / "runs.csv")), read_csv(RESULTS / "summary.csv")
+    runs, (written,) = read_csv(RESULTS / "runs.csv"), read_csv(RESULTS / "summary.csv")
+    mine = {"seeds": len(runs), **mean_sd(runs, *SCORES)}
     assert mine.keys() == written.keys()
-    assert all(written[name] == pytest.approx(mine[name]) for name in SCORES)
+    assert mine == {name: pytest.approx(value) for name, value in written.items()}
 
 
 def test_the_answers_are_the_means_of_the_seeds():
     rows = read_csv(RESULTS / "answers_by_seed.csv")
-    for mine, written in zip(summarise_answers(rows), read_csv(RESULTS / "answers.csv"), strict=True):
+    for mine, written in zip(mean_answers(rows), read_csv(RESULTS / "answers.csv"), strict=True):
         assert mine.keys() == written.keys()
         for key, value in mine.items():
             assert written[key] == (pytest.approx(value) if isinstance(value, float) else value)

@@ -9,7 +9,7 @@ from onnxruntime import InferenceSession
 from projects.onnx_serving.export.onnx_export import counted, quantise, read_graph
 from projects.onnx_serving.export.smoothing import largest_activations, products_by_input, smoothed, smoothing_scale
 from projects.onnx_serving.inference.onnx_backend import OnnxEncoder
-from projects.onnx_serving.places import ENCODER
+from projects.onnx_serving.paths import ENCODER
 
 
 def drawn(rows=4, tokens=20, seed=0):

@@ -7,6 +7,7 @@ import pytest
 
 from projects.pretrain_lm import __main__ as default_run
 from projects.pretrain_lm import demo, study
+from projects.pretrain_lm import peer as recipes
 from projects.pretrain_lm.analysis import eval_generation
 from projects.pretrain_lm.analysis.eval_generation import WAYS
 from projects.pretrain_lm.config import Config
@@ -142,10 +143,19 @@ def test_a_cell_that_was_interrupted_goes_on_and_one_of_other_data_is_trained_be
     assert asked == [False, True, False]
 
 
-def test_a_peer_run_that_was_cut_short_starts_anew(peer, tmp_path):
+class StopError(Exception):
+    """In the place of a process that is stopped."""
+
+
+def test_a_peer_run_that_was_cut_short_starts_anew(peer, tmp_path, monkeypatch):
+    def stopped(*_):
+        raise StopError
+
     place = tmp_path / "peer-ours-seed0"
-    place.mkdir()
-    (place / "metrics.jsonl").write_text("")
+    with monkeypatch.context() as patched, pytest.raises(StopError):
+        patched.setattr(recipes, "validation_loss", stopped)
+        finished(place, peer)
+    assert (place / "metrics.jsonl").exists() and not (place / "result.json").exists()
     done = finished(place, peer)
     assert (done.name, study.study_of(done)) == ("peer-ours-seed0", "peer") and done.last("validation_loss") > 0
 

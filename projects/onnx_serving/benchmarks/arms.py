@@ -12,10 +12,11 @@ from typing import Any, Literal, get_args
 
 import numpy as np
 
-from projects.onnx_serving.places import GRAPHS
+from projects.onnx_serving.paths import GRAPHS
 
 Arm = Literal["torch float32", "torch bfloat16", "torch int8", "onnx float32", "onnx int8"]
 ARMS: tuple[Arm, ...] = get_args(Arm)
+PROMPT, NEW = 32, 32  # tokens of a prompt, and generated after it
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,19 @@ class Cell:
     threads: int
     new: int = 0
     calls: int = 1
+
+
+def encoder_cells(threads: int) -> list[Cell]:
+    """Batch sizes at 64 tokens, lengths at 8 rows, and fewer threads at 1 and 8 rows of 64 tokens."""
+    shapes = [(1, 64), (8, 64), (32, 64), (8, 16), (8, 256)]
+    cells = [Cell("encode", rows, tokens, threads, calls=8 if rows * tokens <= 512 else 1) for rows, tokens in shapes]
+    return cells + [Cell("encode", rows, 64, 1, calls=8) for rows in (1, 8) if threads > 1]
+
+
+def generation_cells(threads: int) -> list[Cell]:
+    """With the cache, without it, and by the library, for one row and for eight."""
+    tasks = [(1, "generate"), (1, "library"), (1, "recompute"), (8, "generate"), (8, "library")]
+    return [Cell(task, rows, PROMPT, threads, NEW) for rows, task in tasks]
 
 
 def able(arm: str, cell: Cell) -> bool:

@@ -16,15 +16,12 @@ from typing import Any
 import httpx
 import numpy as np
 
-from projects.onnx_serving.places import EXPORTED, RESULTS
+from projects.onnx_serving.paths import EXPORTED, RESULTS
 from projects.onnx_serving.server.launch import Running, running
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import write_json
-from shared.fingerprint import team_key
-from shared.fingerprint.results import seal_table
 from shared.progress import table
-from shared.report import write_csv
 
 ROWS = 4  # of a batch
 WAITING = 3  # in the queue: who is accepted waits for the batch under way and goes with the next one
@@ -108,7 +105,7 @@ def main(config: LoadConfig) -> dict[str, Any]:
         rate = 2 * together["/generate"]
         replies, memory = asyncio.run(overload(server, generate, rate, config.seconds))
     routes = [route_row(route, single[route], together[route], alone[route]) for route in ROUTES]
-    return save(
+    return publish(
         config,
         routes,
         overload_row(rate, replies, alone["/generate"]),
@@ -243,21 +240,18 @@ def overload_row(rate: float, replies: list[Reply], alone: list[float]) -> dict[
     }
 
 
-def save(
+def publish(
     config: LoadConfig, routes: list[dict[str, Any]], load: dict[str, Any], facts: dict[str, Any], replies: list[Reply]
 ) -> dict[str, Any]:
     """server.csv, load.csv, arrivals.csv (a line a second), server.json, and the README's tables."""
-    from projects.onnx_serving import figures, tables
+    from projects.onnx_serving import study
 
     for name, rows in (("server.csv", routes), ("load.csv", [load]), ("arrivals.csv", by_second(replies))):
-        write_csv(config.out / name, rows)
-        seal_table(config.out / name, project="onnx_serving", key=team_key())
+        study.write(config.out / name, rows)
     details = {"rows": ROWS, "waiting": WAITING, "new": NEW, "precision": config.precision, "threads_of_server": 1}
     write_json(config.out / "server.json", {**facts, **details, "seconds": config.seconds, **devices.machine()})
-    show(routes, load, facts)
-    if config.out == RESULTS:
-        figures.load(config.out)
-        tables.update_load()
+    study.show(config.out, "server", "load")
+    table("The process", ["what", "value"], [(name, str(value)) for name, value in facts.items()])
     return load
 
 
@@ -273,13 +267,6 @@ def by_second(replies: list[Reply]) -> list[dict[str, Any]]:
         refused = sum(reply.status == 503 for reply in mine)
         rows.append({"second": second, "accepted": len(taken), "refused": refused, "longest_ms": longest})
     return rows
-
-
-def show(routes: list[dict[str, Any]], load: dict[str, Any], facts: dict[str, Any]) -> None:
-    """Print the three tables."""
-    table("Alone, and as fast as it goes", list(routes[0]), [[str(value) for value in row.values()] for row in routes])
-    for title, values in (("Twice the sustainable rate of /generate", load), ("The process", facts)):
-        table(title, ["what", "value"], [(name, str(value)) for name, value in values.items()])
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from projects.onnx_serving.export.graphs import DecoderGraph, EncoderGraph
 from projects.onnx_serving.export.smoothing import STRENGTH, smoothed
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS, Inputs
 from projects.onnx_serving.inference.spans import padded
-from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
+from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
 from shared.errors import UserError, command
 from shared.files import atomic_directory, atomic_path, write_json
 from shared.fingerprint import seal_directory, team_key

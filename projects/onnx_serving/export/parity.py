@@ -9,11 +9,13 @@ from typing import Any
 
 import numpy as np
 
+from projects.onnx_serving.export.onnx_export import counted
 from projects.onnx_serving.export.reload import FILES, STEPS, write_arrays
 from projects.onnx_serving.inference.token_by_token import left_padded, positions_of
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
 from shared.errors import UserError
-from shared.files import write_json
+from shared.files import read_json, write_json
+from shared.progress import table
 
 TOLERANCE = 1e-4  # of the largest difference over the largest logit: float32 rounding through thirty blocks
 ROWS, ENCODER_TOKENS, DECODER_TOKENS = (1, 2, 8), (1, 2, 64), (1, 2, 60)
@@ -125,3 +127,14 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, int, str, float]]:
         share = sum(row["same_argmax"] for row in mine) / len(mine)
         found.append((graph, len(mine), f"{max(row['relative'] for row in mine):.1e}", share))
     return found
+
+
+def show(folder: Path) -> None:
+    """Print how the graphs compare with torch, as a fresh process found it when they were exported."""
+    products = {name: counted(folder / name) for name in sorted(path.name for path in folder.glob("*.onnx"))}
+    rows = [
+        (graph, f"{(folder / graph).stat().st_size / 1e6:.0f} MB", products[graph]["int8"], cases, gap, f"{same:.1%}")
+        for graph, cases, gap, same in summary(read_json(folder / "parity.json"))
+    ]
+    columns = ["graph", "size", "int8 products", "cases", "largest relative difference", "same argmax"]
+    table("Graphs against torch, reloaded in a fresh process", columns, rows)

@@ -12,7 +12,7 @@ import numpy as np
 
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS
 from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncoder
-from projects.onnx_serving.places import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
+from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
 from shared.errors import UserError, command
 from shared.files import atomic_path
 

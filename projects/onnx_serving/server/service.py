@@ -13,7 +13,7 @@ from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncode
 from projects.onnx_serving.inference.padded_batches import run_padded
 from projects.onnx_serving.inference.spans import Answer, Candidate, Cutter, Window, decode, ranked
 from projects.onnx_serving.inference.token_by_token import Prompt, steps
-from projects.onnx_serving.places import GRAPHS
+from projects.onnx_serving.paths import GRAPHS
 from projects.onnx_serving.server.settings import Settings
 from shared.errors import UserError
 from shared.fingerprint import verify

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from projects.onnx_serving.places import EXPORTED, GRAPHS
+from projects.onnx_serving.paths import EXPORTED, GRAPHS
 from shared.errors import UserError
 
 PREFIX = "ONNX_SERVING_"

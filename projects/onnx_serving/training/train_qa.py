@@ -20,15 +20,15 @@ from projects.onnx_serving.config import Config
 from projects.onnx_serving.data import Film, Question, load_films, questions_of
 from projects.onnx_serving.inference.spans import Cutter
 from projects.onnx_serving.inference.torch_backend import TorchEncoder
+from projects.onnx_serving.paths import RUNS
 from projects.onnx_serving.phrasings import Wording
-from projects.onnx_serving.places import RUNS
 from projects.onnx_serving.training.evaluate import Judged, chosen_threshold, judge, score_at
 from projects.onnx_serving.training.windows import Batch, Example, examples_of, shuffled
 from shared import devices, optim
 from shared.assets import load_encoder, resolve_model
 from shared.assets.models import quiet
 from shared.errors import UserError, command
-from shared.files import write_json
+from shared.files import read_json, write_json
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
 from shared.runs import Run, claim, new_directory
@@ -225,15 +225,15 @@ def load_all(model: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
         parameter.copy_(tensors[name])
 
 
-def report(metrics: Metrics) -> None:
-    """Print what a run came to."""
-    columns = ["asked of held-out films", "F1", "exact match", "F1 of no answer"]
+def report(directory: Path) -> None:
+    """Print what a finished run came to."""
+    found = read_json(directory / "result.json")
     rows = [
-        ("in wordings as trained", metrics.films_f1, metrics.films_exact, metrics.no_answer_f1),
-        ("in wordings never seen", metrics.wordings_f1, metrics.wordings_exact, metrics.wordings_no_answer_f1),
+        ("in wordings as trained", found["films_f1"], found["films_exact"], found["no_answer_f1"]),
+        ("in wordings never seen", found["wordings_f1"], found["wordings_exact"], found["wordings_no_answer_f1"]),
     ]
-    table(str(metrics.directory), columns, rows)
+    table(str(directory), ["asked of held-out films", "F1", "exact match", "F1 of no answer"], rows)
 
 
 if __name__ == "__main__":
-    report(command(main, Config))
+    report(command(main, Config).directory)

@@ -1,24 +1,18 @@
-"""The embedded models, made where they are missing: the question-answering model is trained, both are exported."""
+"""The trained model of a configuration: found where it is finished, resumed where it stopped, or trained now."""
 
 import hashlib
 import json
-import os
-import sys
 from dataclasses import replace
 from pathlib import Path
 
 from projects.onnx_serving.config import Config
-from projects.onnx_serving.export.onnx_export import ExportConfig
-from projects.onnx_serving.export.onnx_export import main as export
-from projects.onnx_serving.places import QA, RUNS
+from projects.onnx_serving.export.folder import unchanged
+from projects.onnx_serving.paths import QA, RUNS
 from projects.onnx_serving.training.train_qa import digest_of, films_of
 from projects.onnx_serving.training.train_qa import main as train
 from shared.errors import UserError
-from shared.files import remove_directory
-from shared.fingerprint import team_key, verify
+from shared.fingerprint import team_key
 from shared.fingerprint.citations import LOG_NAME, read_source
-from shared.fingerprint.manifest import NAME as MANIFEST
-from shared.fingerprint.origin import file_digest
 from shared.runs import describe_config, differing, discard, latest_checkpoint, read_json
 
 
@@ -63,45 +57,3 @@ def require_same(config: Config, directory: Path) -> None:
         raise UserError(
             f"{directory} was trained with another {', '.join(different)}: give another --out, or remove it"
         )
-
-
-def claim_export(out: Path) -> None:
-    """Refuse, before any work, a folder in which there is anything that the export did not write.
-
-    Raises:
-        UserError: If there is, or if a file of an export was changed.
-    """
-    if (out / MANIFEST).exists():
-        unchanged(out)
-    elif os.path.lexists(out):  # a link to nothing, too
-        raise UserError(f"{out} is no export of this project and is not overwritten: move it")
-
-
-def exported(qa: Path, out: Path) -> Path:
-    """The folder of graphs made from this very model; exports it unless it is there.
-
-    Args:
-        qa: Folder of the trained model, sealed.
-        out: Folder of the graphs; one that was made from another model is replaced.
-
-    Raises:
-        UserError: If there is anything in `out` that the export did not write. Nothing is removed then.
-    """
-    claim_export(out)
-    if out.exists():
-        if read_json(out / "serving.json").get("made_from") == file_digest(qa / MANIFEST):
-            return out
-        sys.stdout.write(f"{out} was made from another model: it is made anew\n")
-        remove_directory(out)
-    return export(ExportConfig(qa=qa, out=out))
-
-
-def unchanged(folder: Path) -> None:
-    """Check a sealed folder.
-
-    Raises:
-        UserError: If a file in it is missing or changed, or is not of it.
-    """
-    for finding in verify(folder):
-        if not finding.verdict.unchanged:
-            raise UserError(f"{finding.path}: {finding.verdict.value}, {finding.detail}; remove {folder} and run again")

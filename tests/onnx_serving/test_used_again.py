@@ -6,11 +6,13 @@ from dataclasses import replace
 import pytest
 
 from projects.onnx_serving import __main__ as command
-from projects.onnx_serving import assembly
-from projects.onnx_serving.assembly import exported, place_of, trained
 from projects.onnx_serving.config import SMOKE, Config
-from projects.onnx_serving.places import QA
+from projects.onnx_serving.export import folder as graphs
+from projects.onnx_serving.export.folder import exported
+from projects.onnx_serving.paths import QA
 from projects.onnx_serving.training import train_qa
+from projects.onnx_serving.training import trained as runs
+from projects.onnx_serving.training.trained import place_of, trained
 from shared.errors import UserError
 from shared.files import atomic_directory, write_json
 from shared.fingerprint import seal_directory, team_key
@@ -52,7 +54,7 @@ def test_a_folder_of_somebodys_own_is_refused_and_nothing_in_it_is_touched(smoke
 
 
 def test_a_finished_run_is_used_again_for_what_it_was_trained_on_and_refused_for_anything_else(finished, monkeypatch):
-    monkeypatch.setattr(assembly, "train", lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(runs, "train", lambda _: pytest.fail("trained again"))
     before = untouched(finished.out)
     assert trained(finished) == finished.out
     for changes, named in (({"epochs": 3, "limit": 7}, "epochs, limit"), ({"seed": 1}, "seed")):
@@ -99,7 +101,7 @@ def export(monkeypatch):
         made.append(config.out)
         return config.out
 
-    monkeypatch.setattr(assembly, "export", export)
+    monkeypatch.setattr(graphs, "export", export)
     return made
 
 
