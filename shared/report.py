@@ -3,9 +3,10 @@
 import csv
 import io
 import statistics
-from collections.abc import Sequence
+import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from shared.errors import UserError
 from shared.files import write_text
@@ -96,3 +97,28 @@ def between_marks(readme: Path, name: str) -> str:
 
 def _marks(name: str) -> tuple[str, str]:
     return f"<!-- begin {name} -->", f"<!-- end {name} -->"
+
+
+class View(Protocol):
+    """A table that says itself what a README shows of its rows (shared/study.py)."""
+
+    def markdown(self, rows: list[dict[str, Any]], language: str = "en") -> str:
+        """The rows in English ("en") or Spanish ("es")."""
+
+
+def put_tables(out: Path, views: Mapping[str, tuple[View, list[dict[str, Any]]]]) -> list[str]:
+    """Put tables into the READMEs above a folder of results; a folder elsewhere has none. Returns what changed.
+
+    `views`: block of the README → the table that it shows, and its rows.
+    """
+    changed = []
+    for name, language in (("README.md", "en"), ("README.es.md", "es")):
+        readme = out.parent / name
+        before = readme.read_text(encoding="utf-8") if readme.exists() else ""
+        for block, (table, rows) in views.items():
+            if f"<!-- begin {block} -->" in before:
+                put_into_readme(readme, block, table.markdown(rows, language))
+        if before and readme.read_text(encoding="utf-8") != before:
+            changed.append(name)
+            sys.stdout.write(f"{readme}: tables changed\n")
+    return changed

@@ -30,7 +30,7 @@ from shared.files import json_text, read_json, write_json, write_text
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import LOG_NAME, Cited, Source, pooled, read_best, read_source
 from shared.fingerprint.results import Row, kept_sources, seal_table
-from shared.report import markdown_table, put_into_readme, read_csv, spread, write_csv
+from shared.report import markdown_table, put_tables, read_csv, spread, write_csv
 from shared.runs import Run, describe_config, differing, discard, latest_checkpoint
 
 MOST_BESIDE = 100
@@ -326,9 +326,9 @@ def _setting(name: str, group: Group) -> Any:
     return getattr(group[0].config, name)
 
 
-def last(name: str, metric: str = "", **shown: Any) -> Column:
+def last(name: str, metric: str = "", digits: int | None = None, **shown: Any) -> Column:
     """A metric's last value in the log of a row's only cell."""
-    return Column((name,), lambda group: [group[0].source.last(metric or name)], **shown)
+    return Column((name,), lambda group: [replace(group[0].source.last(metric or name), digits=digits)], **shown)
 
 
 def best(name: str, **shown: Any) -> Column:
@@ -405,6 +405,14 @@ def resampled_means(items: Sequence[float], clusters: Sequence[str] | None = Non
     return means
 
 
+def by_line(done: Done, metric: str) -> list[list[Done]]:
+    """A cell once for each line of its log that has the metric, cut behind it: rows whose last values are there."""
+    log = done.source.log
+    ends = [seq for seq, record in enumerate(log.records, start=1) if metric in record]
+    cut = [replace(log, records=log.records[:end], macs=log.macs[:end]) for end in ends]
+    return [[replace(done, source=replace(done.source, log=each))] for each in cut]
+
+
 def grouped(cells: Iterable[Done], by: Callable[[Done], Any]) -> list[list[Done]]:
     """The cells that agree in something, in the order of their first ones: a row's seeds, for one."""
     groups: dict[Any, list[Done]] = {}
@@ -458,24 +466,6 @@ def _refuse_run_again(done: Done) -> None:
     with (done.directory / LOG_NAME).open(encoding="utf-8") as file:
         if json.loads(file.readline()) != done.source.log.opening:
             raise UserError(f"{done.directory} was run again since its log was read; start again")
-
-
-def put_tables(out: Path, views: dict[str, tuple[Table, list[dict[str, Any]]]]) -> list[str]:
-    """Put tables into the READMEs above a folder of results; a folder elsewhere has none. Returns what changed.
-
-    `views`: block of the README → the table that it shows, and its rows.
-    """
-    changed = []
-    for name, language in (("README.md", "en"), ("README.es.md", "es")):
-        readme = out.parent / name
-        before = readme.read_text(encoding="utf-8") if readme.exists() else ""
-        for block, (table, rows) in views.items():
-            if f"<!-- begin {block} -->" in before:
-                put_into_readme(readme, block, table.markdown(rows, language))
-        if before and readme.read_text(encoding="utf-8") != before:
-            changed.append(name)
-            _say(f"{readme}: tables changed")
-    return changed
 
 
 # ---------------------------------------------------------------- benches

@@ -24,15 +24,7 @@ NEEDED = ("README.md", "project.toml", "exercises.md", "exercises.toml", "config
 MACHINERY = {"study", "studies", "experiments", "tables", "provenance", "benchmark", "notebook", "exercises", "plots"}
 MACHINERY |= {"figures", "demo", "assembly"}
 MOST_MACHINERY = 500
-MORE_MACHINERY = {
-    "lora": 503,
-    "adapters": 1243,
-    "hf_finetune": 908,
-    "onnx_serving": 837,
-    "pretrain_lm": 791,
-    "rag_agent": 1757,
-    "rlhf_ppo": 561,
-}
+MORE_MACHINERY = {"rag_agent": 600, "adapters": 772, "hf_finetune": 669}  # not below 500 yet
 ALLOWED_TO_HIDE = {"evaluate", "tables"}  # a brief's name; run as a module, it hides nothing
 
 

@@ -11,9 +11,8 @@ from projects.adapters.evaluate import evaluate
 from projects.adapters.state import load_trained
 from projects.adapters.train import Metrics
 from shared.errors import UserError
-from shared.fingerprint import team_key, verify
+from shared.fingerprint import refuse_changed, team_key
 from shared.fingerprint.citations import read_source
-from shared.progress import table
 from shared.study import Done
 
 # What is trained, in this order: dataset, arm, and the rate that the study chose.
@@ -59,12 +58,7 @@ def check_saved(metrics: Metrics) -> None:
     Raises:
         UserError: If a file changed since it was saved, or the score is another.
     """
-    findings = verify(metrics.directory)
-    rows = [(f.path.name, f.verdict.value, f.detail) for f in findings]
-    table(f"Fingerprints of {metrics.directory.name}", ["what", "verdict", "found"], rows)
-    changed = [finding for finding in findings if not finding.verdict.unchanged]
-    if changed:
-        raise UserError(f"{changed[0].path}: {changed[0].verdict.value}, {changed[0].detail}")
+    refuse_changed(metrics.directory)
     again = load_trained(metrics.directory / "adapter")
     test = read_corpus(again.config, again.tokenizer).test
     score = evaluate(again.model, test, again.classes, tagging=again.tagging).decisive

@@ -21,7 +21,7 @@ from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import pooled
 from shared.fingerprint.results import seal_table
-from shared.report import read_csv, spread, write_csv
+from shared.report import put_tables, read_csv, spread, write_csv
 from shared.runs import describe_environment
 from shared.study import (
     Cells,
@@ -37,7 +37,6 @@ from shared.study import (
     origin,
     plain,
     publish,
-    put_tables,
     settings,
 )
 

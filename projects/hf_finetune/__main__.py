@@ -3,10 +3,11 @@
 from projects.hf_finetune.config import Config
 from projects.hf_finetune.data.preprocess import PreprocessConfig
 from projects.hf_finetune.data.preprocess import main as preprocess
-from projects.hf_finetune.demo import check, show
+from projects.hf_finetune.demo import show
 from projects.hf_finetune.training.train import main as train
 from projects.hf_finetune.training.train import report
 from shared.errors import command
+from shared.fingerprint import refuse_changed
 
 
 def main(config: Config) -> None:
@@ -14,7 +15,7 @@ def main(config: Config) -> None:
     if not config.resume:
         preprocess(PreprocessConfig(data=config))
     metrics = train(config)
-    check(metrics.directory)
+    refuse_changed(metrics.directory)
     show(metrics.directory)
     report(metrics)
 

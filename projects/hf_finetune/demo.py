@@ -1,12 +1,10 @@
-"""What the default run does after training: verify, show the evaluation, classify three sentences of its own."""
+"""What the default run does after training: show the evaluation, classify three sentences of its own."""
 
 from pathlib import Path
 
 from projects.hf_finetune.evaluation import eval as evaluation
 from projects.hf_finetune.predict import classify, load_pipeline
 from projects.hf_finetune.training.train import LOGS
-from shared.errors import UserError
-from shared.fingerprint import verify
 from shared.progress import table
 
 SENTENCES = (
@@ -14,19 +12,6 @@ SENTENCES = (
     "It comes with a usb cable and a printed manual.",
     "Setting it up took two minutes, and the pictures are gorgeous.",
 )
-
-
-def check(run: Path) -> None:
-    """Print the verdict on everything that the run sealed.
-
-    Raises:
-        UserError: If something changed since it was saved.
-    """
-    findings = verify(run)
-    table("Fingerprints", ["what", "verdict", "found"], [(f.path.name, f.verdict.value, f.detail) for f in findings])
-    changed = [finding for finding in findings if not finding.verdict.unchanged]
-    if changed:
-        raise UserError(f"{changed[0].path}: {changed[0].verdict.value}, {changed[0].detail}")
 
 
 def show(run: Path) -> None:

@@ -27,7 +27,7 @@ from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import KEPT, Cited, pooled
 from shared.fingerprint.results import Row, seal_table
-from shared.report import read_csv, spread, write_csv
+from shared.report import put_tables, read_csv, spread, write_csv
 from shared.runs import describe_environment
 from shared.study import (
     Cells,
@@ -43,7 +43,6 @@ from shared.study import (
     origin,
     plain,
     publish,
-    put_tables,
     settings,
 )
 

@@ -14,13 +14,12 @@
 # %%
 """Results of lora, shown from results/; source of results/notebook.ipynb."""
 
-from pathlib import Path
-
 from projects.lora.config import method
-from shared.presentation.cells import Number, Picture, Table, rows_of
+from projects.lora.study import BENCH, RESULTS, views
+from shared.presentation.cells import Number, Picture, Table, declared, rows_of
 from shared.report import read_csv
 
-RESULTS = Path("projects/lora/results")
+shown = views(RESULTS)
 summary = {row["method"]: row for row in read_csv(RESULTS / "summary.csv")}
 runs = read_csv(RESULTS / "runs.csv")
 full, head, chosen = (summary[name] for name in ("full fine-tuning", "frozen encoder, linear head", "LoRA, r = 16"))
@@ -32,20 +31,7 @@ full, head, chosen = (summary[name] for name in ("full fine-tuning", "frozen enc
 # «A plenos» es la distancia al ajuste completo, en puntos porcentuales.
 
 # %%
-Table(
-    ("se entrena", "exactitud", "desv.", "macro-F1", "a plenos", "parámetros", "semillas"),
-    rows_of(
-        summary.values(),
-        lambda row: row["method"],
-        lambda row: Number(f"accuracy of {row['method']}", row["accuracy"], ".4f"),
-        lambda row: Number(f"sd of {row['method']}", row["accuracy_sd"], ".4f"),
-        lambda row: Number(f"macro-F1 of {row['method']}", row["macro_f1"], ".4f"),
-        lambda row: f"{100 * (row['accuracy'] - full['accuracy']):+.2f}",
-        lambda row: f"{row['trained']:,} ({row['share']:.2%})",
-        lambda row: row["seeds"],
-    ),
-    "Preguntas de prueba de TREC, seis clases.",
-)
+declared(*shown["results"], "Preguntas de prueba de TREC, seis clases.")
 
 # %%
 Picture(RESULTS / "parameters_accuracy.png", "Exactitud de prueba contra parámetros entrenados, un punto por ejecución")
@@ -115,19 +101,7 @@ Picture(RESULTS / "scaling_rules.png", "Exactitud de prueba por rango, con las e
 # de fusionar. Este es el ensayo que **falla** a propósito: «prune, merge» pierde los ceros que se habían ganado.
 
 # %%
-pruned = read_csv(RESULTS / "pruning_quant.csv")
-Table(
-    ("qué, en orden", "poda", "exactitud", "ceros", "fichero", "comprimido"),
-    rows_of(
-        (row for row in pruned if row["level"] in (0.0, 0.5, 0.9)),
-        lambda row: row["variant"],
-        lambda row: f"{row['level']:.0%}",
-        lambda row: Number(f"accuracy of {row['variant']} at {row['level']:g}", row["accuracy"], ".4f"),
-        lambda row: f"{row['zeros']:.1%}",
-        lambda row: f"{row['file_mb']:.1f} MB",
-        lambda row: f"{row['zip_mb']:.1f} MB",
-    ),
-)
+declared(*shown["pruning"])
 
 # %% [markdown]
 # ## Contra la biblioteca PEFT
@@ -136,17 +110,7 @@ Table(
 # que sólo se comparan razones.
 
 # %%
-bench = {row["arm"]: row for row in read_csv(RESULTS / "bench.csv")}
-Table(
-    ("contra", "tiempo de un paso: nuestra / otra", "cuartiles", "memoria máxima"),
-    rows_of(
-        (bench[name] for name in ("peft", "full")),
-        lambda row: row["arm"],
-        lambda row: Number(f"step time over {row['arm']}", row["lora_over_arm"], ".3f"),
-        lambda row: f"{row['ratio_q1']:.3f} a {row['ratio_q3']:.3f}",
-        lambda row: f"{row['peak_mb']:.0f} MB",
-    ),
-)
+declared(BENCH, read_csv(RESULTS / "bench.csv"))
 
 # %% [markdown]
 # ## Lo que esto no dice

@@ -19,22 +19,8 @@ from shared.assets import load_encoder
 from shared.errors import command
 from shared.fingerprint import team_key
 from shared.fingerprint.results import Row, seal_table
-from shared.report import read_csv, write_csv
-from shared.study import (
-    Cells,
-    Done,
-    Table,
-    best,
-    grouped,
-    last,
-    mean_sd,
-    only_shown,
-    origin,
-    plain,
-    publish,
-    put_tables,
-    settings,
-)
+from shared.report import put_tables, read_csv, write_csv
+from shared.study import Cells, Done, Table, best, grouped, last, mean_sd, only_shown, origin, plain, publish, settings
 
 RESULTS = Path("projects/lora/results")
 RANKS, RATIOS, SEEDS = (4, 16, 64), (1.0, 4.0, 16.0), (0, 1, 2)

@@ -23,22 +23,9 @@ from shared.fingerprint import team_key
 from shared.fingerprint.results import Row, seal_table
 from shared.progress import track
 from shared.report import mean_sd as means
-from shared.report import read_csv, write_csv
+from shared.report import put_tables, read_csv, write_csv
 from shared.runs import describe_environment
-from shared.study import (
-    Cells,
-    Done,
-    Shown,
-    Table,
-    last,
-    mean_sd,
-    only_shown,
-    origin,
-    plain,
-    publish,
-    put_tables,
-    settings,
-)
+from shared.study import Cells, Done, Shown, Table, last, mean_sd, only_shown, origin, plain, publish, settings
 
 PROJECT = "onnx_serving"
 SEEDS = (0, 1, 2)

@@ -4,8 +4,7 @@ from projects.pretrain_lm.distributed import Loss
 from projects.pretrain_lm.evaluate import predict
 from projects.pretrain_lm.train_pretrain import Metrics, load, read_corpus
 from shared.errors import UserError
-from shared.fingerprint import verify
-from shared.progress import table
+from shared.fingerprint import refuse_changed
 
 TOLERANCE = 2e-2  # nats a token: room for bfloat16; the same weights on the same machine give 0
 
@@ -16,11 +15,7 @@ def check_saved(metrics: Metrics) -> None:
     Raises:
         UserError: If a file changed since it was saved, or the losses differ.
     """
-    findings = verify(metrics.directory)
-    table("Fingerprints", ["what", "verdict", "found"], [(f.path.name, f.verdict.value, f.detail) for f in findings])
-    changed = [finding for finding in findings if not finding.verdict.unchanged]
-    if changed:
-        raise UserError(f"{changed[0].path}: {changed[0].verdict.value}, {changed[0].detail}")
+    refuse_changed(metrics.directory)
     config, model, _ = load(metrics.directory)
     again = predict(Loss(model, bfloat16=metrics.bfloat16), read_corpus(config).held_out(config, "test"))
     gap = abs(again.loss - metrics.test.loss)

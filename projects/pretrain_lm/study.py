@@ -21,13 +21,14 @@ from shared.files import refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
 from shared.fingerprint.results import seal_table
-from shared.report import put_into_readme, read_csv, write_csv
+from shared.report import put_into_readme, put_tables, read_csv, write_csv
 from shared.runs import describe_environment, read_json
 from shared.study import (
     Column,
     Done,
     Shown,
     Table,
+    by_line,
     complete,
     grouped,
     last,
@@ -37,7 +38,6 @@ from shared.study import (
     origin,
     plain,
     publish,
-    put_tables,
     settings,
 )
 
@@ -289,14 +289,6 @@ def loaded(directory: Path, config: Config) -> Done:
     asked = loader.LoaderConfig(corpus=config.cleaning.out)
     data = corpus_digest(config)
     return log_items(directory, asked, lambda: ((row, {}) for row in loader.main(asked)), project=PROJECT, data=data)
-
-
-def by_line(done: Done, name: str) -> list[list[Done]]:
-    """A cell once for each line of its log that has the name, cut behind it: each a row, whose last value is there."""
-    log = done.source.log
-    ends = [seq for seq, record in enumerate(log.records, start=1) if name in record]
-    cut = [replace(log, records=log.records[:end], macs=log.macs[:end]) for end in ends]
-    return [[replace(done, source=replace(done.source, log=each))] for each in cut]
 
 
 if __name__ == "__main__":

@@ -29,7 +29,7 @@ from shared.errors import command
 from shared.files import refuse_unwritable, write_json
 from shared.fingerprint.citations import pooled
 from shared.fingerprint.origin import data_digest
-from shared.report import read_csv
+from shared.report import put_tables, read_csv
 from shared.runs import describe_environment
 from shared.study import Column, Done, Group, Item, Table, bounds, mean, only_shown, origin, plain
 
@@ -409,7 +409,7 @@ def main(config: StudyConfig) -> None:
     write_json(out / "chosen.json", constants | {name: chosen[name] for name in ("cosine_share", "threshold")})
     write_json(out / "environment.json", describe_environment())
     plots.main(plots.PlotConfig(results=out))
-    study.put_tables(out, views(out))
+    put_tables(out, views(out))
 
 
 if __name__ == "__main__":

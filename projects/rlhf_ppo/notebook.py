@@ -15,22 +15,12 @@
 # %%
 """Results of rlhf_ppo, shown from results/; source of results/notebook.ipynb."""
 
-from pathlib import Path
-
-from projects.rlhf_ppo.analysis.metrics_rl import ARMS
-from shared.presentation.cells import Number, Picture, Table, rows_of
+from projects.rlhf_ppo.study import BENCH, RESULTS, views
+from shared.presentation.cells import Number, Picture, Table, declared
 from shared.report import read_csv
 
-RESULTS = Path("projects/rlhf_ppo/results")
-NAMES = {
-    "target": "KL guiada a un objetivo",
-    "free": "sin penalización",
-    "long": "sin penalización, el doble de rondas",
-}
-assert NAMES.keys() == ARMS.keys()
-summary = {row["arm"]: row for row in read_csv(RESULTS / "summary.csv")}
+shown = views(RESULTS)
 runs = read_csv(RESULTS / "runs.csv")
-deciders = read_csv(RESULTS / "deciders.csv")
 
 # %% [markdown]
 # ## ¿Quién acierta las comparaciones?
@@ -40,17 +30,7 @@ deciders = read_csv(RESULTS / "deciders.csv")
 # recompensa también pudo aprender eso. El juez, sin su ruido, pone el techo.
 
 # %%
-Table(
-    ("quién decide", "comparaciones", "aciertos", "intervalo del 95 %", "preguntadas"),
-    rows_of(
-        deciders,
-        lambda row: row["decider"],
-        lambda row: {"balanced": "equilibradas", "as sampled": "sin equilibrar"}[row["data"]],
-        lambda row: Number(f"share right: {row['decider']}, {row['data']}", row["share"], ".3f"),
-        lambda row: f"{row['low']:.3f} a {row['high']:.3f}",
-        lambda row: row["asked"],
-    ),
-)
+declared(*shown["deciders"])
 
 # %% [markdown]
 # ## Antes y después de PPO
@@ -60,23 +40,7 @@ Table(
 # ve.
 
 # %%
-Table(
-    ("penalización", "verdadera", "ganancia", "intervalo del 95 %", "aprendida", "KL, nats", "distinct-2", "semillas"),
-    rows_of(
-        summary.values(),
-        lambda row: NAMES[row["arm"]],
-        lambda row: Number(f"gold after, {row['arm']}", row["after_gold"], ".3f"),
-        lambda row: Number(f"gain, {row['arm']}", row["gain"], "+.3f"),
-        lambda row: f"{row['gain_low']:+.3f} a {row['gain_high']:+.3f}",
-        lambda row: Number(f"proxy after, {row['arm']}", row["after_proxy"], ".3f"),
-        lambda row: Number(f"KL after, {row['arm']}", row["after_kl"], ".2f"),
-        lambda row: Number(f"distinct-2 after, {row['arm']}", row["after_distinct_2"], ".3f"),
-        lambda row: row["seeds"],
-    ),
-    "Partida: verdadera {:.3f}, distinct-2 {:.3f}.".format(
-        *(next(iter(summary.values()))[name] for name in ("before_gold", "before_distinct_2"))
-    ),
-)
+declared(*shown["summary"])
 
 # %%
 Picture(RESULTS / "curves.png", "Recompensas, KL, entropía, recorte y pérdida de valor, ronda a ronda")
@@ -94,15 +58,7 @@ Picture(RESULTS / "proxy_gold.png", "Recompensa aprendida y verdadera contra √
 # ## ¿En qué se va el tiempo?
 
 # %%
-Table(
-    ("parte", "segundos, mediana", "cuartiles"),
-    rows_of(
-        read_csv(RESULTS / "bench.csv"),
-        lambda row: row["part"],
-        lambda row: Number(f"seconds: {row['part']}", row["seconds"], ".2f"),
-        lambda row: f"{row['q1']:.2f} a {row['q3']:.2f}",
-    ),
-)
+declared(BENCH, read_csv(RESULTS / "bench.csv"))
 
 # %% [markdown]
 # ## Lo que esto no dice

@@ -24,7 +24,8 @@ from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
-from shared.fingerprint.results import Row, seal_table
+from shared.fingerprint.results import seal_table
+from shared.report import put_tables
 from shared.runs import describe_environment, open_checkpoint
 from shared.study import (
     Cells,
@@ -32,6 +33,7 @@ from shared.study import (
     Done,
     Shown,
     Table,
+    by_line,
     grouped,
     interval,
     last,
@@ -40,7 +42,6 @@ from shared.study import (
     origin,
     plain,
     publish,
-    put_tables,
     settings,
 )
 
@@ -112,17 +113,12 @@ def gains(done: Done) -> list[float]:
     return [row["after"]["gold"] - row["before"]["gold"] for row in samples(done)]
 
 
-def arm(done: Done) -> str:
-    """The arm of a finished cell."""
-    return arm_of(done.config)
-
-
 def with_reference(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The rows of the arms, and before them what the first arm's prompts gave before PPO."""
     return [{**rows[0], "arm": "reference"}, *rows]
 
 
-def policy(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+def policy(row: dict[str, Any], _: Any) -> str:
     """What the README calls an arm."""
     return metrics_rl.ARMS.get(row["arm"], row["arm"])
 
@@ -149,11 +145,6 @@ def text(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     return str(row.get(name, "")).replace("|", "\\|")
 
 
-def held_out_reviews() -> int:
-    """Reviews that the judge did not learn from."""
-    return len(load_dataset("movie_reviews")["validation"])
-
-
 SHARE = "{share:.3f} ({low:.3f} to {high:.3f})"
 AFTER: dict[str, dict[str, Any]] = {
     "gold": {"head": "gold reward", "es": "recompensa verdadera", "show": after("gold", 3)},
@@ -165,7 +156,7 @@ AFTER: dict[str, dict[str, Any]] = {
 RUNS = Table(
     "runs",
     (
-        plain("arm", lambda group: arm(group[0])),
+        plain("arm", lambda group: arm_of(group[0].config)),
         *settings("seed"),
         plain("prompts", lambda group: len(gains(group[0]))),
         *(last(f"{when}_{name}") for when in ("before", "after") for name in LOGGED),
@@ -177,7 +168,7 @@ RUNS = Table(
 SUMMARY = Table(
     "summary",
     (
-        plain("arm", lambda group: arm(group[0]), head="policy", es="política", show=policy),
+        plain("arm", lambda group: arm_of(group[0].config), head="policy", es="política", show=policy),
         plain("seeds", len),
         *(
             mean_sd(f"{when}_{name}", **(AFTER[name] if when == "after" else {}))
@@ -194,20 +185,37 @@ SUMMARY = Table(
 JUDGE = Table(
     "judge",
     (
-        plain("reviews", lambda _: held_out_reviews(), head="held-out reviews", es="reseñas reservadas"),
+        plain(
+            "reviews",
+            lambda _: len(load_dataset("movie_reviews")["validation"]),
+            head="held-out reviews",
+            es="reseñas reservadas",
+        ),
         last(
             "correlation",
             head="correlation of the judge with the raters' mean (95 %)",
             es="correlación del juez con la media de quienes puntuaron (95 %)",
             show="{correlation:.3f} ({low:.3f} to {high:.3f})",
         ),
-        Column(("low", "high"), lambda group: fisher(group[0].last("correlation"), held_out_reviews())),
+        Column(
+            ("low", "high"),
+            lambda group: fisher(group[0].last("correlation"), len(load_dataset("movie_reviews")["validation"])),
+        ),
         origin(),
     ),
     keep_logs=True,
 )
-STRETCHES = Table(
+CURVES = Table(
     "curves",
+    (
+        plain("arm", lambda group: arm_of(group[0].config)),
+        *settings("seed"),
+        last("iteration", "step"),
+        *(last(name, digits=5) for name in POINTS),
+    ),
+)
+STRETCHES = Table(
+    "stretches",
     (
         only_shown("rounds", "rondas", "{rounds}"),
         only_shown("proxy", "aprendida", "{proxy:.2f}"),
@@ -264,35 +272,15 @@ def main(config: StudyConfig) -> None:
     if config.arm != "all":
         return
     publish(RUNS, [[done] for done in cells], config.out, "rlhf_ppo")
-    write_curves(cells, config.out)
-    publish(SUMMARY, grouped(cells, arm), config.out, "rlhf_ppo")
-    write_judge(config.base, config.out)
+    publish(CURVES, [row for done in cells for row in by_line(done, "proxy")], config.out, "rlhf_ppo")
+    publish(SUMMARY, grouped(cells, lambda done: arm_of(done.config)), config.out, "rlhf_ppo")
+    judge = Done("gold", config.base, read_source(stage_directory(config.base, "gold"), team_key()))
+    publish(JUDGE, [[judge]], config.out, "rlhf_ppo")
     write_deciders(config.base, config.out)
     write_samples(cells, config.out)
     write_json(config.out / "environment.json", describe_environment())
     metrics_rl.main(metrics_rl.PlotConfig(results=config.out))
     put_tables(config.out, views(config.out))
-
-
-def write_curves(cells: list[Done], out: Path) -> None:
-    """curves.csv: one row a round."""
-    rows, cited = [], []
-    for done in cells:
-        for line, record in enumerate(done.source.log.records):
-            if "proxy" not in record:
-                continue
-            columns = {name: done.source.window(name, line, line, "value", digits=5) for name in POINTS}
-            numbers = {name: done.source.number(cell) for name, cell in columns.items()}
-            rows.append({"arm": arm(done), "seed": done.config.seed, "iteration": record["step"], **numbers})
-            cited.append(Row([done.source], columns))
-    report.write_csv(out / "curves.csv", rows)
-    seal_table(out / "curves.csv", project="rlhf_ppo", key=team_key(), rows=cited)
-
-
-def write_judge(config: Config, out: Path) -> None:
-    """judge.csv: how well the judge agrees with the raters of reviews that it did not learn from."""
-    directory = stage_directory(config, "gold")
-    publish(JUDGE, [[Done("gold", config, read_source(directory, team_key()))]], out, "rlhf_ppo")
 
 
 def write_deciders(config: Config, out: Path) -> None:
@@ -311,7 +299,7 @@ def write_deciders(config: Config, out: Path) -> None:
 
 def write_samples(cells: list[Done], out: Path) -> None:
     """samples.csv: the first held-out prompts, as each arm's first run answered them; none is left out."""
-    first = {arm(group[0]): samples(group[0]) for group in grouped(cells, arm)}
+    first = {arm_of(group[0].config): samples(group[0]) for group in grouped(cells, lambda done: arm_of(done.config))}
     rows = []
     for place, row in enumerate(next(iter(first.values()))[:SHOWN]):
         answers = {name: " ".join(found[place]["after"]["response"].split()) for name, found in first.items()}
