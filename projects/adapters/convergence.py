@@ -21,12 +21,11 @@ def curve(done: Done) -> Iterator[tuple[dict[str, Any], Row]]:
         if "curve_score" not in record:
             continue
         losses = [r["loss"] for r in source.log.records[first : seq + 1] if "loss" in r]
-        loss = round(statistics.mean(losses), 5)
-        cells = {
-            "step": source.window("step", seq, seq, "value"),
-            "loss": source.window("loss", first, seq, "mean", digits=5),
-            "score": source.window("curve_score", seq, seq, "value"),
-        }
+        cells = {"step": source.window("step", seq, seq, "value")}
+        if losses:  # the loss is logged more seldom than the curve in a very short run
+            cells["loss"] = source.window("loss", first, seq, "mean", digits=5)
+        cells["score"] = source.window("curve_score", seq, seq, "value")
+        loss = round(statistics.mean(losses), 5) if losses else ""
         point = {"seed": config.seed, "step": record["step"], "loss": loss, "score": record["curve_score"]}
         yield {**named, **point}, Row([source], cells)
         first = seq + 1

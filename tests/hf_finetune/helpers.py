@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from projects.hf_finetune.training.supervisor import Attempt, run_child
 from projects.hf_finetune.training.train import fit
+from shared.fingerprint.log import read_records
 
 STEPS = 12  # of the configuration in conftest.py: 4 epochs of 3
 
@@ -26,6 +27,14 @@ def weights(directory):
 
 def equal_bits(one, other):
     return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def untimed(directory):
+    """The records of a run's log without the seconds that it took."""
+    return [
+        {name: value for name, value in record.items() if name != "seconds"}
+        for record in read_records(directory / "metrics.jsonl")
+    ]
 
 
 def in_process(given):

@@ -15,11 +15,13 @@ from projects.rag_agent.config import Config
 from projects.rag_agent.evaluate import balanced_accuracy, best_threshold
 from projects.rag_agent.measure import Arm
 from projects.rag_agent.questions import FACTS, SEARCHES, Question
+from projects.rag_agent.retriever import lexical
 from projects.rag_agent.study import StudyConfig, measured
 from shared.fingerprint import verify
 from shared.report import read_csv
 
 SETTINGS = {"k": 1}
+GRID = tuple(study.GRID)  # before any test patches it
 
 
 def asked(calls, value=0.5):
@@ -100,12 +102,16 @@ def ran(tmp_path_factory, request):
     request.addfinalizer(patched.undo)
     folder = tmp_path_factory.mktemp("rag_agent")
     config = StudyConfig(
-        base=Config(limit=90, passage_tokens=64, answer_tokens=4), runs=folder / "runs", out=folder / "x" / "results"
+        base=Config(limit=90, passage_tokens=64, answer_tokens=4),
+        runs=folder / "runs",
+        out=folder / "rag_agent" / "results",
     )
     patched.setattr(HashingEmbedder, "_word", cache(HashingEmbedder._word))
     patched.setattr(measure, "Embedder", lambda *_, **__: HashingEmbedder())
     patched.setattr(measure, "Generator", lambda *_: ScriptedGenerator())
     patched.setattr(study, "GRID", [each for each in study.GRID if each[1] in (0.1, 0.5) and each[2] == 10.0])
+    patched.setattr(study, "SIZES", {"tune": 2, "test": 3})
+    patched.setattr(lexical, "terms", cache(lexical.terms))  # of few texts, again and again
     patched.setattr(study, "GROWN", (20, 40))
     patched.setattr(study, "QUERIES", 5)
     vectors = np.random.default_rng(0).standard_normal((45, 8)).astype(np.float32)
@@ -152,8 +158,8 @@ def test_every_table_is_recomputed_from_the_logs_that_it_cites(ran):
 
 
 def test_every_fusion_is_a_candidate():
-    assert len(set(study.GRID)) == len(study.GRID) == 2 + 9 + 27
-    assert {method for method, _, _ in study.GRID} == set(study.plots.METHODS)
+    assert len(set(GRID)) == len(GRID) == 2 + 9 + 27
+    assert {method for method, _, _ in GRID} == set(study.plots.METHODS)
 
 
 def test_constants_are_chosen_on_the_tuning_films_alone(ran):

@@ -55,7 +55,7 @@ def retrieval(rows: list[dict[str, Any]], path: Path) -> None:
         for axes, (kind, name) in zip(drawn, SETS.items(), strict=True):
             mine = [row for row in rows if row["questions"] == kind]
             for place, row in enumerate(mine):
-                _bar(axes, place, row, "mrr", place)
+                _bar(axes, float(place), row, "mrr", place)
             axes.set_xticks(range(len(mine)), ["BM25", "vectors", "ranks\nfused", "scores\nfused"], fontsize=8)
             axes.set_title(f"{name}: {mine[0]['shared']:.0%} of the words shared", fontsize=9)
             axes.set_ylim(0, 1.05)
