@@ -9,7 +9,8 @@ import torch
 from peft import LoraConfig, get_peft_model
 from transformers import AutoModelForCausalLM
 
-from shared.engine import EngineRows, Request, Sampling, Steering, generate, read_lora, stream
+from shared.engine import Engine, EngineRows, Request, Sampling, Steering, generate, read_lora, stream
+from shared.engine.graph import graph_folder
 from shared.errors import UserError
 
 pytestmark = pytest.mark.timeout(300)  # the first test that asks for a graph builds it
@@ -79,6 +80,17 @@ def test_vectors_give_the_logits_of_a_model_with_hooks(steerable, tiny_torch):
 
 def test_nothing_added_is_the_plain_model(steerable, tiny):
     np.testing.assert_allclose(steerable.score(IDS), tiny.score(IDS), atol=1e-5)
+
+
+def test_in_int8_nothing_added_is_the_plain_model_and_an_adapter_is_heard(tiny_folder, adapters, tmp_path):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC0C2_CACHE", str(tmp_path))
+        folder = graph_folder(str(tiny_folder), "int8")
+    plain, added = Engine(folder, threads=1), Engine(folder, threads=1, steerable=True)
+    np.testing.assert_array_equal(added.score(IDS), plain.score(IDS))
+    cache = added.new_cache(len(IDS))
+    cache.steer(0, read_lora(adapters["all"][1], added.head_widths))
+    assert np.abs(added.read(cache, 0, IDS)[0] - plain.score(IDS)[-1]).max() > 0.1
 
 
 def test_each_row_of_a_batch_has_its_own(steerable, tiny_torch, adapters):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from projects.pretrain_lm.analysis import eval_generation
+from projects.pretrain_lm.analysis import eval_generation, plots
 from projects.pretrain_lm.analysis.eval_generation import ARTICLES, WAYS, GenerationConfig, Texts, embed, perplexity
 from projects.pretrain_lm.evaluate import (
     bleu,
@@ -19,6 +19,7 @@ from projects.pretrain_lm.evaluate import (
 )
 from projects.pretrain_lm.train_pretrain import load, main, read_corpus
 from shared.errors import UserError
+from shared.plotting import figure
 from shared.report import read_csv
 
 
@@ -140,3 +141,14 @@ def test_an_embedding_does_not_see_padding():
     alone = embed.__wrapped__(reader, tokenizer, ["ab"])
     torch.testing.assert_close(together[:1], alone)
     assert together.norm(dim=1).tolist() == pytest.approx([1, 1])
+
+
+def test_names_of_close_points_stand_apart(tmp_path):
+    points = [(0.95, 0.168, "0.8", "k"), (0.96, 0.178, "0.95", "k"), (0.962, 0.176, "1", "k"), (0.3, 0.1, "", "k")]
+    with figure(tmp_path / "x.png", title="t", xlabel="x", ylabel="y") as axes:
+        axes.plot([x for x, *_ in points], [y for _, y, *_ in points])
+        plots.name_points(axes, points)
+        scale = 72 / axes.figure.dpi
+        middles = [axes.transData.transform(text.xy) * scale + text.xyann for text in axes.texts]
+    assert [text.get_text() for text in axes.texts] == ["0.8", "0.95", "1"]
+    assert all(np.hypot(*(a - b)) > 13 for i, a in enumerate(middles) for b in middles[:i])

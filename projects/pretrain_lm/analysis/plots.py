@@ -1,18 +1,18 @@
 """The figures of results/, each drawn from the rows of a table."""
 
+import math
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from matplotlib.patheffects import withStroke
 
 from shared.plotting import COLOURS, MARKERS, figure
 from shared.report import mean_sd, read_csv
 
 FAMILIES = ("greedy", "temperature", "top-k", "top-p", "the articles")
-
-
-# Where the name of a point stands, in points from it: the families cross each other.
-PLACES = {"temperature": (-4, -12, "right"), "top-k": (5, 5, "left"), "top-p": (7, -3, "left")}
+NAMED = ("temperature", "top-k", "top-p")  # families whose points say their parameter
+AWAY = 13  # points of the name's middle from its point's
 
 
 def main(results: Path) -> None:
@@ -37,17 +37,33 @@ def _against(rows: list[dict[str, Any]], path: Path, column: str, title: str, la
         if log:
             axes.set_yscale("log")
             axes.invert_yaxis()
+        points_of: list[tuple[float, float, str, str]] = []
         for number, family in enumerate(FAMILIES):
             points = sorted((r["distinct_2"], r[column], r["way"]) for r in rows if r["way"].startswith(family))
             x, y = [p[0] for p in points], [p[1] for p in points]
             axes.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=family)
-            for a, b, way in points if family in PLACES else ():
-                right, up, side = PLACES[family]
-                look: dict[str, Any] = {"ha": side, "fontsize": 8, "color": COLOURS[number]}
-                look["path_effects"] = [withStroke(linewidth=2, foreground="white")]  # over the lines of others
-                axes.annotate(way.split()[-1], (a, b), xytext=(right, up), textcoords="offset points", **look)
+            named = family in NAMED
+            points_of += [(a, b, way.split()[-1] if named else "", COLOURS[number]) for a, b, way in points]
         axes.margins(y=0.1)  # room for a name below the lowest point
         axes.legend(loc="lower left" if log else "upper left")
+        name_points(axes, points_of)
+
+
+def name_points(axes: Any, points: list[tuple[float, float, str, str]]) -> None:
+    """Write beside each point (x, y, name, colour) its name, on that of eight sides where most room is left."""
+    axes.autoscale_view()
+    places = [axes.transData.transform(point[:2]) * 72 / axes.figure.dpi for point in points]
+    taken = list(places)
+    for (x, y, name, colour), place in zip(points, places, strict=True):
+        if not name:
+            continue
+        sides = [AWAY * np.array([math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)]) for k in range(8)]
+        others = [each for each in taken if each is not place]
+        side = max(sides, key=lambda s, p=place, o=others: min(np.hypot(*(p + s - each)) for each in o))  # type: ignore[misc]
+        taken.append(place + side)
+        look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}
+        look["path_effects"] = [withStroke(linewidth=2, foreground="white")]  # over the lines of others
+        axes.annotate(name, (x, y), xytext=tuple(side), textcoords="offset points", **look)
 
 
 def masking(rows: list[dict[str, Any]], path: Path) -> None:
