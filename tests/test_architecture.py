@@ -24,7 +24,7 @@ NEEDED = ("README.md", "project.toml", "exercises.md", "exercises.toml", "config
 MACHINERY = {"study", "studies", "experiments", "tables", "provenance", "benchmark", "notebook", "exercises", "plots"}
 MACHINERY |= {"figures", "demo", "assembly"}
 MOST_MACHINERY = 500
-MORE_MACHINERY = {"rag_agent": 600, "adapters": 772, "hf_finetune": 669}  # not below 500 yet
+MORE_MACHINERY = {"rag_agent": 600, "adapters": 773, "hf_finetune": 670}  # not below 500 yet
 ALLOWED_TO_HIDE = {"evaluate", "tables"}  # a brief's name; run as a module, it hides nothing
 
 

@@ -82,6 +82,7 @@ def collect(config: StudyConfig) -> list[Done]:
     )
     arms = ARMS if config.arm == "all" else [config.arm]
     planned = [replace(config.base, **ARMS[arm], seed=seed) for arm in arms for seed in SEEDS[arm]]
+    cells.expected = len(planned)
     for cell in sorted(planned, key=lambda cell: cell.seed):
         cells.run(cell)
     return [cells.run(cell) for cell in planned]
