@@ -68,7 +68,7 @@ serve-%: .ready-%
 	@$(if $(wildcard projects/$*/server/__main__.py),exec $(PY) -m projects.$*.server $(ARGS),echo "$* has no server" >&2; exit 2)
 
 exercises-%: .ready-%
-	@$(PY) -m shared.exercises $* $(ARGS)
+	@$(PY) -m shared.course.exercises $* $(ARGS)
 
 test-%: .ready-%
 	@$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-dev
@@ -79,19 +79,19 @@ test-%: .ready-%
 	@$(MAKE) --no-print-directory -s $(VENV)/.extra-dev $(VENV)/.extra-presentation
 
 notebook-%: .shown-%
-	@$(PY) -m shared.presentation notebook $* $(ARGS)
+	@$(PY) -m shared.course notebook $* $(ARGS)
 
 demo-%: .shown-%
-	@$(PY) -m shared.presentation demo $* $(ARGS)
+	@$(PY) -m shared.course demo $* $(ARGS)
 
 grade-%: .shown-%
-	@$(PY) -m shared.presentation grade $* $(ARGS)
+	@$(PY) -m shared.course grade $* $(ARGS)
 
 grade: setup ## grade every project: results.json for Gradescope, Markdown, one HTML page
-	@$(PY) -m shared.presentation grade $(ARGS)
+	@$(PY) -m shared.course grade $(ARGS)
 
 dashboard: setup ## one page with a card a project, in build/dashboard/index.html
-	@$(PY) -m shared.presentation dashboard $(ARGS)
+	@$(PY) -m shared.course dashboard $(ARGS)
 
 # ---------------------------------------------------------------- the whole repository
 test: setup ## every test

@@ -21,7 +21,7 @@ def of_like_length(order: Sequence[int], lengths: Sequence[int], size: int, sour
 
     Args:
         order: Shuffled row numbers; rows that it leaves out are in no batch.
-        lengths: Of each row, in tokens or in characters.
+        lengths: One a row, in tokens or in characters.
         size: Rows of a batch; only the last one of the last pool may have fewer.
         source: Shuffles the batches.
     """

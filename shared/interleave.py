@@ -38,7 +38,7 @@ class Measured:
     Attributes:
         ms: Milliseconds a step, one number a round, warm-up left out.
         peak_mb: Peak memory of its process.
-        growth_mb: Of it, what came after the process was ready.
+        growth_mb: The part of it that came after the process was ready.
     """
 
     ms: list[float]
@@ -48,7 +48,7 @@ class Measured:
 
 @dataclass(frozen=True)
 class Ratio:
-    """Of two arms' step times, taken round by round."""
+    """Quotient of two arms' step times, taken round by round."""
 
     median: float
     q1: float

@@ -72,7 +72,6 @@ class Judge:
     Attributes:
         rater: Its model.
         correlation: Pearson's, with the raters' means of `reviews` reviews that it did not learn from.
-        reviews: See `correlation`.
         digest: SHA-256 of its trained weights.
     """
 

@@ -53,7 +53,7 @@ def _number(text: str) -> Any:
 
 
 def mean_sd(rows: Sequence[dict[str, Any]], *names: str) -> dict[str, float]:
-    """Of each column `name` its mean, and in `name_sd` the sample standard deviation (0 for a single row)."""
+    """Each column's mean in `name`, and in `name_sd` the sample standard deviation (0 for a single row)."""
     columns: dict[str, float] = {}
     for name in names:
         values = [row[name] for row in rows]
@@ -107,12 +107,17 @@ class View(Protocol):
 
 
 def put_tables(out: Path, views: Mapping[str, tuple[View, list[dict[str, Any]]]]) -> list[str]:
-    """Put tables into the READMEs above a folder of results; a folder elsewhere has none. Returns what changed.
+    """Put tables into the READMEs of a project; a folder of results elsewhere has none. Returns what changed.
 
-    `views`: block of the README → the table that it shows, and its rows.
+    A project's README and README.es.md show the tables that answer its question, in English and in Spanish; the
+    README.md of the results has room for the others.
+
+    Args:
+        out: Folder of the results.
+        views: Block of a README → the table that it shows, and its rows.
     """
     changed = []
-    for name, language in (("README.md", "en"), ("README.es.md", "es")):
+    for name, language in (("README.md", "en"), ("README.es.md", "es"), (f"{out.name}/README.md", "en")):
         readme = out.parent / name
         before = readme.read_text(encoding="utf-8") if readme.exists() else ""
         for block, (table, rows) in views.items():

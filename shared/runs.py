@@ -191,7 +191,7 @@ class Run:
             step: Optimizer steps done.
             model: What to save of the model, by name.
             optimizer: Saved apart from the model, with the state of every random generator.
-            schedule: Of the learning rate.
+            schedule: The learning rate's.
             extra: JSON values that the training loop needs to go on (best score, patience, ...).
         """
         tensors, generators = seeding.random_state()
@@ -213,7 +213,7 @@ class Run:
         """Yield a temporary folder; when the block ends well it is sealed and becomes <the run's directory>/<name>.
 
         Args:
-            name: Of a folder that is not there yet.
+            name: A folder that is not there yet.
             step: Optimizer steps done.
         """
         with atomic_directory(self.directory / name) as folder:
@@ -336,7 +336,7 @@ def claim(directory: Path | None, *, resume: bool = False) -> None:
     """Refuse, before any work, a directory in which a run could not be started or continued. Changes nothing.
 
     Args:
-        directory: Of the run; None for one that will have a new name.
+        directory: The run's; None for one that will have a new name.
         resume: Whether a run is to be continued there.
 
     Raises:

@@ -54,7 +54,7 @@ class Done:
         config: What it was told.
         source: Its verified log, to be cited.
         final: Whether it is one of those that a table's means are made of.
-        directory: Of the run; None where only the log is left, kept beside the results.
+        directory: The run's; None where only the log is left, kept beside the results.
     """
 
     name: str
@@ -252,7 +252,7 @@ class Column:
     """One thing that a table says of each of its rows, once for CSV, README and notebook.
 
     Attributes:
-        names: Of its fields in the CSV, none if it is only shown.
+        names: Its fields in the CSV, none if it is only shown.
         of: From the cells of a row to the values of these fields: citations, or plain values, which nobody recomputes.
         head: Its heading in English, "" if the README does not show it; `es` is the Spanish one.
         show: A format of the row's fields, or a function of the row and all rows.
@@ -276,7 +276,7 @@ class Table:
     """A CSV in results/ and its view in the README.
 
     Attributes:
-        name: Of the file, without .csv, and of the README's block.
+        name: The file's, without .csv, and the README's block's.
         columns: In the order of the CSV.
         title: What the terminal writes above it; by default the name.
         order: Headings in the order of the README; by default that of the columns.

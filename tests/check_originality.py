@@ -28,8 +28,8 @@ import pytest
 import tyro
 
 from shared.errors import UserError, reported
+from shared.lab.originality.attacks import apply
 from shared.originality import evidence, export, reading, report
-from shared.originality.attacks import apply
 from shared.originality.compare import Comparison, compare
 from shared.originality.explain import explain
 

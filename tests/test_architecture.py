@@ -25,6 +25,17 @@ MACHINERY = {"study", "studies", "experiments", "tables", "provenance", "benchma
 MACHINERY |= {"figures", "demo", "assembly"}
 MOST_MACHINERY = 500
 MORE_MACHINERY = {"rag_agent": 600, "adapters": 773, "hf_finetune": 670}  # not below 500 yet
+MOST_TO_READ = 6500
+LONGEST_README = 110
+ONLY_ENGLISH = {"adapters", "hf_finetune", "lora", "onnx_serving", "pretrain_lm", "rag_agent", "rlhf_ppo"}  # not yet
+LONGER_README = {
+    "adapters": 170,
+    "hf_finetune": 116,
+    "onnx_serving": 205,
+    "pretrain_lm": 225,
+    "rag_agent": 170,
+    "rlhf_ppo": 131,
+}
 ALLOWED_TO_HIDE = {"evaluate", "tables"}  # a brief's name; run as a module, it hides nothing
 
 
@@ -62,6 +73,58 @@ def imported_across(root: Path) -> list[str]:
             if name.startswith("projects.") and ".".join(name.split(".")[:2]) != own:
                 broken.append(f"{path.relative_to(root)} imports {name}")
     return broken
+
+
+INTEGRITY, COURSE = ("fingerprint", "originality"), ("course", "lab")
+
+
+def part_of(path: str) -> int:
+    """Of shared/: 0 what a student reads to learn, 1 the tools of integrity, 2 the course and its lab."""
+    folder = path.split("/")[1] if path.count("/") > 1 else ""
+    return 1 if folder in INTEGRITY else 2 if folder in COURSE else 0
+
+
+def from_a_later_part(root: Path) -> list[str]:
+    """A module of shared/ to learn from, or a tool of integrity, that needs the course or its lab."""
+    broken = []
+    for path in sorted((root / "shared").rglob("*.py")):
+        own = str(path.relative_to(root))
+        late = [name for name, _ in imports(path) if name.split(".")[:2] in (["shared", "course"], ["shared", "lab"])]
+        broken += [f"{own} imports {name}" for name in late if part_of(own) < 2]
+    return broken
+
+
+def too_much_to_read(root: Path) -> list[str]:
+    """More lines in the part of shared/ that a student reads than one can."""
+    sizes = [_lines(path) for path in (root / "shared").rglob("*.py") if part_of(str(path.relative_to(root))) == 0]
+    return [f"shared: {sum(sizes)} lines to learn from, of at most {MOST_TO_READ}"] if sum(sizes) > MOST_TO_READ else []
+
+
+def long_readmes(root: Path) -> list[str]:
+    """A project's README that is longer than a screen."""
+    lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in root.glob("projects/*/README*.md")}
+    limits = {path: LONGER_README.get(path.parent.name, LONGEST_README) for path in lengths}
+    long = [path for path in sorted(lengths) if lengths[path] > limits[path]]
+    return [f"{path.relative_to(root)}: {lengths[path]} lines, of at most {limits[path]}" for path in long]
+
+
+def not_said_in_spanish(root: Path) -> list[str]:
+    """A project whose README.es.md is missing, or has other tables, commands or fewer headings than its README."""
+    broken = []
+    for project in projects(root):
+        english, spanish = project / "README.md", project / "README.es.md"
+        if project.name not in ONLY_ENGLISH and english.is_file():
+            same = spanish.is_file() and _frame(english) == _frame(spanish)
+            broken += [] if same else [f"projects/{project.name}/README.es.md"]
+    return broken
+
+
+def _frame(readme: Path) -> tuple[list[str], list[str], int]:
+    """Of a README: the tables made from results/, the commands without their remarks, the number of headings."""
+    lines = readme.read_text(encoding="utf-8").splitlines()
+    tables = [line for line in lines if line.startswith("<!-- begin")]
+    commands = [line.split("#")[0].strip() for line in lines if line.startswith("    ")]
+    return tables, commands, sum(line.startswith("#") for line in lines)
 
 
 def relative_or_by_path(root: Path) -> list[str]:
@@ -177,6 +240,10 @@ def unsafe_loading(root: Path) -> list[str]:
 
 RULES = (
     imported_across,
+    from_a_later_part,
+    too_much_to_read,
+    long_readmes,
+    not_said_in_spanish,
     relative_or_by_path,
     without_init,
     hiding,
@@ -210,6 +277,27 @@ def write(root: Path, files: dict[str, str]) -> None:
     [
         (imported_across, {"projects/a/x.py": "import projects.b.y"}, "projects/a/x.py imports projects.b.y"),
         (imported_across, {"shared/x.py": "from projects.a import y"}, "shared/x.py imports projects.a"),
+        (from_a_later_part, {"shared/x.py": "import shared.lab.y"}, "shared/x.py imports shared.lab.y"),
+        (
+            from_a_later_part,
+            {"shared/lab/x.py": "import shared.course.y", "shared/fingerprint/x.py": "import shared.course.y"},
+            "shared/fingerprint/x.py imports shared.course.y",
+        ),
+        (
+            too_much_to_read,
+            {"shared/x.py": "\n" * 6000, "shared/web/x.py": "\n" * 501, "shared/lab/x.py": "\n"},
+            "shared: 6501 lines to learn from, of at most 6500",
+        ),
+        (long_readmes, {"projects/a/README.es.md": "\n" * 111}, "projects/a/README.es.md: 111 lines, of at most 110"),
+        (
+            not_said_in_spanish,
+            {
+                "projects/a/__main__.py": "",
+                "projects/a/README.md": "# A\n    make run-a  # runs\n<!-- begin x -->\n",
+                "projects/a/README.es.md": "# A\n    make run-b  # corre\n<!-- begin x -->\n",
+            },
+            "projects/a/README.es.md",
+        ),
         (relative_or_by_path, {"shared/x.py": "from . import y"}, "shared/x.py: relative import"),
         (relative_or_by_path, {"shared/x.py": "import sys\nsys.path.append('.')"}, "shared/x.py: sys.path"),
         (without_init, {"projects/a/models/x.py": ""}, "projects/a/models"),

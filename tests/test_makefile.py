@@ -47,7 +47,7 @@ def test_every_project_is_shown_and_graded_by_one_command(verb):
     for name in NAMES:
         done = make("--dry-run", f"{verb}-{name}")
         assert done.returncode == 0, done.stderr
-        assert f"-m shared.presentation {verb} {name}" in done.stdout
+        assert f"-m shared.course {verb} {name}" in done.stdout
 
 
 def test_every_version_is_pinned():

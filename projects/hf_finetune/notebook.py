@@ -16,7 +16,7 @@
 import json
 
 from projects.hf_finetune.study import RESULTS, views
-from shared.presentation.cells import Number, Picture, Table, declared, rows_of
+from shared.course.cells import Number, Picture, Table, declared, rows_of
 from shared.report import read_csv
 
 shown = views(RESULTS)

@@ -16,7 +16,7 @@
 
 from projects.lora.config import method
 from projects.lora.study import BENCH, RESULTS, views
-from shared.presentation.cells import Number, Picture, Table, declared, rows_of
+from shared.course.cells import Number, Picture, Table, declared, rows_of
 from shared.report import read_csv
 
 shown = views(RESULTS)

@@ -14,7 +14,7 @@
 """Results of onnx_serving, shown from results/; source of results/notebook.ipynb."""
 
 from projects.onnx_serving.study import RESULTS, views
-from shared.presentation.cells import Picture, declared
+from shared.course.cells import Picture, declared
 
 VIEWS = views(RESULTS)
 

@@ -17,7 +17,7 @@
 """Results of pretrain_lm, shown from results/; source of results/notebook.ipynb."""
 
 from projects.pretrain_lm.study import RESULTS, views
-from shared.presentation.cells import Number, Picture, Table, declared
+from shared.course.cells import Number, Picture, Table, declared
 from shared.runs import read_json
 
 VIEWS = views(RESULTS)

@@ -14,7 +14,7 @@
 """Results of rag_agent, shown from results/; source of results/notebook.ipynb."""
 
 from projects.rag_agent.study import RESULTS, views
-from shared.presentation.cells import Number, Picture, Table, declared
+from shared.course.cells import Number, Picture, Table, declared
 from shared.report import read_csv
 
 shown = views(RESULTS)

@@ -16,7 +16,7 @@
 """Results of rlhf_ppo, shown from results/; source of results/notebook.ipynb."""
 
 from projects.rlhf_ppo.study import BENCH, RESULTS, views
-from shared.presentation.cells import Number, Picture, Table, declared
+from shared.course.cells import Number, Picture, Table, declared
 from shared.report import read_csv
 
 shown = views(RESULTS)

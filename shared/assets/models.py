@@ -47,7 +47,7 @@ def load_encoder(name: str = "minilm", *, max_length: int = 128) -> tuple[PreTra
     """An encoder in evaluation mode and float32, and its tokenizer.
 
     Args:
-        name: See `resolve_model`.
+        name: Embedded name, folder or hub id.
         max_length: Tokens after which the tokenizer truncates, when asked to, special tokens included. Set explicitly
             since MiniLM's files disagree (128, 256, 512).
 

@@ -40,7 +40,7 @@ def assign(groups: Sequence[str], strata: Sequence[str], fractions: Mapping[str,
 
     Args:
         groups: Names, repeated where rows share a group.
-        strata: Of the same length: the label, or one constant. A group belongs to the stratum of its first row.
+        strata: One a row: the label, or one constant. A group belongs to the stratum of its first row.
         fractions: Split → share; their sum is 1.
     """
     stratum: dict[str, str] = {}

@@ -66,7 +66,7 @@ def near_duplicates(texts: Iterable[str], *, size: int, threshold: float, keep: 
         texts: In any order; of each only the shingles are kept.
         size: Words in a shingle.
         threshold: In (0, 1].
-        keep: See `shingles`.
+        keep: Share of the shingles that are kept.
 
     Returns:
         For each text, the position of the first text of its group.

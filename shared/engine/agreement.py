@@ -46,9 +46,9 @@ class AgreementConfig:
     prompts: int = 50
     """How many: one half asks questions by the chat template, the other opens reviews."""
     tokens: int = 32
-    """Of an answer at most."""
+    """Longest answer."""
     text_tokens: int = 20_000
-    """Of film articles, for the perplexity."""
+    """Tokens of film articles that the perplexity is over."""
     window: int = 512
     """Tokens of an article that are read."""
     out: Path = RESULTS

@@ -46,11 +46,11 @@ class BenchConfig:
     rounds: int = 8
     """How often each arm has its turn; the first is warm-up."""
     tokens: int = 32
-    """Of each answer."""
+    """Length of each answer."""
     batches: tuple[int, ...] = (1, 16)
     """Answers at once."""
     threads: int = 0
-    """Of each arm; 0 for one a core."""
+    """Threads of each arm; 0 for one a core."""
     out: Path = RESULTS
     """Where bench.csv goes."""
 

@@ -17,7 +17,7 @@ class KeyValueCache:
     and a row whose tokens start like the next prompt need not read that part again.
 
     Attributes:
-        tokens: Of each row.
+        tokens: Those that each row holds.
         computed: How many tokens were run through the model to fill this cache; it never falls.
         buffers: Keys and values of layer 0, keys and values of layer 1, …
         steering: What is added in each row; its keys and values were computed with it.

@@ -26,7 +26,7 @@ class Request:
     Attributes:
         prompt: A text, or token ids.
         sampling: How tokens are chosen.
-        max_tokens: Of the answer.
+        max_tokens: Longest answer.
         stop: Strings before which the answer ends.
         change_logits: Called before each choice.
         steering: What is added to the model for this request; the engine must have been loaded as steerable.
@@ -46,7 +46,7 @@ class Answer:
 
     Attributes:
         prompt: Token ids.
-        ids: Of the answer so far; the token that ends it is the last.
+        ids: The answer so far; the token that ends it is the last.
         text: What may be shown so far.
         finish: Why it ended, None before.
         error: What `change_logits` raised in a batch, where it ends this answer and no other.
@@ -152,9 +152,8 @@ def stream(engine: Engine, request: Request, *, cache: KeyValueCache | None = No
     """Answer one request, piece by piece.
 
     Args:
-        engine: See `load_engine`.
         request: What is asked.
-        cache: Of the turn before. What it holds of the prompt's beginning is not read again.
+        cache: That of the turn before. What it holds of the prompt's beginning is not read again.
 
     Raises:
         UserError: If prompt and answer are longer than the model's context, or a value is out of range.

@@ -37,8 +37,8 @@ def graph_folder(model: str = "smollm2", precision: Precision = "int8") -> Path:
     Its name holds the digest of configuration, weights and tokenizer, and FORMAT.
 
     Args:
-        model: See `shared.assets.resolve_model`; a folder with safetensors of a Llama-shaped decoder.
-        precision: Of the weights; activations, cache and logits are float32 in both.
+        model: Embedded name, hub id, or a folder with safetensors of a Llama-shaped decoder.
+        precision: The weights'; activations, cache and logits are float32 in both.
 
     Raises:
         UserError: If the model is not on this machine or cannot be built, or the cache cannot be written.
@@ -102,7 +102,7 @@ def _output(graph: Any, name: str) -> Any:
 
 
 def _digest(source: Path) -> str:
-    """Of what the graph is made of; 540 MB are read in half a second."""
+    """Digest of what the graph is made of; 540 MB are read in half a second."""
     digest = hashlib.sha256()
     for path in sorted([*source.glob("*.json"), *source.glob("*.safetensors")]):
         with path.open("rb") as file:

@@ -32,7 +32,7 @@ def load_engine(
     Args:
         model: An embedded model or a local folder, see `graph_folder`.
         precision: "int8", or "float32" for the tokens that transformers gives.
-        threads: Of a step; 0 leaves it to ONNX Runtime, one a core.
+        threads: What a step may use; 0 leaves it to ONNX Runtime, one a core.
         steerable: Whether requests may bring a `Steering`; a step then takes somewhat longer.
 
     Raises:
@@ -47,11 +47,10 @@ class Engine:
     ONNX Runtime releases the interpreter's lock while it computes.
 
     Attributes:
-        tokenizer: Of the model.
         end: The token that ends an answer.
         vocab_size: v.
         context_length: Positions for which the model was made.
-        head_widths: Of the projections to queries, keys and values, which the graph computes as one.
+        head_widths: Widths of the projections to queries, keys and values, which the graph computes as one.
     """
 
     def __init__(self, folder: Path, *, threads: int = 0, steerable: bool = False) -> None:
@@ -98,7 +97,7 @@ class Engine:
             cache: With room for them.
             row: Which of its rows.
             ids: At least one token.
-            positions: Of these tokens, whose logits are wanted; by default the last.
+            positions: Tokens whose logits are wanted; by default the last.
 
         Returns:
             Float array (n, v): logits of those positions.

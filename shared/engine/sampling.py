@@ -26,7 +26,7 @@ class Sampling:
     repetition_penalty: float = 1.0
     """Above 1, tokens of prompt and answer become less probable."""
     seed: int = 0
-    """Of this request's draws: the same request gives the same answer."""
+    """Fixes this request's draws: the same request gives the same answer."""
 
     def __post_init__(self) -> None:
         checks = {
@@ -45,7 +45,7 @@ def choose(logits: Logits, seen: Int[np.ndarray, " n"], sampling: Sampling, rng:
     """The next token.
 
     Args:
-        logits: Of the last position.
+        logits: Those of the last position.
         seen: Tokens of prompt and answer so far.
         sampling: What to do with them.
         rng: Drawn from once, unless greedy.

@@ -100,7 +100,7 @@ def read_lora(folder: Path | str, heads: tuple[int, int, int]) -> Steering:
     """A LoRA adapter as PEFT saves it: adapter_config.json and adapter_model.safetensors.
 
     Args:
-        folder: Of the adapter.
+        folder: Where PEFT saved the adapter.
         heads: (width of q, of k, of v) of the model, see `Engine.heads`.
 
     Raises:

@@ -110,7 +110,6 @@ class Source:
     """A finished run whose log verifies.
 
     Attributes:
-        path: Of the log.
         log: Its checked lines.
         manifest: SHA-256 of the manifest of the checkpoint that the numbers belong to, or None.
     """
@@ -171,9 +170,8 @@ def read_source(directory: Path, keys: Keys, *, step: int | None = None) -> Sour
     """A finished run, to be cited.
 
     Args:
-        directory: Of the run.
         keys: Whose seals are accepted.
-        step: Of the checkpoint that the numbers belong to; by default the newest that is there.
+        step: The checkpoint that the numbers belong to; by default the newest that is there.
 
     Raises:
         UserError: If the log is changed or not closed, or the manifest does not hold.

@@ -29,7 +29,7 @@ class Sealed:
     Attributes:
         body: The parsed payload.
         signer: The key it was sealed with.
-        version: Of the format; 1 is read and no longer written.
+        version: The format's; 1 is read and no longer written.
         digest: SHA-256 of the file, in hexadecimal: what other documents cite.
     """
 

@@ -31,7 +31,7 @@ def seal_events(directory: Path, body: dict[str, Any], key: TeamKey) -> None:
     """Write the sidecar of all event files in a run's directory; nothing, where there is none.
 
     Args:
-        directory: Of the run. Its event files are written to no longer.
+        directory: A run whose event files are written to no longer.
         body: Run id, project, ... (JSON values).
         key: The team's.
     """
@@ -63,7 +63,6 @@ def verify_events(directory: Path, keys: Keys, *, run: str | None = None, closed
     """Findings for a run's event files: a single one if all is well, or all that is wrong.
 
     Args:
-        directory: Of the run.
         keys: Whose seals are accepted.
         run: Id that the sidecar must carry.
         closed: Whether the run has ended; while it goes on, its newest file is not sealed yet.

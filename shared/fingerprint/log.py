@@ -83,7 +83,7 @@ class CheckedLog:
 
     Attributes:
         records: Parsed lines, the opening and the closing one included.
-        macs: Of each line, in hexadecimal.
+        macs: One a line, in hexadecimal.
         chain: After the last line.
         signer: The key it was written with.
         cut: Whether the beginning of one more line follows.
@@ -102,7 +102,7 @@ class CheckedLog:
 
     @property
     def version(self) -> int:
-        """Of the format."""
+        """Version of the format."""
         return 1 if isinstance(self.chain, OldChain) else 2
 
     @property

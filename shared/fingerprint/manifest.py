@@ -75,7 +75,7 @@ class Opened:
 
     @property
     def names(self) -> list[str]:
-        """Of the files, as paths relative to the folder."""
+        """Paths of the files, relative to the folder."""
         return [entry["path"] for entry in self.body["files"]]
 
     def read(self, name: str) -> bytes:

@@ -55,7 +55,6 @@ def seal_table(
     """Seal a CSV that has been written.
 
     Args:
-        path: Of the table.
         project: Whose result it is.
         key: The team's.
         rows: One citation a row; None for a table that comes from no run (a benchmark's timings).
@@ -151,7 +150,7 @@ def kept_sources(folder: Path, key: TeamKey) -> dict[tuple[str, str, str | None]
     A log of the first format says neither digest and is not found here.
 
     Args:
-        folder: Of the kept logs, in that of the results.
+        folder: Holds the kept logs, in that of the results.
         key: The team's.
     """
     seals = [envelope.read(path, KIND, key).body for path in folder.parent.glob(f"*.csv{SUFFIX}")]

@@ -112,7 +112,6 @@ def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = Non
     that was replaced meanwhile is not judged.
 
     Args:
-        directory: Of the run.
         keys: Whose seals are accepted.
         opened: Run id → directory of the runs seen so far; this run is added. The same id twice is a copy.
     """

@@ -1,4 +1,4 @@
-"""`python -m shared.originality compare|background|calibrate`: see README.md."""
+"""`python -m shared.originality`: compare submissions; see README.md."""
 
 import sys
 from dataclasses import dataclass
@@ -9,9 +9,7 @@ import tyro
 
 from shared import progress
 from shared.errors import UserError, reported
-from shared.originality import background as tables
-from shared.originality import calibrate as null
-from shared.originality import corpus, evidence, export, reading, report
+from shared.originality import evidence, export, reading, report
 from shared.originality.compare import Comparison
 from shared.originality.compare import compare as compare_sources
 
@@ -36,40 +34,8 @@ class Compare:
     """Folder for report.html, pairs.csv and report.json."""
 
 
-@dataclass(frozen=True)
-class Background:
-    """Count again how common fragments are in the standard library and installed packages."""
-
-    out: Path = tables.TABLE
-    """Where the table goes."""
-
-
-@dataclass(frozen=True)
-class Calibrate:
-    """Measure again what pairs of independent files reach (fetches the benchmark's tuning packages once)."""
-
-    out: Path = evidence.TABLE
-    """Where the null distribution goes."""
-
-
-def main(command: Compare | Background | Calibrate) -> int:
-    """Run a command; what is returned is the exit code."""
-    if isinstance(command, Background):
-        counted = tables.count(tables.library_files() + tables.installed(tables.PACKAGES, tables.FILES_A_PACKAGE))
-        tables.save(counted, command.out)
-        print(f"{command.out}: fragments of {counted.files} files")
-        return 0
-    if isinstance(command, Calibrate):
-        corpus.fetch(corpus.TUNING)
-        sources = null.independent_sources()
-        found = evidence.calibrate([score for score, _, _ in null.independent_scores(sources)])
-        null.save(found, sources, command.out)
-        print(f"{command.out}: {found.pairs} independent pairs of {len({source.owner for source in sources})} owners")
-        return 0
-    return _compare(command)
-
-
-def _compare(command: Compare) -> int:
+def main(command: Compare) -> int:
+    """Compare and write the reports; what is returned is the exit code."""
     reading.refuse_overlaps((*command.paths, *filter(None, (command.class_folder,)), *command.reference))
     submissions = reading.read_all(command.paths)
     if command.class_folder is not None:
@@ -101,4 +67,4 @@ def _say(found: Comparison, out: Path) -> None:
 
 if __name__ == "__main__":
     with reported():
-        sys.exit(main(tyro.cli(Compare | Background | Calibrate, description=__doc__)))
+        sys.exit(main(tyro.cli(Compare, description=__doc__)))

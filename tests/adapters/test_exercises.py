@@ -11,9 +11,9 @@ from projects.adapters.evaluate import score_tags
 from projects.adapters.hooks.forward_hooks import adapters_of, register_adapters
 from projects.adapters.models.adapter import AdapterBottleneck
 from projects.adapters.state import save_adapters
-from shared.exercises import sheet_of
-from shared.exercises.expressions import evaluate
-from shared.exercises.testing import TEAMS, SheetTests
+from shared.course.exercises import sheet_of
+from shared.course.exercises.expressions import evaluate
+from shared.course.exercises.testing import TEAMS, SheetTests
 
 SHEET = sheet_of("adapters")
 NAMES = {exercise.id: exercise for exercise in SHEET.exercises}

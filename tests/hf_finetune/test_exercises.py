@@ -10,8 +10,8 @@ from projects.hf_finetune.evaluation.metrics import calibration
 from projects.hf_finetune.training.awp import displaced, step_sizes
 from projects.hf_finetune.training.mixout import keep_mask, mix
 from projects.hf_finetune.training.order import LikeLengths
-from shared.exercises import sheet_of
-from shared.exercises.testing import TEAMS, SheetTests
+from shared.course.exercises import sheet_of
+from shared.course.exercises.testing import TEAMS, SheetTests
 
 SHEET = sheet_of("hf_finetune")
 NAMES = {exercise.id: exercise for exercise in SHEET.exercises}

@@ -9,8 +9,8 @@ from torch import nn
 
 from projects.lora.models.lora import LoRALinear, inject_lora, scale_of
 from projects.lora.utils.state_utils import save_lora_state
-from shared.exercises import sheet_of
-from shared.exercises.testing import TEAMS, SheetTests
+from shared.course.exercises import sheet_of
+from shared.course.exercises.testing import TEAMS, SheetTests
 from shared.runs import load_tensors
 
 SHEET = sheet_of("lora")

@@ -12,9 +12,9 @@ from projects.onnx_serving.inference.padded_batches import planned, waste
 from projects.onnx_serving.inference.spans import Candidate, Cutter, decode
 from projects.onnx_serving.inference.token_by_token import left_padded, positions_of
 from projects.onnx_serving.server.batching import Batcher
-from shared.exercises import sheet_of
-from shared.exercises.expressions import evaluate
-from shared.exercises.testing import SheetTests
+from shared.course.exercises import sheet_of
+from shared.course.exercises.expressions import evaluate
+from shared.course.exercises.testing import SheetTests
 
 SHEET = sheet_of("onnx_serving")
 NAMES = {exercise.id: exercise for exercise in SHEET.exercises}

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from shared.originality.attacks import ATTACKS, HELD_OUT, TUNED_ON, apply, functions
+from shared.lab.originality.attacks import ATTACKS, HELD_OUT, TUNED_ON, apply, functions
 
 
 def answer(text: str) -> list[object]:

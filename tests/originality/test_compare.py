@@ -8,8 +8,8 @@ from random import Random
 
 import pytest
 
+from shared.lab.originality.attacks import apply, functions
 from shared.originality import background, base, profiles, reading
-from shared.originality.attacks import apply, functions
 from shared.originality.compare import clustered, compare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -79,7 +79,7 @@ def test_hash_seed_changes_nothing(tmp_path, classroom):
     reports = []
     for seed in ("0", "1"):
         out = tmp_path / seed
-        command = [sys.executable, "-m", "shared.originality", "compare", "--class-folder", str(tmp_path / "class")]
+        command = [sys.executable, "-m", "shared.originality", "--class-folder", str(tmp_path / "class")]
         done = subprocess.run(
             [*command, "--out", str(out)], cwd=ROOT, env=os.environ | {"PYTHONHASHSEED": seed}, check=False
         )

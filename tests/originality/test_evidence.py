@@ -7,8 +7,9 @@ from random import Random
 import pytest
 
 from shared.errors import UserError
-from shared.originality import background, calibrate, evidence, oddities, profiles, reading, tokens
-from shared.originality.attacks import apply
+from shared.lab.originality import calibrate, counting
+from shared.lab.originality.attacks import apply
+from shared.originality import background, evidence, oddities, profiles, reading, tokens
 from shared.originality.evidence import DENSITY, MAX_PLACES, SLACK, Score, Weighted, Weights
 
 
@@ -127,9 +128,9 @@ def test_damaged_tables_are_user_errors(tmp_path):
 
 
 def test_background_table_survives_writing(tmp_path):
-    files = background.library_files(each=12, seed=3)
-    made = background.count(files)
-    background.save(made, tmp_path / "table.json")
+    files = counting.library_files(each=12, seed=3)
+    made = counting.count(files)
+    counting.save(made, tmp_path / "table.json")
     back = background.load.__wrapped__(tmp_path / "table.json")
     assert back.files == made.files == 12
     for kind in background.KINDS:
@@ -155,11 +156,11 @@ HELD_OUT = (
 
 def test_p_values_on_independent_pairs_that_were_not_calibrated_on(weights):
     """Uniform, or larger: of these pairs about a tenth has p ≤ 0.1, and few have much less."""
-    assert not set(HELD_OUT) & {*background.PACKAGES, *calibrate.PACKAGES}
+    assert not set(HELD_OUT) & {*counting.PACKAGES, *calibrate.PACKAGES}
     made = [
         ready(file.read_text(encoding="utf-8"), weights, package)
         for package in HELD_OUT
-        for file in background.installed([package], 4, seed=1)
+        for file in counting.installed([package], 4, seed=1)
     ]
     null = evidence.load()
     p = [

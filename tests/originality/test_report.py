@@ -12,9 +12,9 @@ from random import Random
 
 import pytest
 
+from shared.lab.originality.attacks import apply
 from shared.originality import export, reading, report, wording
 from shared.originality.__main__ import Compare, main
-from shared.originality.attacks import apply
 from shared.originality.compare import compare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -126,7 +126,7 @@ def test_report_with_nothing_in_common(tmp_path):
 
 
 def run(*words: str) -> subprocess.CompletedProcess[str]:
-    command = [sys.executable, "-m", "shared.originality", "compare", *words]
+    command = [sys.executable, "-m", "shared.originality", *words]
     return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
 
 

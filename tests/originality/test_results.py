@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from shared.lab.originality.attacks import ATTACKS, HELD_OUT, TUNED_ON
 from shared.originality import evidence
-from shared.originality.attacks import ATTACKS, HELD_OUT, TUNED_ON
 
 FOLDER = Path(evidence.__file__).parent
 RESULTS = FOLDER / "results"

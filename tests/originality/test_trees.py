@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared.lab.originality.attacks import ATTACKS, apply
 from shared.originality import reading, trees
-from shared.originality.attacks import ATTACKS, apply
 
 SEEDS = range(5)
 

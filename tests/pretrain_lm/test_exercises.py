@@ -10,8 +10,8 @@ from projects.pretrain_lm.data.shards import chunks_of
 from projects.pretrain_lm.evaluate import Prediction, distinct
 from projects.pretrain_lm.models.sampling import Sampling, probabilities
 from projects.pretrain_lm.models.transformer_lm import Cache, Size, TransformerLM, rotate, rotations
-from shared.exercises import sheet_of
-from shared.exercises.testing import TEAMS, SheetTests
+from shared.course.exercises import sheet_of
+from shared.course.exercises.testing import TEAMS, SheetTests
 
 SHEET = sheet_of("pretrain_lm")
 NAMES = {exercise.id: exercise for exercise in SHEET.exercises}

@@ -9,8 +9,8 @@ from projects.rag_agent.evaluate import balanced_accuracy, f1, reciprocal_rank
 from projects.rag_agent.prompts import TEMPLATES, fitted
 from projects.rag_agent.retriever.faiss_index import FILE, FaissIndex
 from projects.rag_agent.retriever.lexical import Bm25, fuse_ranks
-from shared.exercises import sheet_of
-from shared.exercises.testing import SheetTests
+from shared.course.exercises import sheet_of
+from shared.course.exercises.testing import SheetTests
 
 SHEET = sheet_of("rag_agent")
 NAMES = {exercise.id: exercise for exercise in SHEET.exercises}

@@ -6,8 +6,8 @@ import torch
 from projects.rlhf_ppo.models.policy import join
 from projects.rlhf_ppo.models.reward_model import bradley_terry
 from projects.rlhf_ppo.rl import ppo
-from shared.exercises import sheet_of
-from shared.exercises.testing import TEAMS, SheetTests
+from shared.course.exercises import sheet_of
+from shared.course.exercises.testing import TEAMS, SheetTests
 
 SHEET = sheet_of("rlhf_ppo")
 NAMES = {exercise.id: exercise for exercise in SHEET.exercises}

@@ -13,14 +13,14 @@ from safetensors.numpy import save_file
 from shared.errors import UserError
 from shared.fingerprint import BrokenError, ChainedLog, TeamKey, Verdict, audit, events, seal_directory, verify
 from shared.fingerprint import log as logs
-from shared.fingerprint.attacks.edits import body_of
-from shared.fingerprint.attacks.scene import KEY, Scene, build, frame, make_run
 from shared.fingerprint.citations import Cited, Part, pooled, read_best, read_source
 from shared.fingerprint.course import CourseKey, Grader
 from shared.fingerprint.keys import DEMO_KEY
 from shared.fingerprint.origin import data_digest
 from shared.fingerprint.results import Row, seal_table
 from shared.fingerprint.strict import colliding, loads, unsafe_name
+from shared.lab.fingerprint.attacks.edits import body_of
+from shared.lab.fingerprint.attacks.scene import KEY, Scene, build, frame, make_run
 
 
 @pytest.fixture(autouse=True)

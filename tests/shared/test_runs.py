@@ -13,8 +13,8 @@ from shared import optim
 from shared.errors import UserError
 from shared.files import atomic_directory, atomic_path, write_text
 from shared.fingerprint import Verdict, verify
-from shared.fingerprint.attacks.edits import body_of, flip
 from shared.fingerprint.origin import file_digest
+from shared.lab.fingerprint.attacks.edits import body_of, flip
 from shared.runs import (
     Run,
     latest_checkpoint,

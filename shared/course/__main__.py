@@ -1,0 +1,101 @@
+"""`python -m shared.course notebook|demo|grade|dashboard`: what the Makefile's targets of these names run."""
+
+import sys
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import tyro
+
+from shared.course.project import find, names
+from shared.errors import reported
+from shared.progress import table
+
+Name = Annotated[str, tyro.conf.Positional]
+
+
+@dataclass(frozen=True)
+class Notebook:
+    """Execute a project's notebook again from its source and results/."""
+
+    project: Name
+    """Name of the project."""
+    check: bool = False
+    """Write nothing; compare the tagged numbers with the committed notebook's."""
+
+    def run(self) -> int:
+        """Do it; the exit code."""
+        from shared.course import notebook
+
+        project = find(self.project)
+        if self.check:
+            print(f"{notebook.check(project)} numbers agree with the committed notebook")
+        else:
+            print(f"wrote {notebook.build(project).relative_to(project.root)}")
+        return 0
+
+
+@dataclass(frozen=True)
+class Demo:
+    """Record a project's demo.toml in a terminal and render the film and its trailer."""
+
+    project: Name
+    """Name of the project."""
+    reuse: bool = False
+    """Render the last recording instead of making one."""
+    narrate: bool = False
+    """Have the captions read aloud (needs espeak-ng)."""
+
+    def run(self) -> int:
+        """Do it; the exit code."""
+        from shared.course.film import film
+
+        project = find(self.project)
+        made = film.build(project, reuse=self.reuse, narrate=self.narrate)
+        rows = [
+            (f"{project.build.relative_to(project.root)}/{edition}.mp4", f"{each['seconds']:.0f} s",
+             f"{each['bytes'] / 1e6:.1f} MB", f"×{each['times_real_time']:g}")
+            for edition, each in made.items()
+        ]  # fmt: skip
+        table("Films", ["file", "length", "size", "rendered faster than real time"], rows)
+        return 0
+
+
+@dataclass(frozen=True)
+class Grade:
+    """Grade projects against the rubric; every project if none is named."""
+
+    project: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
+    """Names of projects."""
+    pristine: str = "HEAD"
+    """Commit whose tests are run; an instructor names one of their own."""
+
+    def run(self) -> int:
+        """Do it; the exit code."""
+        from shared.course.grading import report
+
+        report.main([find(name) for name in self.project or names()], pristine=self.pristine)
+        return 0
+
+
+@dataclass(frozen=True)
+class Dashboard:
+    """Write one page with a card for each project."""
+
+    def run(self) -> int:
+        """Do it; the exit code."""
+        from shared.course import dashboard
+
+        print(f"wrote {dashboard.build()}")
+        return 0
+
+
+def main() -> int:
+    """Run the verb that the command line names."""
+    verbs: Any = Notebook | Demo | Grade | Dashboard
+    with reported():
+        return tyro.cli(verbs, description=__doc__).run()
+    raise AssertionError("unreachable")  # `reported` exits or re-raises
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""`make dashboard`: one static page with a card for each project, from results/, project.toml and the last grades.
+
+It works from a file, on a phone, and without scripts; pictures are inside it, the notebook and the films are linked.
+project.toml says what a card shows:
+
+    [card]
+    question.es = "…"                           what the project asks, in a sentence
+    metric.es = "Exactitud en prueba"           what the headline number is
+    value = "{results:summary.csv?…}"           the number, its interval, and the baseline's
+    interval = "± {results:…}"
+    baseline = "{results:…}"
+    baseline_name.es = "cabeza lineal"
+    time.es = "{results:…} s de entrenamiento"  how long what is shown takes
+    figure = "parameters_accuracy.png"
+    command = "make run-lora"
+"""
+
+import base64
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from shared.course import values
+from shared.course.film.screenplay import LANGUAGES, read_toml
+from shared.course.pages import both, esc, page
+from shared.course.project import ROOT, Project, inside, names, read_json_or_none
+from shared.errors import UserError
+from shared.files import write_text
+
+BILINGUAL = ("question", "metric", "baseline_name", "time")
+PLAIN = ("value", "interval", "baseline", "command")
+FIRST = (("fingerprints", "huellas", "fingerprints"), ("originality", "originalidad", "originality"),
+         ("tests", "pruebas", "tests"), ("notebook", "cuaderno", "notebook"),
+         ("provenance", "números del README", "README numbers"))  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a project's card says: `texts` by name and language, `plain` by name, numbers resolved."""
+
+    title: dict[str, str]
+    texts: dict[str, dict[str, str]]
+    plain: dict[str, str]
+    figure: Path
+
+
+def build(root: Path = ROOT) -> Path:
+    """Write build/dashboard/index.html; a project without a card is shown with the reason. Returns its path."""
+    path = root / "build" / "dashboard" / "index.html"
+    body = "".join(card_html(Project(name, root), path.parent) for name in names(root))
+    lead = (
+        "Una tarjeta por proyecto: qué pregunta, qué número da contra su referencia, y la orden que lo repite.",
+        "A card a project: what it asks, its number against the baseline, and the command that repeats it.",
+    )
+    write_text(path, page(("Proyectos del curso", "Course projects"), lead, body))
+    return path
+
+
+def load(project: Project) -> Card:
+    """A project's card.
+
+    Raises:
+        UserError: If project.toml has none, or a number cannot be resolved.
+    """
+    raw = read_toml(project, "project.toml")[0]
+    where = f"projects/{project.name}/project.toml: [card]"
+    card = raw.get("card")
+    if not isinstance(card, dict):
+        raise UserError(f"{where} is missing")
+    missing = [name for name in (*BILINGUAL, *PLAIN, "figure") if not card.get(name)]
+    if missing:
+        raise UserError(f"{where}: {missing[0]} is missing")
+    try:
+        texts = {name: {each: _text(card[name][each], project) for each in LANGUAGES} for name in BILINGUAL}
+        title = {each: _text(raw["title"][each], project) for each in LANGUAGES}
+        plain = {name: _text(card[name], project) for name in PLAIN}
+        return Card(title, texts, plain, inside(project.results, str(card["figure"])))
+    except (KeyError, TypeError) as error:
+        raise UserError(f"{where}: a text in {error} is missing") from None
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+
+
+def _text(value: Any, project: Project) -> str:
+    return values.resolve(" ".join(str(value).split()), project.results)
+
+
+def card_html(project: Project, page_folder: Path) -> str:
+    """One card; what cannot be shown says so, so that one project's mistake hides no other."""
+    try:
+        return _card(load(project), project, page_folder)
+    except UserError as error:
+        said = both("Sin tarjeta: ", "No card: ") + esc(error)
+        return f'<article class="card"><h2>{esc(project.name)}</h2><p class="tag bad">{said}</p></article>'
+
+
+def _card(card: Card, project: Project, folder: Path) -> str:
+    plain, texts = card.plain, card.texts
+    headline = (
+        f'<p class="headline"><strong>{esc(plain["value"])}</strong> <span>{esc(plain["interval"])}</span></p>'
+        f'<p class="muted">{both(texts["metric"]["es"], texts["metric"]["en"])} · '
+        f"{both('referencia', 'baseline')} ({both(texts['baseline_name']['es'], texts['baseline_name']['en'])}): "
+        f"<strong>{esc(plain['baseline'])}</strong></p>"
+    )
+    repeat = f"{both('Se repite con', 'Repeat it with')} <code>{esc(plain['command'])}</code>"
+    run = f"<p>{repeat} · {both(texts['time']['es'], texts['time']['en'])}</p>"
+    picture = base64.b64encode(card.figure.read_bytes()).decode()
+    figure = f'<img src="data:image/png;base64,{picture}" alt="{esc(texts["metric"]["es"])}" loading="lazy">'
+    return (
+        f'<article class="card" id="{esc(project.name)}"><h2>{both(card.title["es"], card.title["en"])}</h2>'
+        f"<p>{both(texts['question']['es'], texts['question']['en'])}</p>"
+        f'<div class="columns"><div>{headline}{run}{_verdicts(project)}{_links(project, folder)}</div>'
+        f"<div>{figure}</div></div></article>"
+    )
+
+
+def _verdicts(project: Project) -> str:
+    """Tags from the last grade."""
+    verdicts = read_json_or_none(project.graded / "verdicts.json")
+    if verdicts is None:
+        command = f"make grade-{project.name}"
+        return f'<p><span class="tag open">{both("sin calificar", "not graded")}: {esc(command)}</span></p>'
+    tags = []
+    for name, spanish, english in FIRST:
+        share = verdicts.get(name, {}).get("share", 0)
+        kind, mark = ("good", "✓") if share == 1 else ("bad", "✗") if share == 0 else ("open", f"{share:.0%}")
+        reason = esc(verdicts.get(name, {}).get("reason", ""))
+        tags.append(f'<span class="tag {kind}" title="{reason}">{mark} {both(spanish, english)}</span>')
+    return f"<p>{''.join(tags)}</p>"
+
+
+def _links(project: Project, folder: Path) -> str:
+    """The notebook, the film and its trailer, the report; what was not built says the command that builds it."""
+    wanted = (
+        (project.results / "notebook.ipynb", ("cuaderno", "notebook"), "notebook"),
+        (project.build / "demo.mp4", ("vídeo", "video"), "demo"),
+        (project.build / "trailer.mp4", ("tráiler", "trailer"), "demo"),
+        (project.graded / "report.md", ("calificación", "grade"), "grade"),
+        (project.folder / "README.md", ("README", "README"), ""),
+    )
+    items = []
+    for path, name, verb in wanted:
+        if path.is_file():
+            items.append(f'<li><a href="{esc(os.path.relpath(path, folder))}">{both(*name)}</a></li>')
+        else:
+            command = f"make {verb}-{project.name}"
+            items.append(f'<li class="muted">{both(*name)}: <code>{esc(command)}</code></li>')
+    return f"<ul>{''.join(items)}</ul>"

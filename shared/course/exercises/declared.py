@@ -1,0 +1,94 @@
+"""Exercises as a project declares them in exercises.toml: how the numbers are drawn, and the answer as an expression.
+
+    [gradiente]
+    draw = { x = "0.50..5.00", d = [256, 512], t = "8..64 step 8", size = "= 2 * d * t" }
+    answer = "x * d"
+    tolerance = 0            # of a number; 0.001 by default
+
+    [coste]
+    draw = { t = "16..512" }
+    answer = "t * r"         # with cases, the answer is a formula: it is compared on them
+    cases = [{ r = 1 }, { r = "t + 1" }]
+
+The numbers are drawn in the order in which they stand. Whole bounds draw whole numbers, others as many decimals as the
+bounds are written with. A bound may be an expression of the values before it: "2..n - 1" draws a whole number. A value
+that begins with "=" follows from those before it, and draws nothing.
+"""
+
+import re
+import tomllib
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from shared.course.exercises.exercise import Draw, Exercise, Expression, Number, Values
+from shared.course.exercises.expressions import evaluate
+from shared.errors import UserError
+
+FILE = "exercises.toml"
+RANGE = re.compile(r"(.+?)\.\.(.+?)(?: step (\d+))?")
+DECIMAL = re.compile(r"-?\d+\.(\d+)")
+KEYS = {"draw", "answer", "tolerance", "cases"}
+
+
+def read_exercises(folder: Path) -> list[Exercise]:
+    """The exercises of a project, in the order of the file.
+
+    Raises:
+        UserError: If the file is missing or no TOML, or an exercise lacks a draw or an answer.
+    """
+    path = folder / FILE
+    try:
+        declared = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"{path} is not there") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UserError(f"{path}: {error}") from None
+    return [_exercise(path, name, said) for name, said in declared.items()]
+
+
+def _exercise(path: Path, name: str, said: dict[str, Any]) -> Exercise:
+    if not {"draw", "answer"} <= said.keys() <= KEYS:
+        raise UserError(f"{path}, [{name}]: needs draw and answer, and may have tolerance and cases")
+    answer: Number | Expression
+    if "cases" in said:
+        answer = Expression(partial(_formula, said["answer"]), partial(_cases, said["cases"]))
+    else:
+        answer = Number(partial(evaluate, said["answer"]), said.get("tolerance", 1e-3))
+    return Exercise(name, partial(_drawn, f"{path}, [{name}]", said["draw"]), answer)
+
+
+def _drawn(place: str, rules: dict[str, Any], draw: Draw) -> Values:
+    values: Values = {}
+    for name, rule in rules.items():
+        values[name] = _one(f"{place}: {name}", rule, draw, values)
+    return values
+
+
+def _one(place: str, rule: Any, draw: Draw, values: Values) -> Any:
+    if isinstance(rule, list):
+        return draw.one_of(rule)
+    if rule.startswith("="):
+        return evaluate(rule[1:], values)
+    found = RANGE.fullmatch(rule)
+    wrong = UserError(f"{place}: {rule!r} is neither a range, a list nor '= expression'")
+    if not found:
+        raise wrong
+    low, high = (evaluate(bound, values) for bound in found.groups()[:2])
+    decimal = DECIMAL.fullmatch(found[1])
+    if low > high or not (decimal or isinstance(low + high, int)):
+        raise wrong
+    return (
+        draw.decimal(low, high, len(decimal[1])) if decimal else draw.integer(int(low), int(high), int(found[3] or 1))
+    )
+
+
+def _formula(answer: str, values: Values, case: Values) -> float:
+    return evaluate(answer, {**values, **case})
+
+
+def _cases(cases: list[dict[str, Any]], values: Values) -> list[Values]:
+    return [
+        {name: evaluate(value, values) if isinstance(value, str) else value for name, value in case.items()}
+        for case in cases
+    ]

@@ -1,0 +1,1 @@
+"""A project's film: screenplay, recorded terminal, captions, rendering."""

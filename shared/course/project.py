@@ -1,0 +1,99 @@
+"""Where a project keeps what is shown of it. Names from a command line end here, so that none can leave projects/."""
+
+import hashlib
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from shared.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+NAME = re.compile(r"[a-z][a-z0-9_]*")
+
+
+@dataclass(frozen=True)
+class Project:
+    """A discovered project.
+
+    Attributes:
+        name: Its folder's, below projects/.
+        root: The repository's.
+    """
+
+    name: str
+    root: Path = ROOT
+
+    @property
+    def folder(self) -> Path:
+        """Its sources."""
+        return self.root / "projects" / self.name
+
+    @property
+    def results(self) -> Path:
+        """Its committed evidence."""
+        return self.folder / "results"
+
+    @property
+    def build(self) -> Path:
+        """Where its video is built; ignored by git."""
+        return self.root / "build" / "demo" / self.name
+
+    @property
+    def graded(self) -> Path:
+        """Where its grade is written; ignored by git."""
+        return self.root / "build" / "grade" / self.name
+
+
+def names(root: Path = ROOT) -> list[str]:
+    """Every discovered project: a folder in projects/ with a __main__.py."""
+    return sorted(path.parent.name for path in root.glob("projects/*/__main__.py"))
+
+
+def find(name: str, root: Path = ROOT) -> Project:
+    """The project of that name.
+
+    Raises:
+        UserError: If there is none, or the name is no name (a path, for one).
+    """
+    if not NAME.fullmatch(name) or name not in names(root):
+        raise UserError(f"no project {name!r}; the projects are: {' '.join(names(root))}")
+    return Project(name, root)
+
+
+def inside(folder: Path, name: str) -> Path:
+    """The path of a file below `folder`.
+
+    Raises:
+        UserError: If the name leaves the folder, or nothing is there.
+    """
+    path = (folder / name).resolve()
+    if not path.is_relative_to(folder.resolve()):
+        raise UserError(f"{name}: leaves {folder.name}/")
+    if not path.is_file():
+        raise UserError(f"{name}: not in {folder.name}/")
+    return path
+
+
+def digests(project: Project, names: set[str]) -> dict[str, str]:
+    """SHA-256 of files of the project by their path in it; "" for one that is not there."""
+    found = {}
+    for name in sorted(names):
+        path = project.folder / name
+        found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    return found
+
+
+def stale(project: Project, recorded: dict[str, str]) -> list[str]:
+    """Which of the files differ from when they were recorded."""
+    now = digests(project, set(recorded))
+    return [name for name, digest in recorded.items() if now[name] != digest]
+
+
+def read_json_or_none(path: Path) -> dict | None:
+    """A JSON object, or None if there is no file or it cannot be read: the caller says what that means."""
+    try:
+        value = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return value if isinstance(value, dict) else None

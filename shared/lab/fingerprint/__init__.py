@@ -1,0 +1,1 @@
+"""Attacks on shared/fingerprint, and how fast it seals and verifies."""

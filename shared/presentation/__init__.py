@@ -1,6 +1,0 @@
-"""What a project is shown and graded with: notebook, recorded demo, grade, dashboard; one verb each.
-
-    python -m shared.presentation notebook|demo|grade|dashboard <project>
-
-A project takes part by adding notebook.py and demo.toml; nothing here knows a project by name.
-"""

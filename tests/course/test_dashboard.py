@@ -1,0 +1,133 @@
+"""The dashboard and its pages: self-contained, escaped, bilingual, readable, and one mistake hides no other card."""
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from shared.course import dashboard, pages
+from shared.course.film import screenplay
+from shared.course.project import find, names
+
+VOID = {"meta", "input", "img", "br", "link"}
+
+
+class Outline(HTMLParser):
+    """Checks that tags nest, and collects attributes."""
+
+    def __init__(self):
+        super().__init__()
+        self.open, self.seen, self.attributes = [], [], []
+
+    def handle_starttag(self, tag, attrs):
+        self.seen.append(tag)
+        self.attributes += [(tag, *pair) for pair in attrs]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag):
+        assert self.open.pop() == tag
+
+
+def outline(text):
+    parsed = Outline()
+    parsed.feed(text)
+    assert parsed.open == []
+    return parsed
+
+
+@pytest.fixture
+def page(toy):
+    return dashboard.build(toy.root).read_text()
+
+
+def test_a_card_says_what_the_issue_asks_for(page):
+    for part in ("0.935", "± 0.003", "0.851", "make run-toy", "¿Qué?", "What?", "make demo-toy", "make grade-toy"):
+        assert part in page
+    assert "data:image/png;base64," in page
+
+
+def test_the_page_needs_nothing_from_outside_and_no_script(page):
+    parsed = outline(page)
+    assert "script" not in parsed.seen and "link" not in parsed.seen and "@import" not in page
+    loaded = [value for tag, name, value in parsed.attributes if name in ("src", "href", "poster")]
+    assert all(not re.match(r"(https?:)?//", value) for value in loaded)
+    assert all(not name.startswith("on") for _, name, _ in parsed.attributes)
+
+
+def test_links_lead_to_files_that_are_there(toy):
+    path = dashboard.build(toy.root)
+    links = [value for _, name, value in outline(path.read_text()).attributes if name == "href"]
+    assert links and all((path.parent / link).is_file() for link in links)
+
+
+def test_verdicts_of_the_last_grade_are_shown(toy):
+    toy.graded.mkdir(parents=True)
+    shown = {"tests": {"share": 1, "reason": "ok"}, "originality": {"share": 0, "reason": '"><script>'}}
+    (toy.graded / "verdicts.json").write_text(json.dumps(shown))
+    page = dashboard.build(toy.root).read_text()
+    assert "✓" in page and "✗" in page and "<script" not in page and "&quot;&gt;&lt;script" in page
+
+
+def test_a_project_writes_no_html_into_the_page(toy):
+    about = toy.folder / "project.toml"
+    text = about.read_text().replace('question.es = "¿Qué?"', 'question.es = "<script>alert(1)</script><img src=x>"')
+    about.write_text(text.replace('title.es = "Juguete"', "title.es = '</h2><b onclick=x>'"))
+    page = dashboard.build(toy.root).read_text()
+    assert "<script" not in page and "<img src=x" not in page and "<b onclick" not in page
+    outline(page)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("[card]", "[cart]", "[card] is missing"),
+        ('figure = "figure.png"', 'figure = "../demo.toml"', "leaves results/"),
+        ('time.es = "1 s"\ntime.en = "1 s"\n', "", "time is missing"),
+        ("column=accuracy_sd", "column=nosuch", "no column"),
+        ('metric.en = "accuracy"', "", "a text in"),
+        ("[card]", "[card", "Expected"),
+    ],
+)
+def test_one_projects_mistake_is_said_on_its_card(toy, old, new, said):
+    about = toy.folder / "project.toml"
+    about.write_text(about.read_text().replace(old, new, 1))
+    page = dashboard.build(toy.root).read_text()
+    assert "No card" in page and said in page.replace("&#x27;", "'")
+
+
+def test_text_can_be_read():
+    for ink, paper in pages.PAIRS:
+        assert pages.contrast(pages.COLOURS[ink], pages.COLOURS[paper]) >= 4.5, (ink, paper)
+    assert pages.contrast("#777777", "#ffffff") == pytest.approx(4.48, abs=0.005)  # a known pair, just below
+
+
+def test_every_colour_pair_of_the_style_is_checked():
+    """A rule that sets both a text and a background colour uses a checked pair."""
+    style = pages.STYLE.read_text()
+    for rule in re.findall(r"\{([^{}]*)\}", style):
+        ink = re.search(r"(?<![-\w])color:var\(--([\w-]+)\)", rule)
+        paper = re.search(r"background:var\(--([\w-]+)\)", rule)
+        if ink and paper:
+            assert {(ink[1], paper[1]), (paper[1], ink[1])} & set(pages.PAIRS), rule
+
+
+def test_the_switch_is_reachable_by_keyboard(page):
+    parsed = outline(page)
+    radios = [value for tag, name, value in parsed.attributes if tag == "input" and name == "type"]
+    assert radios == ["radio", "radio"] and "focus-visible" in pages.STYLE.read_text()
+    assert "display:none" not in re.search(r"\.lang\{[^}]*\}", pages.STYLE.read_text())[0], "hidden is not reachable"
+    assert page.count('lang="es"') - 1 == page.count('lang="en"'), "every text is in both languages"
+    assert 'name="viewport"' in page
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_project_has_its_card_and_its_screenplay(name):
+    project = find(name)
+    assert dashboard.load(project).plain["command"] == f"make run-{name}"
+    play = screenplay.load(project)
+    from shared.course.film import cast, recording, rendering
+
+    rendering.Renderer(play, cast.Cast(recording.WIDTH, recording.HEIGHT, ()), project.results)
+    assert any(step.trailer for step in play.steps) and any(step.figure for step in play.steps)
