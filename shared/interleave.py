@@ -16,7 +16,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
@@ -98,18 +98,31 @@ def bench_rows(measured: Mapping[str, Measured], mine: str) -> list[dict[str, An
 
 
 def serve(receive: Callable[[], int], send: Callable[[Any], None], step: Callable[[], object]) -> None:
-    """An arm's side: say that it is ready, then take as many steps as asked until 0 asks for the memory."""
+    """An arm's side: say that it is ready, then take as many steps as asked until 0 asks for the memory.
+
+    Where the one who asks is gone, it ends without a word.
+    """
     from shared.runs import peak_memory_mb
 
+    def tell(value: Any) -> None:
+        with suppress(BrokenPipeError):
+            send(value)
+
+    def asked() -> int:
+        try:
+            return receive()
+        except EOFError:
+            return 0
+
     before = peak_memory_mb()
-    send("ready")
-    while count := receive():
+    tell("ready")
+    while count := asked():
         started = time.perf_counter()
         for _ in range(count):
             step()
-        send(1000 * (time.perf_counter() - started) / count)
+        tell(1000 * (time.perf_counter() - started) / count)
     peak = peak_memory_mb()
-    send([peak, peak - before])
+    tell([peak, peak - before])
 
 
 def serve_lines(step: Callable[[], object]) -> None:

@@ -15,9 +15,9 @@ import json
 import statistics
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial
+from functools import partial, reduce
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ from shared.runs import Run, describe_config, differing, discard, latest_checkpo
 
 MOST_BESIDE = 100
 RESAMPLES = 10_000
+SPANISH = {" to ": " a ", "(1 seed)": "(1 semilla)"}
 ITEMS = "items.jsonl"  # what a cell without training keeps of its items beside their numbers
 Item = tuple[dict[str, float], dict[str, Any]]
 """Numbers of a question, a text, …, which are logged; and what else is kept of it (its film, the answer)."""
@@ -282,6 +283,7 @@ class Table:
         order: Headings in the order of the README; by default that of the columns.
         made_from: Names of tables in the same folder that it follows from.
         keep_logs: Whether the cited logs are kept beside it.
+        spanish: Phrases within its cells → the same in Spanish; longer ones first, beside those of `SPANISH`.
     """
 
     name: str
@@ -290,6 +292,7 @@ class Table:
     order: tuple[str, ...] = ()
     made_from: tuple[str, ...] = ()
     keep_logs: bool = False
+    spanish: Mapping[str, str] = field(default_factory=dict)
 
     def markdown(self, rows: list[dict[str, Any]], language: str = "en") -> str:
         """The README's view of the rows of the CSV, in English ("en") or Spanish ("es")."""
@@ -303,8 +306,12 @@ class Table:
         """Headings and cells of the README's view."""
         by_head = {column.head: column for column in self.columns}
         shown = [by_head[head] for head in self.order] or [column for column in self.columns if column.head]
-        heads = [column.head if language == "en" else column.es or column.head for column in shown]
-        return heads, [[column.shown(row, rows) for column in shown] for row in rows]
+        cells = [[column.shown(row, rows) for column in shown] for row in rows]
+        if language == "en":
+            return [column.head for column in shown], cells
+        words = sorted({**SPANISH, **self.spanish}.items(), key=lambda pair: len(pair[0]), reverse=True)
+        cells = [[reduce(lambda text, pair: text.replace(*pair), words, cell) for cell in row] for row in cells]
+        return [column.es or column.head for column in shown], cells
 
 
 def plain(name: str, of: Callable[[Group], Any], **shown: Any) -> Column:

@@ -79,3 +79,29 @@ def test_an_arm_that_dies_is_one_line():
 def test_no_round_behind_the_warm_up(rounds, steps):
     with pytest.raises(UserError, match="rounds"):
         in_turn({}, rounds=rounds, steps=steps)
+
+
+@pytest.mark.parametrize("gone_after", ["ready", "a step"])
+def test_an_arm_whose_asker_is_gone_ends_without_a_word(gone_after):
+    """A closed pipe answers a read with EOFError and a write with BrokenPipeError."""
+    steps, questions = [], [] if gone_after == "ready" else [3]
+
+    def receive():
+        if questions:
+            return questions.pop()
+        raise EOFError
+
+    def send(value):
+        if value != "ready":
+            raise BrokenPipeError
+
+    serve(receive, send, lambda: steps.append(1))
+    assert len(steps) == (0 if gone_after == "ready" else 3)
+
+
+def test_an_error_of_a_step_is_not_taken_for_a_closed_pipe():
+    def step():
+        raise BrokenPipeError("of the step")
+
+    with pytest.raises(BrokenPipeError, match="of the step"):
+        serve(lambda: 1, lambda _: None, step)

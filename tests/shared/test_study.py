@@ -23,6 +23,7 @@ from shared.study import (
     log_items,
     mean,
     mean_sd,
+    only_shown,
     plain,
     publish,
     resampled_means,
@@ -244,3 +245,12 @@ def test_the_bootstrap_covers_the_mean_and_shrinks():
     assert low < 0.5 < high and bootstrap(few) == (low, high)
     assert bootstrap(many)[1] - bootstrap(many)[0] < high - low
     assert bootstrap([2.0] * 9) == (2.0, 2.0)
+
+
+def test_the_spanish_view_says_the_words_of_its_cells_in_spanish():
+    """Longer phrases first: "LoRA, ours" is no "LoRA"."""
+    who, range_ = only_shown("who", "quién", "{who}"), only_shown("range", "intervalo", "{low} to {high}")
+    table = Table("t", (who, range_), spanish={"ours": "propio", "LoRA, ours": "LoRA propia"})
+    rows = [{"who": "LoRA, ours", "low": 1, "high": 2}, {"who": "ours", "low": 3, "high": 4}]
+    assert table.view(rows) == (["who", "range"], [["LoRA, ours", "1 to 2"], ["ours", "3 to 4"]])
+    assert table.view(rows, "es") == (["quién", "intervalo"], [["LoRA propia", "1 a 2"], ["propio", "3 a 4"]])

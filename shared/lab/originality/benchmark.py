@@ -25,7 +25,7 @@ import tyro
 from shared import plotting, progress
 from shared.errors import UserError, reported
 from shared.files import write_json, write_text
-from shared.lab.originality import corpus
+from shared.lab.originality import corpus, counting
 from shared.lab.originality.attacks import HELD_OUT, TUNED_ON, apply, catalogue, functions
 from shared.lab.originality.detectors import Copydetect, Ours
 from shared.originality import background, compare, evidence, reading
@@ -263,7 +263,7 @@ def _above(item: compare.OwnerPair) -> bool:
 
 def _class(command: ClassSize, rng: Random) -> list[Source]:
     pieces = []
-    for file in background.library_files(each=900) + background.installed(CLASS_MATERIAL, each=40):
+    for file in counting.library_files(each=900) + counting.installed(CLASS_MATERIAL, each=40):
         source = reading.read_file(file, "library", file.name)
         if source.tree is not None:
             pieces.extend(functions.pieces(source.text))
