@@ -16,12 +16,34 @@ if worker and hasattr(os, "sched_setaffinity"):
 install_import_hook(["projects"], "beartype.beartype")  # before the first import of a project
 
 from shared.seeding import seed_everything
+from shared.web import browser
 
 LOOPBACK = ("127.", "localhost", "::1")
 
 
 class NetworkUsedError(AssertionError):
     """A test tried to leave this machine."""
+
+
+def pytest_collection_modifyitems(config, items):
+    """Where there is no browser, tests that need one are left out, and the summary says so."""
+    if browser.executable() is None:
+        needing = [item for item in items if item.get_closest_marker("browser")]
+        items[:] = [item for item in items if item not in needing]
+        config.hook.pytest_deselected(items=needing)
+
+
+def pytest_terminal_summary(terminalreporter, config):
+    if browser.executable() is None:
+        names = ", ".join(browser.NAMES)
+        terminalreporter.write_line(f"tests of pages left out: no browser ({names}) is installed", yellow=True)
+
+
+@pytest.fixture(scope="session")
+def chromium():
+    """Playwright's browser, started once."""
+    with browser.browser() as opened:
+        yield opened
 
 
 @pytest.fixture(autouse=True)

@@ -1,0 +1,60 @@
+"""A server as a process: it says where, finishes what it has begun when it is told to stop, and fails in one line."""
+
+import signal
+import socket
+import threading
+
+import httpx
+import pytest
+
+from shared.errors import UserError
+from shared.web.launch import running
+
+
+@pytest.fixture(scope="module")
+def server():
+    with running("tests.web.serve", "PROBE_", {}) as started:
+        yield started
+
+
+def test_it_answers_where_it_said_and_says_how_large_it_is(server):
+    assert httpx.get(f"{server.url}/", headers={"Accept-Language": "en"}).text.count("Hello, you") == 1
+    assert server.resident_mb() > 10 and server.cold_seconds > 0
+    assert "server" not in httpx.get(f"{server.url}/").headers
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_running_request_is_answered_after_the_signal(number):
+    with running("tests.web.serve", "PROBE_", {}) as server:
+        answers = []
+        asking = threading.Thread(target=lambda: answers.append(httpx.get(f"{server.url}/slow", timeout=20).text))
+        asking.start()
+        assert server.process.stdout.readline() == "slowly\n"  # the route has begun
+        server.process.send_signal(number)
+        asking.join()
+        code = server.process.wait(20)
+    assert (answers, code) == (['"done"'], 130 if number == signal.SIGINT else 0)
+
+
+def test_an_address_in_use_is_one_line():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        with (
+            pytest.raises(UserError, match=rf"did not start: cannot listen on 127\.0\.0\.1:{port}"),
+            running("tests.web.serve", "PROBE_", {"port": port}),
+        ):
+            pass
+
+
+def test_a_wrong_setting_is_one_line():
+    with (
+        pytest.raises(UserError, match="did not start: PROBE_PORT=many: must be a whole number"),
+        running("tests.web.serve", "PROBE_", {"port": "many"}),
+    ):
+        pass
+
+
+def test_a_thousand_lines_of_log_do_not_stop_it(server):
+    with httpx.Client(base_url=server.url) as client:
+        ids = {client.get("/health").headers["X-Request-ID"] for _ in range(1000)}
+    assert len(ids) == 1000
