@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
 
+from shared.assets.quiet import quiet, without_bars
 from shared.errors import UserError
 from shared.files import atomic_directory
 
@@ -72,9 +73,7 @@ def convert_gguf(source: Path, folder: Path) -> None:
     import torch
     from transformers import AutoModelForCausalLM, AutoTokenizer
 
-    from shared.assets.models import quiet
-
-    with quiet(), _without_bars():
+    with quiet(), without_bars():
         model = AutoModelForCausalLM.from_pretrained(source.parent, gguf_file=source.name, dtype=torch.float32)
         # The weights are plain float32 by now, but the mark of where they came from stays and forbids saving.
         model.is_quantized = False
@@ -107,16 +106,3 @@ def _alone(target: Path) -> Iterator[None]:
         for remains in target.parent.glob(f".{target.name}.*.tmp"):  # nobody else is writing: its writer was killed
             shutil.rmtree(remains, ignore_errors=True)
         yield
-
-
-@contextmanager
-def _without_bars() -> Iterator[None]:
-    """The GGUF reader draws its bar with tqdm itself, past the library's own switch."""
-    from transformers import modeling_gguf_pytorch_utils as reader
-
-    drawn = reader.tqdm
-    reader.tqdm = partial(drawn, disable=True)
-    try:
-        yield
-    finally:
-        reader.tqdm = drawn

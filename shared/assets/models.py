@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.assets.conversion import converted
 from shared.assets.packages import package_file
+from shared.assets.quiet import quiet
 from shared.errors import UserError
 
 if TYPE_CHECKING:
@@ -83,22 +82,6 @@ def load_causal_lm(name: str = "smollm2") -> tuple[PreTrainedModel, PreTrainedTo
     if positions:  # a GGUF file says nothing of it, and the library's default is 10³⁰
         tokenizer.model_max_length = min(tokenizer.model_max_length, positions)
     return model, tokenizer
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the library's bars and its table of unused weights off the screen inside the block."""
-    from transformers.utils import logging
-
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
 
 
 def _load(architecture: Any, name: str) -> tuple[Any, Any]:

@@ -31,7 +31,7 @@ def source(tmp_path):
 def tiny_llama(source, folder):
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    from shared.assets.models import quiet
+    from shared.assets.quiet import quiet
 
     sizes = {
         "hidden_size": 8,
