@@ -3,6 +3,7 @@
 import os
 import signal
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TypeVar
@@ -29,6 +30,7 @@ def reported() -> Iterator[None]:
     """
     if signal.getsignal(signal.SIGINT) is leave_at_once:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    before, sys.unraisablehook = sys.unraisablehook, _once_more
     try:
         yield
     except UserError as error:
@@ -40,6 +42,18 @@ def reported() -> Iterator[None]:
     except BrokenPipeError:  # `... | head` has read enough: that is no error of ours
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the flush at exit complains again
         sys.exit(PIPE_CLOSED)
+    finally:
+        sys.unraisablehook = before
+
+
+def _once_more(unraisable: "sys.UnraisableHookArgs") -> None:
+    """A Ctrl-C that came while a destructor or a callback of C ran is lost there, and the command would go on."""
+    if issubclass(unraisable.exc_type, KeyboardInterrupt):
+        again = threading.Timer(0.1, signal.pthread_kill, (threading.main_thread().ident, signal.SIGINT))
+        again.daemon = True  # it comes again once the destructor has ended
+        again.start()
+    else:
+        sys.__unraisablehook__(unraisable)
 
 
 def command(main: Callable[[Config], Result], config: type[Config], args: list[str] | None = None) -> Result:

@@ -84,3 +84,26 @@ def test_an_interrupt_of_a_benchmark_is_said_once(tmp_path):
         wait_until(lambda: process.stdout.readline() == "step\n", process)
         said = [line for line in interrupted(process).splitlines() if not line.startswith("rounds: ")]
         assert (said, process.returncode) == (["interrupted"], 130)
+
+
+DESTRUCTOR = """
+import signal, time
+from shared.errors import reported
+
+class Interrupted:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # Ctrl-C comes while this runs: Python cannot raise from here
+        for _ in range(1000):
+            pass
+
+with reported():
+    Interrupted()
+    for _ in range(200):
+        time.sleep(0.05)
+    print("went on as if nothing had been")
+"""
+
+
+def test_ctrl_c_that_a_destructor_swallows_ends_the_command_all_the_same():
+    done = subprocess.run([sys.executable, "-c", DESTRUCTOR], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "interrupted\n")
