@@ -37,7 +37,7 @@ class Evaluation:
         """Cross-entropy in bits per byte of the text, comparable between tokenizers.
 
         Args:
-            num_bytes: Of the text that the labels spell; every token has to be predicted exactly once.
+            num_bytes: Size of the text that the labels spell; every token has to be predicted exactly once.
         """
         return self.loss * self.labels / math.log(2) / num_bytes
 

@@ -175,7 +175,7 @@ def build_gpt2(config: PeerConfig, vocab_size: int) -> tuple[nn.Module, Logits]:
 
 
 def training_losses(config: PeerConfig, model: nn.Module, logits: Logits, windows: Iterable[Window]) -> Iterator[float]:
-    """Train, one step for each loss that is asked for: that of its batch before the update, in nats a character."""
+    """Train, one step a loss: that of its batch before the update, in nats a character."""
     optimizer = optimizer_of(config, model)
     schedule = optim.cosine_schedule(optimizer, total=config.steps, warmup=0.05, last=0.1)
     for ids, labels in windows:

@@ -116,7 +116,7 @@ def setting(name: str, head: str, es: str, show: str | Shown = "") -> Column:
 
 
 def table(name: str, *columns: Column | tuple[str, str, str | Shown], **options: Any) -> Table:
-    """A table; of a column that is written where it is measured only its two headings and its form are said."""
+    """A table; a column of a CSV that is written elsewhere has only its two headings and its form."""
     return Table(name, tuple(each if isinstance(each, Column) else only_shown(*each) for each in columns), **options)
 
 

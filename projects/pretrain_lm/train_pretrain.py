@@ -394,8 +394,7 @@ class Metrics:
 
     Attributes:
         corpus: Folder of its corpus.
-        validation: Of the last epoch.
-        test: Of the last epoch.
+        validation: After the last epoch, as is `test`.
         test_bits_per_byte: 0 for a masked model, which does not spell the text.
         bfloat16: Whether matrix products were done in it.
         tokens: Labels trained on.

@@ -70,8 +70,7 @@ class CustomDataCollator:
         special_ids: Never selected, as are the two above.
         mask_ratio: Share of the other tokens that is selected, in (0, 1).
         whole_words: Select words, and mask all of their tokens.
-        seed: Of all masks.
-        epoch: Of dynamic masks.
+        epoch: Dynamic masks are drawn anew for each.
 
     Raises:
         UserError: If the ratio is out of range or there is no mask token to use.

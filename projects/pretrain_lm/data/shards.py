@@ -77,10 +77,9 @@ class EpochChunks:
     Args:
         folder: Holds the shards.
         batch_size: Chunks a batch of this process.
-        seed: Of the order; None keeps that of the files, for evaluation.
-        epoch: Of the order, too.
+        seed: Shuffles, anew in each epoch; None keeps the order of the files, for evaluation.
         skip: Batches at the beginning that a resumed run has seen.
-        process: Of those that share the epoch.
+        process: Which share of the batches is read.
 
     Raises:
         UserError: If there is no shard.

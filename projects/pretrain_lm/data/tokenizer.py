@@ -100,10 +100,10 @@ def train_tokenizer(texts: Iterator[str], kind: Kind, vocab_size: int) -> Corpus
     """Train a tokenizer.
 
     Args:
-        texts: Of the training split alone; consumed once.
+        texts: Consumed once; those of the training split alone.
         kind: "bpe" merges frequent pairs of bytes (Sennrich et al. 2016; bytes as in Radford et al. 2019, §2.2);
             "char" takes every character that occurs.
-        vocab_size: Of a BPE vocabulary, special tokens included.
+        vocab_size: Tokens of a BPE vocabulary, special ones included.
 
     Raises:
         UserError: If the size cannot hold the bytes, or there is no text.
