@@ -1,11 +1,13 @@
 """`make bench-onnx_serving`: the models' benchmark, then the server's."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 from projects.onnx_serving.benchmarks.benchmark import BenchConfig
 from projects.onnx_serving.benchmarks.benchmark import main as measure_models
 from projects.onnx_serving.benchmarks.load import LoadConfig
 from projects.onnx_serving.benchmarks.load import main as measure_server
+from projects.onnx_serving.paths import EXPORTED, QA, RESULTS
 from shared.errors import command
 
 
@@ -13,16 +15,24 @@ from shared.errors import command
 class BothConfig:
     """Measure the models, then the server."""
 
-    models: BenchConfig = BenchConfig()
-    """Torch and ONNX Runtime, in turn."""
-    load: LoadConfig = LoadConfig()
-    """The server under load."""
+    graphs: Path = EXPORTED
+    """Folder of the exported graphs."""
+    qa: Path = QA / "model"
+    """Folder of the trained question-answering model, for torch."""
+    rounds: int = 9
+    """How often each arm has its turn in the encoder; generation takes a third of them."""
+    seconds: float = 60.0
+    """How long the server is overloaded."""
+    out: Path = RESULTS
+    """Where the CSV files go."""
 
 
 def main(config: BothConfig) -> None:
     """Measure the models, then the server under twice the load that it sustains."""
-    measure_models(config.models)
-    measure_server(config.load)
+    models = BenchConfig(graphs=config.graphs, qa=config.qa, rounds=config.rounds, out=config.out)
+    server = LoadConfig(graphs=config.graphs, seconds=config.seconds, out=config.out)  # both refuse before the work
+    measure_models(models)
+    measure_server(server)
 
 
 if __name__ == "__main__":

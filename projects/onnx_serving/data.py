@@ -17,11 +17,9 @@ class Question:
     """One question, and what is right to answer.
 
     Attributes:
-        text: As it is asked.
         context: The article to answer from.
         answer: Characters of the context, or "" where it holds no answer.
         start: Where the answer begins in the context; 0 without one.
-        kind: What is asked for.
         film: The title in the question.
         origin: "own": the film's article, which states the answer; "other": another film's article; "silent": the
             film's article, which does not say it.
@@ -74,7 +72,7 @@ def questions_of(films: Sequence[Film], *, seed: int, wording: Wording = "traine
     """Every fact of the films once, as many unanswerable questions as half the facts, and the silent ones.
 
     Args:
-        films: Of one split.
+        films: The films of one split.
         seed: Decides wordings and which other film's article stands in; another one for each epoch of training.
         wording: Which wordings to ask in.
 
