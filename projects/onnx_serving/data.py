@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from projects.onnx_serving.facts import Kind, facts_of, silent_on
@@ -52,13 +53,14 @@ class Film:
     year: int
 
 
-def load_films() -> dict[str, list[Film]]:
-    """The films of each split whose article is about them; the articles of other films under their titles are left."""
+@cache
+def load_films() -> dict[str, tuple[Film, ...]]:
+    """The films of each split whose article is about them; read once a process, and not to be changed."""
     from shared.assets import film_articles
 
     splits = film_articles()
     return {
-        name: [Film(_spoken(row["title"]), row["text"], row["year"]) for row in rows if not row["mispaired"]]
+        name: tuple(Film(_spoken(row["title"]), row["text"], row["year"]) for row in rows if not row["mispaired"])
         for name, rows in splits.items()
     }
 

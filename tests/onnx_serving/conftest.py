@@ -90,7 +90,7 @@ def lm_tokenizer():
     return tokenizer.to_str()
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def splitter(qa_tokenizer):
     return WindowSplitter(qa_tokenizer, max_length=48, stride=12)
 

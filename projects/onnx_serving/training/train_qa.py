@@ -90,17 +90,17 @@ def main(config: Config) -> Metrics:
     return metrics
 
 
-def films_of(config: Config) -> dict[str, list[Film]]:
+def films_of(config: Config) -> dict[str, tuple[Film, ...]]:
     """The films that a configuration trains, validates and tests on."""
     return limited(load_films(), config.limit)
 
 
-def digest_of(films: dict[str, list[Film]]) -> str:
+def digest_of(films: dict[str, tuple[Film, ...]]) -> str:
     """Digest of the data: the questions about the films of each split."""
     return data_digest(*([q.as_json() for q in questions_of(part, seed=EVALUATION)] for part in films.values()))
 
 
-def limited(films: dict[str, list[Film]], limit: int | None) -> dict[str, list[Film]]:
+def limited(films: dict[str, tuple[Film, ...]], limit: int | None) -> dict[str, tuple[Film, ...]]:
     """The first films of each split."""
     return {name: part[:limit] for name, part in films.items()}
 
