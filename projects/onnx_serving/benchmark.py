@@ -7,32 +7,24 @@ from projects.onnx_serving.benchmarks.benchmark import BenchConfig
 from projects.onnx_serving.benchmarks.benchmark import main as measure_models
 from projects.onnx_serving.benchmarks.load import LoadConfig
 from projects.onnx_serving.benchmarks.load import main as measure_server
-from projects.onnx_serving.paths import EXPORTED, QA, RESULTS
+from projects.onnx_serving.paths import QA
 from shared.errors import command
 
 
 @dataclass(frozen=True, kw_only=True)
-class BothConfig:
+class BothConfig(LoadConfig):
     """Measure the models, then the server."""
 
-    graphs: Path = EXPORTED
-    """Folder of the exported graphs."""
     qa: Path = QA / "model"
     """Folder of the trained question-answering model, for torch."""
     rounds: int = 9
     """How often each arm has its turn in the encoder; generation takes a third of them."""
-    seconds: float = 60.0
-    """How long the server is overloaded."""
-    out: Path = RESULTS
-    """Where the CSV files go."""
 
 
 def main(config: BothConfig) -> None:
     """Measure the models, then the server under twice the load that it sustains."""
-    models = BenchConfig(graphs=config.graphs, qa=config.qa, rounds=config.rounds, out=config.out)
-    server = LoadConfig(graphs=config.graphs, seconds=config.seconds, out=config.out)  # both refuse before the work
-    measure_models(models)
-    measure_server(server)
+    measure_models(BenchConfig(graphs=config.graphs, qa=config.qa, rounds=config.rounds, out=config.out))
+    measure_server(config)
 
 
 if __name__ == "__main__":
