@@ -126,7 +126,7 @@ def arm_name(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
 
 
 ARMS_ES = {"transformers' GPT2LMHeadModel": "GPT2LMHeadModel de transformers", "ours": "el nuestro"}
-MODELS_ES = {f"Kneser–Ney {order}-gram": f"{order}-grama de Kneser–Ney" for order in beside_ngrams.ORDERS}
+MODELS_ES = {f"Kneser–Ney {order}-gram": f"Kneser–Ney, {order}-gramas" for order in beside_ngrams.ORDERS}
 MODELS_ES |= {"both mixed": "los dos mezclados", " of the Transformer": " del Transformer"}
 WAYS_ES = {"the articles themselves": "los artículos mismos", "greedy": "voraz", "temperature": "temperatura"}
 
