@@ -8,7 +8,7 @@ from shared.squad import exact, f1
 
 @dataclass(frozen=True)
 class Scores:
-    """Over a set of questions; all in [0, 1].
+    """Scores over a set of questions; all in [0, 1].
 
     Attributes:
         exact: Mean exact match over all questions; an unanswerable one is right when nothing is answered.
@@ -25,13 +25,13 @@ class Scores:
     no_answer_f1: float
 
 
-def score(given: Sequence[str], right: Sequence[str]) -> Scores:
+def score(predicted: Sequence[str], gold: Sequence[str]) -> Scores:
     """Compare answers, "" where there is none.
 
     Raises:
         ValueError: If the two are of different lengths, or empty.
     """
-    pairs = list(zip(given, right, strict=True))
+    pairs = list(zip(predicted, gold, strict=True))
     if not pairs:
         raise ValueError("no answers to score")
     answerable = [pair for pair in pairs if pair[1]]

@@ -11,13 +11,13 @@ import sys
 import httpx
 import pytest
 
-from projects.onnx_serving.server.__main__ import listening
+from projects.onnx_serving.server.__main__ import listening, main
 from projects.onnx_serving.server.launch import running, stop
 from projects.onnx_serving.server.settings import Settings, from_environment
 from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import seal_directory, team_key
-from tests.onnx_serving.serving import KNOWN
+from tests.onnx_serving.serving import SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +26,7 @@ def folder(tmp_path_factory, graphs, qa_tokenizer, lm_tokenizer):
     shutil.copytree(graphs, made)
     (made / "qa_tokenizer.json").write_text(qa_tokenizer)
     (made / "lm_tokenizer.json").write_text(lm_tokenizer)
-    write_json(made / "serving.json", {"qa": {"window": 48, "overlap": 12, "threshold": -100.0}, "lm": KNOWN})
+    write_json(made / "serving.json", {"qa": {"window": 48, "overlap": 12, "threshold": -100.0}, "lm": SETTINGS})
     seal_directory(made, {"project": "onnx_serving", "step": 0}, team_key())
     return made
 
@@ -69,36 +69,45 @@ def test_an_answer_is_sent_at_once():
     assert off
 
 
-def serve(**settings):
-    given = {f"ONNX_SERVING_{name.upper()}": str(value) for name, value in settings.items()}
-    done = subprocess.run(
-        [sys.executable, "-m", "projects.onnx_serving.server"],
-        env={**os.environ, **given},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    return line
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """refused(**settings): the one line with which the command ends, with exit code 2, without a process of its own."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own handlers
+
+    def serve(**settings):
+        given = {f"ONNX_SERVING_{name.upper()}": str(value) for name, value in settings.items()}
+        with pytest.raises(SystemExit) as left:
+            main([], given)
+        shown = capsys.readouterr()
+        (line,) = shown.err.splitlines()
+        assert left.value.code == 2 and shown.out == ""
+        return line
+
+    return serve
 
 
-def test_a_port_in_use_is_one_line(folder):
+def test_a_port_in_use_is_one_line(refused, folder):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert "cannot listen on 127.0.0.1" in serve(models=folder, port=taken.getsockname()[1])
+        assert "cannot listen on 127.0.0.1" in refused(models=folder, port=taken.getsockname()[1])
 
 
-def test_half_a_model_is_one_line(folder, tmp_path):
+def test_half_a_model_is_one_line(refused, folder, tmp_path):
     broken = tmp_path / "exported"
     shutil.copytree(folder, broken)
     raw = (broken / "decoder.int8.onnx").read_bytes()
     (broken / "decoder.int8.onnx").write_bytes(raw[: len(raw) // 2])
-    assert "decoder.int8.onnx: TAMPERED" in serve(models=broken, port=0)
+    assert "decoder.int8.onnx: TAMPERED" in refused(models=broken, port=0)
 
 
 def test_no_models_is_one_line(tmp_path):
-    assert "holds no exported models" in serve(models=tmp_path, port=0)
+    """As a person starts it, in a process."""
+    environment = {**os.environ, "ONNX_SERVING_MODELS": str(tmp_path), "ONNX_SERVING_PORT": "0"}
+    module = [sys.executable, "-m", "projects.onnx_serving.server"]
+    done = subprocess.run(module, env=environment, capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == "" and "holds no exported models" in line
 
 
 def test_the_launcher_says_what_the_server_said(tmp_path):
@@ -126,11 +135,10 @@ def test_settings_are_read_and_loopback_is_the_default():
     assert settings.port == 9 and settings.host == "127.0.0.1" == Settings().host
 
 
-def test_an_argument_is_refused():
-    done = subprocess.run(
-        [sys.executable, "-m", "projects.onnx_serving.server", "--port"], capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "environment variables only" in done.stderr
+def test_an_argument_is_refused(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--port"], {})
+    assert left.value.code == 2 and "environment variables only" in capsys.readouterr().err
 
 
 def test_the_server_needs_no_torch():

@@ -1,20 +1,41 @@
 """Every number of the README comes from a file in results/, and the files say what the README says of them."""
 
 import json
+import re
 
 import pytest
 
 from projects.onnx_serving.study import RESULTS, SCORES, mean_answers, views
 from shared.report import between_marks, mean_sd, read_csv
 
-README = RESULTS.parent / "README.md"
-BLOCKS = ("results", "answers", "smoothing", "texts", "speed", "generation", "padding", "server", "load")
+READMES = {"README.md": "en", "README.es.md": "es", "results/README.md": "en"}
+BLOCKS = {"results", "answers", "smoothing", "texts", "speed", "generation", "padding", "server", "load"}
 
 
-@pytest.mark.parametrize("block", BLOCKS)
-def test_the_readmes_tables_are_those_of_the_files(block):
-    table, rows = views(RESULTS)[block]
-    assert between_marks(README, block) == table.markdown(rows)
+def test_the_readmes_tables_are_those_of_the_files():
+    tables, shown = views(RESULTS), set()
+    for name, language in READMES.items():
+        readme = RESULTS.parent / name
+        for block in re.findall(r"<!-- begin (\w+) -->", readme.read_text(encoding="utf-8")):
+            table, rows = tables[block]
+            assert between_marks(readme, block) == table.markdown(rows, language), (name, block)
+            shown.add(block)
+    assert shown == tables.keys() == BLOCKS
+
+
+def test_the_spanish_tables_have_no_english_words():
+    shown = "".join(table.markdown(rows, "es") for table, rows in views(RESULTS).values())
+    assert not set(re.findall(r"\w+", shown)) & {
+        "in",
+        "with",
+        "without",
+        "its",
+        "one",
+        "as",
+        "sorted",
+        "none",
+        "wordings",
+    }
 
 
 def test_the_summary_is_that_of_the_runs():

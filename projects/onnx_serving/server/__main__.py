@@ -4,6 +4,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Mapping, Sequence
 
 import uvicorn
 
@@ -66,10 +67,15 @@ def serve(settings: Settings) -> None:
         opened.close()
 
 
-if __name__ == "__main__":
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Serve as the environment says; what a person got wrong ends in one line."""
     with reported():
-        if len(sys.argv) > 1:
+        if arguments:
             raise UserError(
-                f"{sys.argv[1]}: the server takes environment variables only, for example ONNX_SERVING_PORT=8080"
+                f"{arguments[0]}: the server takes environment variables only, for example ONNX_SERVING_PORT=8080"
             )
-        serve(from_environment(os.environ))
+        serve(from_environment(environment))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], os.environ)

@@ -1,4 +1,4 @@
-"""What the server can be told, by environment variables that begin with ONNX_SERVING_."""
+"""Settings of the server, from environment variables that begin with ONNX_SERVING_."""
 
 import dataclasses
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ PREFIX = "ONNX_SERVING_"
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Of the server; each field is read from ONNX_SERVING_<NAME>.
+    """Settings of the server; each field is read from ONNX_SERVING_<NAME>.
 
     Attributes:
         host: Address to listen on; by default this machine alone can reach it.
         port: TCP port; 0 takes a free one.
         models: Folder that the export wrote.
         precision: int8 or float32 graphs.
-        threads: Of each of the two models.
+        threads: Threads of each of the two models.
         batching: 1 runs what waits together, 0 one request after the other.
         rows: Requests that one batch may hold.
         budget: Padded tokens that one batch may hold; a larger request goes alone.
         waiting: Requests that may wait for each model; the next one is refused with 503.
-        body: Bytes of a request's body.
-        prompt_tokens: Of a prompt.
+        body: Largest body of a request, in bytes.
+        prompt_tokens: Longest prompt, in tokens.
         grace: Seconds that running requests get when the server is told to stop.
     """
 
