@@ -27,7 +27,7 @@ MOST_MACHINERY = 500
 MORE_MACHINERY = {"rag_agent": 600, "adapters": 773, "hf_finetune": 670}  # not below 500 yet
 MOST_TO_READ = 6500
 LONGEST_README = 110
-ONLY_ENGLISH = {"adapters", "hf_finetune", "lora", "onnx_serving", "pretrain_lm", "rag_agent", "rlhf_ppo"}  # not yet
+ONLY_ENGLISH = {"adapters", "hf_finetune", "onnx_serving", "pretrain_lm", "rag_agent", "rlhf_ppo"}  # not yet
 LONGER_README = {
     "adapters": 170,
     "hf_finetune": 116,
