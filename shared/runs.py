@@ -113,11 +113,7 @@ class Run:
         return {name: file_digest(self.directory / f"{name}.json") for name in ("config", "env")}
 
     def _continue(self, config: dict[str, Any]) -> None:
-        different = differing(config, read_json(self.directory / "config.json"))
-        if different:
-            raise UserError(
-                f"{self.directory} was made with another {', '.join(different)}: resume with the same values"
-            )
+        _refuse_other_config(self.directory, config)
         assert self.checkpoint is not None, "claimed"
         with refused("not resumed"):
             self._opened = open_verified(self.checkpoint, self.key)
@@ -332,15 +328,17 @@ def latest_checkpoint(directory: Path) -> Path | None:
     return next(reversed(checkpoints(directory)), None)
 
 
-def claim(directory: Path | None, *, resume: bool = False) -> None:
+def claim(directory: Path | None, *, resume: bool = False, config: Any = None) -> None:
     """Refuse, before any work, a directory in which a run could not be started or continued. Changes nothing.
 
     Args:
         directory: The run's; None for one that will have a new name.
         resume: Whether a run is to be continued there.
+        config: What it will be told; `Run` compares it too, but only when the work before it is done.
 
     Raises:
-        UserError: If it is in use or cannot be written, or (to resume) holds no run or no checkpoint.
+        UserError: If it is in use or cannot be written, or (to resume) holds no run or no checkpoint, or one of another
+            configuration.
     """
     if resume and directory is None:
         raise UserError("--resume needs --out: the directory of the run to go on with")
@@ -350,9 +348,17 @@ def claim(directory: Path | None, *, resume: bool = False) -> None:
         read_json(directory / "config.json")
         if latest_checkpoint(directory) is None:
             raise UserError(f"{directory} holds no checkpoint to resume from: remove it and start again")
+        if config is not None:
+            _refuse_other_config(directory, describe_config(config))
     else:
         _refuse_used(directory)
     refuse_unwritable(directory)
+
+
+def _refuse_other_config(directory: Path, config: dict[str, Any]) -> None:
+    different = differing(config, read_json(directory / "config.json"))
+    if different:
+        raise UserError(f"{directory} was made with another {', '.join(different)}: resume with the same values")
 
 
 def _refuse_used(directory: Path) -> None:

@@ -1,6 +1,6 @@
 """What a training run of this project can be told. One dataclass is configuration, help text and types at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -87,6 +87,11 @@ class Config:
                 f"--accumulation {self.accumulation}: a batch of {self.batch_size} cannot be split so often"
             )
         checks.resumable(self)
+
+    @property
+    def base(self) -> "Config":
+        """These settings alone, of a command whose configuration adds its own."""
+        return Config(**{field.name: getattr(self, field.name) for field in fields(Config)})
 
     @property
     def name(self) -> str:

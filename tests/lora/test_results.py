@@ -1,12 +1,15 @@
 """Every number of the README comes from a file in results/, and the files agree with each other."""
 
+import re
+from dataclasses import replace
+
 import pytest
 
-from projects.lora.config import method
-from projects.lora.study import RANKS, RATIOS, RESULTS, SEEDS, views
+from projects.lora.config import Config, method
+from projects.lora.study import BENCH, RANKS, RATIOS, RESULTS, SEEDS, StudyConfig, views
 from shared.report import between_marks, mean_sd, read_csv
 
-README = RESULTS.parent / "README.md"
+READMES = {"README.md": "en", "README.es.md": "es", "results/README.md": "en"}
 
 
 @pytest.fixture
@@ -15,8 +18,18 @@ def runs():
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    for block, (table, rows) in views(RESULTS).items():
-        assert between_marks(README, block) == table.markdown(rows)
+    tables, shown = {**views(RESULTS), "bench": (BENCH, read_csv(RESULTS / "bench.csv"))}, set()
+    for name, language in READMES.items():
+        readme = RESULTS.parent / name
+        for block in re.findall(r"<!-- begin (\w+) -->", readme.read_text(encoding="utf-8")):
+            table, rows = tables[block]
+            assert between_marks(readme, block) == table.markdown(rows, language)
+            shown.add(block)
+    assert shown == tables.keys()
+
+
+def test_the_study_starts_from_the_default_configuration():
+    assert StudyConfig().base == replace(Config(), out=RESULTS)
 
 
 def test_the_summary_is_that_of_the_runs(runs):
@@ -66,7 +79,7 @@ def right(runs, **settings):
 
 
 def test_the_choices_rest_on_as_many_questions_as_the_readme_says(runs):
-    text = " ".join(README.read_text(encoding="utf-8").split())
+    text = " ".join((RESULTS / "README.md").read_text(encoding="utf-8").split())
     ahead = right(runs, rank=16, lr=1e-3, lr_ratio=1.0) - right(runs, rank=16, lr=5e-4, lr_ratio=1.0)
     assert f"1e-3 is ahead of 5e-4 by {ahead} question" in text
     one, four, sixteen = (

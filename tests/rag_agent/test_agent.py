@@ -206,6 +206,8 @@ def test_the_rules_are_asked_in_order():
         ("Search the web for cinemas", "web_search"),
         ("Who directed Ran?", DOCUMENTS),
         ("Which film is set on one day?", DOCUMENTS),
+        ("Which film is about 9/11?", DOCUMENTS),
+        ("What is 9/11?", "calculator"),
     ):
         assert parse(policy.decide(request)).tool == tool
     assert json.loads(policy.decide("Who?")) == {"tool": DOCUMENTS, "arguments": {"question": "Who?"}}

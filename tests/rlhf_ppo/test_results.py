@@ -1,9 +1,14 @@
 """Every table of the README comes from a file in results/, and the files agree with each other."""
 
+import re
+
 import pytest
 
-from projects.rlhf_ppo.study import ARMS, BENCH, RESULTS, SEEDS, views
+from projects.rlhf_ppo.config import Config
+from projects.rlhf_ppo.study import ARMS, BENCH, RESULTS, SEEDS, StudyConfig, views
 from shared.report import between_marks, mean_sd, read_csv
+
+READMES = {"README.md": "en", "README.es.md": "es", "results/README.md": "en"}
 
 
 def table(name):
@@ -11,8 +16,18 @@ def table(name):
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    for block, (shown, rows) in {**views(RESULTS), "bench": (BENCH, table("bench"))}.items():
-        assert between_marks(RESULTS.parent / "README.md", block) == shown.markdown(rows)
+    tables, shown = {**views(RESULTS), "bench": (BENCH, table("bench"))}, set()
+    for name, language in READMES.items():
+        readme = RESULTS.parent / name
+        for block in re.findall(r"<!-- begin (\w+) -->", readme.read_text(encoding="utf-8")):
+            view, rows = tables[block]
+            assert between_marks(readme, block) == view.markdown(rows, language)
+            shown.add(block)
+    assert shown == tables.keys()
+
+
+def test_the_study_starts_from_the_default_configuration():
+    assert StudyConfig().base == Config(pairs=1200, iterations=25, held_out=128, out=RESULTS)
 
 
 def test_every_run_of_the_plan_is_there():

@@ -17,6 +17,7 @@ from shared.fingerprint.origin import file_digest
 from shared.lab.fingerprint.attacks.edits import body_of, flip
 from shared.runs import (
     Run,
+    claim,
     latest_checkpoint,
     new_directory,
     open_checkpoint,
@@ -97,6 +98,9 @@ def test_resuming_what_cannot_be_resumed(tmp_path):
     train(tmp_path / "run", steps=2)
     with pytest.raises(UserError, match="made with another width"):
         Run(tmp_path / "run", project="test", config=Config(width=5), resume=True)
+    with pytest.raises(UserError, match="made with another width"):
+        claim(tmp_path / "run", resume=True, config=Config(width=5))
+    claim(tmp_path / "run", resume=True, config=Config())
 
 
 def test_a_tampered_checkpoint_is_not_resumed(tmp_path):

@@ -108,7 +108,7 @@ def replay(config: Config, checkpoint: Path | None, steps: int) -> dict[int, dic
 def batches_from(config: Config, corpus: Corpus, epoch: int) -> Iterator[Batch]:
     """The batches of an epoch and of those after it, in the order of training."""
     for each in range(epoch, config.epochs):
-        yield from corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=each)
+        yield from corpus.train.shuffled_batches(config.batch_size, seed=config.seed, epoch=each)
 
 
 if __name__ == "__main__":
