@@ -11,7 +11,7 @@ from shared.course.exercises.declared import FILE, read_exercises
 from shared.course.exercises.exercise import Exercise
 from shared.errors import UserError
 
-PROJECTS = Path(__file__).resolve().parents[2] / "projects"
+PROJECTS = Path(__file__).resolve().parents[3] / "projects"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PLACE = re.compile(r"⟨(\w+)⟩")  # where a statement has one of the team's numbers
 HEADING = re.compile(r"^## .*`(\w+)`\s*$", re.MULTILINE)
