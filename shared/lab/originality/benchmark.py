@@ -28,7 +28,7 @@ from shared.files import write_json, write_text
 from shared.lab.originality import corpus, counting
 from shared.lab.originality.attacks import HELD_OUT, TUNED_ON, apply, catalogue, functions
 from shared.lab.originality.detectors import Copydetect, Ours
-from shared.originality import background, compare, evidence, reading
+from shared.originality import compare, evidence, reading
 from shared.originality.reading import Source
 
 RESULTS = evidence.TABLE.with_name("results")
