@@ -3,14 +3,15 @@
 import pytest
 import torch
 
-from projects.adapters.models.transformer_base import SequenceClassifier, Size, TransformerEncoder
+from projects.adapters.models.transformer_base import ModelConfig, SequenceClassifier, TransformerEncoder
 
-SMALL = {"vocabulary": 50, "positions": 32, "width": 16, "layers": 2, "heads": 2, "inner": 32}
+SMALL = {"vocab_size": 50, "context_length": 32, "hidden_size": 16, "num_layers": 2, "num_heads": 2}
+SMALL |= {"intermediate_size": 32}
 
 
 def small_encoder(seed=0, **more):
     torch.manual_seed(seed)
-    encoder = TransformerEncoder(Size(**{**SMALL, **more})).eval()
+    encoder = TransformerEncoder(ModelConfig(**{**SMALL, **more})).eval()
     for parameter in encoder.parameters():  # larger than at a start, so that nothing cancels by being nearly zero
         torch.nn.init.normal_(parameter, std=0.3)
     return encoder
@@ -25,6 +26,17 @@ def padded_batch():
 
 def same_bits(one, other):
     return torch.equal(one.contiguous().view(torch.int32), other.contiguous().view(torch.int32))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _one_thread():
+    """Models this small gain nothing from a second thread, and wait for it where others use the machine."""
+    before = torch.get_num_threads()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("shared.devices.cores", lambda: 1)
+        torch.set_num_threads(1)
+        yield
+    torch.set_num_threads(before)
 
 
 @pytest.fixture

@@ -5,11 +5,11 @@ import pytest
 from projects.adapters.arms import ARMS
 from projects.adapters.config import method
 from projects.adapters.convergence import time_to_reach
-from projects.adapters.init_study import RATES as INIT_RATES
-from projects.adapters.init_study import SEEDS as INIT_SEEDS
-from projects.adapters.init_study import SETTINGS
+from projects.adapters.initialisation import RATES as INIT_RATES
+from projects.adapters.initialisation import SEEDS as INIT_SEEDS
+from projects.adapters.initialisation import SETTINGS
 from projects.adapters.models.adapter import adapter_parameters
-from projects.adapters.study import OTHER_BOTTLENECKS, OWN, RATES, RESULTS, SEEDS, TAGGED, TEXTS, views
+from projects.adapters.study import ENTITIES, OTHER_BOTTLENECKS, OWN, RATES, RESULTS, SEEDS, TEXTS, views
 from shared.report import between_marks, mean_sd, read_csv
 
 README = RESULTS.parent / "README.md"
@@ -74,7 +74,7 @@ def test_every_run_of_the_plan_is_there(runs):
     for found in seeds.values():
         assert len(set(found)) == len(found) and set(found) <= set(SEEDS)
     shown_beside = 3 + len(OTHER_BOTTLENECKS)  # from scratch on two tasks and on the entities; other sizes: one seed
-    planned = (len(OWN) * len((*TEXTS, *TAGGED)) + len(TEXTS) + 1) * len(SEEDS) + shown_beside  # LoRA; the library
+    planned = (len(OWN) * len((*TEXTS, *ENTITIES)) + len(TEXTS) + 1) * len(SEEDS) + shown_beside  # LoRA; the library
     assert sum(map(len, seeds.values())) == planned
 
 
