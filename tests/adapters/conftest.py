@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from projects.adapters.models.transformer_base import ModelConfig, SequenceClassifier, TransformerEncoder
 
@@ -37,6 +38,25 @@ def _one_thread():
         torch.set_num_threads(1)
         yield
     torch.set_num_threads(before)
+
+
+def two_classes(name, **_):
+    """In the place of TREC and the movie reviews: two classes that one word gives away."""
+    features = Features(text=Value("string"), label=ClassLabel(names=["bad", "good"]))
+
+    def split(count):
+        rows = {
+            "text": [f"{('bad', 'good')[n % 2]} item {n}" for n in range(count)],
+            "label": [n % 2 for n in range(count)],
+        }
+        return Dataset.from_dict(rows, features=features)
+
+    return DatasetDict(train=split(64), validation=split(20), test=split(20))
+
+
+@pytest.fixture
+def few_texts(monkeypatch):
+    monkeypatch.setattr("projects.adapters.data.load_dataset", two_classes)
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from projects.adapters.ner import (
     TAGS,
     Sentence,
     generate,
-    part,
     patterns_of,
     read_conll,
+    share_of,
     write_conll,
 )
 from projects.adapters.train import loss_of
@@ -57,7 +57,7 @@ def surfaces(sentences):
 def test_every_pool_is_divided_without_overlap_or_loss(name):
     pool = getattr(lexicon, name)
     assert len(set(pool)) == len(pool)
-    parts = [part(pool, split) for split in SIZES]
+    parts = [share_of(pool, split) for split in SIZES]
     assert sorted(word for each in parts for word in each) == sorted(pool)
     assert all(len(each) >= (3 if name in BESIDE else 7) for each in parts)
 

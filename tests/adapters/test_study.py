@@ -9,7 +9,6 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
 
 from projects.adapters import __main__ as default
 from projects.adapters import benchmark, data, evaluate, initialisation, ner, peers, plots, state, study
@@ -40,29 +39,16 @@ def model(tmp_path_factory, save_tiny_bert):
     return str(folder)
 
 
-def few_texts(name, **_):
-    """In the place of TREC and the movie reviews: two classes that one word gives away."""
-    features = Features(text=Value("string"), label=ClassLabel(names=["bad", "good"]))
-
-    def split(count):
-        rows = {
-            "text": [f"{('bad', 'good')[n % 2]} item {n}" for n in range(count)],
-            "label": [n % 2 for n in range(count)],
-        }
-        return Dataset.from_dict(rows, features=features)
-
-    return DatasetDict(train=split(64), validation=split(20), test=split(20))
-
-
 @pytest.fixture
-def small_plan(monkeypatch):
+def small_plan(few_texts, monkeypatch):
     """Every task, with a few dozen sentences and two seeds; the library's worker answers at once."""
     tiny = {"epochs": 1, "eval_every": 2, "curve_rows": 16}
     monkeypatch.setattr(study, "SETTINGS", dict.fromkeys(study.SETTINGS, tiny))
     monkeypatch.setattr(study, "SEEDS", (0, 1))
     monkeypatch.setattr(study, "RATES", {arm: rates[:1] for arm, rates in study.RATES.items()})
     monkeypatch.setattr(initialisation, "SEEDS", (0,))
-    monkeypatch.setattr(data, "load_dataset", few_texts)
+    drawn = {name: initialisation.SETTINGS[name] for name in ("he, up zero", "xavier, both")}
+    monkeypatch.setattr(initialisation, "SETTINGS", drawn)
     for split, count in (("train", 64), ("validation", 20), ("test", 20)):
         monkeypatch.setitem(ner.SIZES, split, count)
 
@@ -103,7 +89,8 @@ def test_from_runs_to_sealed_tables_figures_and_readme(small, library, tmp_path,
     assert len(list(out.glob("*.png"))) == 4
     assert "full fine-tuning" in between_marks(readme, "texts") and "level 3" in between_marks(readme, "ner")
     assert "xavier, both" in between_marks(readme, "init")
-    study.main(small)  # a second time nothing is trained
+    study.collect(small)  # a second time nothing is trained
+    initialisation.collect(small.runs)
     assert "training " not in capsys.readouterr().out
     runs = read_csv(out / "runs.csv")
     finals = [r for r in runs if r["final"]]
