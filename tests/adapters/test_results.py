@@ -1,18 +1,21 @@
 """Every number of the README comes from a file in results/, and the files agree with each other."""
 
+import re
+
 import pytest
 
 from projects.adapters.arms import ARMS
 from projects.adapters.config import method
 from projects.adapters.convergence import time_to_reach
-from projects.adapters.init_study import RATES as INIT_RATES
-from projects.adapters.init_study import SEEDS as INIT_SEEDS
-from projects.adapters.init_study import SETTINGS
+from projects.adapters.initialisation import RATES as INIT_RATES
+from projects.adapters.initialisation import SEEDS as INIT_SEEDS
+from projects.adapters.initialisation import SETTINGS
 from projects.adapters.models.adapter import adapter_parameters
-from projects.adapters.study import OTHER_BOTTLENECKS, OWN, RATES, RESULTS, SEEDS, TAGGED, TEXTS, views
+from projects.adapters.study import ENTITIES, OTHER_BOTTLENECKS, OWN, RATES, RESULTS, SEEDS, TEXTS, views
 from shared.report import between_marks, mean_sd, read_csv
 
-README = RESULTS.parent / "README.md"
+IN_READMES = {"README.md": ("en", {"texts", "ner"}), "README.es.md": ("es", {"texts", "ner"})}
+IN_READMES["results/README.md"] = ("en", {"times", "init", "bench"})
 
 
 @pytest.fixture
@@ -27,8 +30,12 @@ def table(name):
 def test_the_readmes_tables_are_those_of_the_files():
     found = views(RESULTS)
     assert set(found) == {"texts", "ner", "times", "init", "bench"}
-    for block, (shown, rows) in found.items():
-        assert between_marks(README, block) == shown.markdown(rows)
+    for name, (language, blocks) in IN_READMES.items():
+        readme = RESULTS.parent / name
+        assert set(re.findall("<!-- begin (.+) -->", readme.read_text(encoding="utf-8"))) == blocks
+        for block in blocks:
+            shown, rows = found[block]
+            assert between_marks(readme, block) == shown.markdown(rows, language)
 
 
 def assert_same(recomputed, written):
@@ -74,7 +81,7 @@ def test_every_run_of_the_plan_is_there(runs):
     for found in seeds.values():
         assert len(set(found)) == len(found) and set(found) <= set(SEEDS)
     shown_beside = 3 + len(OTHER_BOTTLENECKS)  # from scratch on two tasks and on the entities; other sizes: one seed
-    planned = (len(OWN) * len((*TEXTS, *TAGGED)) + len(TEXTS) + 1) * len(SEEDS) + shown_beside  # LoRA; the library
+    planned = (len(OWN) * len((*TEXTS, *ENTITIES)) + len(TEXTS) + 1) * len(SEEDS) + shown_beside  # LoRA; the library
     assert sum(map(len, seeds.values())) == planned
 
 
