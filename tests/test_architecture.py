@@ -5,6 +5,7 @@ guards nothing.
 """
 
 import ast
+import graphlib
 import importlib.metadata
 import subprocess
 import sys
@@ -88,6 +89,23 @@ def from_a_later_part(root: Path) -> list[str]:
         late = [name for name, _ in imports(path) if name.split(".")[:2] in (["shared", "course"], ["shared", "lab"])]
         broken += [f"{own} imports {name}" for name in late if part_of(own) < 2]
     return broken
+
+
+def circles(root: Path) -> list[str]:
+    """Modules of shared/ that need one another, in functions or at the top."""
+    paths = {".".join(path.relative_to(root).with_suffix("").parts): path for path in (root / "shared").rglob("*.py")}
+    graph = {}
+    for module, path in paths.items():
+        named = [
+            node for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) if isinstance(node, ast.ImportFrom)
+        ]
+        wanted = {f"{node.module}.{alias.name}" for node in named for alias in node.names}
+        graph[module] = (wanted | {str(node.module) for node in named}) & paths.keys()
+    try:
+        graphlib.TopologicalSorter(graph).prepare()
+    except graphlib.CycleError as error:
+        return [" needs ".join(reversed(error.args[1]))]
+    return []
 
 
 def too_much_to_read(root: Path) -> list[str]:
@@ -237,6 +255,7 @@ def unsafe_loading(root: Path) -> list[str]:
 RULES = (
     imported_across,
     from_a_later_part,
+    circles,
     too_much_to_read,
     long_readmes,
     not_said_in_spanish,
@@ -278,6 +297,11 @@ def write(root: Path, files: dict[str, str]) -> None:
             from_a_later_part,
             {"shared/lab/x.py": "import shared.course.y", "shared/fingerprint/x.py": "import shared.course.y"},
             "shared/fingerprint/x.py imports shared.course.y",
+        ),
+        (
+            circles,
+            {"shared/x.py": "def f():\n    from shared.y import z", "shared/y.py": "from shared import x"},
+            "shared.y needs shared.x needs shared.y",
         ),
         (
             too_much_to_read,
