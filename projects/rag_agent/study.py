@@ -51,6 +51,16 @@ SCORES = {
     "in_passages": ("it stands in its passages", "está en sus pasajes"),
     "faithful": ("faithful", "fiel"),
 }
+SPANISH = {
+    "names": "nombres", "reworded": "reformuladas", "other words": "otras palabras", "vectors": "vectores",
+    "both, ranks fused (RRF)": "ambos, rangos fusionados (RRF)", "both, scores fused": "ambos, puntuaciones fusionadas",
+    "SmolLM2 alone": "SmolLM2 solo", "with retrieved passages": "con los pasajes recuperados",
+    "with the right passage": "con el pasaje correcto", "something else (TREC)": "otra cosa (TREC)",
+    "fact about a film in the index": "dato de una película del índice",
+    "fact about a film that is not": "dato de una que no está", "the tools' patterns": "patrones de las herramientas",
+    "likelihood of the names": "verosimilitud de los nombres", ", exact": ", exacta",
+    "JSON as the model writes it": "JSON tal como lo escribe el modelo",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -347,8 +357,9 @@ BENCH = Table(
         only_shown("save", "guardar", "{save_s:.2f} s"),
         only_shown("load", "cargar", lambda row, _: "–" if row["arm"] == "milvus" else f"{row['load_s']:.2f} s"),
         only_shown("memory", "memoria", "{memory_mb:.0f} MB"),
-        only_shown("file", "fichero", "{file_mb:.0f} MB"),
+        only_shown("file", "archivo", "{file_mb:.0f} MB"),
     ),
+    spanish=SPANISH,
 )
 
 
@@ -362,18 +373,13 @@ def across(table: Path, row_of: str, field: str, value: str) -> list[dict[str, A
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows; the benchmark's where there has been one."""
-    blocks = {
-        "retrieval": RETRIEVAL,
-        "answers": OVERALL,
-        "refusal": REFUSAL,
-        "routing": ROUTING,
-        "differences": DIFFERENCES,
-    }
+    blocks = {"retrieval": RETRIEVAL, "answers": OVERALL, "refusal": REFUSAL, "routing": ROUTING}
+    blocks |= {"differences": DIFFERENCES}
     blocks |= {"bench": BENCH} if (out / "bench.csv").exists() else {}
     found = {block: (table, read_csv(out / f"{table.name}.csv")) for block, table in blocks.items()}
     found["kinds"] = KINDS, across(out / "answers.csv", "arm", "{kind}", "exact")
     found["recall"] = FOUND, across(out / "recall.csv", "vectors", "ef_{ef_search:g}", "recall")
-    return found
+    return {block: (replace(table, spanish=SPANISH), rows) for block, (table, rows) in found.items()}
 
 
 # ---------------------------------------------------------------- all of it
