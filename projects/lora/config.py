@@ -101,7 +101,7 @@ class Config:
 
 
 def method(arm: str, rank: int, scaling: str) -> str:
-    """What the README calls a run."""
+    """Name of a method in the README."""
     names = {"full": "full fine-tuning", "head": "frozen encoder, linear head", "peft": f"PEFT's LoRA, r = {rank}"}
     return names.get(arm, f"LoRA, r = {rank}{', α/√r' if scaling == 'alpha/sqrt(r)' else ''}")
 

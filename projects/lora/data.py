@@ -40,7 +40,6 @@ class Texts:
     """One split, tokenised.
 
     Attributes:
-        texts: As they were read.
         token_ids: Special tokens included.
         labels: Class index of each text.
         pad_id: Fills a batch's short rows; the mask hides it.

@@ -93,7 +93,7 @@ def _digest(config: Config) -> str:
 
 
 def method_of(done: Done) -> str:
-    """What the README calls a cell."""
+    """Name of a cell's method in the README."""
     return method(done.config.arm, done.config.rank, done.config.scaling)
 
 

@@ -22,12 +22,7 @@ Reward = Callable[[Sequence[str]], Float[Tensor, " b"]]
 
 
 class PromptBatch:
-    """Prompts, padded on the left.
-
-    Attributes:
-        texts: As they were given.
-        attention_mask: 1 on real tokens.
-    """
+    """Prompts and their tokens, padded on the left; attention_mask is 1 on real tokens."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, texts: list[str]):
         batch = tokenizer(texts, padding=True, return_tensors="pt")

@@ -112,7 +112,7 @@ def scaling_rules(summary: list[dict[str, Any]], path: Path) -> None:
 
 
 def method_of(run: dict[str, Any]) -> str:
-    """What the README calls a row of runs.csv."""
+    """Name of the method of a row of runs.csv."""
     return method(run["arm"], run["rank"], run["scaling"])
 
 

@@ -345,7 +345,7 @@ def named(layer: str) -> Iterator[None]:
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """What is trained, by layer and not by requires_grad, which may be off by the time of saving.
+    """Trained tensors, by layer and not by requires_grad, which may be off by the time of saving.
 
     A and B of every LoRA layer, all that is outside of what `inject_lora` froze (the head), and inside it what is
     trainable all the same.
@@ -357,7 +357,7 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def base_state(model: nn.Module) -> dict[str, Tensor]:
-    """What is not trained, under the names and with the values that it has without the updates."""
+    """Tensors that are not trained, under the names and with the values that they have without the updates."""
     trained = {id(p) for p in trained_state(model).values()}
     own = {id(layer.base.weight): layer.merged_base for _, layer in lora_layers(model) if layer.merged_base is not None}
     state: dict[int, tuple[str, Tensor]] = {}
