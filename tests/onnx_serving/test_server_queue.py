@@ -4,6 +4,10 @@ import asyncio
 import json
 import threading
 
+import pytest
+from fastapi import Request
+
+from projects.onnx_serving.server.app import ClientLeftError, unless_disconnected
 from tests.onnx_serving.serving import PROMPT, QUESTION, calling
 
 
@@ -127,3 +131,42 @@ def test_the_row_of_a_client_that_leaves_is_told_to_end(models):
         return before, running[0].cancelled
 
     assert calling(models, work) == (False, True)
+
+
+def test_a_client_that_leaves_a_stream_ends_its_row_and_is_counted(models):
+    gate, running = Gate(models.generator.run), []
+    models.generator.run = lambda batch: running.extend(batch) or gate(batch)
+
+    async def work(client, app):
+        leaves = asyncio.Event()
+        request, _ = disconnecting(app, "/generate/stream", PROMPT, leaves)
+        leaving = asyncio.create_task(request)
+        await until(gate.entered.is_set)
+        leaves.set()
+        await asyncio.wait_for(leaving, 5)
+        await until(lambda: running[0].cancelled)
+        gate.open.set()
+        return (await client.get("/metrics")).text
+
+    assert "clients_left_total 1.0" in calling(models, work)
+
+
+def test_the_work_has_ended_when_its_client_is_told():
+    ended = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append(True)
+
+    async def main():
+        with pytest.raises(ClientLeftError):
+            await unless_disconnected(Request({"type": "http"}, receive), work())
+        return list(ended)
+
+    assert asyncio.run(main()) == [True]

@@ -181,6 +181,18 @@ def test_shards_are_divided_without_overlap(prepared):
     assert len(set(whole)) == len(whole)
 
 
+@pytest.mark.parametrize("epoch", [0, 1])
+def test_each_epoch_has_an_order_and_masks_of_its_own(prepared, epoch):
+    config = replace(prepared, objective="dynamic")
+    corpus = read_corpus(config)
+    chunks = list(EpochChunks(corpus.folder / "chunks" / "train", batch_size=64, seed=0, epoch=epoch))
+    found = list(corpus.training_batches(config, ALONE, epoch))
+    masks = {number: [corpus.collator(config, seed=0, epoch=number)(some) for some in chunks] for number in (0, 1)}
+    assert len(found) == len(chunks)
+    assert all(torch.equal(one.labels, other.labels) for one, other in zip(found, masks[epoch], strict=True))
+    assert not any(torch.equal(one.labels, other.labels) for one, other in zip(found, masks[1 - epoch], strict=True))
+
+
 def test_masked_models_are_all_asked_the_same(prepared):
     corpus = read_corpus(prepared)
 

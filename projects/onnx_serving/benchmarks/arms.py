@@ -27,7 +27,7 @@ class Case:
         task: "encode"; "generate" (with the cache), "recompute" (without it), or "library" (transformers' generate).
         rows: Size of the batch.
         tokens: Length of a row, or of a prompt.
-        threads: Of torch or of the runtime.
+        threads: Threads of torch or of the runtime.
         new_tokens: Tokens generated a row.
         calls: Number of calls in one turn.
     """

@@ -32,7 +32,7 @@ class BenchConfig:
     rounds: int = 9
     """How often each arm has its turn in the encoder; generation takes a third of them."""
     threads: int = 0
-    """Of every arm; 0 takes one a core."""
+    """Threads of every arm; 0 takes one a core."""
     out: Path = RESULTS
     """Where the CSV files go."""
 

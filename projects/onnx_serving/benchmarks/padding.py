@@ -21,22 +21,17 @@ SCHEMES: dict[str, dict[str, Any]] = {
 
 def padding_rows(graphs: Path, threads: int) -> list[dict[str, Any]]:
     """One row a scheme: alone, in order of arrival, sorted, and sorted under a budget of tokens."""
-    from projects.onnx_serving.data import load_films, questions_of
     from projects.onnx_serving.inference.onnx_backend import OnnxEncoder
     from projects.onnx_serving.inference.padded_batches import padding_share, plan_batches, run_padded
-    from projects.onnx_serving.inference.spans import WindowSplitter
 
-    questions = questions_of(load_films()["test"], seed=1)[:ARTICLES]
-    tokenizer = (graphs / "qa_tokenizer.json").read_text(encoding="utf-8")
-    splitter = WindowSplitter(tokenizer, max_length=LONGEST, stride=64)
-    windows = [splitter(question.text, question.context)[0] for question in questions]
+    windows, pad_id = article_windows(graphs)
     lengths = [len(window) for window in windows]
     encoder = OnnxEncoder(graphs / ENCODER_INT8, threads)
     seconds: dict[str, list[float]] = {name: [] for name in SCHEMES}
     for turn in range(4):
         for name, options in SCHEMES.items():
             started = time.perf_counter()
-            run_padded(encoder, windows, pad_id=splitter.pad_id, **options)
+            run_padded(encoder, windows, pad_id=pad_id, **options)
             if turn:  # the first is warm-up
                 seconds[name].append(time.perf_counter() - started)
     return [
@@ -47,3 +42,14 @@ def padding_rows(graphs: Path, threads: int) -> list[dict[str, Any]]:
         }
         for name, options in SCHEMES.items()
     ]
+
+
+def article_windows(graphs: Path) -> tuple[list[Any], int]:
+    """Windows of articles of many lengths, each of them whole up to LONGEST tokens, and the padding's id."""
+    from projects.onnx_serving.data import load_films, questions_of
+    from projects.onnx_serving.inference.spans import WindowSplitter
+
+    questions = questions_of(load_films()["test"], seed=1)[:ARTICLES]
+    tokenizer = (graphs / "qa_tokenizer.json").read_text(encoding="utf-8")
+    splitter = WindowSplitter(tokenizer, max_length=LONGEST, stride=64)
+    return [splitter(question.text, question.context)[0] for question in questions], splitter.pad_id

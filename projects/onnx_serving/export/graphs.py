@@ -1,6 +1,6 @@
 """The two models as an exporter wants them: tensors in, tensors out, and one graph for prefill and step.
 
-Shapes are said in words: a checker that looked at them while the graph is traced would freeze them.
+Shapes are in the docstrings: a checker that looked at them while the graph is traced would freeze them.
 """
 
 # b rows · t new tokens · p tokens in the cache · h key heads · d width of a head · v vocabulary

@@ -31,7 +31,7 @@ class ReloadConfig:
     answers: Path
     """Where the outputs go, by the name file/case/output."""
     threads: int = 1
-    """Of the runtime."""
+    """Threads of the runtime."""
 
 
 def main(config: ReloadConfig) -> None:

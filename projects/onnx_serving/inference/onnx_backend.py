@@ -66,7 +66,7 @@ def open_session(path: Path, threads: int, inputs: Sequence[str]) -> Any:
 
     Args:
         path: The graph's file.
-        threads: Of one operation; operations run one after the other.
+        threads: Threads for one operation; operations run one after the other.
         inputs: Names that the graph must take.
 
     Raises:

@@ -19,7 +19,7 @@ class Sampling:
     Attributes:
         temperature: Divides the logits, at most 10; 0 takes the likeliest token, as does all below `GREEDY_BELOW`.
         top_p: Tokens are drawn from the fewest whose probabilities sum to at least this, in (0, 1].
-        seed: Of the row's own generator, so that its tokens do not depend on the rows beside it.
+        seed: Each row has a generator of its own, so that its tokens do not depend on the rows beside it.
 
     Raises:
         UserError: If a number is outside its range or no number.

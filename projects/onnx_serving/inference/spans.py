@@ -64,7 +64,7 @@ class Candidate:
     Attributes:
         margin: Its start and end logit minus those of [CLS] in the same window, which is what training made of "not
             here". Logits of two windows have no common zero; margins have.
-        probability: Of its start times that of its end, in its window.
+        probability: Its start's probability times its end's, in its window.
         start: First character in the context.
         end: One past the last.
 

@@ -38,15 +38,15 @@ def listening(settings: Settings) -> socket.socket:
 class Server(uvicorn.Server):
     """Listens to signals once it can stop in order, and says when it serves."""
 
-    def __init__(self, config: uvicorn.Config, said: str) -> None:
+    def __init__(self, config: uvicorn.Config, ready: str) -> None:
         super().__init__(config)
-        self._said = said
+        self._ready = ready
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Begin to serve; uvicorn has its handlers by now."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         await super().startup(sockets)
-        print(self._said, flush=True)
+        print(self._ready, flush=True)
 
 
 def serve(settings: Settings) -> None:
@@ -56,13 +56,13 @@ def serve(settings: Settings) -> None:
     try:
         app = create_app(load(settings), settings)
         host, port = opened.getsockname()[:2]
-        said = f"serving {settings.precision} graphs on http://{host}:{port} (Swagger UI: /docs)"
+        ready = f"serving {settings.precision} graphs on http://{host}:{port} (Swagger UI: /docs)"
         # No access log: it would print the query string, and /metrics counts the same.
         config = uvicorn.Config(
             app, log_level="warning", access_log=False, timeout_graceful_shutdown=settings.grace, lifespan="on"
         )
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # an event loop that is only half there would end aloud
-        Server(config, said).run(sockets=[opened])
+        Server(config, ready).run(sockets=[opened])
     finally:
         opened.close()
 
