@@ -71,21 +71,21 @@ def supervise(config: Config, launch: Callable[[Attempt], int]) -> int:
         if code not in OUT_OF_MEMORY_CODES:
             raise SystemExit(code)
         micro = config.batch_size // accumulation
-        kept = latest_checkpoint(config.out)
-        place = kept.name if kept else "none"
+        checkpoint = latest_checkpoint(config.out)
+        name = checkpoint.name if checkpoint else "none"
         if micro == 1:
             raise UserError(
                 f"out of memory with one sentence at a time: lower --max_length ({config.max_length}) or take a "
-                f"smaller --model; last checkpoint in {config.out}: {place}"
+                f"smaller --model; last checkpoint in {config.out}: {name}"
             )
         accumulation = next_divisor(config.batch_size, 2 * accumulation)
         sys.stderr.write(
-            f"out of memory with {micro} sentences at a time: going on from checkpoint {place} "
+            f"out of memory with {micro} sentences at a time: going on from checkpoint {name} "
             f"with {config.batch_size // accumulation} × {accumulation}\n"
         )
-        if kept is None and (config.out / LOG_NAME).exists():
+        if checkpoint is None and (config.out / LOG_NAME).exists():
             discard(config.out, "hf_finetune")
-        resume = kept is not None
+        resume = checkpoint is not None
     return accumulation
 
 
@@ -100,10 +100,10 @@ def next_divisor(batch: int, least: int) -> int:
 
 def _accumulation(config: Config) -> int:
     """Micro-batches to begin with: a run that shrank them and is resumed goes on with the small ones."""
-    kept = latest_checkpoint(config.out) if config.resume and config.out else None
-    if kept is None:
+    checkpoint = latest_checkpoint(config.out) if config.resume and config.out else None
+    if checkpoint is None:
         return config.accumulation
-    return int(read_json(kept / "state.json").get("accumulation", config.accumulation))
+    return int(read_json(checkpoint / "state.json").get("accumulation", config.accumulation))
 
 
 def spawn(attempt: Attempt) -> int:
