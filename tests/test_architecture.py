@@ -25,13 +25,8 @@ NEEDED = ("README.md", "project.toml", "exercises.md", "exercises.toml", "config
 MACHINERY = {"study", "studies", "experiments", "tables", "provenance", "benchmark", "notebook", "exercises", "plots"}
 MACHINERY |= {"figures", "demo", "assembly"}
 MOST_MACHINERY = 500
-MORE_MACHINERY = {"hf_finetune": 670}  # not below 500 yet
 MOST_TO_READ = 6500
 LONGEST_README = 110
-ONLY_ENGLISH = {"hf_finetune"}  # not yet
-LONGER_README = {
-    "hf_finetune": 116,
-}
 ALLOWED_TO_HIDE = {"evaluate", "tables"}  # a brief's name; run as a module, it hides nothing
 
 
@@ -116,9 +111,8 @@ def too_much_to_read(root: Path) -> list[str]:
 def long_readmes(root: Path) -> list[str]:
     """A project's README that is longer than a screen."""
     lengths = {path: len(path.read_text(encoding="utf-8").splitlines()) for path in root.glob("projects/*/README*.md")}
-    limits = {path: LONGER_README.get(path.parent.name, LONGEST_README) for path in lengths}
-    long = [path for path in sorted(lengths) if lengths[path] > limits[path]]
-    return [f"{path.relative_to(root)}: {lengths[path]} lines, of at most {limits[path]}" for path in long]
+    long = [path for path in sorted(lengths) if lengths[path] > LONGEST_README]
+    return [f"{path.relative_to(root)}: {lengths[path]} lines, of at most {LONGEST_README}" for path in long]
 
 
 def not_said_in_spanish(root: Path) -> list[str]:
@@ -126,7 +120,7 @@ def not_said_in_spanish(root: Path) -> list[str]:
     broken = []
     for project in projects(root):
         english, spanish = project / "README.md", project / "README.es.md"
-        if project.name not in ONLY_ENGLISH and english.is_file():
+        if english.is_file():
             same = spanish.is_file() and _frame(english) == _frame(spanish)
             broken += [] if same else [f"projects/{project.name}/README.es.md"]
     return broken
@@ -197,7 +191,7 @@ def machinery(root: Path) -> list[str]:
         named = {Path(name) for name in (*declared(project).get("brief", []), "analysis/plots.py")}
         files = {path.relative_to(project) for path in project.rglob("*.py")} - named
         lines = sum(_lines(project / path) for path in files if MACHINERY & {path.stem, path.parent.name})
-        limit = MORE_MACHINERY.get(project.name, declared(project).get("machinery", MOST_MACHINERY))
+        limit = declared(project).get("machinery", MOST_MACHINERY)
         if lines > limit:
             broken.append(f"projects/{project.name}: {lines} lines of machinery, of at most {limit}")
     return broken

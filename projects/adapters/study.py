@@ -193,7 +193,7 @@ INIT_SUMMARY = Table(
     made_from=("init",),
 )
 TRAINED = ("trained", "se entrena", "{method}")
-TO_FULL = ("to full, points", "al ajuste completo, puntos")
+TO_FULL = ("to full, points", "puntos frente al completo")
 IN_TEXTS = shown(
     "texts",
     TRAINED,

@@ -1,5 +1,7 @@
 """An encoder small enough for tests: the real classes, random weights."""
 
+import os
+
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
@@ -30,14 +32,14 @@ def same_bits(one, other):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Models this small gain nothing from a second thread, and wait for it where others use the machine."""
-    before = torch.get_num_threads()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("shared.devices.cores", lambda: 1)
-        torch.set_num_threads(1)
-        yield
-    torch.set_num_threads(before)
+def _one_core():
+    """For the tests and their children: models this small gain nothing from a second thread, and wait for it."""
+    allowed, threads = os.sched_getaffinity(0), torch.get_num_threads()
+    os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
+    torch.set_num_threads(1)
+    yield
+    os.sched_setaffinity(0, allowed)
+    torch.set_num_threads(threads)
 
 
 def two_classes(name, **_):

@@ -1,7 +1,6 @@
 """Training from end to end on a tiny model, saved states, and every mistake that a command line can hold."""
 
 import json
-import os
 import subprocess
 import sys
 from dataclasses import replace
@@ -408,13 +407,7 @@ def test_the_default_run_trains_both_kinds_of_the_size_that_was_asked_for(monkey
 
 
 def run_command(*words):
-    """On one core: two threads that share the cores with other work are slower."""
-
-    def one_core():
-        os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
-
-    command = [sys.executable, "-m", *words]
-    return subprocess.run(command, capture_output=True, text=True, preexec_fn=one_core)
+    return subprocess.run([sys.executable, "-m", *words], capture_output=True, text=True)
 
 
 def test_the_real_command_with_the_smoke_configuration(tmp_path):

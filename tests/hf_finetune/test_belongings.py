@@ -13,8 +13,7 @@ from projects.hf_finetune import study
 from projects.hf_finetune.training import train as training
 from projects.hf_finetune.training.supervisor import OUT_OF_MEMORY, supervise
 from shared.errors import UserError
-from shared.files import write_json
-from shared.runs import Run, latest_checkpoint, read_json
+from shared.runs import latest_checkpoint
 
 
 def letter_in(folder):
@@ -55,29 +54,6 @@ def test_publishing_removes_only_what_an_earlier_publication_wrote(tmp_path):
     (tmp_path / "logs" / "0123456789abcdef.jsonl.xz").write_bytes(b"")
     study.remove_logs(tmp_path / "logs")
     assert [path.name for path in (tmp_path / "logs").iterdir()] == [letter.name]
-
-
-def test_the_sample_is_made_once_and_takes_no_folder_along(tmp_path, monkeypatch):
-    def play(cell):
-        with Run(cell.out, project="hf_finetune", config=cell) as run:
-            run.log(1, validation_macro_f1=0.5)
-        write_json(cell.out / "result.json", {})
-        (cell.out / "model").mkdir()
-        (cell.out / "model" / "weights").write_bytes(b"12345")
-
-    monkeypatch.setattr(study, "train", play)
-    monkeypatch.setattr(study, "data_digest", lambda _: None)
-    config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results")
-    letter = letter_in(tmp_path / "results" / "sample_run")
-    study.keep_sample(config)
-    assert letter.read_text() == "mine" and not config.runs.exists()
-    config = replace(config, out=tmp_path / "others")
-    study.keep_sample(config)
-    kept = tmp_path / "others" / "sample_run"
-    listing = read_json(kept / "files.json")
-    assert listing["model/weights"] == 5 and not (kept / "model").exists()
-    assert {path.name for path in kept.iterdir()} == {"files.json", *(name for name in listing if "/" not in name)}
-    assert not (config.runs / "sample").exists()
 
 
 @pytest.mark.parametrize("moment", ["the child is importing", "the child is training"])

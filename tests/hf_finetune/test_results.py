@@ -1,5 +1,7 @@
 """Every number of the README comes from a file in results/, and the files agree with each other."""
 
+import re
+
 import pytest
 from scipy.stats import permutation_test
 
@@ -9,7 +11,8 @@ from projects.hf_finetune.evaluation.metrics import sign_flip_p
 from projects.hf_finetune.study import GAMMAS, RATES, RESULTS, SCORES, SHARES, views
 from shared.report import between_marks, mean_sd, read_csv
 
-README = RESULTS.parent / "README.md"
+IN_READMES = {"README.md": ("en", {"results", "faults"}), "README.es.md": ("es", {"results", "faults"})}
+IN_READMES["results/README.md"] = ("en", {"bench"})
 
 
 @pytest.fixture
@@ -20,8 +23,12 @@ def runs():
 def test_the_readmes_tables_are_those_of_the_files():
     found = views(RESULTS)
     assert set(found) == {"results", "faults", "bench"}
-    for block, (table, rows) in found.items():
-        assert between_marks(README, block) == table.markdown(rows)
+    for name, (language, blocks) in IN_READMES.items():
+        readme = RESULTS.parent / name
+        assert set(re.findall("<!-- begin (.+) -->", readme.read_text(encoding="utf-8"))) == blocks
+        for block in blocks:
+            table, rows = found[block]
+            assert between_marks(readme, block) == table.markdown(rows, language)
 
 
 def test_the_summary_is_that_of_the_runs(runs):
