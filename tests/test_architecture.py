@@ -20,7 +20,8 @@ from shared.assets.needed import pinned
 
 ROOT = Path(__file__).resolve().parents[1]
 
-NEEDED = ("README.md", "project.toml", "exercises.md", "exercises.toml", "config.py", "__init__.py", "results")
+NEEDED = ("README.md", "README.es.md", "project.toml", "study.py", "exercises.md", "exercises.toml")
+NEEDED += ("config.py", "__init__.py", "results")
 # What is around a project's core; its files are named so, or lie in a folder that is.
 MACHINERY = {"study", "studies", "experiments", "tables", "provenance", "benchmark", "notebook", "exercises", "plots"}
 MACHINERY |= {"figures", "demo", "assembly"}

@@ -11,7 +11,7 @@ from projects.adapters.train import main as train
 from projects.adapters.train import report
 from shared.errors import UserError, command
 from shared.fingerprint import refuse_changed
-from shared.runs import claim, new_directory
+from shared.run_directories import claim, new_directory
 
 # Dataset, arm, and the rate that the study chose.
 RUNS = {

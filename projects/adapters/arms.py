@@ -5,7 +5,6 @@ from dataclasses import fields
 from functools import cache
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import SGD, Adafactor, AdamW, Optimizer
 from transformers import PreTrainedTokenizerFast
@@ -139,11 +138,3 @@ def parameter_groups(config: Config, model: nn.Module) -> list[dict[str, object]
     groups = optim.parameter_groups(model, rates, weight_decay=config.weight_decay)
     decayed = "encoder" if config.adapter_type == "none" else "adapter"
     return [group if group["name"] == decayed else {**group, "weight_decay": 0.0} for group in groups]
-
-
-@torch.no_grad()
-def copy_trainable(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy saved values into the trainable parameters of the same names."""
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            parameter.copy_(tensors[name])

@@ -20,8 +20,9 @@ from projects.adapters.arms import build_model, load_base
 from projects.adapters.config import Config
 from projects.adapters.hooks.forward_hooks import adapters_of, is_frozen, is_kept_trainable
 from shared.errors import UserError
-from shared.files import atomic_directory, write_json
-from shared.runs import contiguous, describe_config, load_tensors, read_json
+from shared.files import atomic_directory, read_json, write_json
+from shared.run_directories import describe_config
+from shared.tensors import contiguous, load_tensors
 
 FORMAT = "adapter-state.v1"
 TENSORS, DESCRIPTION = "adapter.safetensors", "adapter.json"

@@ -16,13 +16,13 @@ from projects.adapters.convergence import Rows, curve, time_to_reach
 from projects.adapters.initialisation import setting_of
 from projects.adapters.ner import LEVELS
 from projects.adapters.train import main as train
+from shared.devices import describe_environment
 from shared.errors import UserError, command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import pooled
 from shared.fingerprint.results import seal_table
 from shared.report import put_tables, read_csv, spread, write_csv
-from shared.runs import describe_environment
 from shared.study import Cells, Done, Table, best, grouped, last, mean_sd, only_shown, origin, plain, publish, settings
 
 RESULTS = Path("projects/adapters/results")

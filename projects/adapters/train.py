@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from projects.adapters.arms import build_model, copy_trainable, load_base, make_optimizer
+from projects.adapters.arms import build_model, load_base, make_optimizer
 from projects.adapters.config import Config
 from projects.adapters.data import IGNORE_INDEX, Batch, Corpus, load_corpus
 from projects.adapters.evaluate import evaluate
@@ -24,8 +24,10 @@ from shared import devices, optim
 from shared.errors import command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, claim, new_directory, trainable_state, verified_tensors
+from shared.run_directories import claim, new_directory
+from shared.runs import Run, verified_tensors
 from shared.seeding import seed_everything
+from shared.tensors import load_trainable, trainable_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ def train(config: Config, model: nn.Module, optimizer: Optimizer, corpus: Corpus
     curve = corpus.validation.first(config.curve_rows)
     step, progress = run.step, Progress()
     if run.checkpoint:
-        progress = Progress(**run.restore(lambda tensors: copy_trainable(model, tensors), optimizer, schedule))
+        progress = Progress(**run.restore(lambda tensors: load_trainable(model, tensors), optimizer, schedule))
     while progress.epoch < config.epochs:
         batches = corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=progress.epoch)
         title, losses = f"{run.directory.name} epoch {progress.epoch + 1}", []
@@ -152,7 +154,7 @@ def train(config: Config, model: nn.Module, optimizer: Optimizer, corpus: Corpus
         progress = progress.after(validated.primary, step)
         run.save(step, trainable_state(model), optimizer=optimizer, schedule=schedule, extra=asdict(progress))
         run.keep_checkpoints(progress.best_step, step)
-    copy_trainable(model, verified_tensors(run.checkpoint_path(progress.best_step), run.key))
+    load_trainable(model, verified_tensors(run.checkpoint_path(progress.best_step), run.key))
     return step, progress.best
 
 

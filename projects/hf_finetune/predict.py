@@ -20,7 +20,7 @@ from projects.hf_finetune.data.cleaning import clean
 from projects.hf_finetune.evaluation.eval import run_config
 from projects.hf_finetune.training.models import load_trained
 from shared import devices
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 from shared.assets.records import LONGEST_LINE
 from shared.errors import UserError, command
 from shared.runs import open_checkpoint

@@ -23,12 +23,12 @@ from projects.hf_finetune.training.supervisor import Attempt, spawn, supervise
 from projects.hf_finetune.training.train import fit
 from shared import report
 from shared.assets import load_encoder
+from shared.devices import describe_environment
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import KEPT, Cited, pooled
 from shared.fingerprint.results import Row, seal_table
-from shared.runs import describe_environment
 from shared.study import Cells, Done, Table, best, grouped, last, mean_sd, only_shown, origin, plain, publish, settings
 
 RESULTS = Path("projects/hf_finetune/results")

@@ -17,7 +17,7 @@ from projects.onnx_serving.paths import EXPORTED, RESULTS, RUNS
 from projects.onnx_serving.smoothing_study import smoothing_rows
 from projects.onnx_serving.training.train_qa import digest_of, films_of
 from projects.onnx_serving.training.train_qa import main as train
-from shared.devices import Precision
+from shared.devices import Precision, describe_environment
 from shared.errors import command
 from shared.files import read_json, refuse_unwritable, write_json
 from shared.fingerprint import team_key
@@ -25,7 +25,6 @@ from shared.fingerprint.results import Row, seal_table
 from shared.progress import track
 from shared.report import mean_sd as means
 from shared.report import put_tables, read_csv, write_csv
-from shared.runs import describe_environment
 from shared.study import Cells, Done, Shown, Table, last, mean_sd, only_shown, origin, plain, publish, settings
 
 PROJECT = "onnx_serving"

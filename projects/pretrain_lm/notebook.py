@@ -18,7 +18,7 @@
 
 from projects.pretrain_lm.study import RESULTS, views
 from shared.course.cells import Number, Picture, Table, declared
-from shared.runs import read_json
+from shared.files import read_json
 
 VIEWS = views(RESULTS)
 news = {row["model"]: row for row in VIEWS["news"][1]}

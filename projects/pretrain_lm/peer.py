@@ -30,9 +30,10 @@ from projects.pretrain_lm.data.tokenizer import SPECIAL, CorpusTokenizer
 from projects.pretrain_lm.models.transformer_lm import ModelConfig, TransformerLM
 from shared import checks, devices, optim
 from shared.errors import UserError, command
-from shared.files import write_json, write_text
+from shared.files import read_json, write_json, write_text
 from shared.progress import track
-from shared.runs import Run, claim, new_directory, read_json
+from shared.run_directories import claim, new_directory
+from shared.runs import Run
 from shared.seeding import generator, seed_everything
 
 Arm = Literal["ours", "learned", "gpt2"]

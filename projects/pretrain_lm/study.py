@@ -16,14 +16,13 @@ from projects.pretrain_lm.peer import ARMS, PeerConfig, read_text
 from projects.pretrain_lm.peer import main as train_peer
 from projects.pretrain_lm.train_pretrain import corpus_digest, read_corpus
 from projects.pretrain_lm.train_pretrain import main as pretrain
-from shared.devices import Precision
+from shared.devices import Precision, describe_environment
 from shared.errors import command
-from shared.files import refuse_unwritable, write_json
+from shared.files import read_json, refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
 from shared.fingerprint.results import seal_table
 from shared.report import put_into_readme, put_tables, read_csv, write_csv
-from shared.runs import describe_environment, read_json
 from shared.study import (
     Column,
     Done,

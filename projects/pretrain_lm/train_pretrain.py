@@ -30,20 +30,12 @@ from projects.pretrain_lm.models.sampling import Sampling, generate
 from projects.pretrain_lm.models.transformer_lm import NO_LABEL, TransformerLM
 from shared import devices, optim
 from shared.errors import UserError, command
-from shared.files import write_json
+from shared.files import read_json, write_json
 from shared.progress import table, track
-from shared.runs import (
-    Run,
-    claim,
-    latest_checkpoint,
-    new_directory,
-    open_checkpoint,
-    read_json,
-    restore,
-    trainable_state,
-    verified_tensors,
-)
+from shared.run_directories import claim, latest_checkpoint, new_directory
+from shared.runs import Run, open_checkpoint, restore, verified_tensors
 from shared.seeding import generator, seed_everything
+from shared.tensors import trainable_state
 
 EVALUATION_BATCH = 64
 SAMPLES, SAMPLE_TOKENS = 16, 60

@@ -26,12 +26,12 @@ from projects.rag_agent.retriever import crash
 from projects.rag_agent.retriever.faiss_index import EF_CONSTRUCTION, NEIGHBOURS
 from projects.rag_agent.retriever.growth import graph_recall
 from shared import study
+from shared.devices import describe_environment
 from shared.errors import command
 from shared.files import refuse_unwritable, write_json
 from shared.fingerprint.citations import pooled
 from shared.fingerprint.origin import data_digest
 from shared.report import put_tables, read_csv
-from shared.runs import describe_environment
 from shared.study import Column, Done, Group, Item, Table, bounds, mean, only_shown, origin, plain
 
 RESULTS = Path("projects/rag_agent/results")

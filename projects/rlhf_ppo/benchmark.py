@@ -23,9 +23,9 @@ from projects.rlhf_ppo.study import BENCH, RESULTS
 from projects.rlhf_ppo.train_rlhf import parameter_groups, update
 from shared import devices
 from shared.assets import load_causal_lm, load_dataset
+from shared.devices import peak_memory_mb
 from shared.errors import UserError, command
 from shared.progress import track
-from shared.runs import peak_memory_mb
 from shared.seeding import generator, seed_everything
 from shared.study import publish_bench
 

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from projects.rlhf_ppo.config import Config
 from projects.rlhf_ppo.data.preferences import (
@@ -31,8 +30,10 @@ from projects.rlhf_ppo.models.text_encoder import TextEncoder
 from shared.fingerprint.citations import LOG_NAME
 from shared.fingerprint.origin import data_digest
 from shared.progress import track
-from shared.runs import Run, discard, open_checkpoint, trainable_state, verified_tensors
+from shared.run_directories import discard
+from shared.runs import Run, open_checkpoint, verified_tensors
 from shared.seeding import seed_everything
+from shared.tensors import load_trainable, trainable_state
 
 Respond = Callable[[Sequence[str]], list[str]]
 """Prompts → one sampled response each."""
@@ -225,10 +226,3 @@ def load_head_and_buffers(model: RewardModel, tensors: dict[str, torch.Tensor]) 
     model.head.weight.copy_(tensors["head.weight"])
     for name, buffer in model.named_buffers(recurse=False):
         buffer.copy_(tensors[name])
-
-
-@torch.no_grad()
-def load_trainable(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy saved values into the trainable parameters of the same names."""
-    for name, parameter in trainable_state(model).items():
-        parameter.copy_(tensors[name])

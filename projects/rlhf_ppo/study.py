@@ -23,12 +23,13 @@ from projects.rlhf_ppo.stages import Stage, load_reward_model, read_pairs
 from projects.rlhf_ppo.train_rlhf import main as train
 from shared import report
 from shared.assets import load_dataset
+from shared.devices import describe_environment
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
 from shared.fingerprint.results import seal_table
-from shared.runs import describe_environment, open_checkpoint
+from shared.runs import open_checkpoint
 from shared.study import (
     Cells,
     Column,

@@ -25,14 +25,16 @@ from projects.rlhf_ppo.models.reward_model import RewardModel
 from projects.rlhf_ppo.models.text_encoder import load_text_encoder
 from projects.rlhf_ppo.rl import ppo
 from projects.rlhf_ppo.rollout import PromptBatch, TextRollout, collect_rollout, prompt_batches, respond
-from projects.rlhf_ppo.stages import Stage, load_judge, load_preferences, load_reward_model, load_trainable
+from projects.rlhf_ppo.stages import Stage, load_judge, load_preferences, load_reward_model
 from shared import devices, optim
 from shared.assets import load_causal_lm, load_dataset
 from shared.errors import UserError, command
 from shared.files import write_text
 from shared.progress import table, track
-from shared.runs import Run, claim, latest_checkpoint, new_directory, trainable_state
+from shared.run_directories import claim, latest_checkpoint, new_directory
+from shared.runs import Run
 from shared.seeding import generator, seed_everything
+from shared.tensors import load_trainable, trainable_state
 
 SHARES: dict[Split, float] = {"train": 1.0, "validation": 0.25, "test": 0.5}  # of --pairs, that are compared
 

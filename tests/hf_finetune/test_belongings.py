@@ -13,7 +13,7 @@ from projects.hf_finetune import study
 from projects.hf_finetune.training import train as training
 from projects.hf_finetune.training.supervisor import OUT_OF_MEMORY, supervise
 from shared.errors import UserError
-from shared.runs import latest_checkpoint
+from shared.run_directories import latest_checkpoint
 
 
 def letter_in(folder):

@@ -26,7 +26,7 @@ from projects.hf_finetune.training.train import fit, progress_of
 from shared.errors import UserError
 from shared.fingerprint import Verdict, verify
 from shared.fingerprint.log import read_records
-from shared.runs import latest_checkpoint
+from shared.run_directories import latest_checkpoint
 from shared.seeding import seed_everything
 from tests.hf_finetune.helpers import FORKING, STEPS, Killed, attempt, by_step, equal_bits, in_process, untimed, weights
 

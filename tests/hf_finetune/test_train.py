@@ -17,7 +17,7 @@ from projects.hf_finetune.training.train import fit, main
 from shared.errors import UserError, command
 from shared.fingerprint import Verdict, verify
 from shared.fingerprint.log import read_records
-from shared.runs import latest_checkpoint
+from shared.run_directories import latest_checkpoint
 from tests.hf_finetune.helpers import STEPS, attempt, equal_bits, untimed, weights
 
 # ---------------------------------------------------------------- learning, and what is left behind

@@ -13,8 +13,8 @@ from projects.onnx_serving.inference.pipelines import question_answering, settin
 from projects.onnx_serving.training.train_qa import main, qa_loss
 from projects.onnx_serving.training.windows import collate, examples_of, shuffled
 from shared.errors import UserError
+from shared.files import read_json
 from shared.fingerprint import verify
-from shared.runs import read_json
 from shared.seeding import generator
 
 TEXT = "Vertigo is a 1958 film. " * 6 + "It was directed by Alfred Hitchcock. " + "It was much praised. " * 6

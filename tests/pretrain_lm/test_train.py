@@ -28,8 +28,9 @@ from projects.pretrain_lm.train_pretrain import (
 )
 from shared.errors import UserError, command
 from shared.fingerprint import verify
-from shared.runs import latest_checkpoint, load_tensors
+from shared.run_directories import latest_checkpoint
 from shared.seeding import seed_everything
+from shared.tensors import load_tensors
 
 
 def log_of(directory):

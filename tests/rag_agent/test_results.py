@@ -9,8 +9,8 @@ from projects.rag_agent.config import Config
 from projects.rag_agent.measure import Arm
 from projects.rag_agent.questions import FACTS, SEARCHES
 from projects.rag_agent.study import RESULTS, StudyConfig, plots, views
+from shared.files import read_json
 from shared.report import between_marks, read_csv
-from shared.runs import read_json
 
 READMES = {"README.md": "en", "README.es.md": "es", "results/README.md": "en"}
 

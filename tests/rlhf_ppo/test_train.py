@@ -19,7 +19,8 @@ from projects.rlhf_ppo.train_rlhf import main, prepare, report
 from shared.assets import load_causal_lm
 from shared.errors import UserError
 from shared.fingerprint import verify
-from shared.runs import latest_checkpoint, verified_tensors
+from shared.run_directories import latest_checkpoint
+from shared.runs import verified_tensors
 
 
 @pytest.fixture(scope="module")

@@ -15,16 +15,9 @@ from shared.files import atomic_directory, atomic_path, write_text
 from shared.fingerprint import Verdict, verify
 from shared.fingerprint.origin import file_digest
 from shared.lab.fingerprint.attacks.edits import body_of, flip
-from shared.runs import (
-    Run,
-    claim,
-    latest_checkpoint,
-    new_directory,
-    open_checkpoint,
-    restore,
-    trainable_state,
-    verified_tensors,
-)
+from shared.run_directories import claim, latest_checkpoint, new_directory
+from shared.runs import Run, open_checkpoint, restore, verified_tensors
+from shared.tensors import trainable_state
 
 
 @dataclass(frozen=True)

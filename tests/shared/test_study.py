@@ -9,10 +9,10 @@ import torch
 
 from shared import study
 from shared.errors import UserError
-from shared.files import write_json
+from shared.files import read_json, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import manifest_digest
-from shared.runs import Run, read_json
+from shared.runs import Run
 from shared.study import (
     Cells,
     Table,

@@ -22,9 +22,9 @@ from projects.hf_finetune.evaluation.plots import confusion_matrix
 from projects.hf_finetune.training.models import load_trained
 from shared import devices
 from shared.errors import UserError, command
-from shared.files import write_json, write_text
+from shared.files import read_json, write_json, write_text
 from shared.progress import table
-from shared.runs import open_checkpoint, read_json
+from shared.runs import open_checkpoint
 
 WORST = 10  # errors that the report shows, the most confident first
 BATCH = 64

@@ -18,7 +18,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from projects.hf_finetune.training.supervisor import limit_memory
 from shared.files import write_json
 from shared.progress import track
-from shared.runs import Run, contiguous
+from shared.runs import Run
+from shared.tensors import contiguous
 
 SCORE = "eval_macro_f1"  # decides which epoch is kept and when to stop
 TARGETS = "mixout_targets.safetensors"

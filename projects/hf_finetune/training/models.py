@@ -8,7 +8,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from projects.hf_finetune.training.supervisor import is_out_of_memory
 from shared.assets import resolve_model
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 from shared.errors import UserError
 
 # What the library raises for a folder without a model, a model of another kind or size, a damaged file.

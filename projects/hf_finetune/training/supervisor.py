@@ -22,9 +22,9 @@ from typing import Any
 
 from projects.hf_finetune.config import Config
 from shared.errors import INTERRUPTED, UserError, deaf_children
-from shared.files import write_json
+from shared.files import read_json, write_json
 from shared.fingerprint.citations import LOG_NAME
-from shared.runs import discard, latest_checkpoint, read_json
+from shared.run_directories import discard, latest_checkpoint
 
 OUT_OF_MEMORY = 86  # how our own process says that it caught the error and has no memory to go on
 PARENT_GONE = 87

@@ -36,10 +36,11 @@ from projects.hf_finetune.training.supervisor import (
 from projects.hf_finetune.training.trainer_config import callbacks, training_arguments
 from shared import devices
 from shared.errors import command, reported
-from shared.files import write_json
+from shared.files import read_json, write_json
 from shared.fingerprint.citations import CHECKPOINTS
 from shared.progress import table
-from shared.runs import Run, claim, latest_checkpoint, new_directory, open_checkpoint, read_json, verified_tensors
+from shared.run_directories import claim, latest_checkpoint, new_directory
+from shared.runs import Run, open_checkpoint, verified_tensors
 from shared.seeding import seed_everything
 
 LOGS = Path("projects/hf_finetune/logs")

@@ -31,10 +31,10 @@ from projects.lora.models.lora import fold_lora
 from projects.lora.scripts.train_lora import read_corpus
 from shared import devices
 from shared.errors import UserError, command
-from shared.files import refuse_unwritable, write_json
+from shared.files import read_json, refuse_unwritable, write_json
 from shared.progress import table, track
 from shared.report import write_csv
-from shared.runs import contiguous, read_json
+from shared.tensors import contiguous
 
 Masks = dict[str, Tensor]
 

@@ -28,8 +28,10 @@ from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, claim, new_directory, open_checkpoint, trainable_state, verified_tensors
+from shared.run_directories import claim, new_directory
+from shared.runs import Run, open_checkpoint, verified_tensors
 from shared.seeding import seed_everything
+from shared.tensors import load_trainable, trainable_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -229,13 +231,6 @@ def probe(model: Classifier, corpus: Corpus, run: Run) -> tuple[int, float]:
     run.log(0, **fitted)
     run.save(0, trainable_state(model), extra=fitted)
     return 0, fitted["validation_accuracy"]
-
-
-@torch.no_grad()
-def load_trainable(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy saved values into the trainable parameters of the same names."""
-    for name, parameter in trainable_state(model).items():
-        parameter.copy_(tensors[name])
 
 
 def report(metrics: Metrics) -> None:

@@ -16,7 +16,7 @@ from transformers.pipelines.base import ChunkPipeline
 
 from projects.onnx_serving.inference.spans import Window, WindowSplitter, decode_answers, pad_windows, rank_spans
 from shared.assets import load_causal_lm
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 from shared.errors import UserError
 
 TASK = "question-answering"

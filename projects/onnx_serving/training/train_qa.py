@@ -26,12 +26,13 @@ from projects.onnx_serving.training.evaluate import Prediction, best_threshold, 
 from projects.onnx_serving.training.windows import Batch, Example, examples_of, shuffled
 from shared import devices, optim
 from shared.assets import load_encoder, resolve_model
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 from shared.errors import UserError, command
 from shared.files import read_json, write_json
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
-from shared.runs import Run, claim, new_directory
+from shared.run_directories import claim, new_directory
+from shared.runs import Run
 from shared.seeding import generator, seed_everything
 
 EVALUATION = 1  # seed of the questions that are validated and tested on: the same for every training seed

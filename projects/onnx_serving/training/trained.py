@@ -11,9 +11,10 @@ from projects.onnx_serving.paths import QA, RUNS
 from projects.onnx_serving.training.train_qa import digest_of, films_of
 from projects.onnx_serving.training.train_qa import main as train
 from shared.errors import UserError
+from shared.files import read_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import LOG_NAME, read_source
-from shared.runs import describe_config, differing, discard, latest_checkpoint, read_json
+from shared.run_directories import describe_config, differing, discard, latest_checkpoint
 
 
 def trained_run(config: Config) -> Path:

@@ -22,9 +22,9 @@ from projects.pretrain_lm.data.shards import ALONE, SHARD, EpochChunks, batches
 from projects.pretrain_lm.data.tokenizer import SPECIAL, CorpusTokenizer
 from projects.pretrain_lm.train_pretrain import new_state, prepare_corpus, read_corpus, train_step
 from shared import devices
+from shared.devices import peak_memory_mb
 from shared.errors import UserError, command
 from shared.progress import table, track
-from shared.runs import peak_memory_mb
 
 COPIES = (1, 4, 16)
 WARM_UP = 3  # batches beside the model that are not counted: the first reads a shard and makes the optimizer's state

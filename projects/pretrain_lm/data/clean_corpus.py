@@ -38,10 +38,9 @@ from shared.assets.news_articles import same_story
 from shared.assets.splits import joined
 from shared.assets.text import split_key
 from shared.errors import UserError, command
-from shared.files import is_temporary, refuse_unwritable, write_json, write_text
+from shared.files import is_temporary, read_json, refuse_unwritable, write_json, write_text
 from shared.fingerprint.origin import data_digest
 from shared.progress import table
-from shared.runs import read_json
 
 SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}
 PART = "part-{:05d}"

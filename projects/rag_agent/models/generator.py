@@ -12,7 +12,7 @@ import torch
 from projects.rag_agent.prompts import Message
 from shared import devices
 from shared.assets import load_causal_lm
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 
 BATCH = 8
 

@@ -22,9 +22,9 @@ from jaxtyping import Float
 from projects.rag_agent.models.rag_module import VectorIndex
 from projects.rag_agent.retriever.faiss_index import FaissIndex, use_threads
 from projects.rag_agent.retriever.milvus_index import MilvusIndex
+from shared.devices import peak_memory_mb
 from shared.interleave import spawned
 from shared.progress import track
-from shared.runs import peak_memory_mb
 
 Arm = Literal["exact", "graph", "milvus"]
 ARMS: tuple[Arm, ...] = ("exact", "graph", "milvus")
