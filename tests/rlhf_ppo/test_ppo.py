@@ -88,6 +88,18 @@ def test_the_score_lands_on_the_last_real_token():
     assert_close(rewards, torch.tensor([[9.95, 0, 0, 0], [-0.1, 0.2, 19.7, 0]]))
 
 
+@pytest.mark.parametrize("garbage", [9.0, float("inf"), float("nan")])
+def test_the_divergence_of_a_rollout_is_that_of_its_tokens(garbage):
+    rollout = Rollout(
+        mask=lengths_mask([1, 3], 3),
+        logprobs=torch.tensor([[-1.0, garbage, garbage], [-1.0, -2.0, -3.0]]),
+        reference=torch.tensor([[-1.5, 0.0, 0.0], [-2.0, -1.0, -3.5]]),
+        values=torch.zeros(2, 3),
+        scores=torch.zeros(2),
+    )
+    assert_close(rollout.kl, torch.tensor([[0.5, 0, 0], [1.0, -1.0, 0.5]]))
+
+
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
 def test_a_score_that_is_no_number_is_refused(score):
     with pytest.raises(ValueError, match="finite"):
