@@ -23,7 +23,6 @@ from projects.rlhf_ppo.study import BENCH, RESULTS
 from projects.rlhf_ppo.train_rlhf import parameter_groups, update
 from shared import devices
 from shared.assets import load_causal_lm, load_dataset
-from shared.devices import peak_memory_mb
 from shared.errors import UserError, command
 from shared.progress import track
 from shared.seeding import generator, seed_everything
@@ -48,7 +47,7 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     seconds = measure(config)
     rows = [row(part, times) for part, times in seconds.items()]
     sizes = {name: getattr(config, name) for name in ("prompts", "tokens", "epochs", "minibatch", "rank")}
-    details = {**sizes, "peak_mb": round(peak_memory_mb())}
+    details = {**sizes, "peak_mb": round(devices.peak_memory_mb())}
     print(", ".join(f"{name} {value}" for name, value in details.items()))
     return publish_bench(BENCH, rows, config.out, "rlhf_ppo", details)
 
