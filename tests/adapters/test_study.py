@@ -169,8 +169,10 @@ def test_bert_in_the_place_of_our_encoder(model):
     assert SequenceClassifier(peer, 3)(ids, mask).shape == (3, 3)
     peer.train()
     assert not torch.equal(peer(ids, mask), peer(ids, mask))
+    attention = peer.bert.encoder.layer[0].attention.self
+    attention.dropout_prob = 0.1  # where the library's transformers keeps that of the attention
     peers.turn_dropout_off(peer)
-    assert torch.equal(peer(ids, mask), peer(ids, mask))
+    assert torch.equal(peer(ids, mask), peer(ids, mask)) and attention.dropout_prob == 0
 
 
 def test_an_interrupted_sweep_goes_on_where_it_stopped(tmp_path, monkeypatch):

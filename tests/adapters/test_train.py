@@ -148,6 +148,9 @@ def test_dropout_is_in_the_adapters_only(config):
     for _, adapter in adapters_of(model):
         adapter.dropout.p = 0.0
     assert torch.equal(*(model(batch.input_ids, batch.attention_mask) for _ in range(2)))
+    lora, _ = prepare(replace(config, adapter_type="lora", dropout=0.0))
+    lora.train()  # PEFT leaves the base in training mode: its dropout is turned off
+    assert torch.equal(*(lora(batch.input_ids, batch.attention_mask) for _ in range(2)))
     full, _ = prepare(replace(config, **FULL))
     full.train()
     assert not torch.equal(*(full(batch.input_ids, batch.attention_mask) for _ in range(2)))
