@@ -98,7 +98,7 @@ def test_the_mean_is_over_real_tokens(encoder_of):
 
 def test_no_pair_is_one_line(encoder_of):
     none = Pairs(torch.zeros(0, 16), torch.zeros(0, 16))
-    with pytest.raises(UserError, match="hold no pair"):
+    with pytest.raises(UserError, match="too few comparisons"):
         fit_reward_model(RewardModel(encoder_of()), none, planted_pairs(3, 0), lr=1e-2)
 
 

@@ -119,7 +119,7 @@ def fit_reward_model(
         UserError: If there is no pair.
     """
     if len(train.chosen) == 0 or len(validation.chosen) == 0:
-        raise UserError("the preferences hold no pair for training or none for validation")
+        raise UserError("too few comparisons: none is left for training or for validation; raise --pairs")
     model.normalise_inputs(torch.cat([train.chosen, train.rejected]))
     fits = [_fit(model, train, validation, lr, decay, steps) for decay in decays]
     best, weight = min(fits, key=lambda fit: fit[0].loss)
