@@ -84,15 +84,15 @@ def discard(directory: Path, project: str) -> None:
         UserError: If it is no run of this project, holds a checkpoint or anything but what a run itself writes, or is
             being written by another process. Nothing is removed then.
     """
-    with refused("not removed"):
-        checked = check_log(directory / LOG_NAME, team_key())
-    if checked.opening.get("project") != project or latest_checkpoint(directory):
-        raise UserError(f"{directory} is no run that was stopped before its first checkpoint; not removed")
-    written = {LOG_NAME, "config.json", "env.json", "events.seal.json", CHECKPOINTS}
-    for path in directory.iterdir():
-        if path.name not in written and not path.name.startswith("events.out.tfevents.") and not is_temporary(path):
-            raise UserError(f"{path} was not written by the run that is to be removed; remove {directory} by hand")
-    with locked(directory):
+    with locked(directory):  # from here on nobody writes what is looked at
+        with refused("not removed"):
+            checked = check_log(directory / LOG_NAME, team_key())
+        if checked.opening.get("project") != project or latest_checkpoint(directory):
+            raise UserError(f"{directory} is no run that was stopped before its first checkpoint; not removed")
+        written = {LOG_NAME, "config.json", "env.json", "events.seal.json", CHECKPOINTS}
+        for path in directory.iterdir():
+            if path.name not in written and not path.name.startswith("events.out.tfevents.") and not is_temporary(path):
+                raise UserError(f"{path} was not written by the run that is to be removed; remove {directory} by hand")
         remove_directory(directory)
 
 

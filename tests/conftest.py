@@ -39,9 +39,9 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"tests of pages left out: no browser ({names}) is installed", yellow=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Playwright's browser, started once."""
+    """Playwright's browser, started once a file: while it is open, no other test could run an event loop of its own."""
     with browser.browser() as opened:
         yield opened
 

@@ -90,8 +90,8 @@ def test_a_declared_table_is_shown_in_spanish_and_its_numbers_are_tagged():
     table = declared(study.Table("gaps", columns), rows, "caption")
     assert table.headings == ("se entrena", "a plenos", "a plenos") and table.caption == "caption"
     assert [[str(cell) for cell in row] for row in table.rows] == [
-        ["ours", "-0.50 (1 seed)", "1,234,567"],
-        ["– none", "+2.00 (1 seed)", "3"],
+        ["ours", "-0.50 (1 semilla)", "1,234,567"],
+        ["– none", "+2.00 (1 semilla)", "3"],
     ]
     assert [number.value for number in table.numbers] == [-0.5, 1234567, 2, 3]
     assert len({number.name for number in table.numbers}) == 4

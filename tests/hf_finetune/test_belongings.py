@@ -57,16 +57,24 @@ def test_publishing_removes_only_what_an_earlier_publication_wrote(tmp_path):
 
 
 @pytest.mark.parametrize("moment", ["the child is importing", "the child is training"])
-def test_ctrl_c_is_one_line_and_130(config, moment):
+def test_ctrl_c_is_one_line_and_130(config, moment, tmp_path):
     config = replace(config, epochs=40, patience=40)
     told = ("model", "dataset", "text_column", "label_column", "limit", "epochs", "patience", "max_length", "out")
     words = [part for name in told for part in (f"--{name}", str(getattr(config, name)))]
     command = [sys.executable, "-m", "projects.hf_finetune.training.train", *words]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    order = config.out.with_name(f".{config.out.name}.attempt.json")
-    begun = order.exists if "importing" in moment else lambda: latest_checkpoint(config.out)
+
+    def orders():
+        return list(tmp_path.glob("hf_finetune-*/attempt.json"))
+
+    begun = orders if "importing" in moment else lambda: latest_checkpoint(config.out)
     while not begun():  # the test's own time limit ends a wait for ever
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and to its child
@@ -76,4 +84,4 @@ def test_ctrl_c_is_one_line_and_130(config, moment):
     resumable = f"; --out {config.out} --resume goes on from the last checkpoint" if "training" in moment else ""
     assert lines[-1] == f"interrupted{resumable}"
     assert not any("Traceback" in line or "interrupted" in line for line in lines[:-1])
-    assert not order.exists()
+    assert not list(tmp_path.glob("hf_finetune-*"))

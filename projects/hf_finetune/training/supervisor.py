@@ -9,9 +9,11 @@ import errno
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -113,7 +115,9 @@ def spawn(attempt: Attempt) -> int:
     pipe closes and the child ends itself (`die_with_parent`).
     """
     assert attempt.config.out is not None
-    request = attempt.config.out.with_name(f".{attempt.config.out.name}.attempt.json")
+    # A folder of its own: two commands with one --out do not mix, and no file of a person's is overwritten.
+    folder = Path(tempfile.mkdtemp(prefix="hf_finetune-"))
+    request = folder / "attempt.json"
     values = {**vars(attempt.config), "out": str(attempt.config.out), "resume": attempt.resume}
     words = [sys.executable, "-m", "projects.hf_finetune.training.train", "--child", str(request)]
     child: subprocess.Popen[bytes] | None = None
@@ -131,7 +135,7 @@ def spawn(attempt: Attempt) -> int:
     finally:
         if child is not None:
             end(child)
-        request.unlink(missing_ok=True)
+        shutil.rmtree(folder)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
