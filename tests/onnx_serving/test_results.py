@@ -6,21 +6,11 @@ import re
 import pytest
 
 from projects.onnx_serving.study import RESULTS, SCORES, mean_answers, views
-from shared.report import between_marks, mean_sd, read_csv
-
-READMES = {"README.md": "en", "README.es.md": "es", "results/README.md": "en"}
-BLOCKS = {"results", "answers", "smoothing", "texts", "speed", "generation", "padding", "server", "load"}
+from shared.report import mean_sd, read_csv, stale_tables
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    tables, shown = views(RESULTS), set()
-    for name, language in READMES.items():
-        readme = RESULTS.parent / name
-        for block in re.findall(r"<!-- begin (\w+) -->", readme.read_text(encoding="utf-8")):
-            table, rows = tables[block]
-            assert between_marks(readme, block) == table.markdown(rows, language), (name, block)
-            shown.add(block)
-    assert shown == tables.keys() == BLOCKS
+    assert stale_tables(RESULTS, views(RESULTS)) == []
 
 
 def test_the_spanish_tables_have_no_english_words():
