@@ -17,11 +17,12 @@ import httpx
 import numpy as np
 
 from projects.onnx_serving.paths import EXPORTED, RESULTS
-from projects.onnx_serving.server.launch import Running, running
+from projects.onnx_serving.server.launch import running
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import write_json
 from shared.progress import table
+from shared.web.launch import Running
 
 ROWS = 4  # of a batch
 WAITING = 3  # in the queue: who is accepted waits for the batch under way and goes with the next one
