@@ -7,9 +7,10 @@ import socket
 import pytest
 from jaxtyping import install_import_hook
 
-worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-if worker and hasattr(os, "sched_setaffinity"):
-    # A core a worker and its children: two that share the cores with several threads each are slower than one alone.
+if hasattr(os, "sched_setaffinity"):
+    # A core a process of tests and its children: models this small gain nothing from a second thread, and wait for it;
+    # and two workers that share the cores with several threads each are slower than one alone.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw") or str(os.getpid())
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {allowed[int(worker) % len(allowed)]})
 

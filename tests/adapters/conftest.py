@@ -1,7 +1,5 @@
 """An encoder small enough for tests: the real classes, random weights."""
 
-import os
-
 import pytest
 import torch
 from datasets import ClassLabel, Dataset, DatasetDict, Features, Value
@@ -29,17 +27,6 @@ def padded_batch():
 
 def same_bits(one, other):
     return torch.equal(one.contiguous().view(torch.int32), other.contiguous().view(torch.int32))
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_core():
-    """For the tests and their children: models this small gain nothing from a second thread, and wait for it."""
-    allowed, threads = os.sched_getaffinity(0), torch.get_num_threads()
-    os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
-    torch.set_num_threads(1)
-    yield
-    os.sched_setaffinity(0, allowed)
-    torch.set_num_threads(threads)
 
 
 def two_classes(name, **_):

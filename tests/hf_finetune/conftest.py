@@ -29,16 +29,10 @@ def tiny_classifier(seed=0, classes=3, dropout=0.1, vocab=60):
 
 
 @pytest.fixture(scope="session", autouse=True)
-def _one_core():
-    """For the tests and their children: models this small gain nothing from a second thread, and wait for it."""
+def _imports_are_kept():
+    """What the imports made is not looked through again whenever the library collects."""
     gc.collect()
-    gc.freeze()  # what the imports made is not looked through again whenever the library collects
-    allowed, threads = os.sched_getaffinity(0), torch.get_num_threads()
-    os.sched_setaffinity(0, {sorted(allowed)[os.getpid() % len(allowed)]})
-    torch.set_num_threads(1)
-    yield
-    os.sched_setaffinity(0, allowed)
-    torch.set_num_threads(threads)
+    gc.freeze()
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""A classifier small enough for tests: the real classes, random weights, one thread."""
+"""A classifier small enough for tests: the real classes, random weights."""
 
 import pytest
 import torch
@@ -7,7 +7,6 @@ from transformers import BertConfig, BertModel
 from projects.lora.config import BERT_LINEAR
 from projects.lora.models.classifier import Classifier
 from projects.lora.models.lora import inject_lora, lora_layers
-from shared import devices
 
 
 def tiny_classifier(seed=0, classes=3):
@@ -23,14 +22,6 @@ def with_lora(model, *, rank=2, alpha=4.0, targets=BERT_LINEAR, train_b=True):
         for _, layer in lora_layers(model):
             torch.nn.init.normal_(layer.B, std=0.1)
     return model
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """So small a model is only slowed down by a second thread, which waits by spinning."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "cores", lambda: 1)
-        yield
 
 
 @pytest.fixture

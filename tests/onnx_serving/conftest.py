@@ -16,18 +16,8 @@ from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEnc
 from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
 from projects.onnx_serving.server.service import Models, QuestionAnswerer, TextGenerator
 from projects.onnx_serving.training.train_qa import main as train
-from shared import devices
 from shared.assets import package_file
 from tests.onnx_serving.serving import SETTINGS
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Two threads that wait for each other are slower than one where tensors are this small."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(devices, "cores", lambda: 1)
-        devices.use_all_cores()
-        yield
 
 
 def tiny_encoder(seed=0):

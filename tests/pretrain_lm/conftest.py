@@ -8,7 +8,6 @@ import pytest
 
 from projects.pretrain_lm.config import SMOKE
 from projects.pretrain_lm.train_pretrain import main, prepare_corpus
-from shared import devices
 
 WORDS = """
 the of and to a in that is was he for it with as his on be at by had not are but from or have an they city
@@ -25,14 +24,6 @@ def article(seed, words=80, end="."):
 def write_jsonl(path, texts):
     path.write_text("".join(json.dumps({"text": text}) + "\n" for text in texts))
     return path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _one_thread():
-    """Two threads that wait for each other are slower than one where tensors are this small."""
-    with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(devices, "cores", lambda: 1)
-        yield
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from projects.rag_agent.models.rag_module import RagRetriever
 from projects.rag_agent.retriever.embedder import Embedder
 from projects.rag_agent.retriever.faiss_index import FaissIndex
 from projects.rag_agent.retriever.lexical import terms
-from shared import assets, devices
+from shared import assets
 
 TEXTS = {
     "Vertigo": "Vertigo is a 1958 American film noir directed by Alfred Hitchcock, starring Kim Novak.",
@@ -77,10 +77,9 @@ film_articles = cache(assets.film_articles)  # to tell mispaired ones takes a se
 
 
 @pytest.fixture(autouse=True, scope="module")
-def _one_thread_and_one_reading():
-    """So small models are only slowed down by a second thread, which waits by spinning."""
+def _one_reading():
+    """The articles are read once."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "cores", lambda: 1)
         patch.setattr(assets, "film_articles", film_articles)
         yield
 

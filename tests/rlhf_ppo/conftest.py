@@ -8,7 +8,6 @@ from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, P
 from projects.rlhf_ppo import train_rlhf
 from projects.rlhf_ppo.models.policy import Policy
 from projects.rlhf_ppo.models.text_encoder import TextEncoder
-from shared import devices
 from shared.assets import load_dataset
 
 WORDS = ("<|im_end|> [UNK] the a film story is was not good bad dull bright and very plot actors . , it").split()  # noqa: SIM905 - a list of twenty strings is harder to read
@@ -40,14 +39,6 @@ def tiny_encoder(seed=0):
     torch.manual_seed(seed)
     size = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
     return TextEncoder(BertModel(BertConfig(vocab_size=len(WORDS), **size)).eval(), word_tokenizer("right"))
-
-
-@pytest.fixture(autouse=True, scope="module")
-def _one_thread():
-    """So small a model is only slowed down by a second thread, which waits by spinning."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(devices, "cores", lambda: 1)
-        yield
 
 
 @pytest.fixture(scope="session")
