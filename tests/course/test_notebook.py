@@ -40,6 +40,13 @@ def test_a_notebook_is_built_the_same_twice_and_holds_its_numbers(toy):
     assert "results/new.csv" in notebook.outdated(toy)
 
 
+def test_ctrl_c_while_the_kernel_starts_is_one_line(toy):
+    """nbclient answers it by cancelling its own task, which would be a traceback."""
+    cancelled = "notebook.NotebookClient.execute = lambda *_, **__: (_ for _ in ()).throw(asyncio.CancelledError)"
+    done = in_a_process(toy, f"import asyncio; {cancelled}; notebook.build(p)")
+    assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
