@@ -15,9 +15,11 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from projects.hf_finetune.training import train as training
 from projects.hf_finetune.training.callbacks import FAULT, EarlyStopping, InjectedFault
 from projects.hf_finetune.training.supervisor import (
+    OUT_OF_MEMORY,
     Attempt,
     is_out_of_memory,
     read_attempt,
+    run_child,
     spawn,
     supervise,
     wait_or_kill,
@@ -127,9 +129,20 @@ def test_another_error_is_not_taken_for_memory(config):
     with pytest.raises(SystemExit) as ended:
         supervise(config, lambda _: next(codes))
     assert ended.value.code == 3
-    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    shapes, memory = (RuntimeError(text) for text in ("mat1 and mat2 shapes cannot be multiplied", "bad_alloc"))
+    with pytest.raises(RuntimeError, match="mat1"):
+        run_child(attempt(config), raising(shapes))
+    assert run_child(attempt(config), raising(memory)) == OUT_OF_MEMORY
+    assert not is_out_of_memory(shapes)
     assert not is_out_of_memory(OSError(2, "No such file"))
     assert is_out_of_memory(OSError(12, "Cannot allocate memory"))
+
+
+def raising(error):
+    def work(_):
+        raise error
+
+    return work
 
 
 def test_a_real_allocation_that_fails_is_recognised():

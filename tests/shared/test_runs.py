@@ -12,7 +12,8 @@ from torch import nn
 from shared import optim
 from shared.errors import UserError
 from shared.files import atomic_directory, atomic_path, write_text
-from shared.fingerprint import Verdict, verify
+from shared.fingerprint import Verdict, team_key, verify
+from shared.fingerprint.citations import manifest_digest
 from shared.fingerprint.origin import file_digest
 from shared.lab.fingerprint.attacks.edits import body_of, flip
 from shared.run_directories import claim, latest_checkpoint, new_directory
@@ -67,6 +68,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
         assert torch.equal(mine, theirs)
     assert without_identity(tmp_path / "resumed/metrics.jsonl") == without_identity(tmp_path / "straight/metrics.jsonl")
     assert {f.verdict for f in verify(tmp_path)} == {Verdict.UNTRUSTED_DEMO}
+
+
+def test_each_checkpoint_names_the_one_before_it_and_one_of_a_resumed_run_that_which_it_went_on_from(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path / "run", steps=6, kill_at=4)
+    train(tmp_path / "run", steps=6, resume=True)
+    folders = [tmp_path / "run" / "checkpoints" / f"step-{step:06d}" for step in (2, 4, 6)]
+    digests = [manifest_digest(folder, team_key()) for folder in folders]
+    parents = [open_checkpoint(folder).body["parent"] for folder in folders]
+    assert parents == [None, {"step": 2, "manifest": digests[0]}, {"step": 4, "manifest": digests[1]}]
 
 
 def test_tensorboard_holds_the_same_numbers(tmp_path):
