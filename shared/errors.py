@@ -1,12 +1,14 @@
 """Errors that a person causes, and how a command reports them: one line, exit code 2, no traceback."""
 
+import dataclasses
+import math
 import os
 import signal
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import tyro
 
@@ -15,6 +17,9 @@ from shared.interrupt import INTERRUPTED, leave_at_once
 Config = TypeVar("Config")
 Result = TypeVar("Result")
 
+LARGEST = 2**31 - 1  # of a whole number: libraries hold lengths and counts in 32 bits
+LARGEST_SEED = 2**32 - 1  # numpy's
+NO_MEMORY = "can't allocate memory"  # in torch's RuntimeError
 PIPE_CLOSED = 141  # what a shell reports for a process whose reader went away
 
 
@@ -35,6 +40,11 @@ def reported() -> Iterator[None]:
         yield
     except UserError as error:
         sys.stderr.write(f"error: {error}\n")
+        sys.exit(2)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
+            raise
+        sys.stderr.write("error: there is not enough memory for this: choose smaller sizes\n")
         sys.exit(2)
     except KeyboardInterrupt as interrupt:
         sys.stderr.write(f"{'; '.join(['interrupted', *getattr(interrupt, '__notes__', [])])}\n")
@@ -65,8 +75,29 @@ def command(main: Callable[[Config], Result], config: type[Config], args: list[s
         args: Words of the command line; by default those of this process.
     """
     with reported():
-        return main(tyro.cli(config, prog=_typed(), args=args, description=main.__doc__, use_underscores=True))
+        chosen = tyro.cli(config, prog=_typed(), args=args, description=main.__doc__, use_underscores=True)
+        refuse_odd_numbers(chosen)
+        return main(chosen)
     raise AssertionError("unreachable")  # `reported` exits or re-raises
+
+
+def refuse_odd_numbers(config: Any) -> None:
+    """Refuse numbers that no option means, and that would end in a library's traceback.
+
+    Raises:
+        UserError: For a seed below 0 or above 2³² − 1, NaN, an infinity, a whole number beyond 32 bits.
+    """
+    for each in dataclasses.fields(config) if dataclasses.is_dataclass(config) else ():
+        value = getattr(config, each.name)
+        refuse_odd_numbers(value)
+        for number in value if isinstance(value, tuple) else (value,):
+            if isinstance(number, float) and not math.isfinite(number):
+                raise UserError(f"--{each.name} {number}: must be a finite number")
+            if isinstance(number, int) and each.name.endswith("seed"):
+                if not 0 <= number <= LARGEST_SEED:
+                    raise UserError(f"--{each.name} {number}: must be in 0 to 2³² − 1")
+            elif isinstance(number, int) and abs(number) > LARGEST:
+                raise UserError(f"--{each.name} {number}: must be at most {LARGEST}")
 
 
 @contextmanager

@@ -107,11 +107,10 @@ class Config(DataConfig):
         checks.at_least(
             self, 1, "bottleneck", "epochs", "batch_size", "max_length", "log_every", "eval_every", "curve_rows"
         )
+        checks.at_least(self, 0, "weight_decay")
+        checks.at_most(self, checks.WIDEST, "bottleneck")
         checks.positive(self, "lr", "head_lr", "scale", "max_norm")
-        if not 0 <= self.dropout < 1:
-            raise UserError(f"--dropout {self.dropout}: must be in [0, 1)")
-        if self.weight_decay < 0:
-            raise UserError(f"--weight_decay {self.weight_decay}: must not be negative")
+        checks.share(self, "dropout", "warmup")
         if self.optimizer not in OPTIMIZERS:
             raise UserError(f"--optimizer {self.optimizer}: there is none; use {', '.join(OPTIMIZERS)}")
         if self.limit is not None and self.limit < self.batch_size:

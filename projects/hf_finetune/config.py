@@ -34,8 +34,7 @@ class DataConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
         checks.at_least(self, 1, "limit")
-        if not 0 <= self.neutral_band < float("inf"):
-            raise UserError(f"--neutral_band {self.neutral_band}: must be 0 or a positive number")
+        checks.at_least(self, 0, "neutral_band")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,18 +83,12 @@ class Config(DataConfig):
         checks.positive(self, "lr", "max_norm")
         if not 0 <= self.awp < float("inf"):
             raise UserError(f"--awp {self.awp}: must be 0 (off) or a positive number; start with 0.0001")
-        if not 0 <= self.mixout < 1:
-            raise UserError(f"--mixout {self.mixout}: is a probability, in [0, 1)")
-        if not 0 <= self.warmup < 1:
-            raise UserError(f"--warmup {self.warmup}: is a share of the steps, in [0, 1)")
+        checks.share(self, "mixout", "warmup")
         if self.batch_size % self.accumulation:
             raise UserError(f"--accumulation {self.accumulation}: does not divide the batch of {self.batch_size}")
-        if self.save_every < 0:
-            raise UserError(f"--save_every {self.save_every}: must be 0 (epochs only) or more")
-        if self.memory_gb is not None and self.memory_gb <= 0:
+        checks.at_least(self, 0, "save_every", "weight_decay", "seed")
+        if self.memory_gb is not None and not self.memory_gb > 0:
             raise UserError(f"--memory_gb {self.memory_gb}: must be a positive number")
-        if not 0 <= self.seed < 2**32:
-            raise UserError(f"--seed {self.seed}: must be in 0 to 2³² − 1")
         checks.resumable(self)
 
     @property

@@ -78,8 +78,9 @@ class Config:
         """Refuse what cannot work, in one line each."""
         checks.at_least(self, 1, "epochs", "batch_size", "accumulation", "patience", "max_length", "rank")
         checks.positive(self, "lr", "lr_ratio", "head_lr", "alpha", "max_norm")
-        if not 0 <= self.lora_dropout < 1:
-            raise UserError(f"--lora_dropout {self.lora_dropout}: must be in [0, 1)")
+        checks.at_least(self, 0, "weight_decay")
+        checks.at_most(self, checks.WIDEST, "rank")
+        checks.share(self, "lora_dropout", "warmup")
         if self.limit is not None and self.limit < self.batch_size:
             raise UserError(f"--limit {self.limit}: must be at least one batch ({self.batch_size})")
         if self.batch_size < self.accumulation:

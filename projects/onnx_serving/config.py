@@ -51,8 +51,7 @@ class Config:
         checks.at_least(self, 2, "limit")
         checks.positive(self, "lr", "max_norm")
         checks.resumable(self)
-        if not 0 <= self.weight_decay < float("inf"):
-            raise UserError(f"--weight_decay {self.weight_decay}: must be 0 or a positive number")
+        checks.at_least(self, 0, "weight_decay")
         if not 0 <= self.warmup <= 1:
             raise UserError(f"--warmup {self.warmup}: must be in [0, 1]")
         if self.overlap < 1 or self.window < 2 * self.overlap + 32:

@@ -96,9 +96,8 @@ class Config:
         checks.at_least(self, 0, "weight_decay", "workers")
         checks.positive(self, "lr", "max_norm")
         checks.resumable(self)
-        for name in ("dropout", "beta2", "warmup", "last_lr"):
-            if not 0 <= getattr(self, name) < 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1)")
+        checks.at_most(self, checks.WIDEST, "width", "layers")
+        checks.share(self, "dropout", "beta2", "warmup", "last_lr")
         if not 0 < self.mask_ratio < 1:
             raise UserError(f"--mask_ratio {self.mask_ratio}: must be in (0, 1)")
         self.model_config(self.cleaning.vocabulary)  # both refuse what does not fit, before a corpus is cleaned

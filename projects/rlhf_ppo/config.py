@@ -101,9 +101,8 @@ class Config:
         checks.at_least(self, 2, "gold_texts")
         checks.at_least(self, COLDEST, "temperature")
         checks.positive(self, "gold_lr", "reward_lr", "lr", "value_lr", "temperature", "max_norm", "kl_limit")
-        for name in ("beta", "noise", "value_weight", "entropy_weight", "clip", "value_clip"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise UserError(f"--{name} {getattr(self, name)}: must be 0 or more")
+        checks.at_least(self, 0, "beta", "noise", "value_weight", "entropy_weight", "clip", "value_clip")
+        checks.at_most(self, checks.WIDEST, "rank")
         for name in ("gamma", "lam"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1]")

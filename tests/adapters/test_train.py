@@ -441,7 +441,7 @@ BAD_INPUT = [
     (["--model", "smollm2x"], "--model smollm2x: neither embedded"),
     (["--out", "{}/occupied"], "is in use and is not overwritten"),
     (["--lr", "-1"], "--lr -1.0: must be a positive number"),
-    (["--weight_decay", "-1"], "--weight_decay -1.0: must not be negative"),
+    (["--weight_decay", "-1"], "--weight_decay -1.0: must be at least 0"),
     (["--dropout", "1"], "--dropout 1.0: must be in [0, 1)"),
     (["--scale", "0"], "--scale 0.0: must be a positive number"),
     (["--limit", "3"], "--limit 3: must be at least one batch"),

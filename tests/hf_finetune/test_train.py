@@ -136,7 +136,7 @@ def test_the_real_command_with_the_smoke_configuration(tmp_path, capfd):
 
 BAD_INPUT = [
     (["--awp", "-1"], "--awp -1.0: must be 0 (off) or a positive number"),
-    (["--mixout", "1"], "--mixout 1.0: is a probability, in [0, 1)"),
+    (["--mixout", "1"], "--mixout 1.0: must be in [0, 1)"),
     (["--batch_size", "10", "--accumulation", "4"], "--accumulation 4: does not divide the batch of 10"),
     (["--epochs", "0"], "--epochs 0: must be at least 1"),
     (["--resume"], "--resume needs --out"),

@@ -74,8 +74,7 @@ class CorpusConfig:
         """Refuse what cannot work."""
         checks.at_least(self, 2, "context")
         checks.at_least(self, 1, "part_size", "limit")
-        if self.tokenizer == "bpe":
-            checks.at_least(self, SMALLEST, "vocabulary")
+        checks.at_least(self, SMALLEST, "vocabulary")
 
 
 def main(config: CorpusConfig) -> dict[str, Any]:
