@@ -15,6 +15,9 @@ from shared.fingerprint import BrokenError, team_key
 from shared.fingerprint.citations import CHECKPOINTS, LOG_NAME, checkpoints
 from shared.fingerprint.log import check_log
 
+OPENS = b'{"seq":0,"format":"cc0c2.log.'  # how every log of ours begins
+LONGEST_OPENING = 4096  # bytes; a first line has about 600
+
 
 def new_directory(root: Path, project: str, name: str) -> Path:
     """The first of runs/<project>/<name>, <name>-2, <name>-3, … that is not there yet."""
@@ -85,15 +88,26 @@ def discard(directory: Path, project: str) -> None:
             being written by another process. Nothing is removed then.
     """
     with locked(directory):  # from here on nobody writes what is looked at
-        with refused("not removed"):
-            checked = check_log(directory / LOG_NAME, team_key())
-        if checked.opening.get("project") != project or latest_checkpoint(directory):
-            raise UserError(f"{directory} is no run that was stopped before its first checkpoint; not removed")
-        written = {LOG_NAME, "config.json", "env.json", "events.seal.json", CHECKPOINTS}
+        written = {LOG_NAME}
+        if not _torn_in_its_first_line(directory / LOG_NAME):
+            with refused("not removed"):
+                checked = check_log(directory / LOG_NAME, team_key())
+            if checked.opening.get("project") != project or latest_checkpoint(directory):
+                raise UserError(f"{directory} is no run that was stopped before its first checkpoint; not removed")
+            written |= {"config.json", "env.json", "events.seal.json", CHECKPOINTS}
         for path in directory.iterdir():
             if path.name not in written and not path.name.startswith("events.out.tfevents.") and not is_temporary(path):
                 raise UserError(f"{path} was not written by the run that is to be removed; remove {directory} by hand")
         remove_directory(directory)
+
+
+def _torn_in_its_first_line(log: Path) -> bool:
+    """Whether a run's log ends before its first line does: a full disk or a power cut leaves that, and nothing else."""
+    if not log.is_file():
+        return False
+    with log.open("rb") as file:
+        begun = file.read(LONGEST_OPENING)
+    return b"\n" not in begun and len(begun) < LONGEST_OPENING and begun.startswith(OPENS[: len(begun)])
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from shared.files import write_json
 from shared.fingerprint import course, results
 from shared.fingerprint.keys import Keys, team_key
 from shared.fingerprint.verdicts import Finding, Verdict, gravest
-from shared.fingerprint.verify import verify_all
+from shared.fingerprint.verify import not_begun, verify_all
 from shared.progress import table
 
 WHERE = (Path("runs"), Path("projects"), Path("shared/fingerprint/results"))
@@ -122,6 +122,7 @@ def verify_command(chosen: Verify) -> int:
             raise UserError(f"nothing to verify: {path} is not there")
     keys: Keys = course.grader(chosen.course_key, chosen.team) if chosen.course_key else team_key()
     findings = verify_all(chosen.paths or WHERE, keys, recompute=chosen.recompute, runs=[Path("runs")])
+    findings += [finding for path in chosen.paths for finding in not_begun(path)]
     if not findings and chosen.paths:
         raise UserError(f"nothing to verify: {', '.join(map(str, chosen.paths))} holds no log and no manifest")
     table("Fingerprints", ["verdict", "path", "found"], [_row(f) for f in findings])

@@ -33,10 +33,16 @@ def verify(path: Path, key: Keys | None = None, *, recompute: bool = False) -> l
     """
     if not path.exists():
         raise UserError(f"nothing to verify: {path} is not there")
-    findings = verify_all([path], key or team_key(), recompute=recompute)
+    findings = verify_all([path], key or team_key(), recompute=recompute) or not_begun(path)
     if not findings:
         raise UserError(f"nothing to verify: {path} holds no log and no manifest")
     return findings
+
+
+def not_begun(path: Path) -> list[Finding]:
+    """A folder without a file: a run that was killed before it wrote its first one leaves that."""
+    empty = path.is_dir() and all(each.is_dir() for each in path.rglob("*"))
+    return [Finding(path, Verdict.INCOMPLETE, "holds no file yet")] if empty else []
 
 
 def refuse_changed(path: Path) -> list[Finding]:

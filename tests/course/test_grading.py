@@ -181,7 +181,7 @@ def test_fingerprints(toy, context, monkeypatch):
     assert "make run-toy" in checks.fingerprints(context).reason
     folder = toy.root / "runs" / "toy" / "adapter"
     folder.mkdir(parents=True)
-    assert "nothing to verify" in checks.fingerprints(context).reason
+    assert "INCOMPLETE, holds no file yet" in checks.fingerprints(context).reason
     (folder / "x").write_text("1")
     seal_directory(folder, {"step": 1}, team_key())
     outcome = checks.fingerprints(context)

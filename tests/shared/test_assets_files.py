@@ -233,6 +233,10 @@ def test_a_field_may_be_as_long_as_a_line(tmp_path):
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"text": "\\ud800", "label": "a"}\n', "line 1: holds half a surrogate pair"),
+        ("nul.jsonl", '{"text": "a\\u0000b", "label": "a"}\n', "line 1: holds half a surrogate pair or a NUL"),
+        ("nul.csv", "text,label\na\0b,a\n", "line 2: holds a NUL character"),
+        ("inf.jsonl", '{"text": "x", "label": Infinity}\n', "line 1: not JSON .Infinity is no value of JSON"),
+        ("inf.json", '[{"text": "x", "label": -Infinity}]', "line 1: not JSON .-Infinity is no value of JSON"),
         ("b.jsonl", '{"text": "x"}\n{"text": "\ud800"}\n', "line 2: not UTF-8"),
         ("c.json", '[{"text": "\\udfff"}]', "record 1: holds half a surrogate pair"),
         ("d.csv", "text,label\n\udc80,a\n", "line 2: not UTF-8"),

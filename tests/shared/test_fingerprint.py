@@ -143,7 +143,9 @@ def test_a_log_is_continued_where_it_was_left(log):
 def test_an_empty_log_and_an_empty_place(tmp_path):
     (tmp_path / "metrics.jsonl").touch()
     assert only(verify(tmp_path / "metrics.jsonl", KEY)).verdict is Verdict.INCOMPLETE
-    (tmp_path / "nothing").mkdir()
+    (tmp_path / "nothing" / "deeper").mkdir(parents=True)
+    assert only(verify(tmp_path / "nothing", KEY)).verdict is Verdict.INCOMPLETE  # a run that was killed at once
+    (tmp_path / "nothing" / "deeper" / "notes.txt").touch()
     with pytest.raises(UserError, match="holds no log and no manifest"):
         verify(tmp_path / "nothing", KEY)
     with pytest.raises(UserError, match="is not there"):

@@ -213,3 +213,7 @@ def test_a_clone_without_runs_is_told_so(tmp_path, monkeypatch, capsys):
     with pytest.raises(SystemExit):
         run("verify", "nowhere")
     assert "nothing to verify: nowhere is not there" in capsys.readouterr().err
+    (tmp_path / "runs" / "begun").mkdir(parents=True)
+    assert run("verify") == 0
+    assert run("verify", "runs/begun") == Verdict.INCOMPLETE.exit_code
+    assert "holds no file yet" in capsys.readouterr().out

@@ -92,7 +92,7 @@ def killed_after(directory, resume, seconds):
 
 def check_after_a_kill(directory):
     """Returns whether there is a checkpoint to go on from."""
-    if not directory.exists() or not any(directory.iterdir()):
+    if not directory.exists():
         return False
     found = verify(directory)
     assert {f.verdict for f in found} <= {Verdict.INCOMPLETE, Verdict.UNTRUSTED_DEMO}, found
@@ -183,6 +183,32 @@ def test_discard_removes_nothing_but_a_run_without_a_checkpoint(tmp_path):
         discard(tmp_path / "link", PROJECT)
     discard(tmp_path / "begun", PROJECT)
     assert not (tmp_path / "begun").exists() and (mine / "config.json").read_text() == "{}"
+
+
+@pytest.mark.parametrize("kept", [0, 1, 40, 300, -1])
+def test_a_log_that_is_cut_in_its_first_line_is_incomplete_and_may_be_discarded(tmp_path, kept):
+    train(tmp_path / "whole", resume=False)
+    first = (tmp_path / "whole" / "metrics.jsonl").read_bytes().split(b"\n")[0] + b"\n"
+    directory = tmp_path / "run"
+    directory.mkdir()
+    (directory / "metrics.jsonl").write_bytes(first[:kept])
+    assert [finding.verdict for finding in verify(directory)] == [Verdict.INCOMPLETE]
+    (directory / "config.json").write_text("{}")  # a run writes it later
+    with pytest.raises(UserError, match=r"config\.json was not written by the run"):
+        discard(directory, PROJECT)
+    (directory / "config.json").unlink()
+    discard(directory, PROJECT)
+    assert not directory.exists()
+
+
+@pytest.mark.parametrize(
+    "theirs", [b"mine", b'{"seq":0,"format":"other', b'{"seq":0,"format":"cc0c2.log.v2"' + b" " * 4096]
+)
+def test_a_log_of_somebody_else_is_not_discarded(tmp_path, theirs):
+    (tmp_path / "metrics.jsonl").write_bytes(theirs)
+    with pytest.raises(UserError, match="not removed"):
+        discard(tmp_path, PROJECT)
+    assert (tmp_path / "metrics.jsonl").read_bytes() == theirs
 
 
 def test_what_cannot_be_claimed_is_refused_before_any_work(tmp_path):

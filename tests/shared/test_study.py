@@ -95,6 +95,14 @@ def test_a_stopped_cell_goes_on_from_its_checkpoint_or_begins_again(tmp_path):
         assert cell(tmp_path / stop) == (tmp_path / stop, again)
 
 
+@pytest.mark.parametrize("kept", [0, 100])
+def test_a_cell_that_was_stopped_in_its_first_line_begins_again(tmp_path, kept):
+    whole, _ = cell(tmp_path / "whole")
+    (tmp_path / "torn").mkdir()
+    (tmp_path / "torn" / "metrics.jsonl").write_bytes((whole / "metrics.jsonl").read_bytes()[:kept])
+    assert cell(tmp_path / "torn") == (tmp_path / "torn", [False])
+
+
 def test_what_is_not_ours_is_left_alone(tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.txt").write_text("mine")
