@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from projects.rag_agent.agents.agent import Agent, Response
-from projects.rag_agent.agents.build import open_agent
+from projects.rag_agent.agents.build import claim_folder, open_agent
 from projects.rag_agent.agents.memory import Conversation, decoded, require_text
 from projects.rag_agent.config import Config
 from shared.errors import UserError, command
@@ -48,6 +48,7 @@ class RunConfig(Config):
 
 def main(config: RunConfig) -> int:
     """Talk with the agent: questions about the documents, arithmetic, dates, a simulated web search."""
+    claim_folder(config.folder)
     path = config.conversation or (None if config.question else config.folder / "conversation.json")
     conversation = Conversation.open(path) if path else Conversation()
     if conversation.notice:

@@ -135,6 +135,9 @@ def test_parts_of_a_message():
     assert parts("one") == ["one"]
     assert parts("Who? What; and then when") == ["Who?", "What", "and then when"]
     assert parts("Tom and Jerry") == ["Tom and Jerry"]
+    assert parts("What is 2+2 and 3*3?") == ["What is 2+2", "3*3?"]
+    assert parts("What is 2+2, and 3*3; 5 - 1") == ["What is 2+2", "3*3", "5 - 1"]
+    assert parts("3 films and 4 * 2") == ["3 films and 4 * 2"]
 
 
 # ---------------------------------------------------------------- injection

@@ -2,10 +2,11 @@
 
 import pytest
 
-from projects.rag_agent import measure, study
+from projects.rag_agent import measure, run_agent, study
 from projects.rag_agent.agents import build
-from projects.rag_agent.agents.build import open_agent
+from projects.rag_agent.agents.build import claim_folder, open_agent
 from projects.rag_agent.config import Config
+from projects.rag_agent.run_agent import RunConfig
 from projects.rag_agent.study import StudyConfig
 from shared.errors import UserError
 
@@ -39,3 +40,21 @@ def test_a_folder_that_cannot_be_written_is_said_first(folder):
     for settings in ({"runs": under_a_file}, {"runs": folder / "runs", "out": under_a_file}):
         with pytest.raises(UserError, match="cannot write"):
             study.main(StudyConfig(**settings))
+
+
+def test_a_folder_of_somebody_s_own_is_refused_and_an_index_s_own_is_not(folder):
+    own = folder / "own"
+    own.mkdir()
+    (own / "thesis.txt").write_text("mine")
+    config = RunConfig(dataset=str(folder / "docs"), out=own)
+    for refused in (lambda: run_agent.main(config), lambda: open_agent(config)):
+        with pytest.raises(UserError, match=r"own is in use and holds no index \(thesis.txt\): choose another --out"):
+            refused()
+    assert [path.name for path in own.iterdir()] == ["thesis.txt"]
+    (own / "thesis.txt").unlink()
+    for name in (".lock", "conversation.json", "conversation.json.corrupt-1", ".conversation.json.lock"):
+        (own / name).write_text("")
+    claim_folder(own)  # what talking without an index, or a killed save, leaves
+    (own / "CURRENT.json").write_text("{}")
+    (own / "thesis.txt").write_text("put there later")
+    claim_folder(own)

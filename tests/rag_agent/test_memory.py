@@ -2,6 +2,7 @@
 
 import json
 import multiprocessing as mp
+import os
 
 import pytest
 
@@ -55,15 +56,13 @@ def test_forgetting_empties_the_file_too(tmp_path):
     "text",
     [
         b"",
-        b"{",
-        b"[]",
+        b'{"schema": 1',
         b'{"schema": 1}',
         b'{"schema": 0, "turns": []}',
         b'{"schema": 1, "turns": [{"role": "system", "text": "x", "sources": []}]}',
         b'{"schema": 1, "turns": [{"role": "user", "text": 3, "sources": []}]}',
         b'{"schema": 1, "turns": [{"role": "user", "text": "x", "sources": [1]}]}',
         b'{"schema": 1, "turns": {"a": 1}}',
-        b"[" * 100_000,
     ],
 )
 def test_a_spoilt_file_is_kept_aside_and_a_new_one_begun(text, tmp_path):
@@ -77,6 +76,24 @@ def test_a_spoilt_file_is_kept_aside_and_a_new_one_begun(text, tmp_path):
     assert Conversation.open(path).turns == [Turn("user", "hello")]
     path.write_bytes(text)
     assert "corrupt-2" in Conversation.open(path).notice  # the first one is not overwritten
+
+
+@pytest.mark.parametrize("text", [b"my own notes\n", b"{", b"[]", b'{"name": "settings"}', b"[" * 100_000])
+def test_a_file_of_somebody_s_own_is_refused_and_left_where_it_is(text, tmp_path):
+    path = tmp_path / "notes.txt"
+    path.write_bytes(text)
+    with pytest.raises(UserError, match=r"notes.txt is no conversation .*: name another --conversation"):
+        Conversation.open(path)
+    with pytest.raises(UserError, match=r"notes.txt is there and is not overwritten"):
+        Conversation(turns=talk()).export(path)
+    assert path.read_bytes() == text and not list(tmp_path.glob("*corrupt*"))
+
+
+def test_a_pipe_is_refused_instead_of_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    for place in (tmp_path / "pipe", tmp_path):
+        with pytest.raises(UserError, match="is no file that could hold a conversation"):
+            Conversation.open(place)
 
 
 @pytest.mark.parametrize(

@@ -158,6 +158,12 @@ def test_what_is_no_arithmetic_or_too_much_is_one_line_at_once(text):
         ("Take 9 / 11 and tell me", "9/11"),
         ("I have 3-2+1 of them", "3-2+1"),
         ("9/11 divided by 2", "9/11/2"),
+        ("0x10+1", None),
+        ("what is 0XFF * 2", None),
+        ("0 x 10 + 1", "0*10+1"),
+        ("2+2 or 3*3", None),
+        ("If 3*4 is 12, what is 5*6?", None),
+        ("2*3, I mean 2*3", "2*3"),
     ],
 )
 def test_arithmetic_is_found_in_a_message(message, found):

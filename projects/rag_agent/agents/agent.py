@@ -14,6 +14,7 @@ from projects.rag_agent.agents.memory import Conversation, Turn, require_text
 from projects.rag_agent.models.generator import Generator
 from projects.rag_agent.models.rag_module import Answer, RagModule
 from projects.rag_agent.prompts import TEMPLATES
+from projects.rag_agent.tools.arithmetic import expression_in
 from projects.rag_agent.tools.tool_stub import TOOLS, Tool, ToolError
 from shared.errors import UserError
 
@@ -276,8 +277,17 @@ def parts(message: str) -> list[str]:
 
     >>> parts("Who directed Vertigo? And what is 2 + 2?")
     ['Who directed Vertigo?', 'And what is 2 + 2?']
+    >>> parts("2 + 2 and 3 + 3"), parts("add 17 and 25")
+    (['2 + 2', '3 + 3'], ['add 17 and 25'])
     """
-    return [part.strip() for part in _PART.split(message) if part.strip()]
+    asked = [part.strip() for part in _PART.split(message) if part.strip()]
+    return [each for part in asked for each in _calculations(part)]
+
+
+def _calculations(request: str) -> list[str]:
+    """The sides of an "and" where each is arithmetic of its own; else the request as it is."""
+    sides = re.split(r",?\s+and\s+", request)
+    return sides if all(map(expression_in, sides)) else [request]
 
 
 _PRONOUN = re.compile(r"\b(?:it|that film|this film|the film|that movie|the same film)\b(?!'s)", re.IGNORECASE)

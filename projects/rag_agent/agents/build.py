@@ -18,6 +18,7 @@ from shared import devices
 from shared.files import refuse_unwritable
 
 CACHE = Path("runs/rag_agent/cache/embeddings.sqlite")
+BESIDE = ("*conversation.json", "*conversation.json.corrupt-*", ".*.json.lock")  # what is kept beside an index
 
 
 def open_agent(config: Config, conversation: Conversation | None = None) -> Agent:
@@ -30,11 +31,21 @@ def open_agent(config: Config, conversation: Conversation | None = None) -> Agen
 def open_module(config: Config) -> RagModule:
     """Retriever and generator."""
     documents = load_documents(config.dataset, config.limit)  # first: what is wrong with them costs no model's loading
-    refuse_unwritable(config.folder)
+    claim_folder(config.folder)
     devices.use_all_cores()
     use_threads()
     generator = open_generator(config)  # before the passages are embedded, which takes longest
     return module_of(config, open_retriever(config, documents), generator)
+
+
+def claim_folder(folder: Path) -> None:
+    """Refuse, before any work, a folder that cannot hold the index, or that is somebody's own.
+
+    Raises:
+        UserError: If it cannot be written, or is in use for something else.
+    """
+    refuse_unwritable(folder)
+    versions.refuse_used(folder, BESIDE)
 
 
 def open_generator(config: Config) -> Generator:

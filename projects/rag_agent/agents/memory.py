@@ -55,10 +55,10 @@ class Conversation:
     def open(cls, path: Path) -> "Conversation":
         """The conversation in a file, or a new one.
 
-        A file that is no conversation is put aside under another name, and `notice` says so.
+        A conversation that was spoilt is put aside under another name, and `notice` says so.
 
         Raises:
-            UserError: If the file cannot be read, is no text, or a newer program wrote it.
+            UserError: If there is something else than a conversation, a newer program wrote it, or it cannot be read.
         """
         conversation = cls(path)
         with conversation._alone():
@@ -90,7 +90,13 @@ class Conversation:
                 _write(self.path, [])
 
     def export(self, path: Path) -> None:
-        """Write a copy to another file."""
+        """Write a copy to another file.
+
+        Raises:
+            UserError: If it is there already, or cannot be written.
+        """
+        if path.exists() and path != self.path:
+            raise UserError(f"{path} is there and is not overwritten: name another file")
         _write(path, self.turns)
 
     def window(self, tokens: int, count: Callable[[str], int]) -> list[str]:
@@ -117,6 +123,8 @@ class Conversation:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         assert self.path is not None
+        if self.path.exists() and not self.path.is_file():
+            raise UserError(f"{self.path} is no file that could hold a conversation")  # a folder, or a pipe to wait at
         lock = FileLock(self.path.with_name(f".{self.path.name}.lock"), timeout=LOCK_SECONDS)
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
@@ -169,11 +177,19 @@ def _read(path: Path) -> tuple[list[Turn], str]:
             )
         turns = _turns(value)
     except (ValueError, KeyError, TypeError, RecursionError) as error:
-        return [], _put_aside(path, str(error).splitlines()[0][:80])
+        reason = str(error).splitlines()[0][:80]
+        if not _was_ours(text):
+            raise UserError(f"{path} is no conversation ({reason}): name another --conversation") from None
+        return [], _put_aside(path, reason)
     for number, turn in enumerate(turns, start=1):
         for each in (turn.text, *turn.sources):
             require_text(each, f"{path}, turn {number}")
     return turns, ""
+
+
+def _was_ours(text: str) -> bool:
+    """Whether a file that does not parse began as a conversation, or is empty; anything else is a person's own."""
+    return not text.strip() or (text.lstrip().startswith("{") and '"schema"' in text)
 
 
 def _turns(value: Any) -> list[Turn]:

@@ -13,7 +13,7 @@ import hashlib
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -92,6 +92,23 @@ def current_name(root: Path) -> str:
 def exists(root: Path) -> bool:
     """Whether something was ever saved there."""
     return (root / POINTER).exists()
+
+
+def refuse_used(root: Path, beside: Iterable[str]) -> None:
+    """Refuse a folder of somebody's own: one that holds something, but neither a version nor what is kept beside it.
+
+    Args:
+        beside: Patterns of the names of what else may be there.
+
+    Raises:
+        UserError: With the first name that is not known.
+    """
+    if exists(root) or not root.is_dir():
+        return
+    ours = (".lock", VERSIONS, f".{POINTER}.*.tmp", *beside)
+    for path in sorted(root.iterdir()):
+        if not any(path.match(pattern) for pattern in ours):
+            raise UserError(f"{root} is in use and holds no index ({path.name}): choose another --out")
 
 
 def file_digest(path: Path) -> str:

@@ -48,6 +48,7 @@ _SPELLED = (
 _CALL = r"(?:sqrt|abs|round|min|max|log|exp)"
 _RUN = re.compile(rf"(?:(?:{_CALL}|pi)\b|\d+(?:\.\d+)?e[-+]?\d+|[\d.()+\-*/%, ])+")
 _DATE = re.compile(r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{4}|\d{1,2}:\d{2})\b")  # or a time of day
+_HEXADECIMAL = re.compile(r"\b0x[\da-f]", re.IGNORECASE)  # its x is no sign of multiplication
 _OPERATION = re.compile(rf"\d\)* *(?:\*\*|//|[-+*/%]) *[-+(]*(?:\d|{_CALL}|pi)|\b{_CALL}\(")
 _THOUSANDS = re.compile(rf"(?P<call>{_CALL})?\(|\)|(?<=\d),(?=\d{{3}}(?!\d))")
 _HYPHENATED = re.compile(r"[\d.]+(?:-[\d.]+)+")
@@ -149,14 +150,14 @@ def expression_in(message: str) -> str | None:
     >>> expression_in("Which film is set on 9/11?") is None
     True
     """
-    if len(message) > 4 * LONGEST or _DATE.search(message):
+    if len(message) > 4 * LONGEST or _DATE.search(message) or _HEXADECIMAL.search(message):
         return None
     spelled = _without_thousands(message.lower())
     for pattern, sign in _SPELLED:
         spelled = pattern.sub(sign, spelled)
     runs = [run.strip(" ,.") for run in _RUN.findall(spelled)]
     found = [run for run in runs if _OPERATION.search(run) and not _names(run) and _asked_for(run, spelled)]
-    return max(found, key=len).replace(" ", "") if found else None
+    return found[0].replace(" ", "") if len(set(found)) == 1 else None  # of several, who knows which is meant
 
 
 def _without_thousands(text: str) -> str:
