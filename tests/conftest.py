@@ -3,16 +3,18 @@
 import csv
 import os
 import socket
+import sys
 
 import pytest
 from jaxtyping import install_import_hook
 
-if hasattr(os, "sched_setaffinity"):
-    # A core a process of tests and its children: models this small gain nothing from a second thread, and wait for it;
-    # and two workers that share the cores with several threads each are slower than one alone.
-    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw") or str(os.getpid())
+# A core a process of tests and its children: models this small gain nothing from a second thread, and wait for it; and
+# two workers that share the cores with several threads each are slower than one alone. Who only hands tests out to
+# workers keeps every core: they inherit what it has.
+WORKER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
+if hasattr(os, "sched_setaffinity") and (WORKER or not any(word.startswith("-n") for word in sys.argv)):
     allowed = sorted(os.sched_getaffinity(0))
-    os.sched_setaffinity(0, {allowed[int(worker) % len(allowed)]})
+    os.sched_setaffinity(0, {allowed[int(WORKER or os.getpid()) % len(allowed)]})
 
 install_import_hook(["projects"], "beartype.beartype")  # before the first import of a project
 

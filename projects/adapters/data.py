@@ -131,6 +131,8 @@ def read_sentences(dataset: str) -> dict[str, list[Sentence]] | None:
     folder = Path(dataset)
     if (folder / "train.conll").exists():
         return {split: read_conll(folder / f"{split}.conll") for split in SPLITS}
+    if folder.is_dir():
+        raise UserError(f"--dataset {dataset}: the folder holds no train.conll, validation.conll and test.conll")
     if dataset.startswith("ner") and dataset.partition("-")[2].isdigit():
         raise UserError(f"--dataset {dataset}: the synthetic levels are {', '.join(NER)}")
     return None

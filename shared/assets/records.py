@@ -63,11 +63,20 @@ def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[tuple[int, s
                     )
                 if not is_text(line):
                     raise UserError(f"{path}, line {number}: not UTF-8; save the file in that encoding")
+                if "\0" in line:
+                    raise UserError(f"{path}, line {number}: holds a NUL character; is this a file of texts, in UTF-8?")
                 yield number, line
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except OSError as error:
         raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+
+
+def _no_infinity(name: str) -> float:
+    """NaN, which many programs write for nothing, is taken; an infinity says nothing at all."""
+    if name == "NaN":
+        return float("nan")
+    raise json.JSONDecodeError(f"{name} is no value of JSON", "", 0)
 
 
 def is_text(value: str) -> bool:
@@ -134,7 +143,7 @@ def _json_list(path: Path) -> Iterator[Placed]:
 
 def _parsed(path: Path, text: str, first_line: int) -> Any:
     try:
-        return json.loads(text)
+        return json.loads(text, parse_constant=_no_infinity)
     except json.JSONDecodeError as error:
         raise UserError(f"{path}, line {first_line + error.lineno - 1}: not JSON ({error.msg})") from None
     except RecursionError:
@@ -146,6 +155,7 @@ def _parsed(path: Path, text: str, first_line: int) -> Any:
 def _object(value: Any, place: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise UserError(f"{place}: not an object with named columns")
-    if not all(is_text(part) for item in value.items() for part in item if isinstance(part, str)):
-        raise UserError(f"{place}: holds half a surrogate pair, which is no text")
+    texts = [part for item in value.items() for part in item if isinstance(part, str)]
+    if not all(is_text(part) and "\0" not in part for part in texts):
+        raise UserError(f"{place}: holds half a surrogate pair or a NUL character, which is no text")
     return value
