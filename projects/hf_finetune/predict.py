@@ -47,6 +47,7 @@ class Prediction:
 
 def main(config: PredictConfig) -> None:
     """Classify texts from standard input, a line each."""
+    model_folder(config.run)  # what is missing is said before the standard input is waited for
     devices.use_all_cores()
     texts = lines_of(cast(BufferedIOBase, sys.stdin.buffer))
     first = next(texts, None)
@@ -64,13 +65,23 @@ def load_pipeline(run: Path) -> Pipeline:
     Raises:
         UserError: If the run has no model, or it changed since it was saved.
     """
-    folder = run / "model"
-    if not folder.is_dir():
-        raise UserError(f"{folder} is not there: give the directory of a finished run of this project")
+    folder = model_folder(run)
     open_checkpoint(folder)
     model, tokenizer = load_trained(folder, max_length=run_config(run).max_length)
     with quiet():
         return pipeline("text-classification", model=model, tokenizer=tokenizer)
+
+
+def model_folder(run: Path) -> Path:
+    """Where a finished run keeps its model.
+
+    Raises:
+        UserError: If it is not there.
+    """
+    folder = run / "model"
+    if not folder.is_dir():
+        raise UserError(f"{folder} is not there: give the directory of a finished run of this project")
+    return folder
 
 
 def classify(classifier: Pipeline, texts: Iterable[str]) -> Iterator[Prediction]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from functools import partial
@@ -167,7 +168,10 @@ def _cut(
     """Deduplicated, grouped and divided rows; `names` fixes the order of the classes."""
     from datasets import ClassLabel, Features, Value
 
-    rows = linked(distinct(rows, label="label"), similar_texts)
+    kept = distinct(rows, label="label")
+    if len(kept) < len(rows):
+        sys.stderr.write(f"--dataset {name}: {len(rows) - len(kept)} of {len(rows)} rows are copies and are left out\n")
+    rows = linked(kept, similar_texts)
     classes = {row["label"] for row in rows}
     _require_two_classes(name, classes)
     groups = len({row["group"] for row in rows})

@@ -64,7 +64,7 @@ def read_lines(path: Path, longest: int = LONGEST_LINE) -> Iterator[tuple[int, s
                 if not is_text(line):
                     raise UserError(f"{path}, line {number}: not UTF-8; save the file in that encoding")
                 if "\0" in line:
-                    raise UserError(f"{path}, line {number}: holds a NUL character; is this a file of texts, in UTF-8?")
+                    raise UserError(f"{path}, line {number}: not UTF-8 text: it holds zero bytes")
                 yield number, line
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
@@ -157,5 +157,5 @@ def _object(value: Any, place: str) -> dict[str, Any]:
         raise UserError(f"{place}: not an object with named columns")
     texts = [part for item in value.items() for part in item if isinstance(part, str)]
     if not all(is_text(part) and "\0" not in part for part in texts):
-        raise UserError(f"{place}: holds half a surrogate pair or a NUL character, which is no text")
+        raise UserError(f"{place}: holds half a surrogate pair or a zero byte, which is no text")
     return value

@@ -157,12 +157,12 @@ def test_columns_are_divided_at_tabs_else_at_ascii_spaces(tmp_path, text, words,
     assert read_conll(tmp_path / "x.conll") == [Sentence(words, tags)]
 
 
-OWN = st.text(st.characters(exclude_characters="\t\n\r", exclude_categories=["Cs"]), min_size=1)
+OWN = st.text(st.characters(exclude_characters="\t\n\r\0", exclude_categories=["Cs"]), min_size=1)
 
 
 @settings(max_examples=60, deadline=None)
 @given(words=st.lists(OWN.filter(lambda w: w == w.strip(" ") and w[0] not in "-\ufeff"), min_size=1, max_size=4))
-def test_any_word_that_holds_no_tab_and_no_line_end_comes_back(tmp_path_factory, words):
+def test_any_word_that_holds_no_tab_no_line_end_and_no_zero_byte_comes_back(tmp_path_factory, words):
     path = tmp_path_factory.mktemp("conll") / "x.conll"
     sentences = [Sentence(tuple(words), ("O",) * len(words))]
     write_conll(path, sentences)

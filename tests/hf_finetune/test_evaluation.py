@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -218,3 +219,13 @@ def test_the_command_refuses_nothing_at_all(run, monkeypatch, capsys):
     said = capsys.readouterr()
     assert (ended.value.code, said.out) == (2, "")
     assert said.err.startswith("error: standard input holds no text") and said.err.count("\n") == 1
+
+
+def test_a_run_that_is_not_there_is_said_before_the_input_is_waited_for(tmp_path, monkeypatch):
+    class Waiting:
+        def readline(self, _):
+            pytest.fail("the input was read")
+
+    monkeypatch.setattr("sys.stdin", SimpleNamespace(buffer=Waiting()))
+    with pytest.raises(UserError, match="model is not there: give the directory of a finished run"):
+        predict_lines(PredictConfig(run=tmp_path))

@@ -28,9 +28,11 @@ ROWS = [
 ]
 
 
-def test_a_csv_file_is_divided_like_a_corpus(tmp_path):
+def test_a_csv_file_is_divided_like_a_corpus(tmp_path, capsys):
     name = write(tmp_path / "own.csv", [*ROWS, ROWS[0].upper().replace(",A", ",a"), "twice said,a", "Twice said!,b"])
     data = assets.load_dataset(name)
+    left_out = len(ROWS) + 3 - len({text_key(row[:-2]) for row in ROWS})
+    assert f"own.csv: {left_out} of {len(ROWS) + 3} rows are copies and are left out" in capsys.readouterr().err
     texts = [text for part in data.values() for text in part["text"]]
     assert sorted(map(text_key, texts)) == sorted({text_key(row[:-2]) for row in ROWS})
     assert data["train"].features["label"].names == ["a", "b"]
@@ -233,8 +235,8 @@ def test_a_field_may_be_as_long_as_a_line(tmp_path):
     ("name", "content", "message"),
     [
         ("a.jsonl", '{"text": "\\ud800", "label": "a"}\n', "line 1: holds half a surrogate pair"),
-        ("nul.jsonl", '{"text": "a\\u0000b", "label": "a"}\n', "line 1: holds half a surrogate pair or a NUL"),
-        ("nul.csv", "text,label\na\0b,a\n", "line 2: holds a NUL character"),
+        ("nul.jsonl", '{"text": "a\\u0000b", "label": "a"}\n', "line 1: holds half a surrogate pair or a zero byte"),
+        ("nul.csv", "text,label\na\0b,a\n", "line 2: not UTF-8 text: it holds zero bytes"),
         ("inf.jsonl", '{"text": "x", "label": Infinity}\n', "line 1: not JSON .Infinity is no value of JSON"),
         ("inf.json", '[{"text": "x", "label": -Infinity}]', "line 1: not JSON .-Infinity is no value of JSON"),
         ("b.jsonl", '{"text": "x"}\n{"text": "\ud800"}\n', "line 2: not UTF-8"),

@@ -61,10 +61,7 @@ def _news() -> Iterator[Document]:
 
 def _read(path: Path, column: str) -> Iterator[Document]:
     if path.suffix.lower() in PLAIN:
-        text = "".join(line for _, line in read_lines(path, LARGEST_LINE))
-        if "\0" in text:
-            raise UserError(f"{path}: holds zero bytes; is it a binary file?")
-        yield Document(str(path), text)
+        yield Document(str(path), "".join(line for _, line in read_lines(path, LARGEST_LINE)))
         return
     for place, record in read_records(path, LARGEST_LINE):
         if not isinstance(record.get(column), str):
