@@ -49,6 +49,7 @@ class Config:
         """Refuse what cannot work, in one line each."""
         checks.at_least(self, 1, "epochs", "batch_size")
         checks.at_least(self, 2, "limit")
+        checks.at_most(self, 512, "window")  # the positions of a BERT
         checks.positive(self, "lr", "max_norm")
         checks.resumable(self)
         checks.at_least(self, 0, "weight_decay")

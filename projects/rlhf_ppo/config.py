@@ -103,6 +103,7 @@ class Config:
         checks.positive(self, "gold_lr", "reward_lr", "lr", "value_lr", "temperature", "max_norm", "kl_limit")
         checks.at_least(self, 0, "beta", "noise", "value_weight", "entropy_weight", "clip", "value_clip")
         checks.at_most(self, checks.WIDEST, "rank")
+        checks.at_most(self, 4096, "tokens")  # SmolLM2 has twice as many positions, and a prompt needs some
         for name in ("gamma", "lam"):
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1]")

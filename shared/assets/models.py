@@ -58,7 +58,7 @@ def load_encoder(name: str = "minilm", *, max_length: int = 128) -> tuple[PreTra
     model, tokenizer = _load(AutoModel, name)
     positions = getattr(model.config, "max_position_embeddings", max_length)
     if not 2 < max_length <= positions:
-        raise UserError(f"--max-length {max_length}: {name} takes 3 to {positions} tokens")
+        raise UserError(f"--max_length {max_length}: {name} takes 3 to {positions} tokens")
     tokenizer.model_max_length = max_length
     return model, tokenizer
 

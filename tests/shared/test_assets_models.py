@@ -64,7 +64,7 @@ def test_the_encoder_is_the_sentence_encoder(capfd):
 
 @pytest.mark.parametrize("length", [2, 513])
 def test_a_length_that_the_encoder_has_no_positions_for_is_refused(length):
-    with pytest.raises(UserError, match=rf"^--max-length {length}: minilm takes 3 to 512 tokens$"):
+    with pytest.raises(UserError, match=rf"^--max_length {length}: minilm takes 3 to 512 tokens$"):
         load_encoder(max_length=length)
 
 
