@@ -42,7 +42,7 @@ $(VENV)/.extra-%: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@$(PY) -m pip install --quiet --no-warn-conflicts -c constraints.txt -e ".[$(subst _,-,$*)]"
 	@touch $@
 
-.PHONY: setup help list check format verify test grade dashboard originality
+.PHONY: setup help status list check format verify test grade dashboard originality
 .PRECIOUS: $(VENV)/.extra-% $(VENV)/.assets-% .known-% .ready-% .shown-%
 setup: $(VENV)/.assets $(VENV)/.extra-dev $(VENV)/.extra-presentation $(PROJECTS:%=$(VENV)/.extra-%) ## install everything
 
@@ -94,6 +94,9 @@ dashboard: setup ## one page with a card a project, in build/dashboard/index.htm
 	@$(PY) -m shared.course dashboard $(ARGS)
 
 # ---------------------------------------------------------------- the whole repository
+status: $(VENV)/.extra-dev ## what each project found, and what is planned (ARGS="--lang es")
+	@$(PY) -m shared.course status $(ARGS)
+
 test: setup ## every test
 	@$(PY) -m pytest $(WORKERS) $(ARGS)
 

@@ -16,6 +16,9 @@ if hasattr(os, "sched_setaffinity") and (WORKER or not any(word.startswith("-n")
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {allowed[int(WORKER or os.getpid()) % len(allowed)]})
 
+for name in ("CC0C2_TEAM", "CC0C2_TEAM_KEY", "CC0C2_TEAM_KEY_FILE"):
+    os.environ.pop(name, None)  # what tests seal, fixtures of a session included, they seal with the demo key
+
 install_import_hook(["projects"], "beartype.beartype")  # before the first import of a project
 
 from shared.seeding import seed_everything
@@ -71,12 +74,6 @@ def _offline(monkeypatch):
 
     monkeypatch.setattr(socket.socket, "connect", guarded_connect)
     monkeypatch.setattr(socket, "getaddrinfo", guarded_resolve)
-
-
-@pytest.fixture(autouse=True)
-def _demo_key(monkeypatch):
-    for name in ("CC0C2_TEAM", "CC0C2_TEAM_KEY", "CC0C2_TEAM_KEY_FILE"):
-        monkeypatch.delenv(name, raising=False)
 
 
 # ---------------------------------------------------------------- small models and data

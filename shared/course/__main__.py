@@ -1,8 +1,8 @@
-"""`python -m shared.course notebook|demo|grade|dashboard`: what the Makefile's targets of these names run."""
+"""`python -m shared.course notebook|demo|grade|dashboard|status`: what the Makefile's targets of these names run."""
 
 import sys
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import tyro
 
@@ -89,9 +89,29 @@ class Dashboard:
         return 0
 
 
+@dataclass(frozen=True)
+class Status:
+    """Say of each project, standing or planned, what it found and which command shows it."""
+
+    lang: Literal["en", "es"] = "en"
+    """English or Spanish."""
+    write: bool = False
+    """Bring the tables of README.md and README.es.md up to date instead."""
+
+    def run(self) -> int:
+        """Do it; the exit code."""
+        from shared.course import status
+
+        if self.write:
+            status.write()
+        else:
+            status.show(self.lang)
+        return 0
+
+
 def main() -> int:
     """Run the verb that the command line names."""
-    verbs: Any = Notebook | Demo | Grade | Dashboard
+    verbs: Any = Notebook | Demo | Grade | Dashboard | Status
     with reported():
         return tyro.cli(verbs, description=__doc__).run()
     raise AssertionError("unreachable")  # `reported` exits or re-raises
