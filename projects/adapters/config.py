@@ -170,6 +170,10 @@ class RunConfig:
     out: Path | None = None
     """Directory of the runs; by default a new one below runs/adapters/."""
 
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        checks.at_least(self, 1, "bottleneck", "limit", "epochs")
+
 
 def method(arm: str, size: int) -> str:
     """What the README calls a run of an arm and a size."""

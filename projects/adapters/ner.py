@@ -176,6 +176,11 @@ class NerConfig:
     seed: int = 0
     """Draws the sentences."""
 
+    def __post_init__(self) -> None:
+        """Refuse a level that there is not."""
+        if self.level not in LEVELS:
+            raise UserError(f"--level {self.level}: the levels are {', '.join(map(str, LEVELS))}")
+
 
 def main(config: NerConfig) -> None:
     """Write the synthetic sentences of one level as CoNLL files."""

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
-from shared import devices
+from shared import checks, devices
 from shared.assets import film_articles, load_causal_lm, load_dataset
 from shared.engine import Engine, Request, load_engine, stream
 from shared.engine.graph import Precision
@@ -53,6 +53,10 @@ class AgreementConfig:
     """Tokens of an article that are read."""
     out: Path = RESULTS
     """Where agreement.csv goes."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        checks.at_least(self, 1, "prompts", "tokens", "text_tokens", "window")
 
 
 def main(config: AgreementConfig) -> list[dict[str, Any]]:

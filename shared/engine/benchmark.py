@@ -57,6 +57,7 @@ class BenchConfig:
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
         checks.at_least(self, 2, "rounds", "tokens")
+        checks.at_least(self, 0, "threads")
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from projects.onnx_serving.benchmarks.arms import NEW, PROMPT, encoder_cases, ge
 from projects.onnx_serving.benchmarks.padding import ARTICLES, LONGEST, padding_rows
 from projects.onnx_serving.benchmarks.timing import has_vnni, measure, row_of, spawn_arms, with_gains
 from projects.onnx_serving.paths import EXPORTED, QA, RESULTS
-from shared import devices
+from shared import checks, devices
 from shared.errors import UserError, command
 from shared.files import refuse_unwritable, write_json
 
@@ -40,6 +40,7 @@ class BenchConfig:
         """Refuse what measures nothing."""
         if self.rounds < 3:
             raise UserError(f"--rounds {self.rounds}: must be at least 3")
+        checks.at_least(self, 0, "threads")
 
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:

@@ -13,6 +13,7 @@ import numpy as np
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS
 from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncoder
 from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
+from shared import checks
 from shared.errors import UserError, command
 from shared.files import atomic_path
 
@@ -32,6 +33,10 @@ class ReloadConfig:
     """Where the outputs go, by the name file/case/output."""
     threads: int = 1
     """Threads of the runtime."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        checks.at_least(self, 1, "threads")
 
 
 def main(config: ReloadConfig) -> None:

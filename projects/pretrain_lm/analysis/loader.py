@@ -21,7 +21,7 @@ from projects.pretrain_lm.data.collator import CustomDataCollator
 from projects.pretrain_lm.data.shards import ALONE, SHARD, EpochChunks, batches
 from projects.pretrain_lm.data.tokenizer import SPECIAL, CorpusTokenizer
 from projects.pretrain_lm.train_pretrain import new_state, prepare_corpus, read_corpus, train_step
-from shared import devices
+from shared import checks, devices
 from shared.devices import peak_memory_mb
 from shared.errors import UserError, command
 from shared.progress import table, track
@@ -41,6 +41,10 @@ class LoaderConfig:
     """Chunks a batch."""
     read: bool = False
     """Only read this corpus once, and print the cost as JSON; each measuring process is started with it."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        checks.at_least(self, 1, "batch_size")
 
 
 def main(config: LoaderConfig) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ from projects.rag_agent.data import Passage, passage_id
 from projects.rag_agent.models.rag_module import load_index, save_index
 from projects.rag_agent.retriever import versions
 from projects.rag_agent.retriever.faiss_index import FaissIndex, use_threads
+from shared import checks
 from shared.errors import UserError, command
 
 DIMENSION, MODEL = 64, "crash test"
@@ -37,6 +38,10 @@ class CrashConfig:
     """Size of the index: more make a save longer."""
     seed: int = 0
     """Seed of the moments."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        checks.at_least(self, 1, "rounds", "passages")
 
 
 def main(config: CrashConfig) -> list[dict[str, Any]]:

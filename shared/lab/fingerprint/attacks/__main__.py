@@ -6,6 +6,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from shared import checks
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint.keys import team_key
@@ -23,6 +24,10 @@ class Arguments:
     """Where attacks.csv and attacks.json go."""
     saves: int = 100
     """Trees made and verified untouched, to count false alarms."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work."""
+        checks.at_least(self, 0, "saves")
 
 
 def main(arguments: Arguments) -> int:
