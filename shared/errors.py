@@ -1,5 +1,6 @@
 """Errors that a person causes, and how a command reports them: one line, exit code 2, no traceback."""
 
+import atexit
 import dataclasses
 import math
 import os
@@ -74,6 +75,8 @@ def command(main: Callable[[Config], Result], config: type[Config], args: list[s
         config: A frozen dataclass; its field docstrings are the help text.
         args: Words of the command line; by default those of this process.
     """
+    # Once the work is done Ctrl-C has nothing to end: while Python takes itself down it would only cut the exit code.
+    atexit.register(signal.signal, signal.SIGINT, signal.SIG_IGN)
     with reported():
         chosen = tyro.cli(config, prog=_typed(), args=args, description=main.__doc__, use_underscores=True)
         refuse_odd_numbers(chosen)

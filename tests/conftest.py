@@ -2,6 +2,7 @@
 
 import csv
 import os
+import signal
 import socket
 import sys
 
@@ -15,6 +16,9 @@ WORKER = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
 if hasattr(os, "sched_setaffinity") and (WORKER or not any(word.startswith("-n") for word in sys.argv)):
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {allowed[int(WORKER or os.getpid()) % len(allowed)]})
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a shell starts what runs in its background
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 for name in ("CC0C2_TEAM", "CC0C2_TEAM_KEY", "CC0C2_TEAM_KEY_FILE"):
     os.environ.pop(name, None)  # what tests seal, fixtures of a session included, they seal with the demo key

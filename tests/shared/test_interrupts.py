@@ -86,6 +86,26 @@ def test_an_interrupt_of_a_benchmark_is_said_once(tmp_path):
         assert (said, process.returncode) == (["interrupted"], 130)
 
 
+DONE = """
+import atexit, sys, time
+from dataclasses import dataclass
+from shared.errors import command
+
+@dataclass(frozen=True)
+class Config:
+    pass
+
+atexit.register(lambda: (print("leaving", flush=True), time.sleep(0.5)))  # runs after what `command` registers
+command(lambda config: print("done", flush=True), Config, [])
+"""
+
+
+def test_ctrl_c_when_the_work_is_done_ends_nothing():
+    with started("-c", DONE) as process:
+        wait_until(lambda: process.stdout.readline() == "leaving\n", process)
+        assert (interrupted(process), process.returncode) == ("", 0)
+
+
 DESTRUCTOR = """
 import signal, time
 from shared.errors import reported
