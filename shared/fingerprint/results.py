@@ -20,7 +20,7 @@ from shared.fingerprint import envelope, manifest, strict
 from shared.fingerprint.citations import KEPT, Cited, Library, Source, keep_log
 from shared.fingerprint.envelope import Sealed
 from shared.fingerprint.keys import Keys, TeamKey
-from shared.fingerprint.log import CheckedLog, check_log
+from shared.fingerprint.log import CheckedLog
 from shared.fingerprint.origin import file_digest
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 
@@ -142,26 +142,6 @@ def verify_folder(folder: Path, keys: Keys, library: Library, *, recompute: bool
         if path.name.removesuffix(KEPT) not in cited:
             findings.append(Finding(path, Verdict.EXTRA, "no table here cites this log"))
     return findings
-
-
-def kept_sources(folder: Path, key: TeamKey) -> dict[tuple[str, str, str | None], Source]:
-    """(project, digest of the configuration, digest of the data) → the log that was kept beside the results.
-
-    A log of the first format says neither digest and is not found here.
-
-    Args:
-        folder: Holds the kept logs, in that of the results.
-        key: The team's.
-    """
-    seals = [envelope.read(path, KIND, key).body for path in folder.parent.glob(f"*.csv{SUFFIX}")]
-    manifests = {run["run"]: run["manifest"] for body in seals for run in body["runs"]}
-    found = {}
-    for path in sorted(folder.glob(f"*{KEPT}")):
-        log = check_log(path, key)
-        if log.closed and "config" in log.opening:
-            wanted = (log.opening["project"], log.opening["config"], log.opening["data"])
-            found[wanted] = Source(path, log, manifests.get(log.opening["run"]))
-    return found
 
 
 def _open(table: Path, keys: Keys) -> Sealed:

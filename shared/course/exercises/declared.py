@@ -14,9 +14,9 @@
 
 The numbers are drawn in the order in which they stand; names that share a rule one after the other. Whole bounds draw
 whole numbers, others as many decimals as the bounds are written with. A bound may be an expression of the values before
-it: "2..n - 1" draws a whole number. A value that begins with "=" follows from those before it, and draws nothing. A list
-is drawn from; one that several exercises need has a name at the top of the file. What is too long for one table is said
-in a list of two.
+it: "2..n - 1" draws a whole number. A value that begins with "=" follows from those before it, and draws nothing. One
+of a list is drawn; a list that several exercises need has a name at the top of the file. What is too long for one table
+is said in a list of two.
 """
 
 import re
@@ -97,5 +97,7 @@ def _formula(answer: str, values: Values, case: Values) -> float:
 
 
 def _cases(cases: dict[str, list[Any]], values: Values) -> list[Values]:
-    found = [[evaluate(value, values) if isinstance(value, str) else value for value in each] for each in cases.values()]
+    found = [
+        [evaluate(value, values) if isinstance(value, str) else value for value in each] for each in cases.values()
+    ]
     return [dict(zip(cases, case, strict=True)) for case in product(*found)]
