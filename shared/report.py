@@ -7,7 +7,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from shared.errors import UserError
 from shared.files import write_text
@@ -100,6 +100,7 @@ def _marks(name: str) -> tuple[str, str]:
     return f"<!-- begin {name} -->", f"<!-- end {name} -->"
 
 
+@runtime_checkable
 class View(Protocol):
     """A table that says itself what a README shows of its rows (shared/study.py)."""
 
