@@ -21,9 +21,9 @@ from projects.rlhf_ppo.models.text_encoder import load_text_encoder
 from projects.rlhf_ppo.rollout import PromptBatch, collect_rollout
 from projects.rlhf_ppo.study import BENCH, RESULTS
 from projects.rlhf_ppo.train_rlhf import parameter_groups, update
-from shared import devices
+from shared import checks, devices
 from shared.assets import load_causal_lm, load_dataset
-from shared.errors import UserError, command
+from shared.errors import command
 from shared.progress import track
 from shared.seeding import generator, seed_everything
 from shared.study import publish_bench
@@ -41,8 +41,7 @@ class BenchConfig(Config):
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Measure where an iteration's time goes, and sampling beside a plain generation loop."""
-    if config.rounds < 2:
-        raise UserError("--rounds must be at least 2 (the first is warm-up)")
+    checks.at_least(config, 2, "rounds")  # the first is warm-up
     devices.use_all_cores()
     seconds = measure(config)
     rows = [row(part, times) for part, times in seconds.items()]
