@@ -5,7 +5,7 @@ import io
 import re
 import statistics
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -68,6 +68,19 @@ def spread(row: dict[str, Any], name: str, digits: int = 4) -> str:
     if row.get("seeds") == 1:
         return f"{row[name]:.{digits}f} (1 seed)"
     return f"{row[name]:.{digits}f} ± {row[name + '_sd']:.{digits}f}"
+
+
+def crossed(
+    rows: Sequence[dict[str, Any]],
+    row_of: str,
+    across: Callable[[dict[str, Any]], Any],
+    of: Callable[[dict[str, Any]], Any] = lambda row: row,
+) -> list[dict[Any, Any]]:
+    """A row for each value of the column `row_of`; in it a field for each value of `across`, which holds `of` a row."""
+    found: dict[Any, dict[Any, Any]] = {}
+    for row in rows:
+        found.setdefault(row[row_of], {row_of: row[row_of]})[across(row)] = of(row)
+    return list(found.values())
 
 
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -303,11 +303,6 @@ def table(name: str, *columns: Column | tuple[str, str, str | Shown], **options:
     return Table(name, tuple(c if isinstance(c, Column) else Column((), lambda _: [], *c) for c in columns), **options)
 
 
-def only_shown(head: str, es: str, show: str | Shown) -> Column:  # goes with its last caller
-    """A column of the README that follows from fields of the CSV."""
-    return Column((), lambda _: [], head, es, show)
-
-
 def setting(name: str, **shown: Any) -> Column:
     """A value of the cells' configuration."""
     return plain(name, lambda group: getattr(group[0].config, name), **shown)

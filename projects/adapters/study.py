@@ -19,8 +19,8 @@ from projects.adapters.train import main as train
 from shared import study
 from shared.errors import UserError, command
 from shared.fingerprint.citations import pooled
-from shared.report import read_csv, spread
-from shared.study import CELL, Cells, Done, last, mean_sd, plain, publish, settings, table
+from shared.report import crossed, read_csv, spread
+from shared.study import CELL, Cells, Done, Table, last, mean_sd, plain, publish, settings, table
 
 RESULTS = Path("projects/adapters/results")
 BASE = Config()
@@ -130,14 +130,6 @@ def method_of(done: Done) -> str:
     return method(done.config.arm, done.config.size)
 
 
-def side_by_side(rows: Rows, name: str, across: str) -> Rows:
-    """A row for each value of the column `name`: its rows by their value of the column `across`."""
-    found: dict[Any, Row] = {}
-    for row in rows:
-        found.setdefault(row[name], {name: row[name]})[row[across]] = row
-    return list(found.values())
-
-
 def _score(dataset: str, row: Row, _: Rows) -> str:
     return spread(row[dataset], "score") if dataset in row else "–"
 
@@ -201,12 +193,15 @@ TIMES = shown(
     ("ms a step", "ms por paso", lambda row, _: f"{row['step_ms']:.0f}" if row["step_ms"] else "–"),
     ("seconds", "segundos", lambda row, _: f"{row['seconds']:.1f}" if row["seconds"] else "–"),
 )
-LOSSES = {rate: partial(lambda rate, row, _: spread(row[rate], "loss_after", 2), rate) for rate in initialisation.RATES}
+LOSSES = {
+    rate: partial(lambda rate, row, _: spread(row[rate], "loss_after", 2), rate)
+    for rate in map("{:g}".format, initialisation.RATES)
+}
 IN_INIT = shown(
     "init",
     ("drawn", "se sortea", "{setting}"),
-    ("initial deviation", "desviación inicial", lambda row, _: spread(row[1e-3], "deviation", 3)),
-    *((f"loss after, rate {rate:g}", f"pérdida, tasa {rate:g}", loss) for rate, loss in LOSSES.items()),
+    ("initial deviation", "desviación inicial", lambda row, _: spread(row["0.001"], "deviation", 3)),
+    *((f"loss after, rate {rate}", f"pérdida, tasa {rate}", loss) for rate, loss in LOSSES.items()),
     ("diverged", "diverge", lambda row, _: ", ".join(f"{row[rate]['diverged']:.0%}" for rate in LOSSES)),
 )
 OVER = ("ours on hooks / arm, median (quartiles)", "nuestro con ganchos / brazo, mediana (cuartiles)")
@@ -219,14 +214,14 @@ BENCH = shown(
 )
 
 
-def views(out: Path) -> study.Views:
+def views(out: Path) -> dict[str, tuple[Table, Rows]]:
     """Block of a README → the table that it shows, and its rows; those of the benchmark where there has been one."""
     summary, starts = (read_csv(out / f"{made.name}.csv") for made in (SUMMARY, INIT_SUMMARY))
     texts, entities = ([r for d in each for r in summary if r["dataset"] == d] for each in (TEXTS, ENTITIES))
     found = {
-        "texts": (IN_TEXTS, side_by_side(texts, "method", "dataset")),
-        "ner": (IN_ENTITIES, side_by_side(entities, "method", "dataset")),
-        "init": (IN_INIT, side_by_side(starts, "setting", "lr")),
+        "texts": (IN_TEXTS, crossed(texts, "method", lambda row: row["dataset"])),
+        "ner": (IN_ENTITIES, crossed(entities, "method", lambda row: row["dataset"])),
+        "init": (IN_INIT, crossed(starts, "setting", lambda row: f"{row['lr']:g}")),
         **study.written(out, BENCH),
     }
     for times, rows in study.written(out, TIMES).values():

@@ -168,7 +168,7 @@ CURVES = table("curves", CELL, *settings("arm", "seed"), *map(last, ("step", "va
 WORST = [plain(f"worst_{name}", partial(_worst, f"test_{name}")) for name in ("macro_f1", "accuracy")]
 IN_RESULTS = shown(
     "results",
-    ("trained", "se entrena", lambda row, _: row["arm"] if "arm" in row else f"{row['baseline']}, logistic regression"),
+    ("trained", "se entrena", lambda row, _: row.get("arm") or f"{row['baseline']}, logistic regression"),
     ("accuracy", "exactitud", partial(_score, "accuracy")),
     ("macro-F1", "macro-F1", partial(_score, "macro_f1")),
     ("worst seed", "peor semilla", lambda row, _: f"{row['worst_macro_f1']:.4f}" if "arm" in row else ""),
@@ -179,7 +179,7 @@ IN_RESULTS = shown(
 )
 IN_FAULTS = shown(
     "faults",
-    ("how memory ran out", "cómo faltó la memoria", lambda row, _: FAULT_TEXT.get(row["fault"], row["fault"])),
+    ("how memory ran out", "cómo faltó la memoria", lambda row, _: FAULT_TEXT.get(row["fault"]) or str(row["fault"])),
     ("ended with", "acabó con", lambda row, _: f"{row['micro_batch']} × {BASE.batch_size // row['micro_batch']}"),
     ("steps", "pasos", "{steps}"),
     ("accuracy", "exactitud", "{accuracy:.4f}"),
