@@ -45,7 +45,8 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     devices.use_all_cores()
     seconds = measure(config)
     rows = [row(part, times) for part, times in seconds.items()]
-    sizes = {name: getattr(config, name) for name in ("prompts", "tokens", "epochs", "minibatch", "rank")}
+    sizes = {"prompts": config.prompts, "tokens": config.tokens, "epochs": config.ppo.epochs}
+    sizes |= {"minibatch": config.ppo.minibatch, "rank": config.rank}
     details = {**sizes, "peak_mb": round(devices.peak_memory_mb())}
     print(", ".join(f"{name} {value}" for name, value in details.items()))
     return publish_bench(BENCH, rows, config.out, "rlhf_ppo", details)
@@ -73,11 +74,11 @@ def measure(config: BenchConfig) -> dict[str, list[float]]:
         batch = PromptBatch(tokenizer, texts[turn * config.prompts : (turn + 1) * config.prompts])
         plain("plain generate, one prompt at a time", [PromptBatch(tokenizer, [text]) for text in batch.texts])
         plain("plain generate, one batch", [batch])
-        rollout = collect_rollout(policy, batch, reward, tokens=config.tokens, minibatch=config.minibatch)
+        rollout = collect_rollout(policy, batch, reward, tokens=config.tokens, minibatch=config.ppo.minibatch)
         seconds.setdefault("iteration: sampling", []).append(rollout.seconds_sampling)
         seconds.setdefault("iteration: scoring", []).append(rollout.seconds_scoring)
         draw = generator(config.seed, turn)
-        updated = update(policy, optimizer, rollout, beta=config.beta, settings=config.settings, draw=draw)
+        updated = update(policy, optimizer, rollout, beta=config.beta, settings=config.ppo, draw=draw)
         seconds.setdefault("iteration: updating", []).append(updated["seconds_updating"])
     return {part: times[1:] for part, times in seconds.items()}
 

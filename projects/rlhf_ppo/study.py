@@ -1,13 +1,12 @@
 """`make results-rlhf_ppo`: every run behind the README's tables, and what is shown of them.
 
-A finished run is not made again, and one that was interrupted goes on from its last checkpoint, so the command can be
-stopped and started at will. `--arm free` trains one arm only, and two arms may train at once; without it all are
-trained, and tables and figures are made. The arms differ in the penalty, and one in its length.
+`--arm free` trains one arm only, and two arms may train at once; without it all are trained, and tables and figures are
+made. The arms differ in the penalty, and one in its length.
 """
 
 import json
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,7 +15,7 @@ from tyro.conf import Suppress
 from projects.rlhf_ppo.analysis import metrics_rl
 from projects.rlhf_ppo.analysis.bias import baselines, fisher, share
 from projects.rlhf_ppo.config import Config
-from projects.rlhf_ppo.data.preferences import Split, of_split
+from projects.rlhf_ppo.data.preferences import of_split
 from projects.rlhf_ppo.data.prompts import prompts_digest, split_prompts
 from projects.rlhf_ppo.models.text_encoder import load_text_encoder
 from projects.rlhf_ppo.stages import Stage, load_reward_model, read_pairs
@@ -86,12 +85,7 @@ def cell_name(cell: Config) -> str:
 
 def digest_of(cell: Config) -> str:
     """Digest of the prompts that a cell learns from and is judged on."""
-    return prompts_digest(_prompts(cell.prompt_words), cell.held_out)
-
-
-@cache
-def _prompts(words: int) -> dict[Split, list[str]]:
-    return split_prompts(load_dataset("movie_reviews"), words)
+    return prompts_digest(split_prompts(load_dataset("movie_reviews"), cell.prompt_words), cell.held_out)
 
 
 def arm_of(cell: Config) -> str:
