@@ -5,9 +5,9 @@
     cells.repeat(best, seeds=(0, 1, 2))
     publish(table("summary", plain("method", method), mean_sd("accuracy", head="accuracy")), groups, out, "lora")
 
-A cell is a run that is recognised by its configuration and the digest of its data: it is trained once, and used again
-only if both are those asked for. A table's CSV is made from its citations (shared/fingerprint/citations.py), so that
-every number in it can be recomputed from the runs' logs; the README's view of it is made from the CSV.
+A cell is a run that is recognised by its configuration and the digest of its data: it is trained once, from its last
+checkpoint on if it was stopped, and used again only if both are those asked for. A table's CSV is made from citations
+(shared/fingerprint/citations.py), so that every number can be recomputed from logs; the README's view from the CSV.
 """
 
 import json
@@ -339,10 +339,11 @@ def mean_sd(name: str, metric: str = "", **shown: Any) -> Column:
 
 
 def mean(name: str, metric: str = "", digits: int = 6, **shown: Any) -> Column:
-    """Mean over the items of a row's only cell, "" if none has the metric."""
+    """Mean over the items of all cells of a row, "" if they lack the metric."""
 
     def cited(group: Group) -> list[Any]:
-        return [group[0].mean(metric or name, digits) if group[0].values(metric or name) else ""]
+        each = [done.mean(metric or name, digits) for done in group if done.values(metric or name)]
+        return [pooled(each, "mean", digits=digits) if each else ""]
 
     return Column((name,), cited, **shown)
 
@@ -387,7 +388,6 @@ def resampled_means(items: Sequence[float], clusters: Sequence[str] | None = Non
     """Means over RESAMPLES draws, with replacement, of as many items as there are.
 
     Args:
-        items: What the mean is over.
         clusters: One an item: those of one cluster are not independent, and are drawn together.
     """
     names, place = np.unique(clusters if clusters is not None else np.arange(len(items)), return_inverse=True)

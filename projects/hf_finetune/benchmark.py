@@ -1,7 +1,4 @@
-"""`make bench-hf_finetune`: what AWP and mixout cost a training step, beside a plain one.
-
-Each arm lives in a process of its own and takes a few steps in turn with the others (shared/interleave.py).
-"""
+"""`make bench-hf_finetune`: what AWP and mixout cost a training step, beside a plain one."""
 
 import tempfile
 from collections.abc import Iterator

@@ -1,8 +1,4 @@
-"""`make results-hf_finetune`: every run behind the README's tables, chosen on validation and repeated over seeds.
-
-A run that is complete is not run again, and one that was interrupted goes on from its last checkpoint, so the command
-can be stopped and started at will. What each table shows is declared below.
-"""
+"""`make results-hf_finetune`: every run behind the README's tables, chosen on validation and repeated over seeds."""
 
 import os
 import re

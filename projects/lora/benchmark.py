@@ -1,7 +1,4 @@
-"""`make bench-lora`: step time and peak memory of our LoRA, PEFT's LoRA and full fine-tuning.
-
-Each arm lives in a process of its own and takes a few steps in turn with the others (shared/interleave.py).
-"""
+"""`make bench-lora`: step time and peak memory of our LoRA, PEFT's LoRA and full fine-tuning."""
 
 from dataclasses import dataclass, replace
 from itertools import chain, count

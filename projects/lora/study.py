@@ -1,8 +1,4 @@
-"""`make results-lora`: every run behind the README's tables, chosen on validation and repeated over seeds.
-
-A finished run is not made again, and one that was interrupted goes on from its last checkpoint, so the command can be
-stopped and started at will. What each table shows is declared below.
-"""
+"""`make results-lora`: every run behind the README's tables, chosen on validation and repeated over seeds."""
 
 from dataclasses import dataclass, replace
 from functools import cache

@@ -1,7 +1,4 @@
-"""`make results-onnx_serving`: the runs behind the tables, and what is shown of them and of the benchmarks.
-
-A finished run is not made again, and one that was interrupted goes on from its last checkpoint.
-"""
+"""`make results-onnx_serving`: the runs behind the tables, and what is shown of them and of the benchmarks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,4 @@
-"""`make bench-pretrain_lm`: training speed beside transformers' GPT-2, and the loader's beside what the model consumes.
-
-Both arms of the recipe live in processes of their own and take their steps in turn (shared/interleave.py).
-"""
+"""`make bench-pretrain_lm`: training speed beside transformers' GPT-2, the loader's beside what a model consumes."""
 
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection

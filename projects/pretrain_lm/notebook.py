@@ -39,8 +39,7 @@ REASONS = {
 
 # %%
 dropped = {REASONS.get(reason, reason): count for reason, count in corpus["dropped"].items()}
-caption = f"De {corpus['read']:,} artículos quedan {corpus['kept']:,}."
-Table(("motivo", "documentos"), tuple(dropped.items()), caption)
+Table(("motivo", "documentos"), tuple(dropped.items()), f"De {corpus['read']:,} artículos quedan {corpus['kept']:,}.")
 
 # %%
 parts = [

@@ -1,10 +1,8 @@
 """`make results-pretrain_lm`: every run behind the tables of README and results/README, and what is shown of them.
 
-A finished run is not made again, and one that was interrupted goes on from its last checkpoint, so the command can be
-stopped and started at will. Nothing is tuned here: rates and sizes were set beforehand from the literature.
+Nothing is tuned here: rates and sizes were set beforehand from the literature.
 """
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from itertools import product
 from pathlib import Path
@@ -92,17 +90,11 @@ def result(name: str, **shown: Any) -> study.Column:
     return plain(name, lambda group: read_json((group[0].directory or Path()) / "result.json")[name], **shown)
 
 
-def arm_name(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """What the README calls an arm of nanoGPT's recipe."""
-    return {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}[row["arm"]]
-
-
+ARM_NAMES = {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}
 ARMS_ES = {"transformers' GPT2LMHeadModel": "GPT2LMHeadModel de transformers", "ours": "el nuestro"}
 MODELS_ES = {f"Kneser–Ney {order}-gram": f"Kneser–Ney, {order}-gramas" for order in beside_ngrams.ORDERS}
 MODELS_ES |= {"both mixed": "los dos mezclados", " of the Transformer": " del Transformer"}
-WAYS_ES = {"the articles themselves": "los artículos mismos", "greedy": "voraz", "temperature": "temperatura"}
-COUNT = "{parameters:,}"
-MODEL, ARM = ("model", "modelo", "{model}"), ("model", "modelo", arm_name)
+MODEL = ("model", "modelo", "{model}")
 TEST = (
     last("test_perplexity", head="test PPL", es="PPL de prueba", show="{test_perplexity:.2f}"),
     last("test_bits_per_byte", head="test bits per byte", es="bits por byte", show="{test_bits_per_byte:.4f}"),
@@ -143,8 +135,8 @@ MEASURED = (result("parameters"), last("validation_loss"), study.origin())
 PEER_RUNS = table("peer_runs", study.CELL, *settings("arm", "seed"), *MEASURED, keep_logs=True)
 PEER = table(
     "peer",
-    setting("arm", head="model", es="modelo", show=arm_name),
-    result("parameters", head="parameters", es="parámetros", show=COUNT),
+    setting("arm", head="model", es="modelo", show=lambda row, _: ARM_NAMES[row["arm"]]),
+    result("parameters", head="parameters", es="parámetros", show="{parameters:,}"),
     *REPEATED,
     order=("model", "parameters", "validation loss", "seeds"),
     spanish=ARMS_ES,
@@ -154,7 +146,7 @@ NEWS = table(
     MODEL,
     *((column.head, column.es, column.show) for column in TEST),
     ("validation PPL", "PPL de validación", "{validation_perplexity:.2f}"),
-    ("numbers it holds", "números que guarda", COUNT),
+    ("numbers it holds", "números que guarda", "{parameters:,}"),
     spanish=MODELS_ES,
 )
 DIVISION = table(
@@ -173,7 +165,7 @@ FRONTIER = table(
     ("repeated 4-grams", "4-gramas repetidos", "{repetition_4:.3f}"),
     ("similarity", "similitud", "{similarity:.3f}"),
     ("PPL (SmolLM2)", "PPL (SmolLM2)", "{perplexity:.1f}"),
-    spanish=WAYS_ES,
+    spanish={"the articles themselves": "los artículos mismos", "greedy": "voraz", "temperature": "temperatura"},
 )
 LOADER = table(
     "loader",
@@ -188,7 +180,7 @@ LOADER = table(
 SPEED = ("tokens a second", "tokens por segundo", "{tokens_per_second:,}")
 BENCH = table(
     "bench",
-    ARM,
+    ("model", "modelo", lambda row, _: ARM_NAMES[row["arm"]]),
     ("ms a step", "ms por paso", "{step_ms:.1f}"),
     SPEED,
     ("ours is … × as fast", "el nuestro es … veces más rápido", "{ours_over_arm:.3f}"),
@@ -221,15 +213,14 @@ def divisions(by_text: list[dict[str, Any]], by_story: list[dict[str, Any]]) -> 
 # ---------------------------------------------------------------- all of it
 
 
-def main(config: StudyConfig) -> list[dict[str, Any]]:
+def main(config: StudyConfig) -> None:
     """Train every cell that is not done, then write tables and figures."""
     out = config.out
-    for folder in (config.runs, out):
-        refuse_unwritable(folder)
+    refuse_unwritable(config.runs, out)
     base = Config(device=config.device, precision=config.precision)
     done = [finished(config.runs / name, cell) for name, cell in cells(base).items()]
     studies = {study_of(group[0]): group for group in study.grouped(done, study_of)}
-    rows = publish(RUNS, [[each] for each in done if isinstance(each.config, Config)], out, PROJECT)
+    publish(RUNS, [[each] for each in done if isinstance(each.config, Config)], out, PROJECT)
     masks = study.grouped(studies["masking"], lambda each: (each.config.objective, each.config.mask_ratio))
     publish(MASKING, masks, out, PROJECT)
     publish(CONTEXT, [[each] for each in studies["context"]], out, PROJECT)
@@ -243,7 +234,6 @@ def main(config: StudyConfig) -> list[dict[str, Any]]:
     study.finish(out, views(out))
     if (readme := out / "README.md").exists():
         put_into_readme(readme, "samples", (out / "samples.md").read_text(encoding="utf-8").rstrip())
-    return rows
 
 
 def write_news(news: Done, out: Path) -> None:
@@ -259,12 +249,9 @@ def write_news(news: Done, out: Path) -> None:
 def loaded(directory: Path, config: Config) -> Done:
     """The loader's memory by the size of the corpus, measured once for a corpus."""
     asked = loader.LoaderConfig(corpus=config.cleaning.out)
-    data = corpus_digest(config)
-
-    def measure() -> Iterator[study.Item]:
-        return ((row, {}) for row in loader.main(asked))
-
-    return study.log_items(directory, asked, measure, project=PROJECT, data=data)
+    return study.log_items(
+        directory, asked, lambda: ((row, {}) for row in loader.main(asked)), project=PROJECT, data=corpus_digest(config)
+    )
 
 
 if __name__ == "__main__":

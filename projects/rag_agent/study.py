@@ -1,7 +1,7 @@
 """`make results-rag_agent`: what is measured behind the README's tables but for speeds, and what is shown of it.
 
-A cell is a run with one line of its log a question, request or setting. A finished one is not measured again, so the
-command can be stopped and started at will. Constants are chosen on one part of the films, numbers come from the other.
+A cell is a run with one line of its log a question, request or setting. Constants are chosen on one part of the films,
+numbers come from the other.
 """
 
 import statistics
@@ -28,7 +28,6 @@ from projects.rag_agent.retriever.growth import graph_recall
 from shared import study
 from shared.errors import command
 from shared.files import refuse_unwritable, write_json
-from shared.fingerprint.citations import pooled
 from shared.fingerprint.origin import data_digest
 from shared.fingerprint.results import Row
 from shared.report import crossed, read_csv
@@ -175,13 +174,9 @@ def said(name: str, labels: dict[str, str] | None = None, setting: str = "", cel
     return plain(name, lambda group: group[cell].config.settings[setting or name], **shown, **show)
 
 
-def pooled_mean(name: str, show: str = "", **shown: Any) -> Column:
-    """Mean over the items of all cells of a row, "" if they lack the metric: the README has a dash then."""
-
-    def cited(group: Group) -> list[Any]:
-        return [pooled([done.mean(name) for done in group], "mean", digits=6) if group[0].values(name) else ""]
-
-    return Column((name,), cited, show=show or (lambda row, _: f"{row[name]:.3f}" if row[name] != "" else "–"), **shown)
+def or_dash(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+    """A mean, or a dash where there is none."""
+    return f"{row[name]:.3f}" if row[name] != "" else "–"
 
 
 def values(group: Group, metric: str) -> list[float]:
@@ -214,8 +209,6 @@ def right_of(tool: str, group: Group) -> float:
 
 
 within = "{{{0}:.3f}} ({{{0}_low:.3f}} to {{{0}_high:.3f}})".format  # a mean with its interval
-
-
 shown = partial(table, spanish=SPANISH)
 ITEMS = plain("questions", lambda group: len(kept(group, "film")), head="questions", es="preguntas")
 SET = said("questions", plots.SETS, "kind", head="questions", es="preguntas")
@@ -258,7 +251,8 @@ ANSWERS = shown(
     *(spread_of("exact"), spread_of("f1"), origin()),
     keep_logs=True,
 )
-MEANS = {n: pooled_mean(n, within(n) if n in ("exact", "f1") else "", head=h, es=es) for n, (h, es) in SCORES.items()}
+FORMS = {name: within(name) if name in ("exact", "f1") else partial(or_dash, name) for name in SCORES}
+MEANS = {name: mean(name, head=head, es=es, show=FORMS[name]) for name, (head, es) in SCORES.items()}
 OVERALL = shown(
     "answers_overall",
     said("arm", plots.ARMS, head="the model answers", es="el modelo contesta"),
@@ -325,8 +319,7 @@ def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
 def main(config: StudyConfig) -> None:
     """Choose constants on one part of the films, measure retrieval, refusal and answers on the other."""
     base, runs, out = config.base, config.runs, config.out
-    for folder in (runs, out):
-        refuse_unwritable(folder)
+    refuse_unwritable(runs, out)
     bench = measure.open_bench(base, runs / "embeddings.sqlite")
     write = partial(study.publish, out=out, project="rag_agent")
     tried = fusions_tried(bench, runs)
