@@ -55,8 +55,10 @@ def ahead(what: str, done: int, expected: int, seconds: Sequence[float]) -> None
     if expected <= done:
         return say(f"{what} {done + 1}")
     bar = "━" * round(WIDTH * done / expected)
-    left = (expected - done) * statistics.fmean(seconds) / 60 if seconds else 0.0
-    time_left = f", about {left:.0f} min left" if left else ""
+    time_left = ""
+    if seconds:
+        left = (expected - done) * statistics.fmean(seconds)
+        time_left = f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
     return say(f"{bar:─<{WIDTH}} {what} {done + 1} of about {expected}{time_left}")
 
 
