@@ -53,13 +53,14 @@ def ahead(what: str, done: int, expected: int, seconds: Sequence[float]) -> None
         seconds: What each part took that was worked on here; the rest is taken to last as long on average.
     """
     if expected <= done:
-        return say(f"{what} {done + 1}")
+        say(f"{what} {done + 1}")
+        return
     bar = "━" * round(WIDTH * done / expected)
     time_left = ""
     if seconds:
         left = (expected - done) * statistics.fmean(seconds)
         time_left = f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
-    return say(f"{bar:─<{WIDTH}} {what} {done + 1} of about {expected}{time_left}")
+    say(f"{bar:─<{WIDTH}} {what} {done + 1} of about {expected}{time_left}")
 
 
 def say(what: str) -> None:

@@ -27,7 +27,7 @@ from shared.errors import UserError
 from shared.files import read_json, write_json, write_text
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import LOG_NAME, Cited, Source, pooled, read_best, read_source
-from shared.fingerprint.results import Row, seal_table
+from shared.fingerprint.results import Row, remove_uncited_logs, seal_table
 from shared.report import Views, markdown_table, put_tables, read_csv, spread, write_csv
 from shared.run_directories import describe_config, differing, discard, latest_checkpoint
 from shared.runs import Run
@@ -426,7 +426,6 @@ def publish(table: Table, groups: Iterable[Group], out: Path, project: str) -> l
     """Write and seal a table's CSV, its cited fields from the citations themselves. Returns its rows as read back.
 
     Args:
-        table: What to write.
         groups: The cells of each row.
         out: Folder of the results.
         project: Whose results they are.
@@ -475,7 +474,8 @@ def written(out: Path, *tables: Table) -> dict[str, tuple[Table, list[dict[str, 
 
 
 def finish(out: Path, views: Views) -> None:
-    """Say what the results were made on, and put them into the READMEs."""
+    """Say what the results were made on, remove logs that no table cites any more, and fill the READMEs."""
+    remove_uncited_logs(out, team_key())
     write_json(out / "environment.json", devices.describe_environment())
     put_tables(out, views)
 

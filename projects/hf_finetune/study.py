@@ -1,7 +1,6 @@
 """`make results-hf_finetune`: every run behind the README's tables, chosen on validation and repeated over seeds."""
 
 import os
-import re
 import shutil
 import statistics
 from collections.abc import Callable, Sequence
@@ -21,7 +20,7 @@ from shared import study
 from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import write_json
-from shared.fingerprint.citations import KEPT, Cited, pooled
+from shared.fingerprint.citations import Cited, pooled
 from shared.report import read_csv, spread
 from shared.study import CELL, Cells, Done, Table, last, mean_sd, origin, plain, publish, settings, table
 
@@ -34,7 +33,6 @@ WHERE = "@45@8"
 FAULT_TEXT = {"RuntimeError": "torch's RuntimeError", "RLIMIT_AS": "a real RLIMIT_AS"}
 SCORES = ("accuracy", "precision", "recall", "macro_f1", "ece")
 EVALUATION = ("confusion_matrix.png", "report.json", "report.txt")
-OURS = re.compile(r"[0-9a-f]{16}" + re.escape(KEPT))  # a log kept under its run's id
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -219,7 +217,6 @@ def main(config: StudyConfig) -> None:
     from projects.hf_finetune import figures
 
     out, (cells, broken) = config.out, collect(config)
-    remove_logs(out / "logs")
     publish(RUNS, [[done] for done in cells], out, "hf_finetune")
     final = [done for done in cells if done.final]
     publish(CURVES, [point for done in final for point in study.by_line(done, "validation_loss")], out, "hf_finetune")
@@ -234,13 +231,6 @@ def main(config: StudyConfig) -> None:
         shutil.copy(run / "evaluation" / name, out / name)
     figures.draw(out)
     study.finish(out, views(out))
-
-
-def remove_logs(folder: Path) -> None:
-    """Remove the logs of an earlier publication, with runs that no table cites any more; other files stay."""
-    for path in folder.glob(f"*{KEPT}"):
-        if OURS.fullmatch(path.name):
-            path.unlink()
 
 
 def write_baselines(config: Config, out: Path) -> None:

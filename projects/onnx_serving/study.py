@@ -15,13 +15,13 @@ from projects.onnx_serving.smoothing_study import smoothing_rows
 from projects.onnx_serving.training.train_qa import digest_of, films_of
 from projects.onnx_serving.training.train_qa import main as train
 from shared import study
-from shared.devices import Precision, describe_environment
+from shared.devices import Precision
 from shared.errors import command
 from shared.files import read_json, refuse_unwritable, write_json
 from shared.fingerprint.results import Row
 from shared.progress import track
+from shared.report import crossed, put_tables, read_csv
 from shared.report import mean_sd as means
-from shared.report import put_tables, read_csv
 from shared.study import Cells, Done, Shown, Table, last, mean_sd, plain, publish, settings, table
 
 PROJECT = "onnx_serving"
@@ -181,23 +181,19 @@ LOAD = table(
 
 def speed(arms: Sequence[str]) -> Table:
     """A column an arm: which there are is in the benchmark's file."""
-    shape = ("rows × tokens", "filas × tokens", "{rows} × {tokens}")
-    columns = [(arm, arm, partial(latency, arm)) for arm in arms]
-    return table("speed", shape, ("threads", "hilos", "{threads}"), *columns)
+    shape = (("rows × tokens", "filas × tokens", "{shape[0]} × {shape[1]}"), ("threads", "hilos", "{shape[2]}"))
+    return table("speed", *shape, *((arm, arm, partial(latency, arm)) for arm in arms))
 
 
 def latency(arm: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     """An arm's median at a shape, with its gain over torch in float32."""
-    return "{p50_ms:.1f} ms (×{gain:.2f})".format(**row["arms"][arm])
+    return "{p50_ms:.1f} ms (×{gain:.2f})".format(**row[arm])
 
 
 def by_shape(encoded: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a shape, with every arm's row of it."""
-    shapes: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in encoded:
-        shape = {name: row[name] for name in ("rows", "tokens", "threads")}
-        shapes.setdefault(tuple(shape.values()), {**shape, "arms": {}})["arms"][row["arm"]] = row
-    return list(shapes.values())
+    shaped = [{**row, "shape": (row["rows"], row["tokens"], row["threads"])} for row in encoded]
+    return crossed(shaped, "shape", lambda row: row["arm"])
 
 
 def by_wording(summary: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -241,7 +237,7 @@ def run(config: StudyConfig, base: Config) -> list[dict[str, Any]]:
     study.write(config.out / "smoothing.csv", smoothed, PROJECT, [Row([cells[0].source])] * len(smoothed))
     study.write(config.out / "texts.csv", text_rows(graphs), PROJECT)
     write_json(config.out / "parity.json", read_json(graphs / "parity.json"))
-    write_json(config.out / "environment.json", describe_environment())
+    study.finish(config.out, views(config.out))
     show(config.out, "results", "answers", "smoothing", "texts")
     return rows
 

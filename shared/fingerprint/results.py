@@ -10,6 +10,7 @@ that each number comes from. `verify_folder(…, recompute=True)` regenerates th
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -142,6 +143,24 @@ def verify_folder(folder: Path, keys: Keys, library: Library, *, recompute: bool
         if path.name.removesuffix(KEPT) not in cited:
             findings.append(Finding(path, Verdict.EXTRA, "no table here cites this log"))
     return findings
+
+
+def remove_uncited_logs(folder: Path, keys: Keys) -> None:
+    """Remove logs that an earlier publication kept, of runs that no table cites any more; other files stay.
+
+    Raises:
+        UserError: If a seal does not hold: then nothing is removed.
+    """
+    cited: set[str] = set()
+    for seal in folder.glob(f"*.csv{SUFFIX}"):
+        try:
+            cited |= {saved["run"] for saved in envelope.read(seal, KIND, keys).body["runs"]}
+        except BrokenError as broken:
+            raise UserError(f"{seal}: {broken.verdict.value}, {broken.detail}; no log was removed") from None
+    for path in (folder / LOGS).glob(f"*{KEPT}"):
+        run = path.name.removesuffix(KEPT)
+        if re.fullmatch("[0-9a-f]{16}", run) and run not in cited:
+            path.unlink()
 
 
 def _open(table: Path, keys: Keys) -> Sealed:

@@ -251,6 +251,27 @@ def test_the_points_of_a_curve_have_their_last_values_and_means_since_the_one_be
     ]  # no whole stretch, no point
 
 
+def test_what_was_published_before_and_is_cited_no_more_goes_and_nothing_else(tmp_path):
+    cells, _ = cells_of(tmp_path)
+    out = tmp_path / "test" / "results"
+    table = Table("runs", (mean_sd("score"),), keep_logs=True)
+    publish(table, [[cells.run(Repeated(seed=seed))] for seed in (0, 1)], out, "test")
+    kept = cells.run(Repeated(seed=1)).source.run
+    (out / "logs" / "letter.jsonl.xz").write_text("mine")
+    publish(table, [[cells.run(Repeated(seed=1))]], out, "test")
+    assert len(list((out / "logs").iterdir())) == 3
+    seal = out / "runs.csv.seal.json"
+    whole = seal.read_bytes()
+    seal.write_bytes(whole[:-9])
+    with pytest.raises(UserError, match="no log was removed"):
+        study.finish(out, {})
+    assert len(list((out / "logs").iterdir())) == 3
+    seal.write_bytes(whole)
+    study.finish(out, {})
+    assert sorted(path.name for path in (out / "logs").iterdir()) == sorted([f"{kept}.jsonl.xz", "letter.jsonl.xz"])
+    assert read_json(out / "environment.json")["versions"]
+
+
 @dataclass(frozen=True)
 class Asked:
     method: str = "bm25"
