@@ -263,8 +263,7 @@ def test_what_was_published_before_and_is_cited_no_more_goes_and_nothing_else(tm
     seal = out / "runs.csv.seal.json"
     whole = seal.read_bytes()
     seal.write_bytes(whole[:-9])
-    with pytest.raises(UserError, match="no log was removed"):
-        study.finish(out, {})
+    study.finish(out, {})  # of a seal that does not hold nobody knows what it cites
     assert len(list((out / "logs").iterdir())) == 3
     seal.write_bytes(whole)
     study.finish(out, {})
