@@ -106,12 +106,15 @@ def step_ms(measured: Measured) -> float:
     return statistics.median(measured.ms)
 
 
-def bench_rows(measured: Mapping[str, Measured], mine: str) -> list[dict[str, Any]]:
-    """A row an arm: the median of its step times and our time over its, round by round, with memory."""
+def bench_rows(measured: Mapping[str, Measured], mine: str, called: str = "") -> list[dict[str, Any]]:
+    """A row an arm: the median of its step times and our time over its, round by round, with memory.
+
+    Our arm's own name, or what it is called, makes the name of the column: lora_over_arm.
+    """
     rows = []
     for arm, found in measured.items():
         row = {"arm": arm, "step_ms": round(step_ms(found), 2)}
-        row |= ratio(measured, mine, arm).columns(f"{mine}_over_arm")
+        row |= ratio(measured, mine, arm).columns(f"{called or mine}_over_arm")
         rows.append({**row, "peak_mb": round(found.peak_mb, 1), "growth_mb": round(found.growth_mb, 1)})
     return rows
 

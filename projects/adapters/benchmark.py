@@ -80,9 +80,8 @@ def config_of(arm: str, dataset: str) -> Config:
 
 def task_rows(dataset: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:
     """A row an arm: `bench_rows` of a task."""
-    kept = ("arm", "step_ms", "bottleneck_over_arm", "ratio_q1", "ratio_q3", "peak_mb")
-    rows = bench_rows(measured, "bottleneck")
-    return [{"dataset": dataset, **{name.replace("bottleneck", "ours"): row[name] for name in kept}} for row in rows]
+    rows = [{"dataset": dataset, **row} for row in bench_rows(measured, "bottleneck", called="ours")]
+    return [{name: value for name, value in row.items() if name != "growth_mb"} for row in rows]
 
 
 if __name__ == "__main__":

@@ -109,16 +109,12 @@ def gains(done: Done) -> list[float]:
     return [row["after"]["gold"] - row["before"]["gold"] for row in samples(done)]
 
 
-def after(name: str, digits: int) -> study.Shown:
+def after(name: str, digits: int, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     """Mean and deviation after PPO; of the reference the mean alone, and a plain 0 for its distance to itself."""
-
-    def show(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-        if row["arm"] != "reference":
-            return spread(row, f"after_{name}", digits)
-        before = row[f"before_{name}"]
-        return f"{before:.{digits}f}" if before else "0"
-
-    return show
+    if row["arm"] != "reference":
+        return spread(row, f"after_{name}", digits)
+    before = row[f"before_{name}"]
+    return f"{before:.{digits}f}" if before else "0"
 
 
 def gain(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
@@ -138,11 +134,11 @@ def reviews_asked(_: Any) -> int:
 
 GAIN = "gain over the reference (95 %)"
 AFTER: dict[str, dict[str, Any]] = {
-    "gold": {"head": "gold reward", "es": "recompensa verdadera", "show": after("gold", 3)},
-    "proxy": {"head": "proxy", "es": "aprendida", "show": after("proxy", 3)},
-    "kl": {"head": "KL, nats", "es": "KL, nats", "show": after("kl", 2)},
-    "distinct_2": {"head": "distinct-2", "es": "distinct-2", "show": after("distinct_2", 3)},
-    "words": {"head": "words", "es": "palabras", "show": after("words", 1)},
+    "gold": {"head": "gold reward", "es": "recompensa verdadera", "show": partial(after, "gold", 3)},
+    "proxy": {"head": "proxy", "es": "aprendida", "show": partial(after, "proxy", 3)},
+    "kl": {"head": "KL, nats", "es": "KL, nats", "show": partial(after, "kl", 2)},
+    "distinct_2": {"head": "distinct-2", "es": "distinct-2", "show": partial(after, "distinct_2", 3)},
+    "words": {"head": "words", "es": "palabras", "show": partial(after, "words", 1)},
 }
 POLICY: dict[str, Any] = {"head": "policy", "es": "política"}
 POLICY |= {"show": lambda row, _: metrics_rl.ARMS.get(row["arm"], row["arm"])}
