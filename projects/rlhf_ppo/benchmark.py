@@ -44,9 +44,8 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     checks.at_least(config, 2, "rounds")  # the first is warm-up
     devices.use_all_cores()
     rows = [row(part, times) for part, times in measure(config).items()]
-    sizes = {"prompts": config.prompts, "tokens": config.tokens, "epochs": config.ppo.epochs}
-    sizes |= {"minibatch": config.ppo.minibatch, "rank": config.rank}
-    details = {**sizes, "peak_mb": round(devices.peak_memory_mb())}
+    details = {"prompts": config.prompts, "tokens": config.tokens, "epochs": config.ppo.epochs}
+    details |= {"minibatch": config.ppo.minibatch, "rank": config.rank, "peak_mb": round(devices.peak_memory_mb())}
     print(", ".join(f"{name} {value}" for name, value in details.items()))
     return publish_bench(BENCH, rows, config.out, "rlhf_ppo", details)
 

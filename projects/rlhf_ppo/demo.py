@@ -7,8 +7,6 @@ from projects.rlhf_ppo.stages import Stage, read_pairs
 from projects.rlhf_ppo.train_rlhf import Metrics
 from shared.progress import table
 
-SAMPLES = 4
-
 
 def show_preferences(config: Config, metrics: Metrics) -> None:
     """Print who puts how many held-out comparisons right: the reward model, and baselines that only see a bias."""
@@ -28,4 +26,4 @@ def show_samples(metrics: Metrics) -> None:
         for each in (metrics.before, metrics.after)
     ]
     rows = [(prompt, *one, *two) for prompt, one, two in zip(metrics.prompts, *sides, strict=True)]
-    table("Held-out prompts", ["prompt", "reference", "gold", "after PPO", "gold "], rows[:SAMPLES])
+    table("Held-out prompts", ["prompt", "reference", "gold", "after PPO", "gold "], rows[:4])

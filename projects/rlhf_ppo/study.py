@@ -1,7 +1,6 @@
 """`make results-rlhf_ppo`: every run behind the README's tables, and what is shown of them.
 
-`--arm free` trains one arm only, and two arms may train at once; without it all are trained, and tables and figures are
-made. The arms differ in the penalty, and one in its length.
+`--arm free` trains one arm only, so that two may train at once; without it all are, and tables and figures are made.
 """
 
 import json
@@ -122,11 +121,6 @@ def gain(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     return "" if row["arm"] == "reference" else "{gain:+.3f} ({gain_low:+.3f} to {gain_high:+.3f})".format(**row)
 
 
-def text(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """A text in a table of Markdown."""
-    return str(row.get(name, "")).replace("|", "\\|")
-
-
 def reviews_asked(_: Any) -> int:
     """Reviews on which the judge is compared with the raters."""
     return len(load_dataset("movie_reviews")["validation"])
@@ -183,9 +177,9 @@ STRETCHES = table(
 )
 SAMPLES = table(
     "samples",
-    ("prompt", "comienzo", partial(text, "prompt")),
-    ("reference", "de partida", partial(text, "reference")),
-    *((name, ARMS_ES[arm], partial(text, arm)) for arm, name in metrics_rl.ARMS.items()),
+    ("prompt", "comienzo", "{prompt}"),
+    ("reference", "de partida", "{reference}"),
+    *((name, ARMS_ES[arm], f"{{{arm}}}") for arm, name in metrics_rl.ARMS.items()),
 )
 DECIDERS = table(
     "deciders",
@@ -261,14 +255,13 @@ def write_deciders(config: Config, out: Path) -> None:
 
 def write_samples(cells: list[Done], out: Path) -> None:
     """samples.csv: the first held-out prompts, as each arm's first run answered them; none is left out."""
-    first = {
-        arm_of(group[0].config): samples(group[0]) for group in study.grouped(cells, lambda done: arm_of(done.config))
-    }
-    rows = []
+    groups, rows = study.grouped(cells, lambda done: arm_of(done.config)), []
+    first = {arm_of(group[0].config): samples(group[0]) for group in groups}
     for place, row in enumerate(next(iter(first.values()))[:SHOWN]):
-        answers = {name: " ".join(found[place]["after"]["response"].split()) for name, found in first.items()}
-        shown = {"prompt": row["prompt"], "reference": " ".join(row["before"]["response"].split())}
-        rows.append({**shown, **answers})
+        sides = {"reference": row["before"], **{arm: found[place]["after"] for arm, found in first.items()}}
+        rows.append(
+            {"prompt": row["prompt"], **{who: " ".join(side["response"].split()) for who, side in sides.items()}}
+        )
     study.write(out / "samples.csv", rows, "rlhf_ppo", made_from=("runs.csv",))
 
 
