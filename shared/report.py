@@ -5,7 +5,7 @@ import io
 import re
 import statistics
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -70,16 +70,11 @@ def spread(row: dict[str, Any], name: str, digits: int = 4) -> str:
     return f"{row[name]:.{digits}f} ± {row[name + '_sd']:.{digits}f}"
 
 
-def crossed(
-    rows: Sequence[dict[str, Any]],
-    row_of: str,
-    across: Callable[[dict[str, Any]], Any],
-    of: Callable[[dict[str, Any]], Any] = lambda row: row,
-) -> list[dict[Any, Any]]:
-    """A row for each value of the column `row_of`; in it a field for each value of `across`, which holds `of` a row."""
+def crossed(rows: Sequence[dict[str, Any]], row_of: str, across: str, of: str = "") -> list[dict[Any, Any]]:
+    """A row for each value of the column `row_of`; in it a field for each value of `across`: the row, or `of` it."""
     found: dict[Any, dict[Any, Any]] = {}
     for row in rows:
-        found.setdefault(row[row_of], {row_of: row[row_of]})[across(row)] = of(row)
+        found.setdefault(row[row_of], {row_of: row[row_of]})[row[across]] = row[of] if of else row
     return list(found.values())
 
 

@@ -215,9 +215,9 @@ def views(out: Path) -> dict[str, tuple[Table, Rows]]:
     summary, starts = (read_csv(out / f"{made.name}.csv") for made in (SUMMARY, INIT_SUMMARY))
     texts, entities = ([r for d in each for r in summary if r["dataset"] == d] for each in (TEXTS, ENTITIES))
     found = {
-        "texts": (IN_TEXTS, crossed(texts, "method", lambda row: row["dataset"])),
-        "ner": (IN_ENTITIES, crossed(entities, "method", lambda row: row["dataset"])),
-        "init": (IN_INIT, crossed(starts, "setting", lambda row: f"{row['lr']:g}")),
+        "texts": (IN_TEXTS, crossed(texts, "method", "dataset")),
+        "ner": (IN_ENTITIES, crossed(entities, "method", "dataset")),
+        "init": (IN_INIT, crossed([{**row, "rate": f"{row['lr']:g}"} for row in starts], "setting", "rate")),
         **study.written(out, BENCH),
     }
     for times, rows in study.written(out, TIMES).values():

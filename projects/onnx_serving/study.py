@@ -193,7 +193,7 @@ def latency(arm: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
 def by_shape(encoded: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a shape, with every arm's row of it."""
     shaped = [{**row, "shape": (row["rows"], row["tokens"], row["threads"])} for row in encoded]
-    return crossed(shaped, "shape", lambda row: row["arm"])
+    return crossed(shaped, "shape", "arm")
 
 
 def by_wording(summary: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -8,6 +8,7 @@ import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -31,7 +32,7 @@ from shared.files import refuse_unwritable, write_json
 from shared.fingerprint.origin import data_digest
 from shared.fingerprint.results import Row
 from shared.report import crossed, read_csv
-from shared.study import Column, Done, Group, Item, Table, bounds, mean, origin, plain, table
+from shared.study import Column, Done, Group, Item, Table, bounds, last, mean, origin, plain, table
 
 RESULTS = Path("projects/rag_agent/results")
 WEIGHTS, CONSTANTS = tuple(tenths / 10 for tenths in range(1, 10)), (1.0, 10.0, 60.0)
@@ -156,16 +157,9 @@ def killed(runs: Path) -> Done:
 # ---------------------------------------------------------------- what is shown of them
 
 
-def on_line(name: str) -> Column:
-    """Value of a row's line, the last of its log (see `by_line`), or else what was kept of its item."""
-
-    def cited(group: Group) -> list[Any]:
-        (line,) = group
-        end = len(line.source.log.records) - 1
-        record = line.source.log.records[end]
-        return [line.source.window(name, end, end, "value") if name in record else line.items[record["step"]][name]]
-
-    return Column((name,), cited)
+def of_item(name: str) -> Column:
+    """What was kept of the item of a row's line, which is the last of its log (see `by_line`)."""
+    return plain(name, lambda group: group[0].items[group[0].source.log.records[-1]["step"]][name])
 
 
 def said(name: str, labels: dict[str, str] | None = None, setting: str = "", cell: int = 0, **shown: Any) -> Column:
@@ -212,8 +206,8 @@ within = "{{{0}:.3f}} ({{{0}_low:.3f}} to {{{0}_high:.3f}})".format  # a mean wi
 shown = partial(table, spanish=SPANISH)
 ITEMS = plain("questions", lambda group: len(kept(group, "film")), head="questions", es="preguntas")
 SET = said("questions", plots.SETS, "kind", head="questions", es="preguntas")
-TUNED = ("constant", "method", "weight", "mrr", *(f"mrr_{kind}" for kind in SEARCHES))
-TUNING = shown("tuning", *map(on_line, TUNED), keep_logs=True)
+RANKS = ("mrr", *(f"mrr_{kind}" for kind in SEARCHES))
+TUNING = shown("tuning", last("constant"), of_item("method"), last("weight"), *map(last, RANKS), keep_logs=True)
 RETRIEVAL = shown(
     "retrieval",
     *(SET, said("method", plots.METHODS, head="method", es="método"), said("weight"), said("constant")),
@@ -282,8 +276,8 @@ ROUTING = shown(
     order=("the tool is chosen by", "decision parses", "right tool", "right tool and arguments", "requests"),
     keep_logs=True,
 )
-RECALL = shown("recall", said("vectors", setting="size"), on_line("ef_search"), on_line("recall"), keep_logs=True)
-CRASH = shown("crash", *map(on_line, ("round", "loads", "version", "new", "rubbish", "error")), keep_logs=True)
+RECALL = shown("recall", said("vectors", setting="size"), last("ef_search"), last("recall"), keep_logs=True)
+CRASH = shown("crash", *map(last, ("round", "loads", "version", "new", "rubbish")), of_item("error"), keep_logs=True)
 FOUND = shown(
     "recall",
     ("vectors", "vectores", "{vectors:,}"),
@@ -307,9 +301,8 @@ def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows; the benchmark's where there has been one."""
     found = study.written(out, RETRIEVAL, DIFFERENCES, REFUSAL, ROUTING, BENCH)
     found["answers"] = OVERALL, read_csv(out / "answers_overall.csv")
-    kinds, recalls = read_csv(out / "answers.csv"), read_csv(out / "recall.csv")
-    found["kinds"] = KINDS, crossed(kinds, "arm", lambda row: row["kind"], lambda row: row["exact"])
-    found["recall"] = FOUND, crossed(recalls, "vectors", lambda row: row["ef_search"], lambda row: row["recall"])
+    found["kinds"] = KINDS, crossed(read_csv(out / "answers.csv"), "arm", "kind", "exact")
+    found["recall"] = FOUND, crossed(read_csv(out / "recall.csv"), "vectors", "ef_search", "recall")
     return found
 
 
@@ -349,16 +342,11 @@ def main(config: StudyConfig) -> None:
 
 def write_curve(tested: list[Done], out: Path) -> None:
     """refusal_curve.csv: the share of each kind of question that a threshold refuses."""
-    points = [(done, cut / STEPS) for done in tested for cut in range(STEPS + 1)]
-    rows = [
-        {
-            "questions": done.config.settings["kind"],
-            "threshold": at,
-            "refused": share_below(done.values("confidence"), at),
-        }
-        for done, at in points
-    ]
-    cited = [Row([done.source]) for done, _ in points]
+    rows, cited = [], []
+    for done, cut in product(tested, range(STEPS + 1)):
+        refused = share_below(done.values("confidence"), cut / STEPS)
+        rows.append({"questions": done.config.settings["kind"], "threshold": cut / STEPS, "refused": refused})
+        cited.append(Row([done.source]))
     study.write(out / "refusal_curve.csv", rows, "rag_agent", cited, made_from=("refusal.csv",))
 
 

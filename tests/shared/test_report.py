@@ -89,6 +89,6 @@ def test_a_bar_in_a_cell_does_not_end_it():
 
 def test_rows_are_crossed_in_the_order_of_their_first_ones():
     rows = [{"who": "b", "what": "x", "n": 1}, {"who": "a", "what": "x", "n": 2}, {"who": "b", "what": "y", "n": 3}]
-    found = crossed(rows, "who", lambda row: row["what"], lambda row: row["n"])
+    found = crossed(rows, "who", "what", "n")
     assert found == [{"who": "b", "x": 1, "y": 3}, {"who": "a", "x": 2}]
-    assert crossed(rows[:1], "who", lambda row: row["what"]) == [{"who": "b", "x": rows[0]}]
+    assert crossed(rows[:1], "who", "what") == [{"who": "b", "x": rows[0]}]
