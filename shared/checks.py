@@ -1,7 +1,5 @@
 """Checks of a configuration's fields, each a UserError of one line that names the option."""
 
-import tempfile
-from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
@@ -46,14 +44,3 @@ def resumable(config: Any) -> None:
     """Who resumes says what."""
     if config.resume and config.out is None:
         raise UserError("--resume needs --out, the directory of the run to continue")
-
-
-def writable(*folders: Path) -> None:
-    """Each folder is there, made if it was not, and takes files: said before the work whose result goes there."""
-    for folder in folders:
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):
-                pass
-        except OSError as error:
-            raise UserError(f"cannot write {folder}: {error.strerror or error}") from None

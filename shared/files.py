@@ -85,19 +85,20 @@ def read_json(path: Path) -> Any:
         raise UserError(f"{path} cannot be read as JSON ({error})") from None
 
 
-def refuse_unwritable(path: Path) -> None:
-    """Refuse, before any work, a place where nothing could be written.
+def refuse_unwritable(*paths: Path) -> None:
+    """Refuse, before any work, places where nothing could be written.
 
     Raises:
-        UserError: If what there is nearest above `path` (or `path` itself) is no folder, or takes no file.
+        UserError: If what there is nearest above a path (or the path itself) is no folder, or takes no file.
     """
-    folder = next(place for place in (path, *path.absolute().parents) if place.exists())
-    if not folder.is_dir():
-        raise UserError(f"cannot write {path}: {folder} is no folder")
-    try:  # by doing it: to the superuser every mode says yes, and /proc takes nothing all the same
-        tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder).cleanup()
-    except OSError as error:
-        raise UserError(f"cannot write {path}: {folder} is not writable ({error.strerror})") from None
+    for path in paths:
+        folder = next(place for place in (path, *path.absolute().parents) if place.exists())
+        if not folder.is_dir():
+            raise UserError(f"cannot write {path}: {folder} is no folder")
+        try:  # by doing it: to the superuser every mode says yes, and /proc takes nothing all the same
+            tempfile.TemporaryDirectory(prefix=".", suffix=".tmp", dir=folder).cleanup()
+        except OSError as error:
+            raise UserError(f"cannot write {path}: {folder} is not writable ({error.strerror})") from None
 
 
 def is_temporary(path: Path) -> bool:

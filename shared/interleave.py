@@ -21,14 +21,34 @@ from dataclasses import dataclass
 from functools import partial
 from multiprocessing import resource_tracker
 from multiprocessing.connection import Connection
+from pathlib import Path
 from typing import Any, TypeVar
 
+from shared import checks
 from shared.errors import UserError, deaf_children
 from shared.progress import track
 
 Setting = TypeVar("Setting")
 Ask = Callable[[Any], Any]
 """Steps to take → mean milliseconds of one; 0 ends it → [peak, growth since the first step] of the memory, in MB."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Turns:
+    """What a benchmark of arms in turn can be told; each says its own defaults."""
+
+    rounds: int
+    """How often each arm has its turn."""
+    steps: int
+    """Steps in a turn; the first round is warm-up and is not counted."""
+    out: Path
+    """Where bench.csv and bench.json go."""
+
+    def __post_init__(self) -> None:
+        """Refuse what measures nothing."""
+        checks.at_least(self, 2, "rounds")
+        checks.at_least(self, 1, "steps")
+        getattr(super(), "__post_init__", lambda: None)()  # of a project's configuration beside this one
 
 
 @dataclass(frozen=True)
@@ -53,6 +73,10 @@ class Ratio:
     median: float
     q1: float
     q3: float
+
+    def columns(self, name: str) -> dict[str, float]:
+        """Its fields in a CSV, the median under a name."""
+        return {name: round(self.median, 4), "ratio_q1": round(self.q1, 4), "ratio_q3": round(self.q3, 4)}
 
 
 def in_turn(arms: Mapping[str, Ask], *, rounds: int, steps: int, description: str = "rounds") -> dict[str, Measured]:
@@ -83,13 +107,15 @@ def step_ms(measured: Measured) -> float:
     return statistics.median(measured.ms)
 
 
-def bench_rows(measured: Mapping[str, Measured], mine: str) -> list[dict[str, Any]]:
-    """A row an arm: the median of its step times and our time over its, round by round, with memory."""
+def bench_rows(measured: Mapping[str, Measured], mine: str, called: str = "") -> list[dict[str, Any]]:
+    """A row an arm: the median of its step times and our time over its, round by round, with memory.
+
+    Our arm's own name, or what it is called, makes the name of the column: lora_over_arm.
+    """
     rows = []
     for arm, found in measured.items():
-        over = ratio(measured, mine, arm)
-        row = {"arm": arm, "step_ms": round(step_ms(found), 2), f"{mine}_over_arm": round(over.median, 4)}
-        row |= {"ratio_q1": round(over.q1, 4), "ratio_q3": round(over.q3, 4)}
+        row = {"arm": arm, "step_ms": round(step_ms(found), 2)}
+        row |= ratio(measured, mine, arm).columns(f"{called or mine}_over_arm")
         rows.append({**row, "peak_mb": round(found.peak_mb, 1), "growth_mb": round(found.growth_mb, 1)})
     return rows
 

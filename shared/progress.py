@@ -1,9 +1,10 @@
 """A progress bar on a terminal, a plain line now and then elsewhere."""
 
 import re
+import statistics
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import TypeVar
 
 from rich.console import Console
@@ -14,6 +15,7 @@ Item = TypeVar("Item")
 
 NUMBER = re.compile(r"[-+]?\d[\d.,]*( ?(%|s|ms|MB)| \(.*\))?$")  # with its unit, or with a share in brackets
 QUIET_SECONDS = 20.0  # between two plain lines, so that a log of an hour stays readable
+WIDTH = 30  # characters of a drawn bar
 
 
 def track(items: Iterable[Item], *, description: str, total: int, done: int = 0) -> Iterator[Item]:
@@ -39,6 +41,32 @@ def track(items: Iterable[Item], *, description: str, total: int, done: int = 0)
         if time.monotonic() - said > QUIET_SECONDS:
             said = time.monotonic()
             sys.stderr.write(f"{description}: {count}/{total}\n")
+
+
+def ahead(what: str, done: int, expected: int, seconds: Sequence[float]) -> None:
+    """Say how far along a work of hours is, in a line that stays above the bars of its parts.
+
+    Args:
+        what: One part of the work.
+        done: Parts that are done.
+        expected: How many there are in all, about; 0, or less than are done, if nobody knows.
+        seconds: What each part took that was worked on here; the rest is taken to last as long on average.
+    """
+    if expected <= done:
+        say(f"{what} {done + 1}")
+        return
+    bar = "━" * round(WIDTH * done / expected)
+    time_left = ""
+    if seconds:
+        left = (expected - done) * statistics.fmean(seconds)
+        time_left = f", about {left:.0f} s left" if left < 90 else f", about {left / 60:.0f} min left"
+    say(f"{bar:─<{WIDTH}} {what} {done + 1} of about {expected}{time_left}")
+
+
+def say(what: str) -> None:
+    """A line on stdout, at once."""
+    sys.stdout.write(f"{what}\n")
+    sys.stdout.flush()
 
 
 def table(title: str, columns: list[str], rows: Iterable[Iterable[object]]) -> None:

@@ -7,7 +7,7 @@ import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 from shared.errors import UserError
 from shared.files import write_text
@@ -70,9 +70,17 @@ def spread(row: dict[str, Any], name: str, digits: int = 4) -> str:
     return f"{row[name]:.{digits}f} ± {row[name + '_sd']:.{digits}f}"
 
 
+def crossed(rows: Sequence[dict[str, Any]], row_of: str, across: str, of: str = "") -> list[dict[Any, Any]]:
+    """A row for each value of the column `row_of`; in it a field for each value of `across`: the row, or `of` it."""
+    found: dict[Any, dict[Any, Any]] = {}
+    for row in rows:
+        found.setdefault(row[row_of], {row_of: row[row_of]})[row[across]] = row[of] if of else row
+    return list(found.values())
+
+
 def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A table in Markdown."""
-    lines = ["| " + " | ".join(line) + " |" for line in (columns, *rows)]
+    """A table in Markdown; a bar in a cell does not end it."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in (columns, *rows)]
     return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
 
 
@@ -100,6 +108,7 @@ def _marks(name: str) -> tuple[str, str]:
     return f"<!-- begin {name} -->", f"<!-- end {name} -->"
 
 
+@runtime_checkable
 class View(Protocol):
     """A table that says itself what a README shows of its rows (shared/study.py)."""
 

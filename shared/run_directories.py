@@ -138,8 +138,23 @@ def refused(consequence: str) -> Iterator[None]:
 
 
 def describe_config(config: Any) -> dict[str, Any]:
-    """A dataclass as JSON values; `out` and `resume` are left out, since they say where and not what."""
-    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("out", "resume")}
+    """A dataclass as JSON values; `out` and `resume` are left out, since they say where and not what.
+
+    The fields of a dataclass within it stand beside its own, as they do on the command line: what a run is told stays
+    the same when settings are put together.
+
+    Raises:
+        ValueError: If two fields have one name.
+    """
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(config):
+        value = getattr(config, field.name)
+        if field.name in ("out", "resume"):
+            continue
+        told = describe_config(value) if dataclasses.is_dataclass(value) else {field.name: value}
+        if twice := values.keys() & told.keys():
+            raise ValueError(f"{type(config).__name__} has two fields that are called {', '.join(sorted(twice))}")
+        values |= told
     return json.loads(json.dumps(values, default=str))
 
 

@@ -3,21 +3,19 @@
     cells = Cells(runs, train, project="lora", name=cell_name, data=digest_of, by="validation_accuracy")
     best = cells.best(replace(base, lr=rate) for rate in (1e-4, 1e-3))
     cells.repeat(best, seeds=(0, 1, 2))
-    publish(Table("summary", (label("method", method), mean_sd("accuracy", head="accuracy"))), groups, out)
+    publish(table("summary", plain("method", method), mean_sd("accuracy", head="accuracy")), groups, out, "lora")
 
-A cell is a run that is recognised by its configuration and the digest of its data: it is trained once, and used again
-only if both are those asked for. A table's CSV is made from its citations (shared/fingerprint/citations.py), so that
-every number in it can be recomputed from the runs' logs; the README's view of it is made from the CSV.
+A cell is a run that is recognised by its configuration and the digest of its data: it is trained once, from its last
+checkpoint on if it was stopped, and used again only if both are those asked for. A table's CSV is made from citations
+(shared/fingerprint/citations.py), so that every number can be recomputed from logs; the README's view from the CSV.
 """
 
-import hashlib
 import json
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import partial, reduce
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +24,11 @@ from jaxtyping import Float
 
 from shared import devices, progress
 from shared.errors import UserError
-from shared.files import json_text, read_json, write_json, write_text
+from shared.files import read_json, write_json, write_text
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import LOG_NAME, Cited, Source, pooled, read_best, read_source
-from shared.fingerprint.results import Row, kept_sources, seal_table
-from shared.report import markdown_table, put_tables, read_csv, spread, write_csv
+from shared.fingerprint.results import Row, remove_uncited_logs, seal_table
+from shared.report import Views, markdown_table, put_tables, read_csv, spread, write_csv
 from shared.run_directories import describe_config, differing, discard, latest_checkpoint
 from shared.runs import Run
 
@@ -42,6 +40,16 @@ Item = tuple[dict[str, float], dict[str, Any]]
 """Numbers of a question, a text, …, which are logged; and what else is kept of it (its film, the answer)."""
 Train = Callable[[Path, bool], object]
 """Takes the directory of a run, and whether to resume the run in it from a checkpoint."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where a study keeps its runs and puts its results; each says its own defaults."""
+
+    runs: Path
+    """Where the runs are kept."""
+    out: Path
+    """Where the CSV files and figures go."""
 
 
 # ---------------------------------------------------------------- cells
@@ -56,7 +64,8 @@ class Done:
         config: What it was told.
         source: Its verified log, to be cited.
         final: Whether it is one of those that a table's means are made of.
-        directory: The run's; None where only the log is left, kept beside the results.
+        directory: The run's; None where only its log is there.
+        since: Line of its log from which on it is shown (see `by_line`).
     """
 
     name: str
@@ -64,6 +73,7 @@ class Done:
     source: Source
     final: bool = False
     directory: Path | None = None
+    since: int = 0
 
     def last(self, metric: str) -> float:
         """A metric's last value in the log."""
@@ -71,11 +81,11 @@ class Done:
 
     def values(self, metric: str) -> list[float]:
         """A metric of every line that has it: of every item, where a line is an item."""
-        return [record[metric] for record in self.source.log.records if metric in record]
+        return [record[metric] for record in self.source.log.records[self.since :] if metric in record]
 
-    def mean(self, metric: str) -> Cited:
-        """A metric's mean over all lines that have it, to six digits."""
-        return self.source.window(metric, 0, len(self.source.log.records) - 1, "mean", digits=6)
+    def mean(self, metric: str, digits: int = 6) -> Cited:
+        """A metric's mean over all lines that have it."""
+        return self.source.window(metric, self.since, len(self.source.log.records) - 1, "mean", digits=digits)
 
     @property
     def items(self) -> list[dict[str, Any]]:
@@ -98,7 +108,6 @@ class Cells:
         by: The validation metric that decides, the larger the better: its best checkpoint is cited. By default nothing
             is chosen, and the last checkpoint is cited.
         last: What a run writes when it has ended.
-        kept: Folder of logs that were kept with the results; a cell whose run is gone is taken from them.
         expected: How many cells the study comes to, about; 0 where nobody said.
     """
 
@@ -109,7 +118,6 @@ class Cells:
     data: Callable[[Any], str | None]
     by: str = ""
     last: str = "result.json"
-    kept: Path | None = None
     expected: int = 0
     done: dict[str, Done] = field(default_factory=dict)
     seconds: list[float] = field(default_factory=list)
@@ -117,7 +125,7 @@ class Cells:
     def run(self, config: Any, *, final: bool = False) -> Done:
         """The finished cell of a configuration."""
         name = self.name(config)
-        found = self.done.get(name) or self._kept(config) or self._trained(config)
+        found = self.done.get(name) or self._trained(config)
         self.done[name] = replace(found, final=found.final or final)
         return self.done[name]
 
@@ -140,36 +148,16 @@ class Cells:
         return [done for done in self.all if done.final]
 
     def _trained(self, config: Any) -> Done:
-        def train(place: Path, resume: bool) -> None:
-            _say(self._ahead())
+        def train(out: Path, resume: bool) -> None:
+            progress.ahead("cell", len(self.done), self.expected, self.seconds)
             begun = time.monotonic()
-            self.train(replace(config, out=place, resume=resume))
+            self.train(replace(config, out=out, resume=resume))
             self.seconds.append(time.monotonic() - begun)
 
-        directory = complete(
-            self.runs / self.name(config),
-            config,
-            train,
-            project=self.project,
-            data=self.data(config),
-            last=self.last,
-        )
+        place, data = self.runs / self.name(config), self.data(config)
+        directory = complete(place, config, train, project=self.project, data=data, last=self.last)
         source = read_best(directory, team_key(), self.by) if self.by else read_source(directory, team_key())
         return Done(directory.name, config, source, directory=directory)
-
-    def _ahead(self) -> str:
-        """Which cell this is, and how long the rest may take."""
-        of = f" of about {self.expected}" if self.expected > len(self.done) else ""
-        left = (self.expected - len(self.done)) * statistics.fmean(self.seconds) / 60 if self.seconds and of else 0.0
-        return f"cell {len(self.done) + 1}{of}" + (f", about {left:.0f} min left" if left else "")
-
-    def _kept(self, config: Any) -> Done | None:
-        """The cell from its kept log, where its run is not on this machine."""
-        if self.kept is None or (self.runs / self.name(config)).exists():
-            return None
-        wanted = (self.project, config_digest(config), self.data(config))
-        source = kept_sources(self.kept, team_key()).get(wanted)
-        return None if source is None else Done(self.name(config), config, source)
 
 
 def complete(
@@ -183,14 +171,14 @@ def complete(
     for number in range(1, MOST_BESIDE):
         place = directory if number == 1 else directory.with_name(f"{directory.name}-{number}")
         if place.exists() and (others := _another(place, config, data)):
-            _say(f"{place} was made with another {others}: not used for this cell")
+            progress.say(f"{place} was made with another {others}: not used for this cell")
             continue
         if (place / last).exists():
             return place
         resume = latest_checkpoint(place) is not None
         if place.exists() and any(place.iterdir()) and not resume:
             discard(place, project)  # stopped before there was anything to continue from
-        _say(f"{'resuming' if resume else 'training'} {place.name}")
+        progress.say(f"{'resuming' if resume else 'training'} {place.name}")
         train(place, resume)
         return place
     raise UserError(f"{directory} and {MOST_BESIDE - 2} directories beside it are in use; choose another --runs")
@@ -229,16 +217,6 @@ def _another(directory: Path, config: Any, data: str | None) -> str:
         return ""
     names = differing(describe_config(config), read_json(directory / "config.json"))
     return ", ".join([*names, *(["data"] if opening.get("data") != data else [])])
-
-
-def _say(what: str) -> None:
-    sys.stdout.write(f"{what}\n")
-    sys.stdout.flush()
-
-
-def config_digest(config: Any) -> str:
-    """SHA-256 of the config.json that a run of this configuration writes, as its log's first line holds it."""
-    return hashlib.sha256(json_text(describe_config(config)).encode()).hexdigest()
 
 
 # ---------------------------------------------------------------- tables
@@ -320,18 +298,24 @@ def plain(name: str, of: Callable[[Group], Any], **shown: Any) -> Column:
     return Column((name,), lambda group: [of(group)], **shown)
 
 
-def only_shown(head: str, es: str, show: str | Shown) -> Column:
-    """A column of the README that follows from fields of the CSV."""
-    return Column((), lambda _: [], head, es, show)
+def table(name: str, *columns: Column | tuple[str, str, str | Shown], **options: Any) -> Table:
+    """A table; a column that follows from fields of the CSV has only its two headings and what is shown."""
+    return Table(name, tuple(c if isinstance(c, Column) else Column((), lambda _: [], *c) for c in columns), **options)
+
+
+def setting(name: str, **shown: Any) -> Column:
+    """A value of the cells' configuration."""
+    return plain(name, lambda group: getattr(group[0].config, name), **shown)
 
 
 def settings(*names: str) -> tuple[Column, ...]:
     """Values of the cells' configuration, a column each."""
-    return tuple(plain(name, partial(_setting, name)) for name in names)
+    return tuple(map(setting, names))
 
 
-def _setting(name: str, group: Group) -> Any:
-    return getattr(group[0].config, name)
+CELL = plain("cell", lambda group: group[0].name)
+FINAL = plain("final", lambda group: int(group[0].final))
+REPEATS = plain("seeds", len, head="seeds", es="semillas")
 
 
 def last(name: str, metric: str = "", digits: int | None = None, **shown: Any) -> Column:
@@ -354,11 +338,12 @@ def mean_sd(name: str, metric: str = "", **shown: Any) -> Column:
     return Column((name, f"{name}_sd"), cited, **{"show": lambda row, _: spread(row, name), **shown})
 
 
-def mean(name: str, metric: str = "", **shown: Any) -> Column:
-    """Mean over the items of a row's only cell, "" if none has the metric."""
+def mean(name: str, metric: str = "", digits: int = 6, **shown: Any) -> Column:
+    """Mean over the items of all cells of a row, "" if they lack the metric."""
 
     def cited(group: Group) -> list[Any]:
-        return [group[0].mean(metric or name) if group[0].values(metric or name) else ""]
+        each = [done.mean(metric or name, digits) for done in group if done.values(metric or name)]
+        return [pooled(each, "mean", digits=digits) if each else ""]
 
     return Column((name,), cited, **shown)
 
@@ -403,7 +388,6 @@ def resampled_means(items: Sequence[float], clusters: Sequence[str] | None = Non
     """Means over RESAMPLES draws, with replacement, of as many items as there are.
 
     Args:
-        items: What the mean is over.
         clusters: One an item: those of one cluster are not independent, and are drawn together.
     """
     names, place = np.unique(clusters if clusters is not None else np.arange(len(items)), return_inverse=True)
@@ -413,12 +397,16 @@ def resampled_means(items: Sequence[float], clusters: Sequence[str] | None = Non
     return means
 
 
-def by_line(done: Done, metric: str) -> list[list[Done]]:
-    """A cell once for each line of its log that has the metric, cut behind it: rows whose last values are there."""
+def by_line(done: Done, metric: str, every: int = 1) -> list[list[Done]]:
+    """A cell once for each line of its log (or every so many) that has the metric: the points of a curve.
+
+    Each is cut behind its line, where its last values are, and its means are over the lines since the one before.
+    """
     log = done.source.log
-    ends = [seq for seq, record in enumerate(log.records, start=1) if metric in record]
+    ends = [seq for seq, record in enumerate(log.records, start=1) if metric in record][every - 1 :: every]
     cut = [replace(log, records=log.records[:end], macs=log.macs[:end]) for end in ends]
-    return [[replace(done, source=replace(done.source, log=each))] for each in cut]
+    pieces = zip([0, *ends], cut, strict=False)
+    return [[replace(done, source=replace(done.source, log=each), since=since)] for since, each in pieces]
 
 
 def grouped(cells: Iterable[Done], by: Callable[[Done], Any]) -> list[list[Done]]:
@@ -438,7 +426,6 @@ def publish(table: Table, groups: Iterable[Group], out: Path, project: str) -> l
     """Write and seal a table's CSV, its cited fields from the citations themselves. Returns its rows as read back.
 
     Args:
-        table: What to write.
         groups: The cells of each row.
         out: Folder of the results.
         project: Whose results they are.
@@ -461,11 +448,16 @@ def publish(table: Table, groups: Iterable[Group], out: Path, project: str) -> l
         cited.append(Row([done.source for done in group], cells))
     path = out / f"{table.name}.csv"
     before = path.read_bytes() if path.exists() else b""
-    write_csv(path, rows)
     made_from = tuple(f"{name}.csv" for name in table.made_from)
-    seal_table(path, project=project, key=team_key(), rows=cited, made_from=made_from, keep_logs=table.keep_logs)
-    _say(f"{path}: {'as before' if path.read_bytes() == before else 'changed' if before else 'new'}")
+    write(path, rows, project, cited, made_from=made_from, keep_logs=table.keep_logs)
+    progress.say(f"{path}: {'as before' if path.read_bytes() == before else 'changed' if before else 'new'}")
     return read_csv(path)
+
+
+def write(path: Path, rows: list[dict[str, Any]], project: str, cited: list[Row] | None = None, **told: Any) -> None:
+    """Write a CSV and seal it; `told` is what else `seal_table` takes."""
+    write_csv(path, rows)
+    seal_table(path, project=project, key=team_key(), rows=cited, **told)
 
 
 def _refuse_run_again(done: Done) -> None:
@@ -474,6 +466,18 @@ def _refuse_run_again(done: Done) -> None:
     with (done.directory / LOG_NAME).open(encoding="utf-8") as file:
         if json.loads(file.readline()) != done.source.log.opening:
             raise UserError(f"{done.directory} was run again since its log was read; start again")
+
+
+def written(out: Path, *tables: Table) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
+    """Of each of these tables that has been written: name (of the README's block, too) → the table and its rows."""
+    return {each.name: (each, read_csv(path)) for each in tables if (path := out / f"{each.name}.csv").exists()}
+
+
+def finish(out: Path, views: Views) -> None:
+    """Say what the results were made on, remove logs that no table cites any more, and fill the READMEs."""
+    remove_uncited_logs(out, team_key())
+    write_json(out / "environment.json", devices.describe_environment())
+    put_tables(out, views)
 
 
 # ---------------------------------------------------------------- benches
@@ -488,8 +492,7 @@ def publish_bench(
     in a round, ….
     """
     path = out / f"{table.name}.csv"
-    write_csv(path, rows)
-    seal_table(path, project=project, key=team_key())
+    write(path, rows, project)
     devices.use_all_cores()
     write_json(path.with_suffix(".json"), {**details, **devices.machine()})
     put_tables(out, {table.name: (table, read_csv(path))})

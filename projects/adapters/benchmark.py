@@ -14,12 +14,13 @@ from projects.adapters.arms import ARMS, make_optimizer
 from projects.adapters.config import Config
 from projects.adapters.hooks.inline import write_inline
 from projects.adapters.peers import PYTHON, READY, PeerConfig
-from projects.adapters.study import BENCH, RESULTS, show
+from projects.adapters.study import BENCH, RESULTS, add_times, views
 from projects.adapters.train import prepare, training_step
 from shared import devices
 from shared.errors import command
 from shared.files import refuse_unwritable
-from shared.interleave import Measured, bench_rows, commands, in_turn, serve_lines
+from shared.interleave import Measured, Turns, bench_rows, commands, in_turn, serve_lines
+from shared.report import put_tables
 from shared.study import publish_bench
 
 BASE = Config(limit=640, epochs=1, lr=1e-4)  # twenty batches, over and over
@@ -28,17 +29,14 @@ FEWER = ("bottleneck", "parallel", "full")  # on all but the first task: those w
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchConfig:
+class BenchConfig(Turns):
     """Measure training steps of every arm in turn."""
 
     dataset: tuple[str, ...] = ("trec", "movie_reviews", "ner-2")
     """Tasks; on the first every arm is measured, on the others adapters and full fine-tuning."""
     rounds: int = 12
-    """How often each arm has its turn."""
     steps: int = 3
-    """Steps in a turn; the first round is warm-up and is not counted."""
     out: Path = RESULTS
-    """Where bench.csv and bench.json go."""
 
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
@@ -57,7 +55,8 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     details = {"rounds": config.rounds - 1, "steps": config.steps, "batch": 32, "bottleneck": BASE.bottleneck}
     publish_bench(BENCH, rows, config.out, "adapters", details)
     if (config.out / "runs.csv").exists():
-        show(config.out)
+        add_times(config.out)
+        put_tables(config.out, views(config.out))
     return rows
 
 
@@ -81,9 +80,8 @@ def config_of(arm: str, dataset: str) -> Config:
 
 def task_rows(dataset: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:
     """A row an arm: `bench_rows` of a task."""
-    kept = ("arm", "step_ms", "bottleneck_over_arm", "ratio_q1", "ratio_q3", "peak_mb")
-    rows = bench_rows(measured, "bottleneck")
-    return [{"dataset": dataset, **{name.replace("bottleneck", "ours"): row[name] for name in kept}} for row in rows]
+    rows = [{"dataset": dataset, **row} for row in bench_rows(measured, "bottleneck", called="ours")]
+    return [{name: value for name, value in row.items() if name != "growth_mb"} for row in rows]
 
 
 if __name__ == "__main__":

@@ -1,35 +1,14 @@
-"""How fast a run learns: its curve, read from its log, and when it reaches 95 % of full fine-tuning's score."""
+"""How fast a run learns: when its curve reaches 95 % of full fine-tuning's score."""
 
 import math
 import statistics
-from collections.abc import Iterator
 from typing import Any
 
 from projects.adapters.config import Config, method
 from projects.adapters.models.adapter import KINDS
-from shared.fingerprint.results import Row
-from shared.study import Done
 
 REACHED = 0.95  # share of full fine-tuning's score that a run has to reach
 Rows = list[dict[str, Any]]
-
-
-def curve(done: Done) -> Iterator[tuple[dict[str, Any], Row]]:
-    """Validation score every few steps, and the mean loss since the point before; each point with its citation."""
-    config, source, first = done.config, done.source, 0
-    named = {"cell": done.name, "dataset": config.dataset, "method": method(config.arm, config.size)}
-    for seq, record in enumerate(source.log.records):
-        if "curve_score" not in record:
-            continue
-        losses = [r["loss"] for r in source.log.records[first : seq + 1] if "loss" in r]
-        cited = {"step": source.window("step", seq, seq, "value")}
-        if losses:  # the loss is logged more seldom than the curve in a very short run
-            cited["loss"] = source.window("loss", first, seq, "mean", digits=5)
-        cited["score"] = source.window("curve_score", seq, seq, "value")
-        loss = round(statistics.mean(losses), 5) if losses else ""
-        point = {"seed": config.seed, "step": record["step"], "loss": loss, "score": record["curve_score"]}
-        yield {**named, **point}, Row([source], cited)
-        first = seq + 1
 
 
 def time_to_reach(runs: Rows, curves: Rows, bench: Rows) -> Rows:

@@ -1,8 +1,4 @@
-"""`make results-adapters`: every run behind the README's tables, chosen on validation and repeated over seeds.
-
-A run that is complete is not run again, and one that was interrupted goes on from its last checkpoint, so the command
-can be stopped and started at will. What each table shows is declared below.
-"""
+"""`make results-adapters`: every run behind the README's tables, chosen on validation and repeated over seeds."""
 
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,18 +8,15 @@ from typing import Any
 from projects.adapters import initialisation, peers
 from projects.adapters.arms import ARMS, data_digest
 from projects.adapters.config import BENCH_NAMES, FULL, Config, method
-from projects.adapters.convergence import Rows, curve, time_to_reach
+from projects.adapters.convergence import Rows, time_to_reach
 from projects.adapters.initialisation import setting_of
 from projects.adapters.ner import LEVELS
 from projects.adapters.train import main as train
-from shared.devices import describe_environment
+from shared import study
 from shared.errors import UserError, command
-from shared.files import write_json
-from shared.fingerprint import team_key
 from shared.fingerprint.citations import pooled
-from shared.fingerprint.results import seal_table
-from shared.report import put_tables, read_csv, spread, write_csv
-from shared.study import Cells, Done, Table, best, grouped, last, mean_sd, only_shown, origin, plain, publish, settings
+from shared.report import crossed, read_csv, spread
+from shared.study import CELL, Cells, Done, Table, last, mean_sd, plain, publish, settings, table
 
 RESULTS = Path("projects/adapters/results")
 BASE = Config()
@@ -49,13 +42,11 @@ SETTINGS: dict[str, dict[str, Any]] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig:
+class StudyConfig(study.Places):
     """Run every experiment behind the README's tables."""
 
     runs: Path = Path("runs/adapters/results")
-    """Where the runs are kept."""
     out: Path = RESULTS
-    """Where the CSV files and figures go."""
 
 
 # ---------------------------------------------------------------- which runs
@@ -135,14 +126,6 @@ def method_of(done: Done) -> str:
     return method(done.config.arm, done.config.size)
 
 
-def side_by_side(rows: Rows, name: str, across: str) -> Rows:
-    """A row for each value of the column `name`: its rows by their value of the column `across`."""
-    found: dict[Any, Row] = {}
-    for row in rows:
-        found.setdefault(row[name], {name: row[name]})[row[across]] = row
-    return list(found.values())
-
-
 def _score(dataset: str, row: Row, _: Rows) -> str:
     return spread(row[dataset], "score") if dataset in row else "–"
 
@@ -152,47 +135,38 @@ def _gap(dataset: str, row: Row, rows: Rows) -> str:
     return f"{100 * (row[dataset]['score'] - full['score']):+.2f}" if dataset in row and full else "–"
 
 
-def shown(name: str, *columns: tuple[str, str, Any]) -> Table:
-    """A view of rows that are there: heading in English and Spanish, and what stands below it."""
-    return Table(name, tuple(only_shown(*column) for column in columns), spanish=SPANISH)
-
-
-CELL, SEEDS_OF = plain("cell", lambda group: group[0].name), plain("seeds", len)
+shown = partial(table, spanish=SPANISH)
+METHOD = plain("method", lambda group: method_of(group[0]))
 SETTING = plain("setting", lambda group: setting_of(group[0]))
 TESTED = ("score", "accuracy", "macro_f1")
-RUNS = Table(
+RUNS = table(
     "runs",
-    (
-        *(CELL, *settings("arm", "size", "dataset", "lr", "seed")),
-        *(last(name, f"test_{name}") for name in TESTED),
-        *(last("parameters"), last("seconds"), last("steps", "step"), last("trained"), best("validation_score")),
-        *(plain("final", lambda group: int(group[0].final)), origin()),
-    ),
+    *(CELL, *settings("arm", "size", "dataset", "lr", "seed")),
+    *(last(name, f"test_{name}") for name in TESTED),
+    *(last("parameters"), last("seconds"), last("steps", "step"), last("trained")),
+    *(study.best("validation_score"), study.FINAL, study.origin()),
     keep_logs=True,
 )
-SUMMARY = Table(
+CURVES = table(
+    "curves",
+    *(CELL, *settings("dataset"), METHOD, *settings("seed"), last("step")),
+    *(study.mean("loss", digits=5), last("score", "curve_score")),
+)
+SUMMARY = table(
     "parameters_accuracy",
-    (
-        *(*settings("dataset"), plain("method", lambda group: method_of(group[0])), SEEDS_OF),
-        *(mean_sd(name, f"test_{name}") for name in TESTED),
-        last("trained"),
-        plain("share", lambda group: group[0].last("trained") / group[0].last("parameters")),
-        *settings("lr"),
-    ),
+    *(*settings("dataset"), METHOD, study.REPEATS),
+    *(mean_sd(name, f"test_{name}") for name in TESTED),
+    last("trained"),
+    plain("share", lambda group: group[0].last("trained") / group[0].last("parameters")),
+    *settings("lr"),
     made_from=("runs",),
 )
-INIT = Table(
-    "init",
-    (CELL, SETTING, *settings("lr", "seed"), last("deviation"), last("diverged"), last("loss_after")),
-    keep_logs=True,
-)
+STARTED = (last("deviation"), last("diverged"), last("loss_after"))
+INIT = table("init", CELL, SETTING, *settings("lr", "seed"), *STARTED, keep_logs=True)
 DIVERGED = plain("diverged", lambda group: pooled([done.source.last("diverged") for done in group], "mean"))
-INIT_SUMMARY = Table(
-    "init_summary",
-    (SETTING, *settings("lr"), SEEDS_OF, mean_sd("deviation"), mean_sd("loss_after"), DIVERGED),
-    made_from=("init",),
-)
-TRAINED = ("trained", "se entrena", "{method}")
+STARTS = (mean_sd("deviation"), mean_sd("loss_after"), DIVERGED)
+INIT_SUMMARY = table("init_summary", SETTING, *settings("lr"), study.REPEATS, *STARTS, made_from=("init",))
+TRAINED, TASK = ("trained", "se entrena", "{method}"), ("task", "tarea", "{dataset}")
 TO_FULL = ("to full, points", "puntos frente al completo")
 IN_TEXTS = shown(
     "texts",
@@ -204,53 +178,50 @@ IN_TEXTS = shown(
     ("parameters (TREC)", "parámetros (TREC)", "{trec[trained]:,} ({trec[share]:.2%})"),
     ("rates", "tasas", lambda row, _: ", ".join(f"{row[d]['lr']:g}" if d in row else "–" for d in TEXTS)),
 )
-IN_ENTITIES = shown(
-    "ner", TRAINED, *((f"level {level}", f"nivel {level}", partial(_score, f"ner-{level}")) for level in LEVELS)
-)
+IN_LEVELS = ((f"level {level}", f"nivel {level}", partial(_score, f"ner-{level}")) for level in LEVELS)
+IN_ENTITIES = shown("ner", TRAINED, *IN_LEVELS)
 TIMES = shown(
     "time_to_95",
-    ("task", "tarea", "{dataset}"),
-    TRAINED,
+    *(TASK, TRAINED),
     ("score to reach", "meta", "{target:.3f}"),
     ("reached by", "la alcanzan", "{reached} of {seeds}"),
     ("steps, median", "pasos (mediana)", lambda row, _: str(row["steps"] or "never")),
     ("ms a step", "ms por paso", lambda row, _: f"{row['step_ms']:.0f}" if row["step_ms"] else "–"),
     ("seconds", "segundos", lambda row, _: f"{row['seconds']:.1f}" if row["seconds"] else "–"),
 )
-LOSSES = {rate: partial(lambda rate, row, _: spread(row[rate], "loss_after", 2), rate) for rate in initialisation.RATES}
+LOSSES = {
+    rate: partial(lambda rate, row, _: spread(row[rate], "loss_after", 2), rate)
+    for rate in map("{:g}".format, initialisation.RATES)
+}
 IN_INIT = shown(
     "init",
     ("drawn", "se sortea", "{setting}"),
-    ("initial deviation", "desviación inicial", lambda row, _: spread(row[1e-3], "deviation", 3)),
-    *((f"loss after, rate {rate:g}", f"pérdida, tasa {rate:g}", loss) for rate, loss in LOSSES.items()),
+    ("initial deviation", "desviación inicial", lambda row, _: spread(row["0.001"], "deviation", 3)),
+    *((f"loss after, rate {rate}", f"pérdida, tasa {rate}", loss) for rate, loss in LOSSES.items()),
     ("diverged", "diverge", lambda row, _: ", ".join(f"{row[rate]['diverged']:.0%}" for rate in LOSSES)),
 )
+OVER = ("ours on hooks / arm, median (quartiles)", "nuestro con ganchos / brazo, mediana (cuartiles)")
 BENCH = shown(
     "bench",
-    ("task", "tarea", "{dataset}"),
-    ("arm", "brazo", lambda row, _: BENCH_NAMES[row["arm"]]),
+    *(TASK, ("arm", "brazo", lambda row, _: BENCH_NAMES[row["arm"]])),
     ("ms a step, median", "ms por paso, mediana", "{step_ms:.0f}"),
-    (
-        "ours on hooks / arm, median (quartiles)",
-        "nuestro con ganchos / brazo, mediana (cuartiles)",
-        "{ours_over_arm:.3f} ({ratio_q1:.3f} to {ratio_q3:.3f})",
-    ),
+    (*OVER, "{ours_over_arm:.3f} ({ratio_q1:.3f} to {ratio_q3:.3f})"),
     ("peak memory", "memoria máxima", "{peak_mb:.0f} MB"),
 )
 
 
 def views(out: Path) -> dict[str, tuple[Table, Rows]]:
     """Block of a README → the table that it shows, and its rows; those of the benchmark where there has been one."""
-    summary = read_csv(out / "parameters_accuracy.csv")
+    summary, starts = (read_csv(out / f"{made.name}.csv") for made in (SUMMARY, INIT_SUMMARY))
     texts, entities = ([r for d in each for r in summary if r["dataset"] == d] for each in (TEXTS, ENTITIES))
     found = {
-        "texts": (IN_TEXTS, side_by_side(texts, "method", "dataset")),
-        "ner": (IN_ENTITIES, side_by_side(entities, "method", "dataset")),
-        "init": (IN_INIT, side_by_side(read_csv(out / "init_summary.csv"), "setting", "lr")),
+        "texts": (IN_TEXTS, crossed(texts, "method", "dataset")),
+        "ner": (IN_ENTITIES, crossed(entities, "method", "dataset")),
+        "init": (IN_INIT, crossed([{**row, "rate": f"{row['lr']:g}"} for row in starts], "setting", "rate")),
+        **study.written(out, BENCH),
     }
-    if (out / "bench.csv").exists():
-        times = [row for row in read_csv(out / "time_to_95.csv") if row["dataset"] in (*TEXTS, "ner-2")]
-        found |= {"bench": (BENCH, read_csv(out / "bench.csv")), "times": (TIMES, times)}
+    for times, rows in study.written(out, TIMES).values():
+        found["times"] = (times, [row for row in rows if row["dataset"] in (*TEXTS, "ner-2")])
     return found
 
 
@@ -261,26 +232,23 @@ def main(config: StudyConfig) -> None:
     out, cells, starts = config.out, collect(config), initialisation.collect(config.runs)
     final = [done for done in cells if done.final]
     publish(RUNS, [[done] for done in cells], out, "adapters")
-    points = [point for done in final for point in curve(done)]
-    write_csv(out / "curves.csv", [point for point, _ in points])
-    seal_table(out / "curves.csv", project="adapters", key=team_key(), rows=[row for _, row in points])
-    groups = grouped(final, lambda done: (done.config.dataset, method_of(done)))
+    publish(CURVES, [point for done in final for point in study.by_line(done, "curve_score")], out, "adapters")
+    groups = study.grouped(final, lambda done: (done.config.dataset, method_of(done)))
     groups.sort(key=lambda group: (group[0].config.dataset, group[0].last("trained"), method_of(group[0])))
     publish(SUMMARY, groups, out, "adapters")
     publish(INIT, [[done] for done in starts], out, "adapters")
-    publish(INIT_SUMMARY, grouped(starts, lambda done: (setting_of(done), done.config.lr)), out, "adapters")
-    write_json(out / "environment.json", describe_environment())
+    publish(INIT_SUMMARY, study.grouped(starts, lambda done: (setting_of(done), done.config.lr)), out, "adapters")
+    add_times(out)
     plots.draw(out)
-    show(out)
+    study.finish(out, views(out))
 
 
-def show(out: Path) -> None:
-    """Put the READMEs' tables in place; where there has been a benchmark, with the times to 95 % that need it."""
+def add_times(out: Path) -> None:
+    """time_to_95.csv, which needs the benchmark too: nothing where there has been none."""
+    made_from = ("runs.csv", "curves.csv", "bench.csv")
     if (out / "bench.csv").exists():
-        made_from = ("runs.csv", "curves.csv", "bench.csv")
-        write_csv(out / "time_to_95.csv", time_to_reach(*(read_csv(out / name) for name in made_from)))
-        seal_table(out / "time_to_95.csv", project="adapters", key=team_key(), made_from=made_from)
-    put_tables(out, views(out))
+        times = time_to_reach(*(read_csv(out / name) for name in made_from))
+        study.write(out / "time_to_95.csv", times, "adapters", made_from=made_from)
 
 
 if __name__ == "__main__":

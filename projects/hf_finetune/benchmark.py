@@ -1,7 +1,4 @@
-"""`make bench-hf_finetune`: what AWP and mixout cost a training step, beside a plain one.
-
-Each arm lives in a process of its own and takes a few steps in turn with the others (shared/interleave.py).
-"""
+"""`make bench-hf_finetune`: what AWP and mixout cost a training step, beside a plain one."""
 
 import tempfile
 from collections.abc import Iterator
@@ -19,7 +16,7 @@ from projects.hf_finetune.training.regularised import RegularisedTrainer
 from projects.hf_finetune.training.train import load_model_and_data, make_trainer
 from shared import devices
 from shared.errors import command
-from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
+from shared.interleave import Measured, Turns, in_turn, ratio, serve, spawned, step_ms
 from shared.study import publish_bench
 
 BASE = Config(limit=500, device="cpu")
@@ -27,15 +24,12 @@ AWP, MIXOUT = 0.005, 0.6  # γ and p of the arms that have them; the cost does n
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchConfig:
+class BenchConfig(Turns):
     """Measure training steps of four arms in turn."""
 
     rounds: int = 16
-    """How often each arm has its turn."""
     steps: int = 4
-    """Steps in a turn; the first round is warm-up and is not counted."""
     out: Path = RESULTS
-    """Where bench.csv and bench.json go."""
 
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
@@ -73,9 +67,8 @@ def training_steps(trainer: RegularisedTrainer, max_norm: float) -> Iterator[Non
 
 def bench_row(arm: str, measured: dict[str, Measured]) -> dict[str, Any]:
     """Medians of one arm, and its step time over a plain one."""
-    mine, over = measured[arm], ratio(measured, arm, "plain")
-    row = {"arm": arm, "step_ms": round(step_ms(mine), 2), "over_plain": round(over.median, 4)}
-    return {**row, "ratio_q1": round(over.q1, 4), "ratio_q3": round(over.q3, 4), "peak_mb": round(mine.peak_mb, 1)}
+    over = ratio(measured, arm, "plain").columns("over_plain")
+    return {"arm": arm, "step_ms": round(step_ms(measured[arm]), 2), **over, "peak_mb": round(measured[arm].peak_mb, 1)}
 
 
 if __name__ == "__main__":

@@ -13,13 +13,12 @@
 # %%
 """Results of hf_finetune, shown from results/; source of results/notebook.ipynb."""
 
-import json
-
 from projects.hf_finetune.study import RESULTS, views
 from shared.course.cells import Picture, Table, declared
+from shared.files import read_json
 
 shown = views(RESULTS)
-data, report = (json.loads((RESULTS / name).read_text(encoding="utf-8")) for name in ("data.json", "report.json"))
+data, report = (read_json(RESULTS / name) for name in ("data.json", "report.json"))
 
 # %% [markdown]
 # ## Los datos
@@ -28,13 +27,9 @@ data, report = (json.loads((RESULTS / name).read_text(encoding="utf-8")) for nam
 # por reseña: ninguna reseña de prueba aporta una frase al entrenamiento.
 
 # %%
-Table(
-    ("partición", "frases", "reseñas", "negativas", "neutras", "positivas"),
-    tuple(
-        (name, each["sentences"], each["groups"], *each["classes"].values()) for name, each in data["splits"].items()
-    ),
-    "El entrenamiento es una muestra de las frases de sus reseñas, la misma para todas las semillas.",
-)
+splits = [(name, each["sentences"], each["groups"], *each["classes"].values()) for name, each in data["splits"].items()]
+caption = "El entrenamiento es una muestra de las frases de sus reseñas, la misma para todas las semillas."
+Table(("partición", "frases", "reseñas", "negativas", "neutras", "positivas"), tuple(splits), caption)
 
 # %%
 Table(("motivo", "frases descartadas"), tuple((name, each["count"]) for name, each in data["dropped"].items()))

@@ -1,14 +1,9 @@
-"""`make results-hf_finetune`: every run behind the README's tables, chosen on validation and repeated over seeds.
-
-A run that is complete is not run again, and one that was interrupted goes on from its last checkpoint, so the command
-can be stopped and started at will. What each table shows is declared below.
-"""
+"""`make results-hf_finetune`: every run behind the README's tables, chosen on validation and repeated over seeds."""
 
 import os
-import re
 import shutil
 import statistics
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -21,15 +16,13 @@ from projects.hf_finetune.training.callbacks import FAULT
 from projects.hf_finetune.training.models import load_tokenizer
 from projects.hf_finetune.training.supervisor import Attempt, spawn, supervise
 from projects.hf_finetune.training.train import fit
-from shared import report
+from shared import checks, study
 from shared.assets import load_encoder
-from shared.devices import describe_environment
 from shared.errors import command
 from shared.files import write_json
-from shared.fingerprint import team_key
-from shared.fingerprint.citations import KEPT, Cited, pooled
-from shared.fingerprint.results import Row, seal_table
-from shared.study import Cells, Done, Table, best, grouped, last, mean_sd, only_shown, origin, plain, publish, settings
+from shared.fingerprint.citations import Cited, pooled
+from shared.report import read_csv, spread
+from shared.study import CELL, Cells, Done, Table, last, mean_sd, origin, plain, publish, settings, table
 
 RESULTS = Path("projects/hf_finetune/results")
 BASE = Config(limit=500, epochs=3)
@@ -40,11 +33,10 @@ WHERE = "@45@8"
 FAULT_TEXT = {"RuntimeError": "torch's RuntimeError", "RLIMIT_AS": "a real RLIMIT_AS"}
 SCORES = ("accuracy", "precision", "recall", "macro_f1", "ece")
 EVALUATION = ("confusion_matrix.png", "report.json", "report.txt")
-OURS = re.compile(r"[0-9a-f]{16}" + re.escape(KEPT))  # a log kept under its run's id
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig:
+class StudyConfig(study.Places):
     """Run every experiment behind the README's tables."""
 
     seeds: int = 5
@@ -52,9 +44,7 @@ class StudyConfig:
     memory_gb: float | None = None
     """Address space of the processes that run out of memory on purpose (10⁹ bytes)."""
     runs: Path = Path("runs/hf_finetune/results")
-    """Where the runs are kept."""
     out: Path = RESULTS
-    """Where the CSV files and figures go."""
 
 
 # ---------------------------------------------------------------- which runs
@@ -146,7 +136,7 @@ def _worst(metric: str, arm: Sequence[Done]) -> Cited:
 
 
 def _score(name: str, row: Shown, _: list[Shown]) -> str:
-    return f"{row[name]:.4f}" if "baseline" in row else report.spread(row, name)
+    return f"{row[name]:.4f}" if "baseline" in row else spread(row, name)
 
 
 def _gain(row: Shown, _: list[Shown]) -> str:
@@ -160,23 +150,19 @@ def _chosen(row: Shown, _: list[Shown]) -> str:
     return ", ".join(f"{name}{row[field]:g}" for field, name in names.items() if row.get(field))
 
 
-def shown(name: str, *columns: tuple[str, str, Any]) -> Table:
-    """A view of rows that are there: heading in English and Spanish, and what stands below it."""
-    return Table(name, tuple(only_shown(*column) for column in columns), spanish=SPANISH)
-
-
-CELL = plain("cell", lambda group: group[0].name)
+shown = partial(table, spanish=SPANISH)
 TESTED = {name: last(name, f"test_{name}") for name in SCORES}
 RAN = (
     *(TESTED["accuracy"], TESTED["ece"], TESTED["macro_f1"], last("micro_batch"), TESTED["precision"]),
-    *(TESTED["recall"], last("seconds"), last("steps", "step"), best("validation_macro_f1")),
+    *(TESTED["recall"], last("seconds"), last("steps", "step"), study.best("validation_macro_f1")),
 )
-FINAL = plain("final", lambda group: int(group[0].final))
-RUNS = Table("runs", (CELL, *settings("arm", "lr", "awp", "mixout", "seed"), *RAN, FINAL, origin()), keep_logs=True)
+VARIED = settings("arm", "lr", "awp", "mixout", "seed")
+RUNS = table("runs", CELL, *VARIED, *RAN, study.FINAL, origin(), keep_logs=True)
+CURVES = table("curves", CELL, *settings("arm", "seed"), *map(last, ("step", "validation_loss", "validation_macro_f1")))
 WORST = [plain(f"worst_{name}", partial(_worst, f"test_{name}")) for name in ("macro_f1", "accuracy")]
 IN_RESULTS = shown(
     "results",
-    ("trained", "se entrena", lambda row, _: row["arm"] if "arm" in row else f"{row['baseline']}, logistic regression"),
+    ("trained", "se entrena", lambda row, _: row.get("arm") or f"{row['baseline']}, logistic regression"),
     ("accuracy", "exactitud", partial(_score, "accuracy")),
     ("macro-F1", "macro-F1", partial(_score, "macro_f1")),
     ("worst seed", "peor semilla", lambda row, _: f"{row['worst_macro_f1']:.4f}" if "arm" in row else ""),
@@ -187,22 +173,19 @@ IN_RESULTS = shown(
 )
 IN_FAULTS = shown(
     "faults",
-    ("how memory ran out", "cómo faltó la memoria", lambda row, _: FAULT_TEXT.get(row["fault"], row["fault"])),
+    ("how memory ran out", "cómo faltó la memoria", lambda row, _: FAULT_TEXT.get(row["fault"]) or str(row["fault"])),
     ("ended with", "acabó con", lambda row, _: f"{row['micro_batch']} × {BASE.batch_size // row['micro_batch']}"),
     ("steps", "pasos", "{steps}"),
     ("accuracy", "exactitud", "{accuracy:.4f}"),
     ("macro-F1", "macro-F1", "{macro_f1:.4f}"),
     ("in sd of plain's seeds", "en desviaciones entre semillas", "{off_in_sd:+.2f}"),
 )
+OVER = ("/ plain, median (quartiles)", "/ normal, mediana (cuartiles)")
 BENCH = shown(
     "bench",
     ("step", "paso", "{arm}"),
     ("ms, median", "ms, mediana", "{step_ms:.0f}"),
-    (
-        "/ plain, median (quartiles)",
-        "/ normal, mediana (cuartiles)",
-        "{over_plain:.3f} ({ratio_q1:.3f} to {ratio_q3:.3f})",
-    ),
+    (*OVER, "{over_plain:.3f} ({ratio_q1:.3f} to {ratio_q3:.3f})"),
     ("peak memory", "memoria máxima", "{peak_mb:.0f} MB"),
 )
 
@@ -212,64 +195,44 @@ def summary_of(plain_runs: Sequence[Done]) -> Table:
     means = [mean_sd(name, f"test_{name}") for name in SCORES]
     gain = plain("gain_macro_f1", lambda group: statistics.mean(gains(plain_runs, group)))
     p_value = plain("p_value", lambda group: sign_flip_p(gains(plain_runs, group)))
-    columns = (*settings("arm"), plain("seeds", len), *means, *WORST, gain, p_value, *settings("lr", "awp", "mixout"))
-    return Table("summary", columns, made_from=("runs",))
+    measured = (study.REPEATS, *means, *WORST, gain, p_value)
+    return table("summary", *settings("arm"), *measured, *settings("lr", "awp", "mixout"), made_from=("runs",))
 
 
 def faults_of(plain_runs: Sequence[Done]) -> Table:
     """A broken run a row, and how far it is from plain training's mean."""
     fault = plain("fault", lambda group: group[0].name.split("-")[1])
     off = plain("off_in_sd", partial(off_in_sd, plain_runs))
-    return Table("faults", (fault, CELL, *RAN, off, origin()), keep_logs=True)
+    return table("faults", fault, CELL, *RAN, off, origin(), keep_logs=True)
 
 
 def views(out: Path) -> dict[str, tuple[Table, list[Shown]]]:
     """Block of a README → the table that it shows, and its rows; the benchmark's where there has been one."""
-    read = report.read_csv
-    rows = [*read(out / "baseline.csv"), *read(out / "summary.csv")]
-    found = {"results": (IN_RESULTS, rows), "faults": (IN_FAULTS, read(out / "faults.csv"))}
-    return found | ({"bench": (BENCH, read(out / "bench.csv"))} if (out / "bench.csv").exists() else {})
+    rows = [*read_csv(out / "baseline.csv"), *read_csv(out / "summary.csv")]
+    return {"results": (IN_RESULTS, rows), **study.written(out, IN_FAULTS, BENCH)}
 
 
 def main(config: StudyConfig) -> None:
     """Choose rate, γ and p on validation with seed 0, break runs on purpose, repeat the four arms over the seeds."""
+    checks.at_least(config, 2, "seeds")
+    checks.at_least(config, 0.1, "memory_gb")
     from projects.hf_finetune import figures
 
     out, (cells, broken) = config.out, collect(config)
-    remove_logs(out / "logs")
     publish(RUNS, [[done] for done in cells], out, "hf_finetune")
     final = [done for done in cells if done.final]
-    points = [point for done in final for point in curve(done)]
-    report.write_csv(out / "curves.csv", [point for point, _ in points])
-    seal_table(out / "curves.csv", project="hf_finetune", key=team_key(), rows=[row for _, row in points])
-    groups = sorted(grouped(final, lambda done: done.config.arm), key=lambda group: ARMS.index(group[0].config.arm))
+    publish(CURVES, [point for done in final for point in study.by_line(done, "validation_loss")], out, "hf_finetune")
+    groups = study.grouped(final, lambda done: done.config.arm)
+    groups.sort(key=lambda group: ARMS.index(group[0].config.arm))
     publish(summary_of(groups[0]), groups, out, "hf_finetune")
     publish(faults_of(groups[0]), [[done] for done in broken], out, "hf_finetune")
-    write_json(out / "environment.json", describe_environment())
     write_baselines(groups[0][0].config, out)
     run = groups[0][0].directory
     assert run is not None, "its evaluation is needed"
     for name in EVALUATION:
         shutil.copy(run / "evaluation" / name, out / name)
     figures.draw(out)
-    report.put_tables(out, views(out))
-
-
-def remove_logs(folder: Path) -> None:
-    """Remove the logs of an earlier publication, with runs that no table cites any more; other files stay."""
-    for path in folder.glob(f"*{KEPT}"):
-        if OURS.fullmatch(path.name):
-            path.unlink()
-
-
-def curve(done: Done) -> Iterator[tuple[Shown, Row]]:
-    """A run's validation after each epoch; each point with its citation."""
-    names = ("step", "validation_loss", "validation_macro_f1")
-    named = {"cell": done.name, "arm": done.config.arm, "seed": done.config.seed}
-    for seq, record in enumerate(done.source.log.records):
-        if "validation_loss" in record:
-            cells = {name: done.source.window(name, seq, seq, "value") for name in names}
-            yield {**named, **{name: record[name] for name in names}}, Row([done.source], cells)
+    study.finish(out, views(out))
 
 
 def write_baselines(config: Config, out: Path) -> None:
@@ -281,8 +244,7 @@ def write_baselines(config: Config, out: Path) -> None:
     found = {"TF-IDF": tfidf_baseline(data), "frozen encoder": frozen_baseline(data, encoder, tokenizer)}
     kept = ("C", "validation_macro_f1", *SCORES)
     rows = [{"baseline": name, **{column: each[column] for column in kept}} for name, each in found.items()]
-    report.write_csv(out / "baseline.csv", rows)
-    seal_table(out / "baseline.csv", project="hf_finetune", key=team_key())
+    study.write(out / "baseline.csv", rows, "hf_finetune")
     write_json(out / "data.json", data.report)
 
 

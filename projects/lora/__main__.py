@@ -23,8 +23,7 @@ def main(config: Config) -> None:
     claim(head.out)  # LoRA comes first: whatever can be refused is refused before anything is trained
     tuned = train(replace(config, arm="lora"))
     show({"frozen encoder, linear head": train(head), f"LoRA, r = {config.rank}": tuned})
-    model, tokenizer, classes = check_saved(tuned.directory, config)
-    classify(model, tokenizer, classes, QUESTIONS)
+    classify(check_saved(tuned.directory, config), QUESTIONS)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """What the default run does after training: verify, reload merged, compare, and classify a few texts."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -18,23 +18,23 @@ from shared.errors import UserError
 from shared.fingerprint import refuse_changed
 from shared.progress import table
 
+Trained = tuple[Classifier, PreTrainedTokenizerFast, list[str]]
+"""A classifier, its tokenizer, and the names of its classes."""
 TOLERANCE = 1e-4  # of the largest difference between two logits: float32 rounding through six blocks
 
 
 def show(runs: dict[str, Metrics]) -> None:
     """Print one row a run."""
+    columns = ["trained", "test accuracy", "macro-F1", "parameters", "of all", "time"]
     rows = [
         (name, m.accuracy, m.macro_f1, f"{m.trained:,}", f"{m.trained / m.parameters:.2%}", f"{m.seconds:.0f} s")
         for name, m in runs.items()
     ]
-    columns = ["trained", "test accuracy", "macro-F1", "parameters", "of all", "time"]
     table("Test questions, never seen in training", columns, rows)
 
 
-def load_trained(
-    directory: Path, config: Config, *, merge: bool
-) -> tuple[Classifier, PreTrainedTokenizerFast, list[str]]:
-    """The saved classifier, its tokenizer and the names of its classes, with the updates merged or apart."""
+def load_trained(directory: Path, config: Config, *, merge: bool) -> Trained:
+    """The saved classifier, with the updates merged or apart."""
     encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
     classes = read_corpus(config, tokenizer).classes
     model = build(replace(config, arm="lora"), encoder, len(classes))
@@ -42,7 +42,7 @@ def load_trained(
     return model.eval(), tokenizer, classes
 
 
-def check_saved(directory: Path, config: Config) -> tuple[Classifier, PreTrainedTokenizerFast, list[str]]:
+def check_saved(directory: Path, config: Config) -> Trained:
     """Verify the run's fingerprints, and that merged and unmerged weights answer alike. Returns the merged model.
 
     Raises:
@@ -60,11 +60,11 @@ def check_saved(directory: Path, config: Config) -> tuple[Classifier, PreTrained
     return merged, tokenizer, classes
 
 
-def classify(model: Classifier, tokenizer: PreTrainedTokenizerFast, classes: list[str], texts: Iterable[str]) -> None:
+def classify(trained: Trained, texts: Sequence[str]) -> None:
     """Print the likeliest class of each text with its probability."""
-    texts = list(texts)
+    model, tokenizer, classes = trained
     tokens = tokenizer(texts, truncation=True)["input_ids"]
-    logits = logits_of(model, Texts(texts, tokens, [0] * len(texts), tokenizer.pad_token_id))
+    logits = logits_of(model, Texts(list(texts), tokens, [0] * len(texts), tokenizer.pad_token_id))
     chances, winners = torch.softmax(logits, dim=1).max(1)
     rows = [(text, classes[w], f"{p:.2f}") for text, w, p in zip(texts, winners, chances.tolist(), strict=True)]
     table("Questions of its own", ["question", "class", "probability"], rows)

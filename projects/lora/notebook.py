@@ -16,11 +16,11 @@
 
 from projects.lora.config import method
 from projects.lora.study import BENCH, RESULTS, views
-from shared.course.cells import Number, Picture, Table, declared, rows_of
+from shared.course.cells import Number, Picture, Table, declared, listed
 from shared.report import read_csv
 
 shown = views(RESULTS)
-summary = {row["method"]: row for row in read_csv(RESULTS / "summary.csv")}
+summary = {row["method"]: row for row in shown["results"][1]}
 runs = read_csv(RESULTS / "runs.csv")
 full, head, chosen = (summary[name] for name in ("full fine-tuning", "frozen encoder, linear head", "LoRA, r = 16"))
 
@@ -44,19 +44,14 @@ Picture(RESULTS / "parameters_accuracy.png", "Exactitud de prueba contra paráme
 # de LoRA al ajuste completo lo es. La ventaja sobre la cabeza lineal, en cambio, es de otro orden.
 
 # %%
-gap = 100 * (chosen["accuracy"] - full["accuracy"])
+gap, gain = (100 * (chosen["accuracy"] - other["accuracy"]) for other in (full, head))
 error = 100 * (chosen["accuracy_sd"] ** 2 / chosen["seeds"] + full["accuracy_sd"] ** 2 / full["seeds"]) ** 0.5
-Table(
-    ("medida", "puntos"),
-    (
-        ("LoRA, r = 16, menos ajuste completo", Number("gap to full, points", gap, "+.2f")),
-        ("error típico de la diferencia", Number("standard error of the gap, points", error, ".2f")),
-        (
-            "LoRA, r = 16, menos codificador congelado con cabeza lineal",
-            Number("gain over the head, points", 100 * (chosen["accuracy"] - head["accuracy"]), "+.2f"),
-        ),
-    ),
-)
+measured = {
+    "LoRA, r = 16, menos ajuste completo": Number("gap to full, points", gap, "+.2f"),
+    "error típico de la diferencia": Number("standard error of the gap, points", error, ".2f"),
+    "LoRA, r = 16, menos codificador congelado con cabeza lineal": Number("gain over the head, points", gain, "+.2f"),
+}
+Table(("medida", "puntos"), tuple(measured.items()))
 
 # %% [markdown]
 # ## Una tasa de aprendizaje mayor para B
@@ -67,19 +62,14 @@ Table(
 
 # %%
 rate = next(r["lr"] for r in runs if r["final"] and r["arm"] == "lora")
-ratios = [
-    r for r in runs if (r["arm"], r["scaling"], r["seed"], r["lr"]) == ("lora", "alpha/r", 0, rate) and r["steps"]
-]
-Table(
-    ("rango", "tasa de B / tasa de A", "exactitud en validación", "pasos"),
-    rows_of(
-        sorted(ratios, key=lambda r: (r["rank"], r["lr_ratio"])),
-        lambda r: r["rank"],
-        lambda r: f"×{r['lr_ratio']:g}",
-        lambda r: Number(f"validation of {r['cell']}", r["validation_accuracy"], ".4f"),
-        lambda r: r["steps"],
-    ),
-)
+tried = [r for r in runs if (r["arm"], r["scaling"], r["seed"], r["lr"]) == ("lora", "alpha/r", 0, rate) and r["steps"]]
+cells = {
+    "rango": lambda r: r["rank"],
+    "tasa de B / tasa de A": lambda r: f"×{r['lr_ratio']:g}",
+    "exactitud en validación": lambda r: Number(f"validation of {r['cell']}", r["validation_accuracy"], ".4f"),
+    "pasos": lambda r: r["steps"],
+}
+listed(sorted(tried, key=lambda r: (r["rank"], r["lr_ratio"])), cells)
 
 # %%
 Picture(RESULTS / "rates_convergence.png", "Pérdida de entrenamiento por paso para cada razón de tasas y cada rango")
@@ -120,13 +110,6 @@ declared(BENCH, read_csv(RESULTS / "bench.csv"))
 
 # %%
 finals = [row for row in runs if row["final"]]
-Table(
-    ("ejecuciones", "de ellas en la tabla", "métodos"),
-    (
-        (
-            Number("runs", len(runs), ".0f"),
-            Number("final runs", len(finals), ".0f"),
-            Number("methods", len({method(r["arm"], r["rank"], r["scaling"]) for r in finals}), ".0f"),
-        ),
-    ),
-)
+methods = {method(r["arm"], r["rank"], r["scaling"]) for r in finals}
+counts = {"runs": len(runs), "final runs": len(finals), "methods": len(methods)}
+Table(("ejecuciones", "de ellas en la tabla", "métodos"), (tuple(Number(*each, ".0f") for each in counts.items()),))

@@ -19,9 +19,8 @@ def ask_the_pipelines(qa: Path) -> None:
     """Print answers of pipeline("question-answering"); the last question is not answered by the text."""
     answering = question_answering(qa)
     found = [answering(question=question, context=FILM) for question in QUESTIONS]
-    rows = [
-        (q, a["answer"] or "(not in the text)", f"{a['no_answer']:.2f}") for q, a in zip(QUESTIONS, found, strict=True)
-    ]
+    answers = [(each["answer"] or "(not in the text)", f"{each['no_answer']:.2f}") for each in found]
+    rows = [(question, *answer) for question, answer in zip(QUESTIONS, answers, strict=True)]
     table('pipeline("question-answering")', ["question", "answer", "probability of no answer"], rows)
 
 

@@ -31,20 +31,14 @@ def encoder(rows: Sequence[dict[str, Any]], path: Path) -> None:
     threads = max(row["threads"] for row in rows)
     mine = [row for row in rows if row["task"] == "encode" and row["threads"] == threads]
     title = "The encoder: torch and ONNX Runtime by precision, on equal threads"
-    with panels(
-        path, 2, title=title, xlabel="", ylabel="latency of a call [ms]: median, up to p95", size=(3.8, 3.8)
-    ) as axes:
-        for each, (varied, fixed, value, label) in zip(
-            axes,
-            (("rows", "tokens", 64, "rows of 64 tokens"), ("tokens", "rows", 8, "tokens in each of 8 rows")),
-            strict=True,
-        ):
+    ylabel = "latency of a call [ms]: median, up to p95"
+    varying = (("rows", "tokens", 64, "rows of 64 tokens"), ("tokens", "rows", 8, "tokens in each of 8 rows"))
+    with panels(path, 2, title=title, xlabel="", ylabel=ylabel, size=(3.8, 3.8)) as axes:
+        for each, (varied, fixed, value, label) in zip(axes, varying, strict=True):
             for arm in dict.fromkeys(r["arm"] for r in mine):
-                points = sorted(
-                    (r[varied], r["p50_ms"], r["p95_ms"]) for r in mine if r["arm"] == arm and r[fixed] == value
-                )
-                x, middle, high = zip(*points, strict=True)
-                above = [h - m for h, m in zip(high, middle, strict=True)]
+                rows_of_arm = [r for r in mine if r["arm"] == arm and r[fixed] == value]
+                points = sorted((r[varied], r["p50_ms"], r["p95_ms"] - r["p50_ms"]) for r in rows_of_arm)
+                x, middle, above = zip(*points, strict=True)
                 each.errorbar(x, middle, yerr=[[0] * len(x), above], **style(arm))
             each.set(xscale="log", yscale="log", xlabel=label)
             each.set_xticks(x, [str(tick) for tick in x])

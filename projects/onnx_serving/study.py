@@ -1,7 +1,4 @@
-"""`make results-onnx_serving`: the runs behind the tables, and what is shown of them and of the benchmarks.
-
-A finished run is not made again, and one that was interrupted goes on from its last checkpoint.
-"""
+"""`make results-onnx_serving`: the runs behind the tables, and what is shown of them and of the benchmarks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,15 +14,15 @@ from projects.onnx_serving.paths import EXPORTED, RESULTS, RUNS
 from projects.onnx_serving.smoothing_study import smoothing_rows
 from projects.onnx_serving.training.train_qa import digest_of, films_of
 from projects.onnx_serving.training.train_qa import main as train
-from shared.devices import Precision, describe_environment
+from shared import study
+from shared.devices import Precision
 from shared.errors import command
 from shared.files import read_json, refuse_unwritable, write_json
-from shared.fingerprint import team_key
-from shared.fingerprint.results import Row, seal_table
+from shared.fingerprint.results import Row
 from shared.progress import track
+from shared.report import crossed, put_tables, read_csv
 from shared.report import mean_sd as means
-from shared.report import put_tables, read_csv, write_csv
-from shared.study import Cells, Done, Shown, Table, last, mean_sd, only_shown, origin, plain, publish, settings
+from shared.study import Cells, Done, Shown, Table, last, mean_sd, plain, publish, settings, table
 
 PROJECT = "onnx_serving"
 SEEDS = (0, 1, 2)
@@ -34,7 +31,7 @@ AGREEMENT = ("answered_f1", "no_answer_f1", "same", "same_trained", "same_held_o
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig:
+class StudyConfig(study.Places):
     """Run every experiment behind the README's tables."""
 
     seeds: tuple[int, ...] = SEEDS
@@ -44,9 +41,7 @@ class StudyConfig:
     precision: Precision = "auto"
     """Precision of training's matrix products: float32, bfloat16, or auto: bfloat16 where the processor has it."""
     runs: Path = RUNS
-    """Where the runs are kept."""
     out: Path = RESULTS
-    """Where the CSV files go."""
 
 
 # ---------------------------------------------------------------- which runs
@@ -54,15 +49,14 @@ class StudyConfig:
 
 def collect(config: StudyConfig, base: Config) -> list[Done]:
     """A run a seed; that of seed 0 is the model that the default run trains and the server serves."""
-    cells = Cells(
-        config.runs,
-        train,
-        project=PROJECT,
-        name=lambda cell: f"qa-seed{cell.seed}" if cell.seed else "qa",
-        data=lambda cell: digest_of(films_of(cell)),
-        expected=len(config.seeds),
-    )
+    cells = Cells(config.runs, train, PROJECT, cell_name, lambda cell: digest_of(films_of(cell)))
+    cells.expected = len(config.seeds)
     return cells.repeat(base, config.seeds)
+
+
+def cell_name(cell: Config) -> str:
+    """A name that tells two cells apart."""
+    return f"qa-seed{cell.seed}" if cell.seed else "qa"
 
 
 def model_of(done: Done) -> Path:
@@ -73,11 +67,6 @@ def model_of(done: Done) -> Path:
 
 
 # ---------------------------------------------------------------- what is shown of them
-
-
-def table(name: str, *columns: tuple[str, str, str | Shown], **options: Any) -> Table:
-    """The view of rows that are written where they are measured: two headings and a form a column."""
-    return Table(name, tuple(only_shown(*column) for column in columns), **options)
 
 
 def over_seeds(name: str, form: str = ".4f") -> Shown:
@@ -92,20 +81,16 @@ def either(*names: str) -> Shown:
 
 
 HOW = {"generate": "with the cache", "recompute": "without the cache", "library": "its own loop and cache"}
-RUN_TABLE = Table(
+RUN_TABLE = table(
     "runs",
-    (
-        plain("cell", lambda group: group[0].name),
-        *settings("seed", "lr", "epochs", "batch_size", "precision"),
-        plain("cpu_seconds", lambda group: read_json((group[0].directory or Path()) / "result.json")["cpu_seconds"]),
-        *map(last, ("films_exact", "films_f1", "no_answer_f1")),
-        last("steps", "step"),
-        *map(last, ("threshold", "validation_f1", "wordings_exact", "wordings_f1", "wordings_no_answer_f1")),
-        origin(),
-    ),
+    *(study.CELL, *settings("seed", "lr", "epochs", "batch_size", "precision")),
+    plain("cpu_seconds", lambda group: read_json((group[0].directory or Path()) / "result.json")["cpu_seconds"]),
+    *(*map(last, ("films_exact", "films_f1", "no_answer_f1")), last("steps", "step")),
+    *map(last, ("threshold", "validation_f1", "wordings_exact", "wordings_f1", "wordings_no_answer_f1")),
+    study.origin(),
     keep_logs=True,
 )
-SUMMARY = Table("summary", (plain("seeds", len), *map(mean_sd, SCORES)), made_from=("runs",))
+SUMMARY = table("summary", study.REPEATS, *map(mean_sd, SCORES), made_from=("runs",))
 WORDINGS = table(
     "results",
     ("asked of held-out films", "preguntas sobre películas nuevas", "{asked}"),
@@ -196,23 +181,19 @@ LOAD = table(
 
 def speed(arms: Sequence[str]) -> Table:
     """A column an arm: which there are is in the benchmark's file."""
-    shape = ("rows × tokens", "filas × tokens", "{rows} × {tokens}")
-    columns = [(arm, arm, partial(latency, arm)) for arm in arms]
-    return table("speed", shape, ("threads", "hilos", "{threads}"), *columns)
+    shape = (("rows × tokens", "filas × tokens", "{shape[0]} × {shape[1]}"), ("threads", "hilos", "{shape[2]}"))
+    return table("speed", *shape, *((arm, arm, partial(latency, arm)) for arm in arms))
 
 
 def latency(arm: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     """An arm's median at a shape, with its gain over torch in float32."""
-    return "{p50_ms:.1f} ms (×{gain:.2f})".format(**row["arms"][arm])
+    return "{p50_ms:.1f} ms (×{gain:.2f})".format(**row[arm])
 
 
 def by_shape(encoded: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """A row a shape, with every arm's row of it."""
-    shapes: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for row in encoded:
-        shape = {name: row[name] for name in ("rows", "tokens", "threads")}
-        shapes.setdefault(tuple(shape.values()), {**shape, "arms": {}})["arms"][row["arm"]] = row
-    return list(shapes.values())
+    shaped = [{**row, "shape": (row["rows"], row["tokens"], row["threads"])} for row in encoded]
+    return crossed(shaped, "shape", "arm")
 
 
 def by_wording(summary: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -223,13 +204,12 @@ def by_wording(summary: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows; only of what is there to show."""
-    read = {path.stem: read_csv(path) for path in out.glob("*.csv")}
-    found = {t.name: (t, read[t.name]) for t in (ANSWERS, SMOOTHING, TEXTS, PADDING, SERVER, LOAD) if t.name in read}
-    if "summary" in read:
-        found["results"] = (WORDINGS, by_wording(read["summary"]))
-    if "bench" in read:
-        encoded = [row for row in read["bench"] if row["task"] == "encode"]
-        generated = [row for row in read["bench"] if row["task"] != "encode"]
+    found = study.written(out, ANSWERS, SMOOTHING, TEXTS, PADDING, SERVER, LOAD)
+    if (out / "summary.csv").exists():
+        found["results"] = (WORDINGS, by_wording(read_csv(out / "summary.csv")))
+    if (out / "bench.csv").exists():
+        rows = read_csv(out / "bench.csv")
+        encoded, generated = ([row for row in rows if (row["task"] == "encode") == wanted] for wanted in (True, False))
         found["speed"] = (speed(list(dict.fromkeys(row["arm"] for row in encoded))), by_shape(encoded))
         found["generation"] = (GENERATION, sorted(generated, key=lambda row: (row["rows"], row["per_second"])))
     return found
@@ -254,10 +234,10 @@ def run(config: StudyConfig, base: Config) -> list[dict[str, Any]]:
     qa = model_of(cells[0])
     graphs = export_if_needed(qa, config.runs / EXPORTED.name)
     smoothed = smoothing_rows(qa, graphs, base.limit)
-    write(config.out / "smoothing.csv", smoothed, [Row([cells[0].source])] * len(smoothed))
-    write(config.out / "texts.csv", text_rows(graphs))
+    study.write(config.out / "smoothing.csv", smoothed, PROJECT, [Row([cells[0].source])] * len(smoothed))
+    study.write(config.out / "texts.csv", text_rows(graphs), PROJECT)
     write_json(config.out / "parity.json", read_json(graphs / "parity.json"))
-    write_json(config.out / "environment.json", describe_environment())
+    study.finish(config.out, views(config.out))
     show(config.out, "results", "answers", "smoothing", "texts")
     return rows
 
@@ -271,8 +251,8 @@ def write_answers(cells: list[Done], limit: int | None, out: Path) -> None:
             found = answer_rows(qa, graphs, limit)
         rows += [{"seed": done.config.seed, **row} for row in found]
         cited += [Row([done.source])] * len(found)
-    write(out / "answers_by_seed.csv", rows, cited)
-    write(out / "answers.csv", mean_answers(rows), made_from=("answers_by_seed.csv",))
+    study.write(out / "answers_by_seed.csv", rows, PROJECT, cited)
+    study.write(out / "answers.csv", mean_answers(rows), PROJECT, made_from=("answers_by_seed.csv",))
 
 
 def mean_answers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -283,12 +263,6 @@ def mean_answers(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
         same = {name: mine[0][name] for name in ("questions", "int8_products")}
         summary.append({"backend": backend, "seeds": len(mine), **same, **means(mine, *AGREEMENT)})
     return summary
-
-
-def write(path: Path, rows: list[dict[str, Any]], cited: list[Row] | None = None, made_from: Any = ()) -> None:
-    """A sealed table whose numbers no log holds."""
-    write_csv(path, rows)
-    seal_table(path, project=PROJECT, key=team_key(), rows=cited, made_from=made_from)
 
 
 def show(out: Path, *blocks: str) -> None:

@@ -1,7 +1,4 @@
-"""`make bench-pretrain_lm`: training speed beside transformers' GPT-2, and the loader's beside what the model consumes.
-
-Both arms of the recipe live in processes of their own and take their steps in turn (shared/interleave.py).
-"""
+"""`make bench-pretrain_lm`: training speed beside transformers' GPT-2, the loader's beside what a model consumes."""
 
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
@@ -15,12 +12,12 @@ from projects.pretrain_lm.study import BENCH, CONSUMPTION, RESULTS
 from shared import checks, devices
 from shared.errors import command
 from shared.files import refuse_unwritable
-from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
+from shared.interleave import Measured, Turns, in_turn, ratio, serve, spawned, step_ms
 from shared.study import publish_bench
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchConfig:
+class BenchConfig(Turns):
     """Measure training against a plain loop over GPT2LMHeadModel, and the loader against the model."""
 
     dataset: str = "news"
@@ -28,16 +25,14 @@ class BenchConfig:
     seed: int = 0
     """Seeds initial weights, windows and order."""
     rounds: int = 40
-    """How often each arm has its turn."""
     steps: int = 20
-    """Steps in a turn; the first round is warm-up and is not counted."""
     batches: int = 60
     """Batches over which loader and model are compared."""
     out: Path = RESULTS
-    """Where bench.csv, consumption.csv and what each was measured on go."""
 
     def __post_init__(self) -> None:
         """Refuse what measures nothing."""
+        super().__post_init__()
         checks.at_least(self, 1, "batches")
 
 
@@ -72,15 +67,9 @@ def serve_arm(pipe: Connection, config: PeerConfig) -> None:
 
 def summary(arm: Arm, measured: dict[str, Measured], recipe: PeerConfig) -> dict[str, Any]:
     """Median speed of an arm, and the median over rounds of how many times as fast ours is."""
-    faster = ratio(measured, arm, "ours")
-    return {
-        "arm": arm,
-        "step_ms": round(step_ms(measured[arm]), 2),
-        "tokens_per_second": round(recipe.batch_size * recipe.context / step_ms(measured[arm]) * 1000),
-        "ours_over_arm": round(faster.median, 4),
-        "ratio_q1": round(faster.q1, 4),
-        "ratio_q3": round(faster.q3, 4),
-    }
+    ms, faster = step_ms(measured[arm]), ratio(measured, arm, "ours").columns("ours_over_arm")
+    per_second = round(recipe.batch_size * recipe.context / ms * 1000)
+    return {"arm": arm, "step_ms": round(ms, 2), "tokens_per_second": per_second, **faster}
 
 
 if __name__ == "__main__":

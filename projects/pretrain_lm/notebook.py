@@ -21,7 +21,7 @@ from shared.course.cells import Number, Picture, Table, declared
 from shared.files import read_json
 
 VIEWS = views(RESULTS)
-news = {row["model"]: row for row in VIEWS["news"][1]}
+news = {row["model"].partition(",")[0]: row for row in VIEWS["news"][1]}
 corpus = read_json(RESULTS / "corpus.json")
 COUNTED = ("documents", "bytes", "chunks", "tokens")
 REASONS = {
@@ -38,20 +38,15 @@ REASONS = {
 # juntos), después de quitar copias y antes de cortar.
 
 # %%
-Table(
-    ("motivo", "documentos"),
-    tuple((REASONS.get(reason, reason), count) for reason, count in corpus["dropped"].items()),
-    f"De {corpus['read']:,} artículos quedan {corpus['kept']:,}.",
-)
+dropped = {REASONS.get(reason, reason): count for reason, count in corpus["dropped"].items()}
+Table(("motivo", "documentos"), tuple(dropped.items()), f"De {corpus['read']:,} artículos quedan {corpus['kept']:,}.")
 
 # %%
-Table(
-    ("parte", "documentos", "bytes", "fragmentos", "tokens"),
-    tuple(
-        (said, *(Number(f"{what}, {part}", corpus["splits"][part][what], ",.0f") for what in COUNTED))
-        for part, said in {"train": "entrenamiento", "validation": "validación", "test": "prueba"}.items()
-    ),
-)
+parts = [
+    (said, *(Number(f"{what}, {part}", corpus["splits"][part][what], ",.0f") for what in COUNTED))
+    for part, said in {"train": "entrenamiento", "validation": "validación", "test": "prueba"}.items()
+]
+Table(("parte", "documentos", "bytes", "fragmentos", "tokens"), tuple(parts))
 
 # %% [markdown]
 # ## Contra un 5-grama de los mismos tokens
@@ -72,16 +67,12 @@ Picture(RESULTS / "epochs.png", "Perplejidad de validación del Transformer al f
 # sobre el mejor de los dos. Del Transformer hay una sola semilla, así que la dispersión entre semillas no se ve aquí.
 
 # %%
-gram = news["Kneser–Ney 5-gram"]["test_perplexity"]
-ours = news["Transformer"]["test_perplexity"]
-mixed = next(row["test_perplexity"] for name, row in news.items() if name.startswith("both mixed"))
-Table(
-    ("medida", "valor"),
-    (
-        ("PPL del Transformer / PPL del 5-grama", Number("Transformer over 5-gram", ours / gram, ".3f")),
-        ("PPL de la mezcla / la del mejor de los dos", Number("mixture over better", mixed / min(ours, gram), ".3f")),
-    ),
-)
+gram, ours, mixed = (news[name]["test_perplexity"] for name in ("Kneser–Ney 5-gram", "Transformer", "both mixed"))
+measured = {
+    "PPL del Transformer / PPL del 5-grama": Number("Transformer over 5-gram", ours / gram, ".3f"),
+    "PPL de la mezcla / la del mejor de los dos": Number("mixture over better", mixed / min(ours, gram), ".3f"),
+}
+Table(("medida", "valor"), tuple(measured.items()))
 
 # %% [markdown]
 # ## Coherencia contra diversidad

@@ -1,7 +1,6 @@
 """`make results-pretrain_lm`: every run behind the tables of README and results/README, and what is shown of them.
 
-A finished run is not made again, and one that was interrupted goes on from its last checkpoint, so the command can be
-stopped and started at will. Nothing is tuned here: rates and sizes were set beforehand from the literature.
+Nothing is tuned here: rates and sizes were set beforehand from the literature.
 """
 
 from dataclasses import dataclass, replace
@@ -16,30 +15,14 @@ from projects.pretrain_lm.peer import ARMS, PeerConfig, read_text
 from projects.pretrain_lm.peer import main as train_peer
 from projects.pretrain_lm.train_pretrain import corpus_digest, read_corpus
 from projects.pretrain_lm.train_pretrain import main as pretrain
-from shared.devices import Precision, describe_environment
+from shared import study
+from shared.devices import Precision
 from shared.errors import command
 from shared.files import read_json, refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
-from shared.fingerprint.results import seal_table
-from shared.report import put_into_readme, put_tables, read_csv, write_csv
-from shared.study import (
-    Column,
-    Done,
-    Shown,
-    Table,
-    by_line,
-    complete,
-    grouped,
-    last,
-    log_items,
-    mean_sd,
-    only_shown,
-    origin,
-    plain,
-    publish,
-    settings,
-)
+from shared.report import put_into_readme, read_csv
+from shared.study import Done, Table, last, mean_sd, plain, publish, setting, settings, table
 
 PROJECT = "pretrain_lm"
 RESULTS = Path("projects/pretrain_lm/results")
@@ -49,7 +32,7 @@ Cell = Config | PeerConfig
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig:
+class StudyConfig(study.Places):
     """Run every experiment behind the README's tables."""
 
     device: str = "auto"
@@ -57,9 +40,7 @@ class StudyConfig:
     precision: Precision = "auto"
     """Precision of the matrix products: float32, bfloat16, or auto: bfloat16 where the processor has it."""
     runs: Path = Path("runs/pretrain_lm/results")
-    """Where the runs are kept."""
     out: Path = RESULTS
-    """Where the CSV files and figures go."""
 
 
 # ---------------------------------------------------------------- which runs
@@ -92,7 +73,7 @@ def finished(directory: Path, cell: Cell) -> Done:
             pretrain(replace(cell, out=place, resume=resume))
 
     data = read_text(cell)[2] if isinstance(cell, PeerConfig) else corpus_digest(cell)
-    place = complete(directory, cell, train, project=PROJECT, data=data)
+    place = study.complete(directory, cell, train, project=PROJECT, data=data)
     return Done(place.name, cell, read_source(place, team_key()), directory=place)
 
 
@@ -104,55 +85,28 @@ def study_of(done: Done) -> str:
     return done.name.partition("-")[0]
 
 
-def result(name: str, **shown: Any) -> Column:
+def result(name: str, **shown: Any) -> study.Column:
     """What a run wrote when it had ended, and did not log."""
     return plain(name, lambda group: read_json((group[0].directory or Path()) / "result.json")[name], **shown)
 
 
-def setting(name: str, head: str, es: str, show: str | Shown = "") -> Column:
-    """A value of the cells' configuration that the README shows."""
-    return plain(name, lambda group: getattr(group[0].config, name), head=head, es=es, show=show)
-
-
-def table(name: str, *columns: Column | tuple[str, str, str | Shown], **options: Any) -> Table:
-    """A table; a column of a CSV that is written elsewhere has only its two headings and its form."""
-    return Table(name, tuple(each if isinstance(each, Column) else only_shown(*each) for each in columns), **options)
-
-
-def arm_name(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """What the README calls an arm of nanoGPT's recipe."""
-    return {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}[row["arm"]]
-
-
+ARM_NAMES = {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}
 ARMS_ES = {"transformers' GPT2LMHeadModel": "GPT2LMHeadModel de transformers", "ours": "el nuestro"}
 MODELS_ES = {f"Kneser–Ney {order}-gram": f"Kneser–Ney, {order}-gramas" for order in beside_ngrams.ORDERS}
 MODELS_ES |= {"both mixed": "los dos mezclados", " of the Transformer": " del Transformer"}
-WAYS_ES = {"the articles themselves": "los artículos mismos", "greedy": "voraz", "temperature": "temperatura"}
-
-
-NAME = plain("cell", lambda group: group[0].name)
-COUNT = "{parameters:,}"
 MODEL = ("model", "modelo", "{model}")
 TEST = (
     last("test_perplexity", head="test PPL", es="PPL de prueba", show="{test_perplexity:.2f}"),
     last("test_bits_per_byte", head="test bits per byte", es="bits por byte", show="{test_bits_per_byte:.4f}"),
 )
 STEPS = last("steps", "step", head="steps", es="pasos", show="{steps:,}")
-REPEATED = (
-    plain("seeds", len, head="seeds", es="semillas"),
-    mean_sd("validation_loss", head="validation loss", es="pérdida de validación"),
-)
+REPEATED = (study.REPEATS, mean_sd("validation_loss", head="validation loss", es="pérdida de validación"))
 RUNS = table(
     "runs",
-    NAME,
-    plain("study", lambda group: study_of(group[0])),
+    *(study.CELL, plain("study", lambda group: study_of(group[0]))),
     *settings("objective", "mask_ratio", "context", "width", "batch_size", "epochs", "lr", "seed"),
-    result("parameters"),
-    STEPS,
-    *map(result, ("tokens", "bfloat16")),
-    *map(last, ("validation_loss", "test_loss")),
-    *TEST,
-    origin(),
+    *(result("parameters"), STEPS, result("tokens"), result("bfloat16"), last("validation_loss"), last("test_loss")),
+    *(*TEST, study.origin()),
     keep_logs=True,
 )
 EPOCHS = table(
@@ -163,8 +117,8 @@ EPOCHS = table(
 )
 MASKING = table(
     "masking",
-    setting("objective", "masks in training", "máscaras"),
-    setting("mask_ratio", "share masked", "proporción", "{mask_ratio:.0%}"),
+    setting("objective", head="masks in training", es="máscaras"),
+    setting("mask_ratio", head="share masked", es="proporción", show="{mask_ratio:.0%}"),
     *REPEATED,
     mean_sd("test_loss", head="test loss", es="pérdida de prueba"),
     order=("masks in training", "share masked", "validation loss", "test loss", "seeds"),
@@ -172,21 +126,17 @@ MASKING = table(
 )
 CONTEXT = table(
     "context",
-    NAME,
-    setting("context", "context", "contexto"),
-    setting("batch_size", "chunks a step", "fragmentos por paso"),
-    STEPS,
-    *TEST,
+    study.CELL,
+    setting("context", head="context", es="contexto"),
+    setting("batch_size", head="chunks a step", es="fragmentos por paso"),
+    *(STEPS, *TEST),
 )
-PEER_RUNS = table(
-    "peer_runs",
-    *(NAME, *settings("arm", "seed"), result("parameters"), last("validation_loss"), origin()),
-    keep_logs=True,
-)
+MEASURED = (result("parameters"), last("validation_loss"), study.origin())
+PEER_RUNS = table("peer_runs", study.CELL, *settings("arm", "seed"), *MEASURED, keep_logs=True)
 PEER = table(
     "peer",
-    setting("arm", "model", "modelo", arm_name),
-    result("parameters", head="parameters", es="parámetros", show=COUNT),
+    setting("arm", head="model", es="modelo", show=lambda row, _: ARM_NAMES[row["arm"]]),
+    result("parameters", head="parameters", es="parámetros", show="{parameters:,}"),
     *REPEATED,
     order=("model", "parameters", "validation loss", "seeds"),
     spanish=ARMS_ES,
@@ -196,7 +146,7 @@ NEWS = table(
     MODEL,
     *((column.head, column.es, column.show) for column in TEST),
     ("validation PPL", "PPL de validación", "{validation_perplexity:.2f}"),
-    ("numbers it holds", "números que guarda", COUNT),
+    ("numbers it holds", "números que guarda", "{parameters:,}"),
     spanish=MODELS_ES,
 )
 DIVISION = table(
@@ -215,7 +165,7 @@ FRONTIER = table(
     ("repeated 4-grams", "4-gramas repetidos", "{repetition_4:.3f}"),
     ("similarity", "similitud", "{similarity:.3f}"),
     ("PPL (SmolLM2)", "PPL (SmolLM2)", "{perplexity:.1f}"),
-    spanish=WAYS_ES,
+    spanish={"the articles themselves": "los artículos mismos", "greedy": "voraz", "temperature": "temperatura"},
 )
 LOADER = table(
     "loader",
@@ -227,11 +177,12 @@ LOADER = table(
     order=("corpus", "tokens", "peak memory", "over 1 ×"),
     keep_logs=True,
 )
+SPEED = ("tokens a second", "tokens por segundo", "{tokens_per_second:,}")
 BENCH = table(
     "bench",
-    ("model", "modelo", arm_name),
+    ("model", "modelo", lambda row, _: ARM_NAMES[row["arm"]]),
     ("ms a step", "ms por paso", "{step_ms:.1f}"),
-    ("tokens a second", "tokens por segundo", "{tokens_per_second:,}"),
+    SPEED,
     ("ours is … × as fast", "el nuestro es … veces más rápido", "{ours_over_arm:.3f}"),
     ("quartiles", "cuartiles", "{ratio_q1:.3f} to {ratio_q3:.3f}"),
     spanish=ARMS_ES,
@@ -239,7 +190,7 @@ BENCH = table(
 CONSUMPTION = table(
     "consumption",
     ("what", "qué", "{what}"),
-    ("tokens a second", "tokens por segundo", "{tokens_per_second:,}"),
+    SPEED,
     ("over the model's", "sobre los del modelo", "{over_model:.1f}"),
     spanish={"loader": "cargador", "model": "modelo"},
 )
@@ -247,8 +198,7 @@ CONSUMPTION = table(
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows; only of what is there to show."""
-    tables = (NEWS, MASKING, CONTEXT, PEER, LOADER, FRONTIER, BENCH, CONSUMPTION)
-    found = {t.name: (t, read_csv(path)) for t in tables if (path := out / f"{t.name}.csv").exists()}
+    found = study.written(out, NEWS, MASKING, CONTEXT, PEER, LOADER, FRONTIER, BENCH, CONSUMPTION)
     if (before := out / "news_by_text.csv").exists():
         found["division"] = (DIVISION, divisions(read_csv(before), found["news"][1]))
     return found
@@ -263,48 +213,45 @@ def divisions(by_text: list[dict[str, Any]], by_story: list[dict[str, Any]]) -> 
 # ---------------------------------------------------------------- all of it
 
 
-def main(config: StudyConfig) -> list[dict[str, Any]]:
+def main(config: StudyConfig) -> None:
     """Train every cell that is not done, then write tables and figures."""
     out = config.out
-    for folder in (config.runs, out):
-        refuse_unwritable(folder)
+    refuse_unwritable(config.runs, out)
     base = Config(device=config.device, precision=config.precision)
     done = [finished(config.runs / name, cell) for name, cell in cells(base).items()]
-    studies = {study_of(group[0]): group for group in grouped(done, study_of)}
-    rows = publish(RUNS, [[each] for each in done if isinstance(each.config, Config)], out, PROJECT)
-    masks = grouped(studies["masking"], lambda each: (each.config.objective, each.config.mask_ratio))
+    studies = {study_of(group[0]): group for group in study.grouped(done, study_of)}
+    publish(RUNS, [[each] for each in done if isinstance(each.config, Config)], out, PROJECT)
+    masks = study.grouped(studies["masking"], lambda each: (each.config.objective, each.config.mask_ratio))
     publish(MASKING, masks, out, PROJECT)
     publish(CONTEXT, [[each] for each in studies["context"]], out, PROJECT)
     publish(PEER_RUNS, [[each] for each in studies["peer"]], out, PROJECT)
-    publish(PEER, grouped(studies["peer"], lambda each: each.config.arm), out, PROJECT)
+    publish(PEER, study.grouped(studies["peer"], lambda each: each.config.arm), out, PROJECT)
     (news,) = studies["news"]
-    publish(EPOCHS, by_line(news, "validation_loss"), out, PROJECT)
+    publish(EPOCHS, study.by_line(news, "validation_loss"), out, PROJECT)
     write_news(news, out)
-    publish(LOADER, by_line(loaded(config.runs / "loader", news.config), "copies"), out, PROJECT)
-    write_json(out / "environment.json", describe_environment())
+    publish(LOADER, study.by_line(loaded(config.runs / "loader", news.config), "copies"), out, PROJECT)
     plots.main(out)
-    put_tables(out, views(out))
+    study.finish(out, views(out))
     if (readme := out / "README.md").exists():
         put_into_readme(readme, "samples", (out / "samples.md").read_text(encoding="utf-8").rstrip())
-    return rows
 
 
 def write_news(news: Done, out: Path) -> None:
     """news.csv, corpus.json, frontier.csv and samples.md: what the news model predicts, and what it writes."""
     assert news.directory is not None, "its weights are needed"
-    write_csv(out / "news.csv", beside_ngrams.compare(news.directory))
+    study.write(out / "news.csv", beside_ngrams.compare(news.directory), PROJECT, made_from=("runs.csv",))
     report = read_corpus(news.config).report
     write_json(out / "corpus.json", {name: value for name, value in report.items() if name != "digest"})
-    eval_generation.main(eval_generation.GenerationConfig(run=news.directory, out=out))
-    for name in ("news.csv", "frontier.csv"):
-        seal_table(out / name, project=PROJECT, key=team_key(), made_from=("runs.csv",))
+    ways = eval_generation.main(eval_generation.GenerationConfig(run=news.directory, out=out))
+    study.write(out / "frontier.csv", ways, PROJECT, made_from=("runs.csv",))
 
 
 def loaded(directory: Path, config: Config) -> Done:
     """The loader's memory by the size of the corpus, measured once for a corpus."""
     asked = loader.LoaderConfig(corpus=config.cleaning.out)
-    data = corpus_digest(config)
-    return log_items(directory, asked, lambda: ((row, {}) for row in loader.main(asked)), project=PROJECT, data=data)
+    return study.log_items(
+        directory, asked, lambda: ((row, {}) for row in loader.main(asked)), project=PROJECT, data=corpus_digest(config)
+    )
 
 
 if __name__ == "__main__":

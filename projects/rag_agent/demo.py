@@ -23,10 +23,9 @@ def opened(config: Config) -> Agent:
     conversation = Conversation.open(config.folder / CONVERSATION)
     conversation.forget()
     agent = open_agent(config, conversation)
-    size, films = len(agent.module.retriever), len(agent.module.retriever.documents)
-    print(
-        f"{size} passages of {films} documents in {config.folder}, ready after {time.perf_counter() - started:.0f} s\n"
-    )
+    retriever, seconds = agent.module.retriever, time.perf_counter() - started
+    passages = f"{len(retriever)} passages of {len(retriever.documents)} documents"
+    print(f"{passages} in {config.folder}, ready after {seconds:.0f} s\n")
     return agent
 
 

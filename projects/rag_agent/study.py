@@ -1,13 +1,14 @@
 """`make results-rag_agent`: what is measured behind the README's tables but for speeds, and what is shown of it.
 
-A cell is a run with one line of its log a question, request or setting. A finished one is not measured again, so the
-command can be stopped and started at will. Constants are chosen on one part of the films, numbers come from the other.
+A cell is a run with one line of its log a question, request or setting. Constants are chosen on one part of the films,
+numbers come from the other.
 """
 
 import statistics
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -26,13 +27,12 @@ from projects.rag_agent.retriever import crash
 from projects.rag_agent.retriever.faiss_index import EF_CONSTRUCTION, NEIGHBOURS
 from projects.rag_agent.retriever.growth import graph_recall
 from shared import study
-from shared.devices import describe_environment
 from shared.errors import command
 from shared.files import refuse_unwritable, write_json
-from shared.fingerprint.citations import pooled
 from shared.fingerprint.origin import data_digest
-from shared.report import put_tables, read_csv
-from shared.study import Column, Done, Group, Item, Table, bounds, mean, only_shown, origin, plain
+from shared.fingerprint.results import Row
+from shared.report import crossed, read_csv
+from shared.study import Column, Done, Group, Item, Table, bounds, last, mean, origin, plain, table
 
 RESULTS = Path("projects/rag_agent/results")
 WEIGHTS, CONSTANTS = tuple(tenths / 10 for tenths in range(1, 10)), (1.0, 10.0, 60.0)
@@ -64,14 +64,12 @@ SPANISH = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig(Config):
+class StudyConfig(study.Places, Config):
     """Measure everything behind the README's tables but speeds."""
 
     backend: Suppress[Literal["transformers", "engine"]] = "transformers"
     runs: Path = Path("runs/rag_agent/results")
-    """Where cells and embeddings are kept."""
     out: Path = RESULTS
-    """Where the CSV files and figures go."""
 
 
 # ---------------------------------------------------------------- which cells
@@ -159,29 +157,9 @@ def killed(runs: Path) -> Done:
 # ---------------------------------------------------------------- what is shown of them
 
 
-@dataclass(frozen=True)
-class Line(Done):
-    """A row that is one line of a cell's log, or one point of a curve over all of them."""
-
-    number: int = 0
-
-
-def lines(done: Done, metric: str) -> list[list[Done]]:
-    """A row's cells for each line that has a metric."""
-    found = [number for number, record in enumerate(done.source.log.records) if metric in record]
-    return [[Line(**vars(done), number=number)] for number in found]
-
-
-def on_line(name: str) -> Column:
-    """Value of a row's line, or else what was kept of its item."""
-
-    def cited(group: Sequence[Any]) -> list[Any]:
-        (line,) = group
-        record = line.source.log.records[line.number]
-        logged = line.source.window(name, line.number, line.number, "value")
-        return [logged if name in record else line.items[record["step"]][name]]
-
-    return Column((name,), cited)
+def of_item(name: str) -> Column:
+    """What was kept of the item of a row's line, which is the last of its log (see `by_line`)."""
+    return plain(name, lambda group: group[0].items[group[0].source.log.records[-1]["step"]][name])
 
 
 def said(name: str, labels: dict[str, str] | None = None, setting: str = "", cell: int = 0, **shown: Any) -> Column:
@@ -190,13 +168,9 @@ def said(name: str, labels: dict[str, str] | None = None, setting: str = "", cel
     return plain(name, lambda group: group[cell].config.settings[setting or name], **shown, **show)
 
 
-def pooled_mean(name: str, show: str = "", **shown: Any) -> Column:
-    """Mean over the items of all cells of a row, "" if they lack the metric: the README has a dash then."""
-
-    def cited(group: Group) -> list[Any]:
-        return [pooled([done.mean(name) for done in group], "mean", digits=6) if group[0].values(name) else ""]
-
-    return Column((name,), cited, show=show or (lambda row, _: f"{row[name]:.3f}" if row[name] != "" else "–"), **shown)
+def or_dash(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
+    """A mean, or a dash where there is none."""
+    return f"{row[name]:.3f}" if row[name] != "" else "–"
 
 
 def values(group: Group, metric: str) -> list[float]:
@@ -229,157 +203,107 @@ def right_of(tool: str, group: Group) -> float:
 
 
 within = "{{{0}:.3f}} ({{{0}_low:.3f}} to {{{0}_high:.3f}})".format  # a mean with its interval
-
-
-def crossed(name: str, first: Column, fields: dict[str, tuple[str, str]]) -> Table:
-    """A view of what `across` gives: field → its two headings."""
-    return Table(name, (first, *(only_shown(*heads, f"{{{field}:.3f}}") for field, heads in fields.items())))
-
-
+shown = partial(table, spanish=SPANISH)
 ITEMS = plain("questions", lambda group: len(kept(group, "film")), head="questions", es="preguntas")
 SET = said("questions", plots.SETS, "kind", head="questions", es="preguntas")
-TUNED = ("constant", "method", "weight", "mrr", *(f"mrr_{kind}" for kind in SEARCHES))
-TUNING = Table("tuning", (*map(on_line, TUNED),), keep_logs=True)
-RETRIEVAL = Table(
+RANKS = ("mrr", *(f"mrr_{kind}" for kind in SEARCHES))
+TUNING = shown("tuning", last("constant"), of_item("method"), last("weight"), *map(last, RANKS), keep_logs=True)
+RETRIEVAL = shown(
     "retrieval",
-    (
-        SET,
-        said("method", plots.METHODS, head="method", es="método"),
-        *map(said, ("weight", "constant")),
-        plain("films", lambda group: len(set(kept(group, "film"))), head="films", es="películas"),
-        mean("recall_1", head="recall@1", show=within("recall_1")),
-        mean("recall_5", head="recall@5", show=within("recall_5")),
-        mean("mrr", head="MRR", show=within("mrr")),
-        mean("shared", head="words shared", es="palabras compartidas", show="{shared:.0%}"),
-        *map(spread_of, ("recall_1", "recall_5", "mrr")),
-        origin(),
-    ),
-    "Retrieval, test films",
+    *(SET, said("method", plots.METHODS, head="method", es="método"), said("weight"), said("constant")),
+    plain("films", lambda group: len(set(kept(group, "film"))), head="films", es="películas"),
+    mean("recall_1", head="recall@1", show=within("recall_1")),
+    mean("recall_5", head="recall@5", show=within("recall_5")),
+    mean("mrr", head="MRR", show=within("mrr")),
+    mean("shared", head="words shared", es="palabras compartidas", show="{shared:.0%}"),
+    *(*map(spread_of, ("recall_1", "recall_5", "mrr")), origin()),
+    title="Retrieval, test films",
     order=("questions", "words shared", "method", "recall@1", "recall@5", "MRR", "films"),
     keep_logs=True,
 )
-DIFFERENCES = Table(
+DIFFERENCES = shown(
     "differences",
-    (
-        SET,
-        said("minus", plots.METHODS, "method", 1, head="scores fused minus", es="fusión de puntuaciones menos"),
-        Column(("mrr", "low", "high", "not_worse"), gap, "MRR", show="{mrr:+.3f} ({low:+.3f} to {high:+.3f})"),
-    ),
+    SET,
+    said("minus", plots.METHODS, "method", 1, head="scores fused minus", es="fusión de puntuaciones menos"),
+    Column(("mrr", "low", "high", "not_worse"), gap, "MRR", show="{mrr:+.3f} ({low:+.3f} to {high:+.3f})"),
     made_from=("retrieval",),
 )
-REFUSAL = Table(
+REFUSAL = shown(
     "refusal",
-    (
-        said("questions", plots.REFUSED, "kind", head="question", es="pregunta"),
-        replace(ITEMS, names=("count",)),
-        mean("refused", head="refused", es="rechazadas", show="{refused:.3f} ({low:.3f} to {high:.3f})"),
-        replace(spread_of("refused"), names=("low", "high")),
-        *map(said, ("cosine_share", "threshold")),
-        only_shown("ideal", "ideal", lambda row, _: "0" if row["questions"] == "answerable" else "1"),
-    ),
+    said("questions", plots.REFUSED, "kind", head="question", es="pregunta"),
+    replace(ITEMS, names=("count",)),
+    mean("refused", head="refused", es="rechazadas", show="{refused:.3f} ({low:.3f} to {high:.3f})"),
+    replace(spread_of("refused"), names=("low", "high")),
+    *map(said, ("cosine_share", "threshold")),
+    ("ideal", "ideal", lambda row, _: "0" if row["questions"] == "answerable" else "1"),
     order=("question", "refused", "ideal", "questions"),
     keep_logs=True,
 )
-CURVE = Table(
-    "refusal_curve",
-    (
-        said("questions", setting="kind"),
-        plain("threshold", lambda group: group[0].number / STEPS),  # type: ignore[attr-defined]
-        plain("refused", lambda group: share_below(values(group, "confidence"), group[0].number / STEPS)),  # type: ignore[attr-defined]
-    ),
-    made_from=("refusal",),
-)
-ANSWERS = Table(
+ANSWERS = shown(
     "answers",
-    (
-        *map(said, ("arm", "kind")),
-        ITEMS,
-        *map(said, ("k", "template")),
-        *map(mean, SCORES),
-        *map(spread_of, ("exact", "f1")),
-        origin(),
-    ),
+    *(said("arm"), said("kind"), ITEMS, said("k"), said("template"), *map(mean, SCORES)),
+    *(spread_of("exact"), spread_of("f1"), origin()),
     keep_logs=True,
 )
-OVERALL = Table(
+FORMS = {name: within(name) if name in ("exact", "f1") else partial(or_dash, name) for name in SCORES}
+MEANS = {name: mean(name, head=head, es=es, show=FORMS[name]) for name, (head, es) in SCORES.items()}
+OVERALL = shown(
     "answers_overall",
-    (
-        said("arm", plots.ARMS, head="the model answers", es="el modelo contesta"),
-        ITEMS,
-        *(
-            column
-            for name, (head, es) in SCORES.items()
-            for column in (
-                pooled_mean(name, head=head, es=es, show=within(name) if name in ("exact", "f1") else ""),
-                spread_of(name),
-            )
-        ),
-    ),
-    "Answers, test films",
+    said("arm", plots.ARMS, head="the model answers", es="el modelo contesta"),
+    ITEMS,
+    *(column for name in SCORES for column in (MEANS[name], spread_of(name))),
+    title="Answers, test films",
     order=("the model answers", *(head for head, _ in SCORES.values()), "questions"),
     made_from=("answers",),
 )
-KINDS = crossed(
+KINDS = shown(
     "kinds",
-    only_shown("exact match", "acierto exacto", lambda row, _: plots.ARMS[row["arm"]]),
-    {"year": ("year", "año"), "director": ("director", "director"), "cast": ("cast", "reparto")},
+    ("exact match", "acierto exacto", lambda row, _: plots.ARMS[row["arm"]]),
+    ("year", "año", "{year:.3f}"),
+    ("director", "director", "{director:.3f}"),
+    ("cast", "reparto", "{cast:.3f}"),
 )
-ROUTING = Table(
+ROUTING = shown(
     "routing",
-    (
-        said("policy", plots.POLICIES, head="the tool is chosen by", es="elige la herramienta"),
-        plain("requests", lambda group: len(group[0].items), head="requests", es="peticiones"),
-        mean("parsed", head="decision parses", es="decisión legible", show="{parsed:.3f}"),
-        mean("right", head="right tool", es="herramienta correcta", show=within("right")),
-        mean("usable", head="right tool and arguments", es="herramienta y argumentos correctos", show="{usable:.3f}"),
-        spread_of("right", "request"),
-        *(plain(f"right_{tool}", partial(right_of, tool)) for tool in dict.fromkeys(tool for tool, _, _ in REQUESTS)),
-        origin(),
-    ),
+    said("policy", plots.POLICIES, head="the tool is chosen by", es="elige la herramienta"),
+    plain("requests", lambda group: len(group[0].items), head="requests", es="peticiones"),
+    mean("parsed", head="decision parses", es="decisión legible", show="{parsed:.3f}"),
+    mean("right", head="right tool", es="herramienta correcta", show=within("right")),
+    mean("usable", head="right tool and arguments", es="herramienta y argumentos correctos", show="{usable:.3f}"),
+    spread_of("right", "request"),
+    *(plain(f"right_{tool}", partial(right_of, tool)) for tool in dict.fromkeys(tool for tool, _, _ in REQUESTS)),
+    origin(),
     order=("the tool is chosen by", "decision parses", "right tool", "right tool and arguments", "requests"),
     keep_logs=True,
 )
-RECALL = Table("recall", (said("vectors", setting="size"), on_line("ef_search"), on_line("recall")), keep_logs=True)
-CRASH = Table("crash", (*map(on_line, ("round", "loads", "version", "new", "rubbish", "error")),), keep_logs=True)
-FOUND = crossed(
+RECALL = shown("recall", said("vectors", setting="size"), last("ef_search"), last("recall"), keep_logs=True)
+CRASH = shown("crash", *map(last, ("round", "loads", "version", "new", "rubbish")), of_item("error"), keep_logs=True)
+FOUND = shown(
     "recall",
-    only_shown("vectors", "vectores", "{vectors:,}"),
-    {f"ef_{number}": (f"efSearch {number}", "") for number in EF_SEARCH},
+    ("vectors", "vectores", "{vectors:,}"),
+    *((f"efSearch {number}", "", partial(lambda ef, row, _: f"{row[ef]:.3f}", number)) for number in EF_SEARCH),
 )
-BENCH = Table(
+BENCH = shown(
     "bench",
-    (
-        only_shown("index", "índice", lambda row, _: plots.INDEXES[row["arm"]]),
-        only_shown("vectors", "vectores", "{vectors:,}"),
-        only_shown("search, p50", "búsqueda, p50", "{p50_ms:.2f} ms"),
-        only_shown("p95", "p95", "{p95_ms:.2f} ms"),
-        only_shown("build", "construir", "{build_s:.2f} s"),
-        only_shown("save", "guardar", "{save_s:.2f} s"),
-        only_shown("load", "cargar", lambda row, _: "–" if row["arm"] == "milvus" else f"{row['load_s']:.2f} s"),
-        only_shown("memory", "memoria", "{memory_mb:.0f} MB"),
-        only_shown("file", "archivo", "{file_mb:.0f} MB"),
-    ),
-    spanish=SPANISH,
+    ("index", "índice", lambda row, _: plots.INDEXES[row["arm"]]),
+    ("vectors", "vectores", "{vectors:,}"),
+    ("search, p50", "búsqueda, p50", "{p50_ms:.2f} ms"),
+    ("p95", "p95", "{p95_ms:.2f} ms"),
+    ("build", "construir", "{build_s:.2f} s"),
+    ("save", "guardar", "{save_s:.2f} s"),
+    ("load", "cargar", lambda row, _: "–" if row["arm"] == "milvus" else f"{row['load_s']:.2f} s"),
+    ("memory", "memoria", "{memory_mb:.0f} MB"),
+    ("file", "archivo", "{file_mb:.0f} MB"),
 )
-
-
-def across(table: Path, row_of: str, field: str, value: str) -> list[dict[str, Any]]:
-    """A row for each value of a field, whose fields are named by another (format `field`)."""
-    found: dict[Any, dict[str, Any]] = {}
-    for row in read_csv(table):
-        found.setdefault(row[row_of], {row_of: row[row_of]})[field.format(**row)] = row[value]
-    return list(found.values())
 
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows; the benchmark's where there has been one."""
-    blocks = {"retrieval": RETRIEVAL, "answers": OVERALL, "refusal": REFUSAL, "routing": ROUTING}
-    blocks |= {"differences": DIFFERENCES}
-    blocks |= {"bench": BENCH} if (out / "bench.csv").exists() else {}
-    found = {block: (table, read_csv(out / f"{table.name}.csv")) for block, table in blocks.items()}
-    found["kinds"] = KINDS, across(out / "answers.csv", "arm", "{kind}", "exact")
-    found["recall"] = FOUND, across(out / "recall.csv", "vectors", "ef_{ef_search:g}", "recall")
-    return {block: (replace(table, spanish=SPANISH), rows) for block, (table, rows) in found.items()}
+    found = study.written(out, RETRIEVAL, DIFFERENCES, REFUSAL, ROUTING, BENCH)
+    found["answers"] = OVERALL, read_csv(out / "answers_overall.csv")
+    found["kinds"] = KINDS, crossed(read_csv(out / "answers.csv"), "arm", "kind", "exact")
+    found["recall"] = FOUND, crossed(read_csv(out / "recall.csv"), "vectors", "ef_search", "recall")
+    return found
 
 
 # ---------------------------------------------------------------- all of it
@@ -388,12 +312,11 @@ def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
 def main(config: StudyConfig) -> None:
     """Choose constants on one part of the films, measure retrieval, refusal and answers on the other."""
     base, runs, out = config.base, config.runs, config.out
-    for folder in (runs, out):
-        refuse_unwritable(folder)
+    refuse_unwritable(runs, out)
     bench = measure.open_bench(base, runs / "embeddings.sqlite")
     write = partial(study.publish, out=out, project="rag_agent")
     tried = fusions_tried(bench, runs)
-    write(TUNING, lines(tried, "mrr"))
+    write(TUNING, study.by_line(tried, "mrr"))
     fusions = {method: best_fusion(tried, method) for method in plots.METHODS}
     found = [[searched(bench, runs, kind, fusions[method]) for method in plots.METHODS] for kind in SEARCHES]
     RETRIEVAL.print(write(RETRIEVAL, [[done] for cells in found for done in cells]))
@@ -401,7 +324,7 @@ def main(config: StudyConfig) -> None:
     bench.retriever.rank_by(**fusions[base.method])
     tested = refused(bench, runs, base.k)
     chosen = write(REFUSAL, [[done] for done in tested])[0]
-    write(CURVE, [[Line(**vars(done), number=cut)] for done in tested for cut in range(STEPS + 1)])
+    write_curve(tested, out)
     readings = {each: answered(bench, runs, base, "retrieved", "tune", each) for each in READINGS}
     reading = max(READINGS, key=lambda each: statistics.fmean(values(readings[each], "f1")))
     asked = [answered(bench, runs, base, arm, "test", reading) for arm in get_args(Arm)]
@@ -409,13 +332,22 @@ def main(config: StudyConfig) -> None:
     OVERALL.print(write(OVERALL, asked))
     routed = {name: partial(route, name=name, generator=bench.generator) for name in plots.POLICIES}
     write(ROUTING, [[measured(runs, f"routing/{n}", {"policy": n}, REQUESTS, take)] for n, take in routed.items()])
-    write(RECALL, [row for size in GROWN for row in lines(grown(runs, size), "recall")])
-    write(CRASH, lines(killed(runs), "loads"))
+    write(RECALL, [row for size in GROWN for row in study.by_line(grown(runs, size), "recall")])
+    write(CRASH, study.by_line(killed(runs), "loads"))
     constants = {"weight": fusions["hybrid"]["weight"], "template": reading[0], "k": reading[1]}
     write_json(out / "chosen.json", constants | {name: chosen[name] for name in ("cosine_share", "threshold")})
-    write_json(out / "environment.json", describe_environment())
     plots.main(plots.PlotConfig(results=out))
-    put_tables(out, views(out))
+    study.finish(out, views(out))
+
+
+def write_curve(tested: list[Done], out: Path) -> None:
+    """refusal_curve.csv: the share of each kind of question that a threshold refuses."""
+    rows, cited = [], []
+    for done, cut in product(tested, range(STEPS + 1)):
+        refused = share_below(done.values("confidence"), cut / STEPS)
+        rows.append({"questions": done.config.settings["kind"], "threshold": cut / STEPS, "refused": refused})
+        cited.append(Row([done.source]))
+    study.write(out / "refusal_curve.csv", rows, "rag_agent", cited, made_from=("refusal.csv",))
 
 
 if __name__ == "__main__":

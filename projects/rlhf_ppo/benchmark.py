@@ -6,7 +6,7 @@ and as a batch, round by round in one process, so that a drift of the machine's 
 
 import statistics
 import time
-from collections.abc import Sequence
+from collections import defaultdict
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,9 +21,9 @@ from projects.rlhf_ppo.models.text_encoder import load_text_encoder
 from projects.rlhf_ppo.rollout import PromptBatch, collect_rollout
 from projects.rlhf_ppo.study import BENCH, RESULTS
 from projects.rlhf_ppo.train_rlhf import parameter_groups, update
-from shared import devices
+from shared import checks, devices
 from shared.assets import load_causal_lm, load_dataset
-from shared.errors import UserError, command
+from shared.errors import command
 from shared.progress import track
 from shared.seeding import generator, seed_everything
 from shared.study import publish_bench
@@ -41,13 +41,11 @@ class BenchConfig(Config):
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Measure where an iteration's time goes, and sampling beside a plain generation loop."""
-    if config.rounds < 2:
-        raise UserError("--rounds must be at least 2 (the first is warm-up)")
+    checks.at_least(config, 2, "rounds")  # the first is warm-up
     devices.use_all_cores()
-    seconds = measure(config)
-    rows = [row(part, times) for part, times in seconds.items()]
-    sizes = {name: getattr(config, name) for name in ("prompts", "tokens", "epochs", "minibatch", "rank")}
-    details = {**sizes, "peak_mb": round(devices.peak_memory_mb())}
+    rows = [row(part, times) for part, times in measure(config).items()]
+    details = {"prompts": config.prompts, "tokens": config.tokens, "epochs": config.ppo.epochs}
+    details |= {"minibatch": config.ppo.minibatch, "rank": config.rank, "peak_mb": round(devices.peak_memory_mb())}
     print(", ".join(f"{name} {value}" for name, value in details.items()))
     return publish_bench(BENCH, rows, config.out, "rlhf_ppo", details)
 
@@ -61,25 +59,22 @@ def measure(config: BenchConfig) -> dict[str, list[float]]:
     reward = RewardModel(load_text_encoder(config.encoder, max_length=config.max_length)).eval()
     optimizer = AdamW(parameter_groups(policy, lr=config.lr, value_lr=config.value_lr))
     texts = split_prompts(load_dataset("movie_reviews"), config.prompt_words)["train"]
-    seconds: dict[str, list[float]] = {}
-
-    def plain(part: str, batches: Sequence[PromptBatch]) -> None:
-        started = time.perf_counter()
-        for each in batches:
-            sample(bare, each.input_ids, each.attention_mask, tokens=config.tokens, temperature=config.temperature,
-                   ends=policy.ends)  # fmt: skip
-        seconds.setdefault(part, []).append(time.perf_counter() - started)
-
+    drawn: dict[str, Any] = {"tokens": config.tokens, "temperature": config.temperature, "ends": policy.ends}
+    seconds: dict[str, list[float]] = defaultdict(list)
     for turn in track(range(config.rounds), description="rounds", total=config.rounds):
         batch = PromptBatch(tokenizer, texts[turn * config.prompts : (turn + 1) * config.prompts])
-        plain("plain generate, one prompt at a time", [PromptBatch(tokenizer, [text]) for text in batch.texts])
-        plain("plain generate, one batch", [batch])
-        rollout = collect_rollout(policy, batch, reward, tokens=config.tokens, minibatch=config.minibatch)
-        seconds.setdefault("iteration: sampling", []).append(rollout.seconds_sampling)
-        seconds.setdefault("iteration: scoring", []).append(rollout.seconds_scoring)
+        singly = [PromptBatch(tokenizer, [text]) for text in batch.texts]
+        for part, batches in {"one prompt at a time": singly, "one batch": [batch]}.items():
+            started = time.perf_counter()
+            for each in batches:
+                sample(bare, each.input_ids, each.attention_mask, **drawn)
+            seconds[f"plain generate, {part}"].append(time.perf_counter() - started)
+        rollout = collect_rollout(policy, batch, reward, tokens=config.tokens, minibatch=config.ppo.minibatch)
+        seconds["iteration: sampling"].append(rollout.seconds_sampling)
+        seconds["iteration: scoring"].append(rollout.seconds_scoring)
         draw = generator(config.seed, turn)
-        updated = update(policy, optimizer, rollout, beta=config.beta, settings=config.settings, draw=draw)
-        seconds.setdefault("iteration: updating", []).append(updated["seconds_updating"])
+        updated = update(policy, optimizer, rollout, beta=config.beta, settings=config.ppo, draw=draw)
+        seconds["iteration: updating"].append(updated["seconds_updating"])
     return {part: times[1:] for part, times in seconds.items()}
 
 

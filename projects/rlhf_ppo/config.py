@@ -1,8 +1,10 @@
 """What the pipeline can be told: judge, preferences, reward model and PPO, one field after the other."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
+
+from tyro.conf import OmitArgPrefixes
 
 from projects.rlhf_ppo.rl.ppo import Settings
 from shared import checks
@@ -60,24 +62,8 @@ class Config:
     """Responses over which beta may change by a fifth; a round of more changes it by no more."""
     kl_limit: float = 80.0
     """Divergence a response beyond which training stops: the policy has left the language."""
-    clip: float = 0.2
-    """Probability ratios beyond 1 ± clip give no further gradient."""
-    value_clip: float = 0.2
-    """The same for values."""
-    gamma: float = 1.0
-    """Discount."""
-    lam: float = 0.95
-    """λ of the generalised advantages."""
-    value_weight: float = 0.1
-    """Weight of the value loss."""
-    entropy_weight: float = 0.0
-    """Weight of the entropy bonus."""
-    epochs: int = 4
-    """Passes over each round's responses."""
-    minibatch: int = 8
-    """Responses of one update."""
-    max_norm: float = 1.0
-    """The gradient is clipped to this Euclidean norm."""
+    ppo: OmitArgPrefixes[Settings] = Settings()
+    """Settings of the update, as rl/ppo.py takes them."""
     held_out: int = 48
     """Test prompts on which the policy is judged before and after."""
     save_every: int = 5
@@ -96,17 +82,20 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        counts = ("pairs", "prompt_words", "iterations", "prompts", "tokens", "rank", "epochs", "minibatch", "held_out")
+        counts = ("pairs", "prompt_words", "iterations", "prompts", "tokens", "rank", "held_out")
         checks.at_least(self, 1, *counts, "save_every", "horizon", "max_length")
+        checks.at_least(self.ppo, 1, "epochs", "minibatch")
         checks.at_least(self, 2, "gold_texts")
         checks.at_least(self, COLDEST, "temperature")
-        checks.positive(self, "gold_lr", "reward_lr", "lr", "value_lr", "temperature", "max_norm", "kl_limit")
-        checks.at_least(self, 0, "beta", "noise", "value_weight", "entropy_weight", "clip", "value_clip")
+        checks.positive(self, "gold_lr", "reward_lr", "lr", "value_lr", "temperature", "kl_limit")
+        checks.positive(self.ppo, "max_norm")
+        checks.at_least(self, 0, "beta", "noise")
+        checks.at_least(self.ppo, 0, "value_weight", "entropy_weight", "clip", "value_clip")
         checks.at_most(self, checks.WIDEST, "rank")
         checks.at_most(self, 4096, "tokens")  # SmolLM2 has twice as many positions, and a prompt needs some
-        for name in ("gamma", "lam"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1]")
+        for name, value in {"gamma": self.ppo.gamma, "lam": self.ppo.lam}.items():
+            if not 0 <= value <= 1:
+                raise UserError(f"--{name} {value}: must be in [0, 1]")
         if self.kl_target is not None and self.kl_target <= 0:
             raise UserError(f"--kl_target {self.kl_target}: must be above 0, or None")
         if self.pairs < 4:
@@ -124,11 +113,6 @@ class Config:
         steered = f"target{self.kl_target:g}" if self.kl_target else f"beta{self.beta:g}"
         return f"ppo-{steered}-seed{self.seed}"
 
-    @property
-    def settings(self) -> Settings:
-        """Settings of the update."""
-        return Settings(**{name: getattr(self, name) for name in asdict(Settings())})
-
     def stage_settings(self, stage: str) -> dict[str, Any]:
         """The fields on which a stage's result depends, its predecessors' included."""
         gold = ("encoder", "max_length", "gold_texts", "gold_lr", "data_seed")
@@ -137,5 +121,7 @@ class Config:
         return {name: getattr(self, name) for name in names}
 
 
-SMOKE = Config(gold_texts=64, pairs=8, iterations=2, prompts=2, tokens=4, minibatch=2, epochs=2, rank=2, held_out=2)
+SMOKE = Config(
+    gold_texts=64, pairs=8, iterations=2, prompts=2, tokens=4, rank=2, held_out=2, ppo=Settings(minibatch=2, epochs=2)
+)
 """The real configuration, smaller: for tests."""

@@ -7,8 +7,6 @@ from projects.rlhf_ppo.stages import Stage, read_pairs
 from projects.rlhf_ppo.train_rlhf import Metrics
 from shared.progress import table
 
-SAMPLES = 4
-
 
 def show_preferences(config: Config, metrics: Metrics) -> None:
     """Print who puts how many held-out comparisons right: the reward model, and baselines that only see a bias."""
@@ -23,11 +21,9 @@ def show_preferences(config: Config, metrics: Metrics) -> None:
 
 def show_samples(metrics: Metrics) -> None:
     """Print the same prompts answered before and after: the first ones, not the best ones."""
-    before, after = metrics.before, metrics.after
-    rows = [
-        (prompt, one.strip(), f"{g:+.1f}", two.strip(), f"{h:+.1f}")
-        for prompt, one, g, two, h in zip(
-            metrics.prompts, before.responses, before.gold, after.responses, after.gold, strict=True
-        )
+    sides = [
+        [(text.strip(), f"{gold:+.1f}") for text, gold in zip(each.responses, each.gold, strict=True)]
+        for each in (metrics.before, metrics.after)
     ]
-    table("Held-out prompts", ["prompt", "reference", "gold", "after PPO", "gold "], rows[:SAMPLES])
+    rows = [(prompt, *one, *two) for prompt, one, two in zip(metrics.prompts, *sides, strict=True)]
+    table("Held-out prompts", ["prompt", "reference", "gold", "after PPO", "gold "], rows[:4])

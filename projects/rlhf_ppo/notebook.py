@@ -16,7 +16,7 @@
 """Results of rlhf_ppo, shown from results/; source of results/notebook.ipynb."""
 
 from projects.rlhf_ppo.study import BENCH, RESULTS, views
-from shared.course.cells import Number, Picture, Table, declared
+from shared.course.cells import Number, Picture, declared
 from shared.report import read_csv
 
 shown = views(RESULTS)
@@ -67,7 +67,4 @@ declared(BENCH, read_csv(RESULTS / "bench.csv"))
 # extrapolación. Un modelo pequeño, respuestas de 24 *tokens* y pocas semillas.
 
 # %%
-Table(
-    ("ejecuciones", "comienzos reservados por ejecución"),
-    ((Number("runs", len(runs), ".0f"), Number("held-out prompts", runs[0]["prompts"], ".0f")),),
-)
+Number("held-out prompts", runs[0]["prompts"], ".0f", f"comienzos reservados en cada una de {len(runs)} ejecuciones")

@@ -1,13 +1,11 @@
 """`make results-rlhf_ppo`: every run behind the README's tables, and what is shown of them.
 
-A finished run is not made again, and one that was interrupted goes on from its last checkpoint, so the command can be
-stopped and started at will. `--arm free` trains one arm only, and two arms may train at once; without it all are
-trained, and tables and figures are made. The arms differ in the penalty, and one in its length.
+`--arm free` trains one arm only, so that two may train at once; without it all are, and tables and figures are made.
 """
 
 import json
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,37 +14,19 @@ from tyro.conf import Suppress
 from projects.rlhf_ppo.analysis import metrics_rl
 from projects.rlhf_ppo.analysis.bias import baselines, fisher, share
 from projects.rlhf_ppo.config import Config
-from projects.rlhf_ppo.data.preferences import Split, of_split
+from projects.rlhf_ppo.data.preferences import of_split
 from projects.rlhf_ppo.data.prompts import prompts_digest, split_prompts
 from projects.rlhf_ppo.models.text_encoder import load_text_encoder
 from projects.rlhf_ppo.stages import Stage, load_reward_model, read_pairs
 from projects.rlhf_ppo.train_rlhf import main as train
-from shared import report
+from shared import study
 from shared.assets import load_dataset
-from shared.devices import describe_environment
 from shared.errors import command
-from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
-from shared.fingerprint.results import seal_table
+from shared.report import read_csv, spread
 from shared.runs import open_checkpoint
-from shared.study import (
-    Cells,
-    Column,
-    Done,
-    Shown,
-    Table,
-    by_line,
-    grouped,
-    interval,
-    last,
-    mean_sd,
-    only_shown,
-    origin,
-    plain,
-    publish,
-    settings,
-)
+from shared.study import Cells, Done, Table, last, mean_sd, origin, plain, publish, settings, table
 
 RESULTS = metrics_rl.RESULTS
 ARMS: dict[str, dict[str, Any]] = {
@@ -66,7 +46,7 @@ ARMS_ES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig(Config):
+class StudyConfig(study.Places, Config):
     """Run every experiment behind the README's tables; what the arms vary is no option."""
 
     beta: Suppress[float] = 0.2
@@ -80,9 +60,7 @@ class StudyConfig(Config):
     arm: Literal["target", "free", "long", "all"] = "all"
     """One arm, or all of them with tables and figures."""
     runs: Path = Path("runs/rlhf_ppo/results")
-    """Where the runs are kept."""
     out: Path = RESULTS
-    """Where the CSV files and figures go."""
 
 
 # ---------------------------------------------------------------- which runs
@@ -90,7 +68,7 @@ class StudyConfig(Config):
 
 def collect(config: StudyConfig) -> list[Done]:
     """Each arm with its seeds, arm by arm; trained seed by seed, so that a sweep cut short has every arm."""
-    cells = Cells(config.runs, train, project="rlhf_ppo", name=cell_name, data=digest_of, last="held_out/samples.jsonl")
+    cells = Cells(config.runs, train, "rlhf_ppo", cell_name, digest_of, last="held_out/samples.jsonl")
     arms = ARMS if config.arm == "all" else [config.arm]
     planned = [replace(config.base, **ARMS[arm], seed=seed) for arm in arms for seed in SEEDS[arm]]
     cells.expected = len(planned)
@@ -106,12 +84,7 @@ def cell_name(cell: Config) -> str:
 
 def digest_of(cell: Config) -> str:
     """Digest of the prompts that a cell learns from and is judged on."""
-    return prompts_digest(_prompts(cell.prompt_words), cell.held_out)
-
-
-@cache
-def _prompts(words: int) -> dict[Split, list[str]]:
-    return split_prompts(load_dataset("movie_reviews"), words)
+    return prompts_digest(split_prompts(load_dataset("movie_reviews"), cell.prompt_words), cell.held_out)
 
 
 def arm_of(cell: Config) -> str:
@@ -135,26 +108,12 @@ def gains(done: Done) -> list[float]:
     return [row["after"]["gold"] - row["before"]["gold"] for row in samples(done)]
 
 
-def with_reference(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The rows of the arms, and before them what the first arm's prompts gave before PPO."""
-    return [{**rows[0], "arm": "reference"}, *rows]
-
-
-def policy(row: dict[str, Any], _: Any) -> str:
-    """Name of an arm in the README."""
-    return metrics_rl.ARMS.get(row["arm"], row["arm"])
-
-
-def after(name: str, digits: int) -> Shown:
+def after(name: str, digits: int, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     """Mean and deviation after PPO; of the reference the mean alone, and a plain 0 for its distance to itself."""
-
-    def show(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-        if row["arm"] != "reference":
-            return report.spread(row, f"after_{name}", digits)
-        before = row[f"before_{name}"]
-        return f"{before:.{digits}f}" if before else "0"
-
-    return show
+    if row["arm"] != "reference":
+        return spread(row, f"after_{name}", digits)
+    before = row[f"before_{name}"]
+    return f"{before:.{digits}f}" if before else "0"
 
 
 def gain(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
@@ -162,103 +121,72 @@ def gain(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     return "" if row["arm"] == "reference" else "{gain:+.3f} ({gain_low:+.3f} to {gain_high:+.3f})".format(**row)
 
 
-def text(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """A text in a table of Markdown."""
-    return str(row.get(name, "")).replace("|", "\\|")
-
-
 def reviews_asked(_: Any) -> int:
     """Reviews on which the judge is compared with the raters."""
     return len(load_dataset("movie_reviews")["validation"])
 
 
-GAIN, SHARE = "gain over the reference (95 %)", "{share:.3f} ({low:.3f} to {high:.3f})"
-SECONDS = "{seconds:.2f} ({q1:.2f} to {q3:.2f})"
+GAIN = "gain over the reference (95 %)"
 AFTER: dict[str, dict[str, Any]] = {
-    "gold": {"head": "gold reward", "es": "recompensa verdadera", "show": after("gold", 3)},
-    "proxy": {"head": "proxy", "es": "aprendida", "show": after("proxy", 3)},
-    "kl": {"head": "KL, nats", "es": "KL, nats", "show": after("kl", 2)},
-    "distinct_2": {"head": "distinct-2", "es": "distinct-2", "show": after("distinct_2", 3)},
-    "words": {"head": "words", "es": "palabras", "show": after("words", 1)},
+    "gold": {"head": "gold reward", "es": "recompensa verdadera", "show": partial(after, "gold", 3)},
+    "proxy": {"head": "proxy", "es": "aprendida", "show": partial(after, "proxy", 3)},
+    "kl": {"head": "KL, nats", "es": "KL, nats", "show": partial(after, "kl", 2)},
+    "distinct_2": {"head": "distinct-2", "es": "distinct-2", "show": partial(after, "distinct_2", 3)},
+    "words": {"head": "words", "es": "palabras", "show": partial(after, "words", 1)},
 }
-RUNS = Table(
+POLICY: dict[str, Any] = {"head": "policy", "es": "política"}
+POLICY |= {"show": lambda row, _: metrics_rl.ARMS.get(row["arm"], row["arm"])}
+ARM = plain("arm", lambda group: arm_of(group[0].config), **POLICY)
+RUNS = table(
     "runs",
-    (
-        plain("arm", lambda group: arm_of(group[0].config)),
-        *settings("seed"),
-        plain("prompts", lambda group: len(gains(group[0]))),
-        *(last(f"{when}_{name}") for when in ("before", "after") for name in LOGGED),
-        interval("gain", gains),
-        origin(),
-    ),
+    *(ARM, *settings("seed"), plain("prompts", lambda group: len(gains(group[0])))),
+    *(last(f"{when}_{name}") for when in ("before", "after") for name in LOGGED),
+    *(study.interval("gain", gains), origin()),
     keep_logs=True,
 )
-SUMMARY = Table(
+SUMMARY = table(
     "summary",
-    (
-        plain("arm", lambda group: arm_of(group[0].config), head="policy", es="política", show=policy),
-        plain("seeds", len),
-        *(
-            mean_sd(f"{when}_{name}", **(AFTER[name] if when == "after" else {}))
-            for name in LOGGED
-            for when in ("before", "after")
-        ),
-        interval("gain", gains, head=GAIN, es="ganancia sobre la de partida (95 %)", show=gain),
-    ),
+    *(ARM, study.REPEATS),
+    *(mean_sd(f"{when}_{n}", **(AFTER[n] if when == "after" else {})) for n in LOGGED for when in ("before", "after")),
+    study.interval("gain", gains, head=GAIN, es="ganancia sobre la de partida (95 %)", show=gain),
     order=("policy", "gold reward", GAIN, "proxy", "KL, nats", "distinct-2", "words"),
     made_from=("runs",),
     spanish={"reference": "de partida", **{metrics_rl.ARMS[arm]: es for arm, es in ARMS_ES.items()}},
 )
-JUDGE = Table(
+JUDGE = table(
     "judge",
-    (
-        plain("reviews", reviews_asked, head="held-out reviews", es="reseñas reservadas"),
-        last(
-            "correlation",
-            head="correlation of the judge with the raters' mean (95 %)",
-            es="correlación del juez con la media de quienes puntuaron (95 %)",
-            show="{correlation:.3f} ({low:.3f} to {high:.3f})",
-        ),
-        Column(("low", "high"), lambda group: fisher(group[0].last("correlation"), reviews_asked(group))),
-        origin(),
+    plain("reviews", reviews_asked, head="held-out reviews", es="reseñas reservadas"),
+    last(
+        "correlation",
+        head="correlation of the judge with the raters' mean (95 %)",
+        es="correlación del juez con la media de quienes puntuaron (95 %)",
+        show="{correlation:.3f} ({low:.3f} to {high:.3f})",
     ),
+    study.Column(("low", "high"), lambda group: fisher(group[0].last("correlation"), reviews_asked(group))),
+    origin(),
     keep_logs=True,
 )
-CURVES = Table(
-    "curves",
-    (
-        plain("arm", lambda group: arm_of(group[0].config)),
-        *settings("seed"),
-        last("iteration", "step"),
-        *(last(name, digits=5) for name in POINTS),
-    ),
-)
-STRETCHES = Table(
+CURVES = table("curves", ARM, *settings("seed"), last("iteration", "step"), *(last(name, digits=5) for name in POINTS))
+STRETCHES = table(
     "stretches",
-    (
-        only_shown("rounds", "rondas", "{rounds}"),
-        only_shown("proxy", "aprendida", "{proxy:.2f}"),
-        only_shown("gold reward", "recompensa verdadera", "{gold:.2f}"),
-        only_shown("KL, nats", "KL, nats", "{kl:.1f}"),
-        only_shown("distinct-2 of a round", "distinct-2 de una ronda", "{distinct_2:.3f}"),
-    ),
+    ("rounds", "rondas", "{rounds}"),
+    ("proxy", "aprendida", "{proxy:.2f}"),
+    ("gold reward", "recompensa verdadera", "{gold:.2f}"),
+    ("KL, nats", "KL, nats", "{kl:.1f}"),
+    ("distinct-2 of a round", "distinct-2 de una ronda", "{distinct_2:.3f}"),
 )
-SAMPLES = Table(
+SAMPLES = table(
     "samples",
-    (
-        only_shown("prompt", "comienzo", partial(text, "prompt")),
-        only_shown("reference", "de partida", partial(text, "reference")),
-        *(only_shown(name, ARMS_ES[arm], partial(text, arm)) for arm, name in metrics_rl.ARMS.items()),
-    ),
+    ("prompt", "comienzo", "{prompt}"),
+    ("reference", "de partida", "{reference}"),
+    *((name, ARMS_ES[arm], f"{{{arm}}}") for arm, name in metrics_rl.ARMS.items()),
 )
-DECIDERS = Table(
+DECIDERS = table(
     "deciders",
-    (
-        only_shown("who decides", "quién decide", "{decider}"),
-        only_shown("comparisons", "comparaciones", "{data}"),
-        only_shown("right (95 %)", "aciertos (95 %)", SHARE),
-        only_shown("asked", "preguntadas", "{asked}"),
-    ),
+    ("who decides", "quién decide", "{decider}"),
+    ("comparisons", "comparaciones", "{data}"),
+    ("right (95 %)", "aciertos (95 %)", "{share:.3f} ({low:.3f} to {high:.3f})"),
+    ("asked", "preguntadas", "{asked}"),
     spanish={
         "length of the response": "longitud de la respuesta",
         "first word of the response": "primera palabra de la respuesta",
@@ -269,12 +197,10 @@ DECIDERS = Table(
         "balanced": "equilibradas",
     },
 )
-BENCH = Table(
+BENCH = table(
     "bench",
-    (
-        only_shown("part", "parte", "{part}"),
-        only_shown("seconds, median (quartiles)", "segundos, mediana (cuartiles)", SECONDS),
-    ),
+    ("part", "parte", "{part}"),
+    ("seconds, median (quartiles)", "segundos, mediana (cuartiles)", "{seconds:.2f} ({q1:.2f} to {q3:.2f})"),
     spanish={
         "plain generate, one prompt at a time": "generate sin más, un comienzo cada vez",
         "plain generate, one batch": "generate sin más, un lote",
@@ -287,13 +213,13 @@ BENCH = Table(
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows."""
-    return {
-        "judge": (JUDGE, report.read_csv(out / "judge.csv")),
-        "stretches": (STRETCHES, metrics_rl.stretches(report.read_csv(out / "curves.csv"))),
-        "summary": (SUMMARY, with_reference(report.read_csv(out / "summary.csv"))),
-        "samples": (SAMPLES, report.read_csv(out / "samples.csv")[:IN_README]),
-        "deciders": (DECIDERS, report.read_csv(out / "deciders.csv")),
-    }
+    found = study.written(out, JUDGE, SUMMARY, SAMPLES, DECIDERS)
+    first, *others = found["summary"][1]
+    reference = {**first, "arm": "reference"}  # what the first arm's prompts gave before PPO
+    found["summary"] = SUMMARY, [reference, first, *others]
+    found["samples"] = SAMPLES, found["samples"][1][:IN_README]
+    found["stretches"] = STRETCHES, metrics_rl.stretches(read_csv(out / "curves.csv"))
+    return found
 
 
 # ---------------------------------------------------------------- all of it
@@ -305,15 +231,14 @@ def main(config: StudyConfig) -> None:
     if config.arm != "all":
         return
     publish(RUNS, [[done] for done in cells], config.out, "rlhf_ppo")
-    publish(CURVES, [row for done in cells for row in by_line(done, "proxy")], config.out, "rlhf_ppo")
-    publish(SUMMARY, grouped(cells, lambda done: arm_of(done.config)), config.out, "rlhf_ppo")
+    publish(CURVES, [row for done in cells for row in study.by_line(done, "proxy")], config.out, "rlhf_ppo")
+    publish(SUMMARY, study.grouped(cells, lambda done: arm_of(done.config)), config.out, "rlhf_ppo")
     judge = Done("gold", config.base, read_source(Stage.of(config.base, "gold").directory, team_key()))
     publish(JUDGE, [[judge]], config.out, "rlhf_ppo")
     write_deciders(config.base, config.out)
     write_samples(cells, config.out)
-    write_json(config.out / "environment.json", describe_environment())
     metrics_rl.main(metrics_rl.PlotConfig(results=config.out))
-    report.put_tables(config.out, views(config.out))
+    study.finish(config.out, views(config.out))
 
 
 def write_deciders(config: Config, out: Path) -> None:
@@ -325,20 +250,19 @@ def write_deciders(config: Config, out: Path) -> None:
     found += [*baselines(balanced), share("the judge, without noise", sum(not p.against_gold for p in test), len(test))]
     rows = [{"data": "as sampled", **row} for row in baselines(sampled)]
     rows += [{"data": "balanced", **row} for row in found]
-    report.write_csv(out / "deciders.csv", rows)
-    seal_table(out / "deciders.csv", project="rlhf_ppo", key=team_key())
+    study.write(out / "deciders.csv", rows, "rlhf_ppo")
 
 
 def write_samples(cells: list[Done], out: Path) -> None:
     """samples.csv: the first held-out prompts, as each arm's first run answered them; none is left out."""
-    first = {arm_of(group[0].config): samples(group[0]) for group in grouped(cells, lambda done: arm_of(done.config))}
-    rows = []
+    groups, rows = study.grouped(cells, lambda done: arm_of(done.config)), []
+    first = {arm_of(group[0].config): samples(group[0]) for group in groups}
     for place, row in enumerate(next(iter(first.values()))[:SHOWN]):
-        answers = {name: " ".join(found[place]["after"]["response"].split()) for name, found in first.items()}
-        shown = {"prompt": row["prompt"], "reference": " ".join(row["before"]["response"].split())}
-        rows.append({**shown, **answers})
-    report.write_csv(out / "samples.csv", rows)
-    seal_table(out / "samples.csv", project="rlhf_ppo", key=team_key(), made_from=("runs.csv",))
+        sides = {"reference": row["before"], **{arm: found[place]["after"] for arm, found in first.items()}}
+        rows.append(
+            {"prompt": row["prompt"], **{who: " ".join(side["response"].split()) for who, side in sides.items()}}
+        )
+    study.write(out / "samples.csv", rows, "rlhf_ppo", made_from=("runs.csv",))
 
 
 if __name__ == "__main__":

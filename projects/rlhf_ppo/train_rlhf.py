@@ -6,6 +6,7 @@ python -m projects.rlhf_ppo.train_rlhf --beta 0 --kl_target None     without the
 
 import json
 import time
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -77,22 +78,36 @@ def main(config: Config) -> Metrics:
     policy = Policy(model, rank=config.rank, temperature=config.temperature, ends=end_tokens(tokenizer)).eval()
     held_out = prompts["test"][: config.held_out]
     ask = partial(evaluate, policy, tokenizer, held_out, reward_model, judge, tokens=config.tokens, seed=config.seed)
+    batches = partial(prompt_batches, prompts["train"], config.prompts, config.seed)
     digest = prompts_digest(prompts, config.held_out)
     with Run(directory, project="rlhf_ppo", config=config, resume=config.resume, data=digest) as run:
-        gold = reference_gold(preferences)
-        iterations = train(config, policy, reward_model, judge, gold, tokenizer, prompts["train"], run)
+        train(
+            policy,
+            AdamW(parameter_groups(policy, lr=config.lr, value_lr=config.value_lr), weight_decay=0.0),
+            ppo.KLControl(beta=config.beta, target=config.kl_target, horizon=config.horizon),
+            (PromptBatch(tokenizer, texts) for texts in batches(run.step)),
+            reward_model,
+            partial(gold_reward, judge, reference_gold(preferences)),
+            run,
+            settings=config.ppo,
+            iterations=config.iterations,
+            tokens=config.tokens,
+            kl_limit=config.kl_limit,
+            save_every=config.save_every,
+            seed=config.seed,
+        )
         with policy.as_reference():
             before = ask()
         after = ask()
-        run.log(iterations, **before.means("before"), **after.means("after"))
-        keep_samples(run, iterations, held_out, before, after)
+        run.log(config.iterations, **before.means("before"), **after.means("after"))
+        keep_samples(run, config.iterations, held_out, before, after)
     return Metrics(
         directory=directory,
         prompts=held_out,
         before=before,
         after=after,
         pair_accuracy=pair_accuracy,
-        iterations=iterations,
+        iterations=config.iterations,
     )
 
 
@@ -126,47 +141,53 @@ def reference_gold(preferences: list[Preference]) -> NormalDist:
     )
 
 
+def gold_reward(judge: GoldReward, reference: NormalDist, prompts: list[str], responses: list[str]) -> dict[str, float]:
+    """Mean opinion of the judge, who watches and decides nothing, and the gain on the reference in its deviations."""
+    judged = judge(prompts, responses).total.mean().item()
+    return {"gold": judged, "gold_gain": reference.zscore(judged)}
+
+
 def train(
-    config: Config,
     policy: Policy,
+    optimizer: AdamW,
+    control: ppo.KLControl,
+    batches: Iterator[PromptBatch],
     reward_model: RewardModel,
-    judge: GoldReward,
-    gold: NormalDist,
-    tokenizer: PreTrainedTokenizerFast,
-    prompts: list[str],
+    watch: Callable[[list[str], list[str]], dict[str, float]],
     run: Run,
-) -> int:
-    """PPO until the last iteration. Returns the iterations done.
+    *,
+    settings: ppo.Settings,
+    iterations: int,
+    tokens: int,
+    kl_limit: float,
+    save_every: int,
+    seed: int,
+) -> None:
+    """PPO until the last iteration; from the run's checkpoint on, if it has one.
 
     Args:
-        judge: Watches, and decides nothing here.
-        gold: Its opinions of the reference's responses, in whose deviations a gain is logged.
+        batches: Prompts of each round that is left.
+        watch: From prompts and responses to what is logged of them besides.
 
     Raises:
         UserError: If the policy diverges: the last checkpoint stays.
     """
-    optimizer = AdamW(parameter_groups(policy, lr=config.lr, value_lr=config.value_lr), weight_decay=0.0)
-    control = ppo.KLControl(beta=config.beta, target=config.kl_target, horizon=config.horizon)
     if run.checkpoint:
         control.beta = run.restore(partial(load_trainable, policy), optimizer)["beta"]
-    batches = prompt_batches(prompts, config.prompts, config.seed, run.step)
-    iterations = range(run.step + 1, config.iterations + 1)
-    for iteration in track(iterations, description=run.directory.name, total=config.iterations, done=run.step):
-        batch = PromptBatch(tokenizer, next(batches))
-        rollout = collect_rollout(policy, batch, reward_model, tokens=config.tokens, minibatch=config.minibatch)
-        beta, draw = control.beta, generator(config.seed, iteration)
-        updated = update(policy, optimizer, rollout, beta=beta, settings=config.settings, draw=draw)
+    rounds = range(run.step + 1, iterations + 1)
+    for iteration in track(rounds, description=run.directory.name, total=iterations, done=run.step):
+        batch = next(batches)
+        rollout = collect_rollout(policy, batch, reward_model, tokens=tokens, minibatch=settings.minibatch)
+        beta, draw = control.beta, generator(seed, iteration)
+        updated = update(policy, optimizer, rollout, beta=beta, settings=settings, draw=draw)
         kl = rollout.kl.sum(1).mean().item()  # nats a response
-        control.update(kl, config.prompts)
-        judged = judge(batch.texts, rollout.responses).total.mean().item()
-        run.log(
-            iteration, gold=judged, gold_gain=gold.zscore(judged), kl=kl, beta=beta, **described(rollout), **updated
-        )
-        refuse_explosion(run, kl, limit=config.kl_limit, iteration=iteration)
-        if iteration % config.save_every == 0 or iteration == config.iterations:
+        control.update(kl, len(batch.texts))
+        watched = watch(batch.texts, rollout.responses)
+        run.log(iteration, **watched, kl=kl, beta=beta, **described(rollout), **updated)
+        refuse_explosion(run, kl, limit=kl_limit, iteration=iteration)
+        if iteration % save_every == 0 or iteration == iterations:
             run.save(iteration, trainable_state(policy), optimizer=optimizer, extra={"beta": control.beta})
             run.keep_checkpoints(iteration)
-    return config.iterations
 
 
 def parameter_groups(policy: Policy, *, lr: float, value_lr: float) -> list[dict[str, object]]:

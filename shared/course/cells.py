@@ -110,11 +110,9 @@ class Picture:
         return {"text/plain": self.text, "image/png": base64.b64encode(self.path.read_bytes()).decode()}
 
 
-def rows_of(
-    data: Iterable[dict[str, Any]], *cells: Callable[[dict[str, Any]], object]
-) -> tuple[tuple[object, ...], ...]:
-    """One row for each record, one cell for each function of it."""
-    return tuple(tuple(cell(record) for cell in cells) for record in data)
+def listed(data: Iterable[Any], cells: dict[str, Callable[[Any], object]], caption: str = "") -> Table:
+    """A row for each record; under each heading a function of it."""
+    return Table(tuple(cells), tuple(tuple(cell(record) for cell in cells.values()) for record in data), caption)
 
 
 def declared(table: study.Table, rows: list[dict[str, Any]], caption: str = "") -> Table:

@@ -10,6 +10,7 @@ that each number comes from. `verify_folder(…, recompute=True)` regenerates th
 import csv
 import hashlib
 import io
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,7 +21,7 @@ from shared.fingerprint import envelope, manifest, strict
 from shared.fingerprint.citations import KEPT, Cited, Library, Source, keep_log
 from shared.fingerprint.envelope import Sealed
 from shared.fingerprint.keys import Keys, TeamKey
-from shared.fingerprint.log import CheckedLog, check_log
+from shared.fingerprint.log import CheckedLog
 from shared.fingerprint.origin import file_digest
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 
@@ -144,24 +145,20 @@ def verify_folder(folder: Path, keys: Keys, library: Library, *, recompute: bool
     return findings
 
 
-def kept_sources(folder: Path, key: TeamKey) -> dict[tuple[str, str, str | None], Source]:
-    """(project, digest of the configuration, digest of the data) → the log that was kept beside the results.
+def remove_uncited_logs(folder: Path, keys: Keys) -> None:
+    """Remove logs that an earlier publication kept, of runs that no table cites any more; other files stay.
 
-    A log of the first format says neither digest and is not found here.
-
-    Args:
-        folder: Holds the kept logs, in that of the results.
-        key: The team's.
+    Where a seal does not hold (another team's, for one), what its table cites is not known, and nothing is removed.
     """
-    seals = [envelope.read(path, KIND, key).body for path in folder.parent.glob(f"*.csv{SUFFIX}")]
-    manifests = {run["run"]: run["manifest"] for body in seals for run in body["runs"]}
-    found = {}
-    for path in sorted(folder.glob(f"*{KEPT}")):
-        log = check_log(path, key)
-        if log.closed and "config" in log.opening:
-            wanted = (log.opening["project"], log.opening["config"], log.opening["data"])
-            found[wanted] = Source(path, log, manifests.get(log.opening["run"]))
-    return found
+    try:
+        seals = [envelope.read(path, KIND, keys).body for path in folder.glob(f"*.csv{SUFFIX}")]
+    except BrokenError:
+        return  # verify names the seal
+    cited = {saved["run"] for body in seals for saved in body["runs"]}
+    for path in (folder / LOGS).glob(f"*{KEPT}"):
+        run = path.name.removesuffix(KEPT)
+        if re.fullmatch("[0-9a-f]{16}", run) and run not in cited:
+            path.unlink()
 
 
 def _open(table: Path, keys: Keys) -> Sealed:

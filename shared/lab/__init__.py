@@ -1,4 +1,4 @@
-"""What the tools of integrity were tried with: attacks on them, their benchmarks, their calibration.
+"""What the tools of integrity and the engine were tried with: attacks, benchmarks, calibration.
 
 Nobody needs it to use them; whoever doubts their figures makes these again here.
 """

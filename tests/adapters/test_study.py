@@ -25,7 +25,7 @@ from shared.files import write_json
 from shared.fingerprint import Verdict, verify
 from shared.interleave import Measured
 from shared.optim import count_parameters
-from shared.report import between_marks, read_csv
+from shared.report import between_marks, crossed, read_csv
 from shared.runs import Run
 from shared.study import Cells
 
@@ -217,7 +217,7 @@ def test_a_method_that_a_task_lacks_is_shown_by_a_dash():
     }
     summary = [{**row, "dataset": "trec"}, {**row, "dataset": "trec", "method": "mine", "score": 0.25}]
     summary += [{**row, "dataset": "movie_reviews"}]
-    full, mine = study.IN_TEXTS.view(study.side_by_side(summary, "method", "dataset"))[1]
+    full, mine = study.IN_TEXTS.view(crossed(summary, "method", "dataset"))[1]
     assert mine == ["mine", "0.2500 (1 seed)", "-25.00", "–", "–", "5 (100.00%)", "0.001, –"]
     assert full[3:5] == ["0.5000 (1 seed)", "+0.00"]
 

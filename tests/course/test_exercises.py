@@ -36,6 +36,12 @@ def test_a_number_is_compared_with_its_tolerance():
         assert "se espera un número" in number.wrong(given_answer, {"x": 10})
 
 
+def test_a_whole_number_has_to_be_the_very_one_and_another_is_compared_to_a_thousandth():
+    whole, other = Number(lambda v: v["x"] * 1000), Number(lambda v: v["x"] * 1000.0)
+    assert whole.wrong(10_000, {"x": 10}) is None and whole.wrong(10_001, {"x": 10})
+    assert other.wrong(10_001, {"x": 10}) is None and other.wrong(10_020, {"x": 10})
+
+
 def test_an_expression_is_compared_by_what_it_computes():
     answer = Expression(lambda v, case: v["d"] * case["r"] ** 2, lambda v: [{"r": 2}, {"r": 5}])
     assert answer.wrong("7 * r * r", {"d": 7}) is None
@@ -110,13 +116,14 @@ def test_mistakes_in_files_are_one_line(sheet):
 
 
 DECLARED = """
+anchos = [16, 24]
 [uno]
-draw = { n = "8..64 step 8", m = "2..n - 1", menos = "0.10..0.90", x = "= -menos", w = [16, 24] }
+draw = [{ n = "8..64 step 8", "m, k" = "2..n - 1", menos = "0.10..0.90", x = "= -menos" }, { w = "anchos", z = [1, 2] }]
 answer = "n * m + x"
 [dos]
 draw = { t = "3..9" }
-answer = "t * r"
-cases = [{ r = 1 }, { r = "t + 1" }]
+answer = "t * r * s"
+cases = { r = [1, "t + 1"], s = [2, 3] }
 """
 
 
@@ -125,12 +132,13 @@ def test_declared_exercises_draw_in_their_order_and_compute(tmp_path):
     one, two = read_exercises(tmp_path)
     draw, v = Draw("quipu", "uno"), one.values("quipu")
     n = draw.integer(8, 64, 8)
-    assert (v["n"], v["m"], v["menos"]) == (n, draw.integer(2, n - 1), draw.decimal(0.1, 0.9))
-    assert v["x"] == -v["menos"] and v["w"] == draw.one_of([16, 24])
+    assert (v["n"], v["m"], v["k"]) == (n, draw.integer(2, n - 1), draw.integer(2, n - 1))
+    assert (v["menos"], v["w"], v["z"]) == (draw.decimal(0.1, 0.9), draw.one_of([16, 24]), draw.one_of([1, 2]))
+    assert v["x"] == -v["menos"] and list(v) == ["n", "m", "k", "menos", "x", "w", "z"]
     assert isinstance(one.answer, Number) and one.answer.solve(v) == v["n"] * v["m"] + v["x"]
     t = two.values("quipu")["t"]
-    assert two.answer.cases({"t": t}) == [{"r": 1}, {"r": t + 1}]
-    assert two.answer.wrong(f"{t} * r", {"t": t}) is None and two.answer.wrong("t * r", {"t": t})
+    assert two.answer.cases({"t": t}) == [{"r": r, "s": s} for r in (1, t + 1) for s in (2, 3)]
+    assert two.answer.wrong(f"{t} * r * s", {"t": t}) is None and two.answer.wrong("t * r * s", {"t": t})
 
 
 @pytest.mark.parametrize("rule", ["8", "1..2.5", "9..3", "8..", "9..m", "= m", "= 1 +"])

@@ -89,12 +89,12 @@ def test_two_numbers_of_one_name_are_refused():
 
 def test_a_declared_table_is_shown_in_spanish_and_its_numbers_are_tagged():
     columns = (
-        study.only_shown("trained", "se entrena", "{name}"),
-        study.only_shown("to full", "a plenos", "{gap:+.2f} (1 seed)"),
-        study.only_shown("to full", "a plenos", "{count:,}"),
+        ("trained", "se entrena", "{name}"),
+        ("to full", "a plenos", "{gap:+.2f} (1 seed)"),
+        ("to full", "a plenos", "{count:,}"),
     )
     rows = [{"name": "`ours`", "gap": -0.5, "count": 1234567}, {"name": "– none", "gap": 2, "count": 3}]
-    table = declared(study.Table("gaps", columns), rows, "caption")
+    table = declared(study.table("gaps", *columns), rows, "caption")
     assert table.headings == ("se entrena", "a plenos", "a plenos") and table.caption == "caption"
     assert [[str(cell) for cell in row] for row in table.rows] == [
         ["ours", "-0.50 (1 semilla)", "1,234,567"],

@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.engine.agreement import AGREEMENT, RESULTS
-from shared.engine.benchmark import BENCH
 from shared.files import read_json
+from shared.lab.engine.agreement import AGREEMENT, RESULTS
+from shared.lab.engine.benchmark import BENCH
 from shared.report import between_marks, read_csv
 
 

@@ -9,7 +9,6 @@ from dataclasses import replace
 
 import pytest
 
-from projects.hf_finetune import study
 from projects.hf_finetune.training import train as training
 from projects.hf_finetune.training.supervisor import OUT_OF_MEMORY, supervise
 from shared.errors import UserError
@@ -47,13 +46,6 @@ def test_a_file_among_the_links_of_logs_stays(tmp_path, monkeypatch):
     for _ in range(2):
         training.link_from_logs(tmp_path.with_name("other"))
     assert (tmp_path / "other").is_symlink()
-
-
-def test_publishing_removes_only_what_an_earlier_publication_wrote(tmp_path):
-    letter = letter_in(tmp_path / "logs")
-    (tmp_path / "logs" / "0123456789abcdef.jsonl.xz").write_bytes(b"")
-    study.remove_logs(tmp_path / "logs")
-    assert [path.name for path in (tmp_path / "logs").iterdir()] == [letter.name]
 
 
 @pytest.mark.parametrize("moment", ["the child is importing", "the child is training"])

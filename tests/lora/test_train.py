@@ -20,14 +20,14 @@ from projects.lora.config import SMOKE, Config
 from projects.lora.demo import check_saved
 from projects.lora.scripts import audit, pruning_quant, train_lora
 from projects.lora.scripts.train_lora import build, main, parameter_groups, read_corpus, training_step
-from projects.lora.study import RUNS, SUMMARY, write_curves
+from projects.lora.study import CURVES, RUNS, SUMMARY, WINDOW
 from shared.assets import load_encoder
 from shared.errors import UserError
 from shared.fingerprint import ChainedLog, Verdict, team_key, verify
 from shared.fingerprint.citations import read_best
 from shared.fingerprint.log import read_records
 from shared.runs import Run
-from shared.study import Done, publish
+from shared.study import Done, by_line, publish
 
 
 @pytest.fixture
@@ -88,7 +88,7 @@ def test_every_row_cites_the_lines_that_it_comes_from(config, tmp_path):
     ]
     out = tmp_path / "projects" / "lora" / "results"
     publish(RUNS, [[each] for each in done], out, "lora")
-    write_curves(done, out)
+    publish(CURVES, [point for each in done for point in by_line(each, "loss", WINDOW)], out, "lora")
     (summary,) = publish(SUMMARY, [done], out, "lora")
     assert summary["accuracy"] == pytest.approx((metrics[0].accuracy + metrics[1].accuracy) / 2)
     assert [f.verdict for f in verify(out, recompute=True)] == [Verdict.UNTRUSTED_DEMO] * 3

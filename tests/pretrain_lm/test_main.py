@@ -7,8 +7,8 @@ from dataclasses import replace
 import pytest
 
 from projects.pretrain_lm import __main__ as default_run
-from projects.pretrain_lm import demo, study
 from projects.pretrain_lm import peer as recipes
+from projects.pretrain_lm import study
 from projects.pretrain_lm.analysis import eval_generation
 from projects.pretrain_lm.analysis.eval_generation import WAYS
 from projects.pretrain_lm.config import Config
@@ -49,7 +49,7 @@ def test_a_changed_checkpoint_is_found(trained, tmp_path):
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(UserError, match="TAMPERED"):
-        demo.check_saved(replace(trained, directory=run))
+        default_run.check_saved(replace(trained, directory=run))
 
 
 @pytest.fixture(scope="module")

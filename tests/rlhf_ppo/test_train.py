@@ -1,6 +1,8 @@
 """The whole loop on small models: it runs, is sealed, resumes exactly, and stops in one line where it must."""
 
+import hashlib
 import json
+import lzma
 import shutil
 from dataclasses import replace
 from functools import partial
@@ -14,12 +16,15 @@ from projects.rlhf_ppo.config import SMOKE, Config
 from projects.rlhf_ppo.data.prompts import split_prompts
 from projects.rlhf_ppo.evaluate import distinct, evaluate
 from projects.rlhf_ppo.models.text_encoder import load_text_encoder
+from projects.rlhf_ppo.rl.ppo import Settings
 from projects.rlhf_ppo.stages import Stage, load_judge, read_pairs
+from projects.rlhf_ppo.study import ARMS, RESULTS, SEEDS, StudyConfig
 from projects.rlhf_ppo.train_rlhf import main, prepare, report
 from shared.assets import load_causal_lm
-from shared.errors import UserError
+from shared.errors import UserError, command
+from shared.files import json_text
 from shared.fingerprint import verify
-from shared.run_directories import latest_checkpoint
+from shared.run_directories import describe_config, latest_checkpoint
 from shared.runs import verified_tensors
 
 
@@ -232,7 +237,7 @@ def test_distinct_by_hand(texts, size, expected):
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        *((name, 0) for name in ("iterations", "tokens", "prompts", "rank", "minibatch", "held_out", "save_every")),
+        *((name, 0) for name in ("iterations", "tokens", "prompts", "rank", "held_out", "save_every")),
         ("lr", 0.0),
         ("lr", float("inf")),
         ("temperature", float("nan")),
@@ -240,7 +245,6 @@ def test_distinct_by_hand(texts, size, expected):
         ("temperature", 1e-39),  # logits over it are infinite
         ("gold_texts", 1),
         ("beta", -0.1),
-        ("gamma", 1.1),
         ("kl_target", 0.0),
         ("pairs", 3),
         ("resume", True),
@@ -249,3 +253,31 @@ def test_distinct_by_hand(texts, size, expected):
 def test_a_setting_that_cannot_work_is_one_line(field, value):
     with pytest.raises(UserError, match=f"--{field}"):
         Config(**{field: value})
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("minibatch", 0), ("epochs", 0), ("max_norm", 0.0), ("clip", -0.1), ("gamma", 1.1), ("lam", -1.0)],
+)
+def test_a_setting_of_the_update_that_cannot_work_is_one_line(field, value):
+    with pytest.raises(UserError, match=f"--{field}"):
+        Config(ppo=Settings(**{field: value}))
+
+
+def test_settings_of_the_update_are_options_beside_the_others():
+    told = command(lambda config: config, Config, ["--clip", "0.1", "--minibatch", "4", "--prompts", "3"])
+    assert told == Config(prompts=3, ppo=Settings(clip=0.1, minibatch=4))
+    assert describe_config(told).items() >= {"clip": 0.1, "minibatch": 4, "prompts": 3}.items()
+
+
+def test_the_kept_logs_are_those_of_todays_configurations():
+    """What a run is told may be put together otherwise, but its config.json stays the same, byte for byte."""
+    logs = [lzma.decompress(path.read_bytes()).splitlines()[0] for path in RESULTS.glob("logs/*.jsonl.xz")]
+    asked = {
+        hashlib.sha256(
+            json_text(describe_config(replace(StudyConfig().base, **ARMS[arm], seed=seed))).encode()
+        ).hexdigest()
+        for arm in ARMS
+        for seed in SEEDS[arm]
+    }
+    assert {json.loads(opening)["config"] for opening in logs} >= asked

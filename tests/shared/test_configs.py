@@ -2,9 +2,9 @@
 
 import pytest
 
-from shared.engine.agreement import AgreementConfig
-from shared.engine.benchmark import BenchConfig
 from shared.errors import UserError
+from shared.lab.engine.agreement import AgreementConfig
+from shared.lab.engine.benchmark import BenchConfig
 from shared.lab.fingerprint.attacks.__main__ import Arguments as Attacks
 
 REFUSED = [

@@ -1,11 +1,13 @@
 """Arms in turn: who is asked when, what is left out, and what happens if one dies."""
 
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from shared.errors import UserError
-from shared.interleave import Measured, commands, in_turn, ratio, serve, spawned, step_ms
+from shared.interleave import Measured, Turns, commands, in_turn, ratio, serve, spawned, step_ms
 
 
 def counted(pipe, setting):
@@ -105,3 +107,26 @@ def test_an_error_of_a_step_is_not_taken_for_a_closed_pipe():
 
     with pytest.raises(BrokenPipeError, match="of the step"):
         serve(lambda: 1, lambda _: None, step)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    rank: int = 1
+
+    def __post_init__(self):
+        if self.rank < 1:
+            raise UserError("--rank")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Both(Turns, Trained):
+    rounds: int = 4
+    steps: int = 1
+    out: Path = Path("results")
+
+
+def test_turns_refuse_what_measures_nothing_and_so_does_the_configuration_beside_them():
+    assert Both().rounds == 4
+    for settings, said in (({"rounds": 1}, "--rounds 1"), ({"steps": 0}, "--steps 0"), ({"rank": 0}, "--rank")):
+        with pytest.raises(UserError, match=said):
+            Both(**settings)

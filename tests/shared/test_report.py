@@ -7,6 +7,7 @@ import pytest
 from shared.errors import UserError
 from shared.report import (
     between_marks,
+    crossed,
     markdown_table,
     mean_sd,
     put_into_readme,
@@ -80,3 +81,14 @@ def test_tables_are_put_into_every_readme_and_what_is_stale_is_seen(tmp_path):
     del views["b"]
     stale = [f"{tmp_path / name}: {block}" for name, block in (("README.md", "a"), ("README.es.md", "a"))]
     assert stale_tables(out, views) == [*stale, f"{out / 'README.md'}: b", "c: in no README"]
+
+
+def test_a_bar_in_a_cell_does_not_end_it():
+    assert markdown_table(["a"], [["x | y"]]).splitlines()[2] == "| x \\| y |"
+
+
+def test_rows_are_crossed_in_the_order_of_their_first_ones():
+    rows = [{"who": "b", "what": "x", "n": 1}, {"who": "a", "what": "x", "n": 2}, {"who": "b", "what": "y", "n": 3}]
+    found = crossed(rows, "who", "what", "n")
+    assert found == [{"who": "b", "x": 1, "y": 3}, {"who": "a", "x": 2}]
+    assert crossed(rows[:1], "who", "what") == [{"who": "b", "x": rows[0]}]

@@ -16,7 +16,7 @@ from shared.fingerprint import Verdict, team_key, verify
 from shared.fingerprint.citations import manifest_digest
 from shared.fingerprint.origin import file_digest
 from shared.lab.fingerprint.attacks.edits import body_of, flip
-from shared.run_directories import claim, latest_checkpoint, new_directory
+from shared.run_directories import claim, describe_config, latest_checkpoint, new_directory
 from shared.runs import Run, open_checkpoint, restore, verified_tensors
 from shared.tensors import trainable_state
 
@@ -217,3 +217,41 @@ def test_a_file_exchanged_after_verification_is_not_restored(tmp_path):
         restore(opened, model.load_state_dict, torch.optim.AdamW(model.parameters()))
     with pytest.raises(UserError, match=r"model\.safetensors: TAMPERED.*; not loaded"):
         verified_tensors(opened.directory)
+
+
+@dataclass(frozen=True)
+class Inner:
+    clip: float = 0.2
+    passes: int = 4
+
+
+@dataclass(frozen=True)
+class Outer:
+    rate: float = 0.1
+    inner: Inner = Inner()
+    out: Path | None = None
+
+
+@dataclass(frozen=True)
+class Flat:
+    rate: float = 0.1
+    clip: float = 0.2
+    passes: int = 4
+
+
+def test_settings_that_are_put_together_are_described_as_when_they_stood_apart(tmp_path):
+    """So that no log that was sealed before is another configuration's."""
+    for name, config in (("nested", Outer(out=tmp_path)), ("flat", Flat())):
+        with Run(tmp_path / name, project="test", config=config) as run:
+            run.log(1, score=1.0)
+    assert (tmp_path / "nested" / "config.json").read_bytes() == (tmp_path / "flat" / "config.json").read_bytes()
+
+
+def test_two_fields_of_one_name_are_no_description():
+    @dataclass(frozen=True)
+    class Twice:
+        clip: float = 0.1
+        inner: Inner = Inner()
+
+    with pytest.raises(ValueError, match="Twice has two fields that are called clip"):
+        describe_config(Twice())

@@ -12,7 +12,7 @@ from shared import study
 from shared.errors import UserError
 from shared.files import read_json, write_json
 from shared.fingerprint import team_key
-from shared.fingerprint.citations import manifest_digest
+from shared.fingerprint.citations import manifest_digest, read_source
 from shared.runs import Run
 from shared.study import (
     Cells,
@@ -24,7 +24,6 @@ from shared.study import (
     log_items,
     mean,
     mean_sd,
-    only_shown,
     plain,
     publish,
     resampled_means,
@@ -223,14 +222,61 @@ def test_it_is_said_whether_a_table_changed(tmp_path, capsys):
 
 
 def test_the_time_left_is_that_of_the_cells_that_were_trained(tmp_path, capsys, monkeypatch):
-    clock = iter([0.0, 60.0, 60.0, 240.0, 240.0, 240.0])  # one minute, then three
+    clock = iter([0.0, 60.0, 60.0, 240.0, *[240.0] * 4])  # one minute, then three
     monkeypatch.setattr(study.time, "monotonic", lambda: next(clock))
     cells, _ = cells_of(tmp_path)
     cells.expected = 4
     for seed in range(3):
         cells.run(Repeated(seed=seed))
-    told = [line for line in capsys.readouterr().out.splitlines() if line.startswith("cell")]
-    assert told[1:] == ["cell 2 of about 4, about 3 min left", "cell 3 of about 4, about 4 min left"]
+    told = [line for line in capsys.readouterr().out.splitlines() if " cell " in line]
+    assert [line.partition(" cell ")[2] for line in told] == [
+        "1 of about 4",
+        "2 of about 4, about 3 min left",
+        "3 of about 4, about 4 min left",
+    ]
+    assert [line.count("━") for line in told] == [0, 8, 15] and {len(line.split()[0]) for line in told} == {30}
+    cells.expected = 2
+    cells.run(Repeated(seed=3))
+    assert "cell 4\n" in capsys.readouterr().out
+
+
+def test_the_points_of_a_curve_have_their_last_values_and_means_since_the_one_before(tmp_path):
+    with Run(tmp_path / "run", project="test", config=Config(), data="aa") as run:
+        for step in range(1, 8):
+            run.log(step, loss=float(step), **({"score": step / 10} if step in (2, 5, 6) else {}))
+    done = study.Done("run", Config(), read_source(tmp_path / "run", team_key()), directory=tmp_path / "run")
+    table = study.table("curve", study.last("step"), study.last("score"), study.mean("loss", digits=1))
+    rows = publish(table, study.by_line(done, "score"), tmp_path / "test" / "results", "test")
+    assert rows == [
+        {"step": 2, "score": 0.2, "loss": 1.5},
+        {"step": 5, "score": 0.5, "loss": 4.0},
+        {"step": 6, "score": 0.6, "loss": 6.0},
+    ]
+    threes = publish(table, study.by_line(done, "loss", every=3), tmp_path / "test" / "results", "test")
+    assert [(row["step"], row["loss"]) for row in threes] == [
+        (3, 2.0),
+        (6, 5.0),
+    ]  # no whole stretch, no point
+
+
+def test_what_was_published_before_and_is_cited_no_more_goes_and_nothing_else(tmp_path):
+    cells, _ = cells_of(tmp_path)
+    out = tmp_path / "test" / "results"
+    table = Table("runs", (mean_sd("score"),), keep_logs=True)
+    publish(table, [[cells.run(Repeated(seed=seed))] for seed in (0, 1)], out, "test")
+    kept = cells.run(Repeated(seed=1)).source.run
+    (out / "logs" / "letter.jsonl.xz").write_text("mine")
+    publish(table, [[cells.run(Repeated(seed=1))]], out, "test")
+    assert len(list((out / "logs").iterdir())) == 3
+    seal = out / "runs.csv.seal.json"
+    whole = seal.read_bytes()
+    seal.write_bytes(whole[:-9])
+    study.finish(out, {})  # of a seal that does not hold nobody knows what it cites
+    assert len(list((out / "logs").iterdir())) == 3
+    seal.write_bytes(whole)
+    study.finish(out, {})
+    assert sorted(path.name for path in (out / "logs").iterdir()) == sorted([f"{kept}.jsonl.xz", "letter.jsonl.xz"])
+    assert read_json(out / "environment.json")["versions"]
 
 
 @dataclass(frozen=True)
@@ -282,8 +328,8 @@ def test_the_bootstrap_covers_the_mean_and_shrinks():
 
 def test_the_spanish_view_says_the_words_of_its_cells_in_spanish():
     """Longer phrases first: "LoRA, ours" is no "LoRA"."""
-    who, range_ = only_shown("who", "quién", "{who}"), only_shown("range", "intervalo", "{low} to {high}")
-    table = Table("t", (who, range_), spanish={"ours": "propio", "LoRA, ours": "LoRA propia"})
+    who, range_ = ("who", "quién", "{who}"), ("range", "intervalo", "{low} to {high}")
+    table = study.table("t", who, range_, spanish={"ours": "propio", "LoRA, ours": "LoRA propia"})
     rows = [{"who": "LoRA, ours", "low": 1, "high": 2}, {"who": "ours", "low": 3, "high": 4}]
     assert table.view(rows) == (["who", "range"], [["LoRA, ours", "1 to 2"], ["ours", "3 to 4"]])
     assert table.view(rows, "es") == (["quién", "intervalo"], [["LoRA propia", "1 a 2"], ["propio", "3 a 4"]])

@@ -18,7 +18,7 @@ from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTok
 from projects.hf_finetune.config import Config
 from projects.hf_finetune.data.preprocess import prepare
 from projects.hf_finetune.evaluation.metrics import calibration, confusion, per_class, scores, softmax
-from projects.hf_finetune.evaluation.plots import confusion_matrix
+from projects.hf_finetune.figures import confusion_matrix
 from projects.hf_finetune.training.models import load_trained
 from shared import devices
 from shared.errors import UserError, command

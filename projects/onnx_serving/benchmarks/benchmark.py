@@ -59,13 +59,14 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
 
 def publish(config: BenchConfig, rows: list[dict[str, Any]], padding: list[dict[str, Any]], threads: int) -> None:
     """bench.csv, padding.csv, what they were measured on, the figures and the README's tables."""
-    from projects.onnx_serving import study  # it needs torch, which the arms of ONNX Runtime shall not load
+    from projects.onnx_serving.study import PROJECT, show  # needs torch, which the arms of ONNX Runtime shall not load
+    from shared.study import write
 
-    study.write(config.out / "bench.csv", rows)
-    study.write(config.out / "padding.csv", padding)
+    write(config.out / "bench.csv", rows, PROJECT)
+    write(config.out / "padding.csv", padding, PROJECT)
     sizes = {"rounds": config.rounds, "prompt": PROMPT, "new": NEW, "articles": ARTICLES, "longest": LONGEST}
     write_json(config.out / "bench.json", {**sizes, **devices.machine(), "threads": threads, "vnni": has_vnni()})
-    study.show(config.out, "speed", "generation", "padding")
+    show(config.out, "speed", "generation", "padding")
 
 
 if __name__ == "__main__":

@@ -245,13 +245,14 @@ def publish(
     responses: list[Response],
 ) -> dict[str, Any]:
     """server.csv, load.csv, arrivals.csv (a line a second), server.json, and the README's tables."""
-    from projects.onnx_serving import study
+    from projects.onnx_serving.study import PROJECT, show
+    from shared.study import write
 
     for name, rows in (("server.csv", routes), ("load.csv", [load]), ("arrivals.csv", by_second(responses))):
-        study.write(config.out / name, rows)
+        write(config.out / name, rows, PROJECT)
     details = {"rows": ROWS, "waiting": WAITING, "new": NEW, "precision": config.precision, "threads_of_server": 1}
     write_json(config.out / "server.json", {**facts, **details, "seconds": config.seconds, **devices.machine()})
-    study.show(config.out, "server", "load")
+    show(config.out, "server", "load")
     table("The process", ["what", "value"], [(name, str(value)) for name, value in facts.items()])
     return load
 

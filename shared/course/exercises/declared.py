@@ -1,23 +1,28 @@
 """Exercises as a project declares them in exercises.toml: how the numbers are drawn, and the answer as an expression.
 
+    widths = [256, 512]
+
     [gradiente]
-    draw = { x = "0.50..5.00", d = [256, 512], t = "8..64 step 8", size = "= 2 * d * t" }
-    answer = "x * d"
-    tolerance = 0            # of a number; 0.001 by default
+    draw = { "x, y" = "0.50..5.00", d = "widths", k = [2, 4], t = "8..64 step 8", size = "= 2 * d * t" }
+    answer = "x * y * d"
+    tolerance = 1e-4         # relative, by default 0.001; a whole number has to be the very one
 
     [coste]
     draw = { t = "16..512" }
-    answer = "t * r"         # with cases, the answer is a formula: it is compared on them
-    cases = [{ r = 1 }, { r = "t + 1" }]
+    answer = "t * r * s"     # with cases, the answer is a formula: it is compared on every combination of them
+    cases = { r = [1, "t + 1"], s = [2, 3] }
 
-The numbers are drawn in the order in which they stand. Whole bounds draw whole numbers, others as many decimals as the
-bounds are written with. A bound may be an expression of the values before it: "2..n - 1" draws a whole number. A value
-that begins with "=" follows from those before it, and draws nothing.
+The numbers are drawn in the order in which they stand; names that share a rule one after the other. Whole bounds draw
+whole numbers, others as many decimals as the bounds are written with. A bound may be an expression of the values before
+it: "2..n - 1" draws a whole number. A value that begins with "=" follows from those before it, and draws nothing. One
+of a list is drawn; a list that several exercises need has a name at the top of the file. What is too long for one table
+is said in a list of two.
 """
 
 import re
 import tomllib
 from functools import partial
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -44,23 +49,27 @@ def read_exercises(folder: Path) -> list[Exercise]:
         raise UserError(f"{path} is not there") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
-    return [_exercise(path, name, said) for name, said in declared.items()]
+    lists = {name: said for name, said in declared.items() if isinstance(said, list)}
+    return [_exercise(path, name, said, lists) for name, said in declared.items() if name not in lists]
 
 
-def _exercise(path: Path, name: str, said: dict[str, Any]) -> Exercise:
+def _exercise(path: Path, name: str, said: dict[str, Any], lists: dict[str, list[Any]]) -> Exercise:
     if not {"draw", "answer"} <= said.keys() <= KEYS:
         raise UserError(f"{path}, [{name}]: needs draw and answer, and may have tolerance and cases")
     answer: Number | Expression
     if "cases" in said:
         answer = Expression(partial(_formula, said["answer"]), partial(_cases, said["cases"]))
     else:
-        answer = Number(partial(evaluate, said["answer"]), said.get("tolerance", 1e-3))
-    return Exercise(name, partial(_drawn, f"{path}, [{name}]", said["draw"]), answer)
+        answer = Number(partial(evaluate, said["answer"]), said.get("tolerance"))
+    tables = said["draw"] if isinstance(said["draw"], list) else [said["draw"]]
+    rules = [(name, rule) for table in tables for names, rule in table.items() for name in names.split(", ")]
+    rules = [(name, lists.get(rule, rule) if isinstance(rule, str) else rule) for name, rule in rules]
+    return Exercise(name, partial(_drawn, f"{path}, [{name}]", rules), answer)
 
 
-def _drawn(place: str, rules: dict[str, Any], draw: Draw) -> Values:
+def _drawn(place: str, rules: list[tuple[str, Any]], draw: Draw) -> Values:
     values: Values = {}
-    for name, rule in rules.items():
+    for name, rule in rules:
         values[name] = _one(f"{place}: {name}", rule, draw, values)
     return values
 
@@ -87,8 +96,8 @@ def _formula(answer: str, values: Values, case: Values) -> float:
     return evaluate(answer, {**values, **case})
 
 
-def _cases(cases: list[dict[str, Any]], values: Values) -> list[Values]:
-    return [
-        {name: evaluate(value, values) if isinstance(value, str) else value for name, value in case.items()}
-        for case in cases
+def _cases(cases: dict[str, list[Any]], values: Values) -> list[Values]:
+    found = [
+        [evaluate(value, values) if isinstance(value, str) else value for value in each] for each in cases.values()
     ]
+    return [dict(zip(cases, case, strict=True)) for case in product(*found)]

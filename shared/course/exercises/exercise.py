@@ -48,18 +48,20 @@ class Number:
 
     Attributes:
         solve: From the exercise's values to the answer.
-        rel_tol: Relative tolerance; 0 asks for the exact number.
+        rel_tol: Relative tolerance; by default 0.001, and of a whole number 0: it has to be the very one.
     """
 
     solve: Callable[[Values], float]
-    rel_tol: float = 1e-3
+    rel_tol: float | None = None
 
     def wrong(self, given: Any, values: Values) -> str | None:
         """Why the given answer is not right, or None."""
         if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
             return f"se espera un número, no {given!r}"
-        right = math.isclose(given, self.solve(values), rel_tol=self.rel_tol, abs_tol=1e-12)
-        return None if right else "el número no es el de este equipo"
+        right = self.solve(values)
+        usual = 0 if isinstance(right, int) else 1e-3
+        close = math.isclose(given, right, rel_tol=usual if self.rel_tol is None else self.rel_tol, abs_tol=1e-12)
+        return None if close else "el número no es el de este equipo"
 
 
 @dataclass(frozen=True)

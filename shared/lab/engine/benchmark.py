@@ -1,6 +1,6 @@
 """How fast is the engine beside transformers' generate, and does its memory stay flat?
 
-    python -m shared.engine.benchmark
+    python -m shared.lab.engine.benchmark
 
 Each arm answers in a process of its own, in turn with the others, on equal threads. The prompts are the same, and every
 answer has the same length: the end token is forbidden to all.
@@ -14,27 +14,25 @@ from typing import Any
 import numpy as np
 
 from shared import checks, devices
-from shared.engine.agreement import RESULTS, prompts
 from shared.errors import command
 from shared.files import refuse_unwritable
 from shared.interleave import in_turn, ratio, serve, spawned, step_ms
-from shared.study import Table, only_shown, publish_bench
+from shared.lab.engine.agreement import RESULTS, prompts
+from shared.study import publish_bench, table
 
 ARMS = ("transformers", "float32", "int8")
 NAMES = {"transformers": "transformers' generate", "float32": "engine, float32", "int8": "engine, int8"}
-BENCH = Table(
+BENCH = table(
     "bench",
+    ("answers at once", "respuestas a la vez", "{batch}"),
+    ("who answers", "quién responde", lambda row, _: NAMES[row["arm"]]),
+    ("tokens a second", "tokens por segundo", "{per_second:.0f}"),
     (
-        only_shown("answers at once", "respuestas a la vez", "{batch}"),
-        only_shown("who answers", "quién responde", lambda row, _: NAMES[row["arm"]]),
-        only_shown("tokens a second", "tokens por segundo", "{per_second:.0f}"),
-        only_shown(
-            "times transformers, median (quartiles)",
-            "veces transformers, mediana (cuartiles)",
-            "{over_transformers:.2f} ({q1:.2f} to {q3:.2f})",
-        ),
-        only_shown("peak memory", "memoria máxima", "{peak_mb:.0f} MB"),
+        "times transformers, median (quartiles)",
+        "veces transformers, mediana (cuartiles)",
+        "{over_transformers:.2f} ({q1:.2f} to {q3:.2f})",
     ),
+    ("peak memory", "memoria máxima", "{peak_mb:.0f} MB"),
     title="Greedy answers, in turn, equal threads",
 )
 

@@ -1,6 +1,6 @@
 """Does the engine say what transformers says? Fifty prompts answered greedily, and the perplexity of real text.
 
-    python -m shared.engine.agreement
+    python -m shared.lab.engine.agreement
 
 Writes results/agreement.csv: for float32 and int8 how many answers equal transformers' token for token, how many of
 the choices do when both are given transformers' own tokens, and the perplexity beside transformers'.
@@ -21,20 +21,18 @@ from shared.engine import Engine, Request, load_engine, stream
 from shared.engine.graph import Precision
 from shared.errors import command
 from shared.progress import track
-from shared.study import Table, only_shown, publish_bench
+from shared.study import publish_bench, table
 
 RESULTS = Path("shared/engine/results")
 WORDS = 8  # of a review that are given to be continued
 Score = Callable[[list[int]], Float[np.ndarray, "t v"]]
 
-AGREEMENT = Table(
+AGREEMENT = table(
     "agreement",
-    (
-        only_shown("weights", "pesos", "{arm}"),
-        only_shown("answers equal, token for token", "respuestas iguales, token a token", "{equal} of {prompts}"),
-        only_shown("choices equal, same text given", "elecciones iguales, con el mismo texto", "{choices:.2%}"),
-        only_shown("perplexity", "perplejidad", "{perplexity:.2f}"),
-    ),
+    ("weights", "pesos", "{arm}"),
+    ("answers equal, token for token", "respuestas iguales, token a token", "{equal} of {prompts}"),
+    ("choices equal, same text given", "elecciones iguales, con el mismo texto", "{choices:.2%}"),
+    ("perplexity", "perplejidad", "{perplexity:.2f}"),
     title="The engine beside transformers in float32, greedy answers",
 )
 

@@ -4,7 +4,7 @@ What the allocator keeps of memory that was freed is resident, too: the process 
 what is still resident is in use. Weights are mapped from their file: the row of a token in the embedding becomes
 resident when the token is met for the first time: the same fifty prompts come round again, answered greedily.
 
-    python -m shared.engine.memory
+    python -m shared.lab.engine.memory
 """
 
 import ctypes
@@ -14,9 +14,9 @@ from pathlib import Path
 
 from shared import checks, progress
 from shared.engine import Request, load_engine, stream
-from shared.engine.agreement import RESULTS, prompts
 from shared.errors import command
 from shared.files import refuse_unwritable, write_json
+from shared.lab.engine.agreement import RESULTS, prompts
 
 
 @dataclass(frozen=True, kw_only=True)

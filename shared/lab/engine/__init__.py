@@ -1,0 +1,1 @@
+"""What is measured of the engine: agreement with transformers, speed beside it, memory."""
