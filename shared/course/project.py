@@ -35,6 +35,11 @@ class Project:
         return self.folder / "results"
 
     @property
+    def film(self) -> Path:
+        """Its film's recording, captions and poster, committed."""
+        return self.folder / "film"
+
+    @property
     def build(self) -> Path:
         """Where its video is built; ignored by git."""
         return self.root / "build" / "demo" / self.name

@@ -18,6 +18,9 @@ READING = 13.0  # characters of a caption a second; subtitles for adults are mad
 LINE_SECONDS, LINES_MOST = 0.5, 10.0  # to look at what was printed: seconds a line, and at most
 FIGURE_SECONDS = 4.0  # to look at a figure, beyond reading the caption
 
+KEY_SECONDS = 0.07  # about what recording.py takes to type one
+MARKS = ("type", "run", "done")
+
 Kind = Literal["title", "chapter", "terminal", "figure"]
 Edition = Literal["demo", "trailer"]
 
@@ -105,6 +108,25 @@ def plan(screenplay: Screenplay, cast: Cast, edition: Edition, spoken: dict[str,
             else:
                 raise UserError(f"the recording has no step {step.id}: record it again")
     return Plan(tuple(scenes), screenplay.chapters)
+
+
+def bounds(screenplay: Screenplay, edition: Edition) -> tuple[float, float]:
+    """The least and the most seconds that the film can have: every command ends at once, or fills its time and a screen.
+
+    Known without a recording, so that a screenplay of the wrong length is refused before its long run.
+    """
+    short, long = (_rehearsal(screenplay, seconds, lines) for seconds, lines in ((0.0, 0), (float("inf"), 1000)))
+    return plan(screenplay, short, edition).seconds, plan(screenplay, long, edition).seconds
+
+
+def _rehearsal(screenplay: Screenplay, seconds: float, lines: int) -> Cast:
+    """A recording in which every command is typed as fast or as slowly as it may be, runs so long and prints so much."""
+    events, at = [], 0.0
+    for step in screenplay.steps:
+        moments = (at, at := at + KEY_SECONDS * len(step.command), at := at + min(seconds, step.squeeze))
+        type_, run, done = (Event(moment, "m", f"{step.id} {what}") for moment, what in zip(moments, MARKS, strict=True))
+        events += [type_, run, Event(run.at + 1e-3, "o", "\n" * lines), done]
+    return Cast(1, 1, tuple(events))
 
 
 def end(scenes: list[Scene]) -> int:
