@@ -49,6 +49,11 @@ class Project:
         """Where its grade is written; ignored by git."""
         return self.root / "build" / "grade" / self.name
 
+    @property
+    def notebook_page(self) -> Path:
+        """Its executed notebook as HTML; ignored by git."""
+        return self.root / "build" / "notebook" / f"{self.name}.html"
+
 
 def names(root: Path = ROOT) -> list[str]:
     """Every discovered project: a folder in projects/ with a __main__.py."""

@@ -42,7 +42,7 @@ def play(*steps):
 
 @pytest.fixture
 def tiny():
-    return cast.read(TINY)
+    return cast.parse(TINY.read_text(encoding="utf-8"), TINY.name)
 
 
 def test_scenes_follow_each_other_without_gap(tiny):
@@ -228,32 +228,6 @@ def test_a_film_of_the_wrong_length_is_refused():
     for edition, length in (("demo", 359), ("demo", 601), ("trailer", 59), ("trailer", 91)):
         with pytest.raises(UserError, match=f"the {edition} lasts {length} s"):
             film.check_length(edition, length)
-
-
-def test_a_caption_that_does_not_fit_is_told_before_anything_is_recorded(toy, demo_toml, monkeypatch):
-    (toy.folder / "demo.toml").write_text(demo_toml(caption="palabra " * 60))
-    monkeypatch.setattr(film.recording, "record", lambda *_: pytest.fail("recorded"))
-    with pytest.raises(UserError, match="two fit"):
-        film.build(toy)
-
-
-def test_a_recording_is_reused_only_while_it_shows_what_the_captions_say(toy, demo_toml, monkeypatch):
-    text = demo_toml()
-    recorded = Cast(80, 24, (cast.Event(0.0, "o", "x"),))
-    monkeypatch.setattr(film.recording, "record", lambda *_: recorded)
-    load = film.screenplay.load
-    with pytest.raises(UserError, match="record it first"):
-        film.reused(toy, load(toy))
-    film.record(toy, load(toy))
-    (toy.folder / "demo.toml").write_text(text.replace("Exactitud", "La exactitud"))
-    assert film.reused(toy, load(toy)) == recorded, "another wording needs no new recording"
-    (toy.folder / "demo.toml").write_text(text.replace("echo hola", "echo adiós", 1))
-    with pytest.raises(UserError, match="a command changed since the recording"):
-        film.reused(toy, load(toy))
-    (toy.folder / "demo.toml").write_text(text)
-    (toy.results / "summary.csv").write_text((toy.results / "summary.csv").read_text().replace("0.8512", "0.9"))
-    with pytest.raises(UserError, match=r"results/summary\.csv changed since the recording"):
-        film.reused(toy, load(toy))
 
 
 def test_narration_needs_its_program_and_puts_each_voice_at_its_scene(tiny, tmp_path, monkeypatch):

@@ -39,7 +39,7 @@ def demo(project: Project, *, reuse: bool = False, keep: bool = False, narrate: 
     if not reuse:
         record(project, play)
     recorded = kept.load(project.build, project, play)
-    check(project, play, recorded.terminal)  # a recording whose film cannot be made is not kept
+    check(play, recorded.terminal)  # a recording whose film cannot be made is not kept
     if keep:
         kept.keep(project, play)
     return build(project, play, recorded, narrate=narrate)
@@ -78,7 +78,7 @@ def record(project: Project, play: screenplay.Screenplay) -> None:
 
 
 def check(
-    project: Project, play: screenplay.Screenplay, recorded: cast.Cast, spoken: dict[str, float] | None = None
+    play: screenplay.Screenplay, recorded: cast.Cast, spoken: dict[str, float] | None = None
 ) -> dict[timeline.Edition, timeline.Plan]:
     """Both films' plans, each as long as the course asks for, each caption as long as reading takes.
 
@@ -98,7 +98,7 @@ def build(
     """Render both films. Returns the receipt: by edition seconds, bytes and speed; the commit; the sources."""
     sources = digests(project, set(play.sources))
     spoken = narration.speak(play, project.build / "voice") if narrate else {}
-    plans = check(project, play, recorded.terminal, spoken)
+    plans = check(play, recorded.terminal, spoken)
     made: dict[str, Any] = {}
     for edition, plan in plans.items():
         made[edition] = render(project, play, recorded.terminal, edition, plan, narrate)

@@ -1,7 +1,7 @@
 """A film's recording beside its captions in projects/<name>/film/: the terminal, compressed, and what it shows.
 
     recording.cast.gz   what the terminal received (cast.py), without a date
-    recording.json      the commit that was recorded, what was typed, and the digests of the files that the commands name
+    recording.json      the commit that was recorded, what was typed, digests of the files that the commands name
 
 A clone renders its film from it without running the project. What the commands print of results/ has to be there still:
 caption and picture would disagree. Code that changed since is named, and the film says which commit it shows.

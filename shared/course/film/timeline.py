@@ -111,7 +111,7 @@ def plan(screenplay: Screenplay, cast: Cast, edition: Edition, spoken: dict[str,
 
 
 def bounds(screenplay: Screenplay, edition: Edition) -> tuple[float, float]:
-    """The least and the most seconds that the film can have: every command ends at once, or fills its time and a screen.
+    """The least and the most seconds that the film can have: each command ends at once, or fills its time and a screen.
 
     Known without a recording, so that a screenplay of the wrong length is refused before its long run.
     """
@@ -120,11 +120,13 @@ def bounds(screenplay: Screenplay, edition: Edition) -> tuple[float, float]:
 
 
 def _rehearsal(screenplay: Screenplay, seconds: float, lines: int) -> Cast:
-    """A recording in which every command is typed as fast or as slowly as it may be, runs so long and prints so much."""
+    """A recording in which every command is typed, runs so long and prints so much."""
     events, at = [], 0.0
     for step in screenplay.steps:
         moments = (at, at := at + KEY_SECONDS * len(step.command), at := at + min(seconds, step.squeeze))
-        type_, run, done = (Event(moment, "m", f"{step.id} {what}") for moment, what in zip(moments, MARKS, strict=True))
+        type_, run, done = (
+            Event(moment, "m", f"{step.id} {what}") for moment, what in zip(moments, MARKS, strict=True)
+        )
         events += [type_, run, Event(run.at + 1e-3, "o", "\n" * lines), done]
     return Cast(1, 1, tuple(events))
 
