@@ -111,6 +111,8 @@ def test_a_recording_that_shows_something_private_is_refused(monkeypatch):
         with pytest.raises(UserError, match=kind) as caught:
             recording.refuse_private(Cast(80, 24, (Event(0, "o", text),)), Path("/srv/course"))
         assert "hunter2" not in str(caught.value)
+    monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
+    recording.refuse_private(Cast(80, 24, (Event(0, "o", "that is false"),)), Path("/srv/course"))
     recording.refuse_private(Cast(80, 24, (Event(0, "o", "inbox-17x is another word"),)), Path("/srv/course"))
 
 

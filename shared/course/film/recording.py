@@ -37,7 +37,7 @@ ECHO_SECONDS = 5.0  # a key whose echo takes longer means that the shell is not 
 LAST_WORDS = 300  # characters of output that an error quotes
 KEPT = ("LANG", "LC_ALL", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM", "LD_LIBRARY_PATH")
 INDEX = re.compile(r"Looking in indexes|index-url|/simple/", re.IGNORECASE)
-SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+SECRET = re.compile(r"KEY|TOKEN(?!IZERS)|SECRET|PASSWORD", re.IGNORECASE)
 
 
 class Shell:
