@@ -17,7 +17,7 @@ from shared.course.project import Project
 from shared.errors import UserError
 from shared.files import write_text
 
-CODE = HtmlFormatter(style="default", nowrap=True)
+CODE = HtmlFormatter(style="xcode", nowrap=True)  # its colours have the contrast that small text needs
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 OWN = (
     "main{max-width:60rem}main img{max-width:100%;height:auto;background:#fff}main table{width:auto}"
