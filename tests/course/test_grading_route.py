@@ -1,6 +1,7 @@
 """`make grade-<project>` alone makes the film, says what it takes, goes on after Ctrl-C, forgives killed runs."""
 
 import json
+import shutil
 import subprocess
 
 import pytest
@@ -161,10 +162,17 @@ def test_a_run_that_was_killed_is_named_and_costs_nothing_but_one_that_was_alter
     log = ChainedLog(toy.root / "runs" / "toy" / "killed" / "metrics.jsonl", team_key(), {"run": "killed"})
     log.append({"step": 1, "loss": 2.0})
     log.abandon()
+    (log.path.parent / "checkpoints" / "one").mkdir(parents=True)
+    (log.path.parent / "checkpoints" / "one" / "x").write_text("1")
+    seal_directory(log.path.parent / "checkpoints" / "one", {"step": 1, "run": "killed"}, team_key())
     outcome = signatures.check(context)
+    assert outcome.reason.startswith("1 intact"), "nothing of a killed run counts"
     assert outcome.share == LIMITS.demo_key_share
     assert "not complete and not counted: runs/toy/killed/metrics.jsonl (2 intact lines" in outcome.reason
     assert "sin terminar, no cuentan: runs/toy/killed" in outcome.reason.es
     (whole / "x").write_text("2")
     outcome = signatures.check(context)
     assert outcome.share == 0 and "TAMPERED" in outcome.reason
+    shutil.rmtree(whole)
+    outcome = signatures.check(context)
+    assert outcome.share == 0 and "no complete run; make run-toy" in outcome.reason

@@ -6,6 +6,7 @@ neither counts nor costs: people stop runs. What is complete is counted.
 
 import json
 import sys
+from pathlib import Path
 from typing import Any
 
 from shared.course.grading import children
@@ -38,8 +39,10 @@ def judged(found: list[dict[str, Any]], error: str, context: Context) -> Outcome
         first = f"{bad[0]['path']}: {bad[0]['verdict']}, {bad[0]['detail']}"
         counts = (f" ({len(bad)} of {len(found)} not intact)", f" ({len(bad)} de {len(found)} no están intactas)")
         return Outcome(0.0, Said(first, first) + Said(*counts), data=found)
-    whole = [each for each in found if each["unchanged"]]
-    left = unfinished([each for each in found if each["verdict"] == UNFINISHED])
+    stopped = [each for each in found if each["verdict"] == UNFINISHED]
+    folders = {run_of(each["path"]) for each in stopped}
+    whole = [each for each in found if each["unchanged"] and not folders & {*map(str, Path(each["path"]).parents)}]
+    left = unfinished(stopped)
     runs = f"runs/{context.project.name}"
     if not any(each["path"].startswith(runs) for each in whole):
         none = Said(
@@ -55,6 +58,12 @@ def judged(found: list[dict[str, Any]], error: str, context: Context) -> Outcome
         return Outcome(context.limits.demo_key_share, Said(*told) + left, data=found)
     told = (f"{len(whole)} intact and bound to the team", f"{len(whole)} intactas y atadas al equipo")
     return Outcome(1.0, Said(*told) + left, data=found)
+
+
+def run_of(path: str) -> str:
+    """The folder of the run to which a log or a checkpoint belongs: what else is in it is not complete either."""
+    folder = Path(path).parent
+    return str(folder.parent if folder.name == "checkpoints" else folder)
 
 
 def unfinished(found: list[dict[str, Any]]) -> Said:
