@@ -16,6 +16,7 @@ from shared.course.grading import children, films, pristine, provenance, signatu
 from shared.course.grading.outcomes import Context, Kept, Outcome, Said, not_there
 from shared.errors import UserError
 
+PAIRS = re.compile(r"(\d+) of (\d+) pairs of files at or above evidence ([\d.]+)")
 COUNT = re.compile(r"(\d+) (passed|failed|error|errors)\b")
 
 
@@ -141,7 +142,10 @@ def originality(context: Context) -> Outcome:
     if ended.code not in (0, 1):
         told = f"(exit code {ended.code}): {lines[-1]}"
         return Outcome(0.0, Said(f"could not be judged {told}", f"no se pudo juzgar {told}"), ended.output)
-    told = Said(lines[0], lines[0].replace("ORIGINAL", "ORIGINAL").replace("SUSPICIOUS", "SOSPECHOSO"))
+    pairs = PAIRS.match(lines[0])
+    told = Said(
+        lines[0], "{} de {} pares de ficheros con indicios de {} o más".format(*pairs.groups()) if pairs else lines[0]
+    )
     compared = (f", compared with {len(known)} external solutions", f", comparado con {len(known)} soluciones externas")
     return Outcome(float(ended.code == 0), told + Said(*compared), ended.output)
 

@@ -36,9 +36,9 @@ def judged(found: list[dict[str, Any]], error: str, context: Context) -> Outcome
     """The outcome of the verifier's findings."""
     bad = [each for each in found if not each["unchanged"] and each["verdict"] != UNFINISHED]
     if bad:
-        first = f"{bad[0]['path']}: {bad[0]['verdict']}, {bad[0]['detail']}"
+        first = f"{bad[0]['path']}: {bad[0]['verdict']}"
         counts = (f" ({len(bad)} of {len(found)} not intact)", f" ({len(bad)} de {len(found)} no están intactas)")
-        return Outcome(0.0, Said(first, first) + Said(*counts), data=found)
+        return Outcome(0.0, Said(f"{first}, {bad[0]['detail']}", first) + Said(*counts), data=found)
     stopped = [each for each in found if each["verdict"] == UNFINISHED]
     folders = {run_of(each["path"]) for each in stopped}
     whole = [each for each in found if each["unchanged"] and not folders & {*map(str, Path(each["path"]).parents)}]
@@ -70,7 +70,9 @@ def unfinished(found: list[dict[str, Any]]) -> Said:
     """Which runs are not complete, for the reason's end."""
     if not found:
         return Said("", "")
-    first = f"{found[0]['path']} ({found[0]['detail']})"
+    path, detail = found[0]["path"], found[0]["detail"]
     more = len(found) - 1
     english, spanish = (f" {word} {more}" if more else "" for word in ("and", "y"))
-    return Said(f"; not complete and not counted: {first}{english}", f"; sin terminar, no cuentan: {first}{spanish}")
+    return Said(
+        f"; not complete and not counted: {path} ({detail}){english}", f"; sin terminar, no cuentan: {path}{spanish}"
+    )
