@@ -84,7 +84,8 @@ notebook-%: .shown-%
 demo-%: .shown-%
 	@$(PY) -m shared.course demo $* $(ARGS)
 
-film-%: .shown-%
+film-%: .known-%  # no models and no corpora: nothing of the project is run
+	@$(MAKE) --no-print-directory -s $(VENV)/.extra-presentation
 	@$(PY) -m shared.course film $* $(ARGS)
 
 grade-%: .shown-%
