@@ -103,6 +103,17 @@ def test_a_grade_goes_on_where_it_was_interrupted(toy, monkeypatch):
     assert again == list(CHECKS), "a complete grade is made anew"
 
 
+def test_what_was_interrupted_counts_only_for_the_same_files(toy, monkeypatch):
+    (toy.root / ".gitignore").write_text("build/\n")
+    counting(monkeypatch, stop_at="notebook")
+    with pytest.raises(KeyboardInterrupt):
+        report.main([toy])
+    (toy.folder / "README.md").write_text("# another\n")
+    after = counting(monkeypatch)
+    report.main([toy])
+    assert after == list(CHECKS)
+
+
 @pytest.mark.parametrize("change", ["source", "new", "run", "commit"])
 def test_outcomes_of_another_state_do_not_count(toy, change):
     before = outcomes.state_of(toy, "HEAD", LIMITS)

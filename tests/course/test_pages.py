@@ -49,8 +49,9 @@ def test_on_a_phone_every_points_and_reason_is_inside_the_window(chromium, pages
     with chromium.new_context(viewport={"width": 390, "height": 800}) as context:
         page = context.new_page()
         page.goto(pages["grades"])
-        edges = page.evaluate("[...document.querySelectorAll('.stack td')].map((e) => e.getBoundingClientRect().right)")
-        assert len(edges) > 30 and max(edges) <= 390
+        boxes = page.evaluate("[...document.querySelectorAll('.stack td')].map((e) => e.getBoundingClientRect())")
+        assert len(boxes) > 30 and max(box["right"] for box in boxes) <= 390
+        assert min(box["width"] for box in boxes) > 250, "each stands on a line of its own, and not letter by letter"
 
 
 def test_the_page_shows_one_language_and_remembers_it(chromium, pages):
