@@ -60,7 +60,15 @@ def test_a_long_run_is_compressed_by_a_whole_factor_and_a_short_one_is_not(tiny)
     assert [w.data for w in scene.writes if w.data in ("l", "s", "\r\n")] == ["l", "s", "\r\n"]
     frames = [write.frame for write in scene.writes]
     assert frames == sorted(frames) and frames[-1] < scene.frames
+
+
+def test_a_run_that_prints_is_not_compressed_and_silence_is(tiny):
+    """27 s without a word would be an empty picture: at most three seconds of it are shown."""
     (scene,) = (s for s in timeline.plan(play(step(squeeze=60.0)), tiny, "demo").scenes if s.kind == "terminal")
+    assert scene.speed == 9 and (scene.run_to - scene.run_from) / RATE == pytest.approx(30 / 9, abs=0.1)
+    dots = [type(tiny.events[0])(float(second), "o", ".") for second in range(4, 30)]
+    talking = Cast(tiny.width, tiny.height, tuple(sorted([*tiny.events, *dots], key=lambda event: event.at)))
+    (scene,) = (s for s in timeline.plan(play(step(squeeze=60.0)), talking, "demo").scenes if s.kind == "terminal")
     assert scene.speed == 1 and (scene.run_to - scene.run_from) / RATE == pytest.approx(30.0, abs=0.1)
 
 

@@ -5,6 +5,7 @@ Times are whole frames, so that a plan is the same everywhere. Nothing is drawn 
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from shared.course.film.cast import Cast, Event
@@ -20,6 +21,8 @@ FIGURE_SECONDS = 4.0  # to look at a figure, beyond reading the caption
 
 KEY_SECONDS = 0.07  # about what recording.py takes to type one
 MARKS = ("type", "run", "done")
+
+SILENT_SECONDS = 3.0  # of film in which a command runs and nothing happens: a longer wait is compressed
 
 Kind = Literal["title", "chapter", "terminal", "figure"]
 Edition = Literal["demo", "trailer"]
@@ -181,10 +184,16 @@ def split(cast: Cast) -> dict[str, Take]:
     return takes
 
 
+def silence(take: Take) -> float:
+    """The longest time, in seconds of the recording, in which the running command printed nothing."""
+    moments = [take.ran, *(event.at for event in take.output if event.at > take.ran), take.done]
+    return max(after - before for before, after in pairwise(moments))
+
+
 def terminal_scene(start: int, chapter: int, step: Step, take: Take, least: float) -> Scene:
     """A command: typed as it was, run in real time or compressed by a whole factor, then left standing to be read."""
     ran = take.done - take.ran
-    speed = max(1, math.ceil(round(ran / step.squeeze, 6)))
+    speed = max(1, math.ceil(round(ran / step.squeeze, 6)), math.ceil(round(silence(take) / SILENT_SECONDS, 6)))
     typing = take.ran - take.typed
     run_from = LEAD_SECONDS + typing
 
