@@ -195,6 +195,13 @@ def test_what_does_not_fit_the_picture_is_refused(tiny):
         rendering.Renderer(play(), Cast(200, 24, ()), Path())
 
 
+def test_a_listing_longer_than_the_screen_is_told(tiny):
+    assert rendering.scrolled_away(play(step(squeeze=8.0)), tiny) == []
+    low = Cast(tiny.width, 4, tiny.events)
+    assert rendering.scrolled_away(play(step(squeeze=8.0)), low) == ["train/1"]
+    assert rendering.scrolled_away(play(step(squeeze=20.0)), low) == [], "of a long run the end is what counts"
+
+
 def test_a_figure_fills_its_room_and_keeps_its_shape(tiny, tmp_path):
     Image.new("RGB", (100, 50), (200, 30, 30)).save(tmp_path / "a.png")
     shown = play(step(figure="a.png", command=""))

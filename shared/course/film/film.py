@@ -5,6 +5,7 @@ last recording. Committed in projects/<project>/film/: the recording (kept.py), 
 """
 
 import hashlib
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,8 @@ def demo(project: Project, *, reuse: bool = False, keep: bool = False, narrate: 
         record(project, play)
     recorded = kept.load(project.build, project, play)
     check(play, recorded.terminal)  # a recording whose film cannot be made is not kept
+    for step in rendering.scrolled_away(play, recorded.terminal):
+        sys.stderr.write(f"{project.name}: step {step} prints more than a screen: its beginning is not seen\n")
     if keep:
         kept.keep(project, play)
     return build(project, play, recorded, narrate=narrate)

@@ -15,8 +15,8 @@ from PIL import Image, ImageDraw, ImageFont
 from pyte.screens import Char
 
 from shared.course.film.cast import Cast
-from shared.course.film.screenplay import Bilingual, Screenplay
-from shared.course.film.timeline import Plan, Scene
+from shared.course.film.screenplay import SQUEEZE, Bilingual, Screenplay
+from shared.course.film.timeline import Plan, Scene, split
 from shared.errors import UserError
 
 SIZE = (1920, 1080)
@@ -204,6 +204,17 @@ class Renderer:
                 top += size + 9
             top += 6
         return picture
+
+
+def scrolled_away(screenplay: Screenplay, cast: Cast) -> list[str]:
+    """Steps whose beginning has left the screen when they end, long runs aside: half of a listing would be seen."""
+    takes, lost = split(cast), []
+    for step in screenplay.steps:
+        if step.command and step.squeeze <= SQUEEZE:
+            screen = pyte.HistoryScreen(cast.width, cast.height)
+            pyte.Stream(screen).feed("$ " + "".join(event.data for event in takes[step.id].output))
+            lost += [step.id] if screen.history.top else []
+    return lost
 
 
 CAPTIONS = (("es", "DejaVuSans", SPANISH_SIZE, INK), ("en", "DejaVuSans", ENGLISH_SIZE, MUTED))
