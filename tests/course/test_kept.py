@@ -2,13 +2,17 @@
 
 import gzip
 import json
+import os
 import re
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 
 from shared.course.film import cast, film, kept, recording, screenplay, subtitles, timeline
 from shared.course.film.cast import Cast, Event
-from shared.course.project import find, names
+from shared.course.project import ROOT, find, names
 from shared.errors import UserError
 
 PRIVATE = re.compile(r"/work|/tmp|/root|/home/|Looking in indexes|/simple/")
@@ -127,6 +131,25 @@ def test_bounds_hold_for_whatever_is_printed(toy):
 @pytest.mark.parametrize("name", names())
 def test_every_screenplay_can_have_its_length(name):
     film.rehearsed(find(name))
+
+
+@pytest.mark.parametrize("name", names())
+def test_the_mistakes_that_a_film_shows_still_say_what_it_waits_for(name):
+    """They come late in a recording: one whose message has changed would spoil the long run before it."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    mistakes = [step for step in screenplay.load(find(name)).chapters[4].steps if step.exit == 2]
+    for step in mistakes:
+        done = subprocess.run(
+            ["bash", "-c", step.command],
+            cwd=ROOT,
+            env={**os.environ, "PATH": path},
+            capture_output=True,
+            text=True,
+            timeout=step.limit,
+            check=False,
+        )
+        assert done.returncode == 2 and re.search(step.shows, done.stderr), done.stderr
+    assert mistakes
 
 
 @pytest.mark.parametrize("name", RECORDED)
