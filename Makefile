@@ -74,7 +74,7 @@ test-%: .ready-%
 	@$(MAKE) --no-print-directory -s $(VENV)/.assets $(VENV)/.extra-dev
 	@$(PY) -m pytest $(WORKERS) tests/$* projects/$* $(ARGS)
 
-# ---------------------------------------------------------------- shown and graded: make notebook-lora, demo-lora, grade-lora
+# ---------------------------------------------------------------- shown and graded: make notebook-lora, film-lora, grade-lora
 .shown-%: .ready-%
 	@$(MAKE) --no-print-directory -s $(VENV)/.extra-dev $(VENV)/.extra-presentation
 
@@ -83,6 +83,10 @@ notebook-%: .shown-%
 
 demo-%: .shown-%
 	@$(PY) -m shared.course demo $* $(ARGS)
+
+film-%: .known-%  # no models and no corpora: nothing of the project is run
+	@$(MAKE) --no-print-directory -s $(VENV)/.extra-presentation
+	@$(PY) -m shared.course film $* $(ARGS)
 
 grade-%: .shown-%
 	@$(PY) -m shared.course grade $* $(ARGS)
@@ -128,7 +132,8 @@ help:
 	@echo "  make serve-<project>           its server, if it has one"
 	@echo "  make exercises-<project>       a team's own theory exercises (ARGS=\"--team x [--check]\")"
 	@echo "  make notebook-<project>        execute its notebook again from results/"
-	@echo "  make demo-<project>            record and render its video and trailer"
+	@echo "  make film-<project>            its video and trailer, from the recording in the tree: a minute"
+	@echo "  make demo-<project>            record it anew, which runs the project (ARGS=--keep: into the tree)"
 	@echo "  make grade-<project>           its points against the rubric, with reasons"
 	@echo
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | awk -F'\t' '{printf "  make %-25s %s\n", $$1, $$2}'

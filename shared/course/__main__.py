@@ -1,4 +1,4 @@
-"""`python -m shared.course notebook|demo|grade|dashboard|status`: what the Makefile's targets of these names run."""
+"""`python -m shared.course notebook|demo|film|grade|dashboard|status`: what `make` runs for targets of these names."""
 
 import sys
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 import tyro
 
-from shared.course.project import find, names
+from shared.course.project import Project, find, names
 from shared.errors import reported
 from shared.progress import table
 
@@ -30,18 +30,23 @@ class Notebook:
         if self.check:
             print(f"{notebook.check(project)} numbers agree with the committed notebook")
         else:
+            from shared.course import notebook_html
+
             print(f"wrote {notebook.build(project).relative_to(project.root)}")
+            print(f"wrote {notebook_html.write(project).relative_to(project.root)}")
         return 0
 
 
 @dataclass(frozen=True)
 class Demo:
-    """Record a project's demo.toml in a terminal and render the film and its trailer."""
+    """Record a project's demo.toml in a terminal, which runs it, and render the film and its trailer."""
 
     project: Name
     """Name of the project."""
     reuse: bool = False
-    """Render the last recording instead of making one."""
+    """Take the last recording of build/ instead of making one."""
+    keep: bool = False
+    """Put the recording into the tree: projects/<project>/film/."""
     narrate: bool = False
     """Have the captions read aloud (needs espeak-ng)."""
 
@@ -50,30 +55,60 @@ class Demo:
         from shared.course.film import film
 
         project = find(self.project)
-        made = film.build(project, reuse=self.reuse, narrate=self.narrate)
-        rows = [
-            (f"{project.build.relative_to(project.root)}/{edition}.mp4", f"{each['seconds']:.0f} s",
-             f"{each['bytes'] / 1e6:.1f} MB", f"×{each['times_real_time']:g}")
-            for edition, each in made.items()
-        ]  # fmt: skip
-        table("Films", ["file", "length", "size", "rendered faster than real time"], rows)
+        show_films(project, film.demo(project, reuse=self.reuse, keep=self.keep, narrate=self.narrate))
         return 0
 
 
 @dataclass(frozen=True)
+class Film:
+    """Render the film and its trailer from the recording in the tree; nothing of the project is run."""
+
+    project: Name
+    """Name of the project."""
+    narrate: bool = False
+    """Have the captions read aloud (needs espeak-ng)."""
+
+    def run(self) -> int:
+        """Do it; the exit code."""
+        from shared.course.film import film
+
+        project = find(self.project)
+        show_films(project, film.film(project, narrate=self.narrate))
+        return 0
+
+
+def show_films(project: Project, made: dict[str, Any]) -> None:
+    """Say which files there are now, and which commit they show."""
+    rows = [
+        (f"{project.build.relative_to(project.root)}/{edition}.mp4", f"{each['seconds']:.0f} s",
+         f"{each['bytes'] / 1e6:.1f} MB", f"×{each['times_real_time']:g}")
+        for edition, each in made["editions"].items()
+    ]  # fmt: skip
+    table("Films", ["file", "length", "size", "rendered faster than real time"], rows)
+    since = f"; changed since: {', '.join(made['changed'])}" if made["changed"] else ""
+    print(f"recorded at commit {made['commit'][:10]}{since}")
+
+
+@dataclass(frozen=True)
 class Grade:
-    """Grade projects against the rubric; every project if none is named."""
+    """Grade projects against the rubric; every project if none is named.
+
+    What it needs it finds or makes: a film is rendered from its recording. Interrupted, it goes on where it was.
+    """
 
     project: Annotated[tuple[str, ...], tyro.conf.Positional] = ()
     """Names of projects."""
     pristine: str = "HEAD"
     """Commit whose tests are run; an instructor names one of their own."""
+    run_missing: bool = False
+    """Make the main run (make run-<project>) of a project that has none, too."""
 
     def run(self) -> int:
         """Do it; the exit code."""
         from shared.course.grading import report
 
-        report.main([find(name) for name in self.project or names()], pristine=self.pristine)
+        projects = [find(name) for name in self.project or names()]
+        report.main(projects, pristine=self.pristine, run_missing=self.run_missing)
         return 0
 
 
@@ -111,7 +146,7 @@ class Status:
 
 def main() -> int:
     """Run the verb that the command line names."""
-    verbs: Any = Notebook | Demo | Grade | Dashboard | Status
+    verbs: Any = Notebook | Demo | Film | Grade | Dashboard | Status
     with reported():
         return tyro.cli(verbs, description=__doc__).run()
     raise AssertionError("unreachable")  # `reported` exits or re-raises

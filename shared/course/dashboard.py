@@ -1,6 +1,6 @@
 """`make dashboard`: one static page with a card for each project, from results/, project.toml and the last grades.
 
-It works from a file, on a phone, and without scripts; pictures are inside it, the notebook and the films are linked.
+It works from a file, on a phone, and without scripts; pictures are inside it, notebooks (as HTML) and films are linked.
 project.toml says what a card shows:
 
     [card]
@@ -12,11 +12,12 @@ project.toml says what a card shows:
     baseline_name.es = "cabeza lineal"
     time.es = "{results:…} s de entrenamiento"  how long what is shown takes
     figure = "parameters_accuracy.png"
-    command = "make run-lora"
+    shows.es = "una semilla de …"               what make run-lora shows; make results-lora makes the number
 """
 
 import base64
 import os
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from shared.course.project import ROOT, Project, inside, names, read_json_or_non
 from shared.errors import UserError
 from shared.files import write_text
 
-BILINGUAL = ("question", "metric", "baseline_name", "time")
-PLAIN = ("value", "interval", "baseline", "command")
-FIRST = (("fingerprints", "huellas", "fingerprints"), ("originality", "originalidad", "originality"),
+BILINGUAL = ("question", "metric", "baseline_name", "time", "shows")
+PLAIN = ("value", "interval", "baseline")
+SHOWN = (("fingerprints", "huellas", "fingerprints"), ("originality", "originalidad", "originality"),
          ("tests", "pruebas", "tests"), ("notebook", "cuaderno", "notebook"),
          ("provenance", "números del README", "README numbers"))  # fmt: skip
 
@@ -91,7 +92,7 @@ def card_html(project: Project, page_folder: Path) -> str:
     try:
         return _card(load(project), project, page_folder)
     except UserError as error:
-        said = both("Sin tarjeta: ", "No card: ") + esc(error)
+        said = both(f"Sin tarjeta: {error}", f"No card: {error}")
         return f'<article class="card"><h2>{esc(project.name)}</h2><p class="tag bad">{said}</p></article>'
 
 
@@ -103,10 +104,19 @@ def _card(card: Card, project: Project, folder: Path) -> str:
         f"{both('referencia', 'baseline')} ({both(texts['baseline_name']['es'], texts['baseline_name']['en'])}): "
         f"<strong>{esc(plain['baseline'])}</strong></p>"
     )
-    repeat = f"{both('Se repite con', 'Repeat it with')} <code>{esc(plain['command'])}</code>"
-    run = f"<p>{repeat} · {both(texts['time']['es'], texts['time']['en'])}</p>"
+    makes, runs = (f"<code>make {verb}-{esc(project.name)}</code>" for verb in ("results", "run"))
+    run = (
+        f"<p>{both('El número lo hace', 'The number is made by')} {makes} · "
+        f"{both(texts['time']['es'], texts['time']['en'])}</p>"
+        f"<p>{runs} {both('enseña: ', 'shows: ')}{both(texts['shows']['es'], texts['shows']['en'])}</p>"
+    )
     picture = base64.b64encode(card.figure.read_bytes()).decode()
-    figure = f'<img src="data:image/png;base64,{picture}" alt="{esc(texts["metric"]["es"])}" loading="lazy">'
+    name = f"figure-{esc(project.name)}"
+    caption = both(texts["metric"]["es"], texts["metric"]["en"])
+    figure = (
+        f'<figure><img src="data:image/png;base64,{picture}" aria-labelledby="{name}" loading="lazy">'
+        f'<figcaption class="muted" id="{name}">{caption}</figcaption></figure>'
+    )
     return (
         f'<article class="card" id="{esc(project.name)}"><h2>{both(card.title["es"], card.title["en"])}</h2>'
         f"<p>{both(texts['question']['es'], texts['question']['en'])}</p>"
@@ -116,34 +126,48 @@ def _card(card: Card, project: Project, folder: Path) -> str:
 
 
 def _verdicts(project: Project) -> str:
-    """Tags from the last grade."""
+    """What the last grade said, each verdict with its reason."""
     verdicts = read_json_or_none(project.graded / "verdicts.json")
     if verdicts is None:
         command = f"make grade-{project.name}"
         return f'<p><span class="tag open">{both("sin calificar", "not graded")}: {esc(command)}</span></p>'
-    tags = []
-    for name, spanish, english in FIRST:
-        share = verdicts.get(name, {}).get("share", 0)
-        kind, mark = ("good", "✓") if share == 1 else ("bad", "✗") if share == 0 else ("open", f"{share:.0%}")
-        reason = esc(verdicts.get(name, {}).get("reason", ""))
-        tags.append(f'<span class="tag {kind}" title="{reason}">{mark} {both(spanish, english)}</span>')
-    return f"<p>{''.join(tags)}</p>"
+    items = []
+    for name, spanish, english in SHOWN:
+        share, reason = (verdicts.get(name, {}).get(key) for key in ("share", "reason"))
+        kind, mark = ("good", "✓") if share == 1 else ("bad", "✗") if not share else ("open", f"{share:.0%}")
+        said = reason if isinstance(reason, dict) else {"es": reason or "", "en": reason or ""}
+        told = both(said.get("es", ""), said.get("en", ""))
+        items.append(f'<li><span class="tag {kind}">{mark} {both(spanish, english)}</span> {told}</li>')
+    return f'<ul class="verdicts">{"".join(items)}</ul>'
 
 
 def _links(project: Project, folder: Path) -> str:
-    """The notebook, the film and its trailer, the report; what was not built says the command that builds it."""
+    """The notebook, the film and its trailer, the grade; what was not built says the command that builds it."""
     wanted = (
-        (project.results / "notebook.ipynb", ("cuaderno", "notebook"), "notebook"),
-        (project.build / "demo.mp4", ("vídeo", "video"), "demo"),
-        (project.build / "trailer.mp4", ("tráiler", "trailer"), "demo"),
-        (project.graded / "report.md", ("calificación", "grade"), "grade"),
-        (project.folder / "README.md", ("README", "README"), ""),
+        (notebook_page(project), ("cuaderno", "notebook"), "notebook"),
+        (project.build / "demo.mp4", ("vídeo", "video"), "film"),
+        (project.build / "trailer.mp4", ("tráiler", "trailer"), "film"),
+        (project.root / "build" / "grade" / "report.html", ("calificación", "grade"), "grade"),
     )
     items = []
     for path, name, verb in wanted:
-        if path.is_file():
-            items.append(f'<li><a href="{esc(os.path.relpath(path, folder))}">{both(*name)}</a></li>')
+        if path.is_file() and (verb != "grade" or project.graded.is_dir()):
+            anchor = f"#{project.name}" if verb == "grade" else ""
+            items.append(f'<li><a href="{esc(os.path.relpath(path, folder))}{anchor}">{both(*name)}</a></li>')
         else:
             command = f"make {verb}-{project.name}"
             items.append(f'<li class="muted">{both(*name)}: <code>{esc(command)}</code></li>')
     return f"<ul>{''.join(items)}</ul>"
+
+
+def notebook_page(project: Project) -> Path:
+    """The notebook as HTML, made anew from the committed one where it is missing or older."""
+    source, page_path = project.results / "notebook.ipynb", project.notebook_page
+    if source.is_file() and (not page_path.is_file() or page_path.stat().st_mtime < source.stat().st_mtime):
+        from shared.course import notebook_html
+
+        try:
+            notebook_html.write(project)
+        except UserError as error:
+            sys.stderr.write(f"{project.name}: {error}\n")
+    return page_path

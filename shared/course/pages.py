@@ -1,4 +1,7 @@
-"""One look for the HTML pages: self-contained, two languages without scripts, readable and reachable by keyboard."""
+"""One look for the HTML pages: self-contained, in Spanish or English, light or dark, readable, reachable by keyboard.
+
+The switch of languages works without scripts; a few lines of script remember it, on this page and on the others.
+"""
 
 import html
 from pathlib import Path
@@ -20,6 +23,22 @@ COLOURS = {
     "bar": "#12324f",
     "on-bar": "#ffffff",
 }
+DARK = {
+    "paper": "#10151d",
+    "card": "#18202b",
+    "ink": "#e9eef5",
+    "muted": "#b3c0d0",
+    "line": "#38465a",
+    "link": "#86c5ff",
+    "good": "#8be0b0",
+    "good-paper": "#123324",
+    "bad": "#ffb0a3",
+    "bad-paper": "#43190f",
+    "open": "#ffd98a",
+    "open-paper": "#3b2c05",
+    "bar": "#0b2238",
+    "on-bar": "#ffffff",
+}
 PAIRS = (
     ("ink", "paper"),
     ("ink", "card"),
@@ -34,6 +53,7 @@ PAIRS = (
 )
 
 STYLE = Path(__file__).with_name("page.css")
+SCRIPT = Path(__file__).with_name("page.js")
 
 
 def esc(text: object) -> str:
@@ -46,23 +66,37 @@ def both(spanish: object, english: object, tag: str = "span") -> str:
     return f'<{tag} lang="es">{esc(spanish)}</{tag}><{tag} lang="en">{esc(english)}</{tag}>'
 
 
+def scrollable(tag: str, inner: str, name: tuple[str, str]) -> str:
+    """A part that is wider than a phone: it scrolls by keyboard too. `inner` is HTML."""
+    spanish, english = (esc(each) for each in name)
+    return f'<{tag} class="wide" tabindex="0" role="region" aria-label="{spanish} / {english}">{inner}</{tag}>'
+
+
 def page(title: tuple[str, str], lead: tuple[str, str], body: str) -> str:
-    """A whole page; Spanish is shown first."""
-    variables = ":root{" + "".join(f"--{name}:{value};" for name, value in COLOURS.items()) + "}"
+    """A whole page; Spanish is shown first, then the language that was chosen last."""
     switch = (
         '<input class="lang" type="radio" name="lang" id="es" checked aria-label="Español">'
         '<input class="lang" type="radio" name="lang" id="en" aria-label="English">'
         '<div class="langs"><label for="es">ES</label><label for="en">EN</label></div>'
     )
-    style = variables + STYLE.read_text(encoding="utf-8")
     head = (
-        f'<meta charset="utf-8"><title>{esc(title[0])}</title><style>{style}</style>'
+        f'<meta charset="utf-8"><title>{esc(title[0])}</title><style>{style()}</style>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
     )
     header = f"<header><h1>{both(*title)}</h1>{both(*lead, tag='p')}</header>"
+    script = f"<script>{SCRIPT.read_text(encoding='utf-8')}</script>"
+    titles = f'data-es="{esc(title[0])}" data-en="{esc(title[1])}"'
     return (
-        f'<!doctype html>\n<html lang="es"><head>{head}</head><body>{switch}{header}<main>{body}</main></body></html>\n'
+        f'<!doctype html>\n<html lang="es" {titles}><head>{head}</head><body>{switch}{header}<main>{body}</main>'
+        f"{script}</body></html>\n"
     )
+
+
+def style() -> str:
+    """The style sheet, with the colours of both schemes."""
+    light, dark = ("".join(f"--{name}:{value};" for name, value in each.items()) for each in (COLOURS, DARK))
+    schemes = f":root{{color-scheme:light dark;{light}}}@media(prefers-color-scheme:dark){{:root{{{dark}}}}}"
+    return schemes + STYLE.read_text(encoding="utf-8")
 
 
 def contrast(one: str, other: str) -> float:

@@ -35,6 +35,11 @@ class Project:
         return self.folder / "results"
 
     @property
+    def film(self) -> Path:
+        """Its film's recording, captions and poster, committed."""
+        return self.folder / "film"
+
+    @property
     def build(self) -> Path:
         """Where its video is built; ignored by git."""
         return self.root / "build" / "demo" / self.name
@@ -43,6 +48,11 @@ class Project:
     def graded(self) -> Path:
         """Where its grade is written; ignored by git."""
         return self.root / "build" / "grade" / self.name
+
+    @property
+    def notebook_page(self) -> Path:
+        """Its executed notebook as HTML; ignored by git."""
+        return self.root / "build" / "notebook" / f"{self.name}.html"
 
 
 def names(root: Path = ROOT) -> list[str]:

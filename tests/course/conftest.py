@@ -46,7 +46,8 @@ baseline = "{results:summary.csv?method=baseline&column=accuracy|.3f}"
 time.es = "1 s"
 time.en = "1 s"
 figure = "figure.png"
-command = "make run-toy"
+shows.es = "una semilla"
+shows.en = "one seed"
 
 [provenance]
 runs = "runs.csv"

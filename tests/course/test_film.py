@@ -42,7 +42,7 @@ def play(*steps):
 
 @pytest.fixture
 def tiny():
-    return cast.read(TINY)
+    return cast.parse(TINY.read_text(encoding="utf-8"), TINY.name)
 
 
 def test_scenes_follow_each_other_without_gap(tiny):
@@ -60,7 +60,15 @@ def test_a_long_run_is_compressed_by_a_whole_factor_and_a_short_one_is_not(tiny)
     assert [w.data for w in scene.writes if w.data in ("l", "s", "\r\n")] == ["l", "s", "\r\n"]
     frames = [write.frame for write in scene.writes]
     assert frames == sorted(frames) and frames[-1] < scene.frames
+
+
+def test_a_run_that_prints_is_not_compressed_and_silence_is(tiny):
+    """27 s without a word would be an empty picture: at most three seconds of it are shown."""
     (scene,) = (s for s in timeline.plan(play(step(squeeze=60.0)), tiny, "demo").scenes if s.kind == "terminal")
+    assert scene.speed == 9 and (scene.run_to - scene.run_from) / RATE == pytest.approx(30 / 9, abs=0.1)
+    dots = [type(tiny.events[0])(float(second), "o", ".") for second in range(4, 30)]
+    talking = Cast(tiny.width, tiny.height, tuple(sorted([*tiny.events, *dots], key=lambda event: event.at)))
+    (scene,) = (s for s in timeline.plan(play(step(squeeze=60.0)), talking, "demo").scenes if s.kind == "terminal")
     assert scene.speed == 1 and (scene.run_to - scene.run_from) / RATE == pytest.approx(30.0, abs=0.1)
 
 
@@ -187,6 +195,13 @@ def test_what_does_not_fit_the_picture_is_refused(tiny):
         rendering.Renderer(play(), Cast(200, 24, ()), Path())
 
 
+def test_a_listing_longer_than_the_screen_is_told(tiny):
+    assert rendering.scrolled_away(play(step(squeeze=8.0)), tiny) == []
+    low = Cast(tiny.width, 4, tiny.events)
+    assert rendering.scrolled_away(play(step(squeeze=8.0)), low) == ["train/1"]
+    assert rendering.scrolled_away(play(step(squeeze=20.0)), low) == [], "of a long run the end is what counts"
+
+
 def test_a_figure_fills_its_room_and_keeps_its_shape(tiny, tmp_path):
     Image.new("RGB", (100, 50), (200, 30, 30)).save(tmp_path / "a.png")
     shown = play(step(figure="a.png", command=""))
@@ -228,32 +243,6 @@ def test_a_film_of_the_wrong_length_is_refused():
     for edition, length in (("demo", 359), ("demo", 601), ("trailer", 59), ("trailer", 91)):
         with pytest.raises(UserError, match=f"the {edition} lasts {length} s"):
             film.check_length(edition, length)
-
-
-def test_a_caption_that_does_not_fit_is_told_before_anything_is_recorded(toy, demo_toml, monkeypatch):
-    (toy.folder / "demo.toml").write_text(demo_toml(caption="palabra " * 60))
-    monkeypatch.setattr(film.recording, "record", lambda *_: pytest.fail("recorded"))
-    with pytest.raises(UserError, match="two fit"):
-        film.build(toy)
-
-
-def test_a_recording_is_reused_only_while_it_shows_what_the_captions_say(toy, demo_toml, monkeypatch):
-    text = demo_toml()
-    recorded = Cast(80, 24, (cast.Event(0.0, "o", "x"),))
-    monkeypatch.setattr(film.recording, "record", lambda *_: recorded)
-    load = film.screenplay.load
-    with pytest.raises(UserError, match="record it first"):
-        film.reused(toy, load(toy))
-    film.record(toy, load(toy))
-    (toy.folder / "demo.toml").write_text(text.replace("Exactitud", "La exactitud"))
-    assert film.reused(toy, load(toy)) == recorded, "another wording needs no new recording"
-    (toy.folder / "demo.toml").write_text(text.replace("echo hola", "echo adiós", 1))
-    with pytest.raises(UserError, match="a command changed since the recording"):
-        film.reused(toy, load(toy))
-    (toy.folder / "demo.toml").write_text(text)
-    (toy.results / "summary.csv").write_text((toy.results / "summary.csv").read_text().replace("0.8512", "0.9"))
-    with pytest.raises(UserError, match=r"results/summary\.csv changed since the recording"):
-        film.reused(toy, load(toy))
 
 
 def test_narration_needs_its_program_and_puts_each_voice_at_its_scene(tiny, tmp_path, monkeypatch):

@@ -14,8 +14,18 @@ import pytest
 
 from shared.course import notebook
 from shared.course.cells import NUMBER
-from shared.course.grading import checks, children, pristine, report, rubric
-from shared.course.grading.checks import CHECKS, Context, Outcome
+from shared.course.grading import (
+    checks,
+    children,
+    pristine,
+    report,
+    rubric,
+    score,
+    signatures,
+    webpage,
+)
+from shared.course.grading.checks import CHECKS
+from shared.course.grading.outcomes import Context, Outcome
 from shared.course.project import ROOT, Project, digests
 from shared.errors import UserError
 
@@ -146,7 +156,7 @@ def test_tests_that_crash_or_hang_have_no_points_and_a_reason(toy, tmp_path_fact
 def test_exercises_need_their_text_and_their_tests(toy, context):
     assert checks.exercises(context).share == 1
     (toy.folder / "exercises.md").unlink()
-    assert checks.exercises(context).reason.startswith("exercises.md: no está")
+    assert checks.exercises(context).reason.startswith("exercises.md: not there")
 
 
 # ---------------------------------------------------------------- the other checks
@@ -178,16 +188,16 @@ def test_originality_by_the_exit_code_of_the_trusted_script(toy, tmp_path_factor
 def test_fingerprints(toy, context, monkeypatch):
     from shared.fingerprint import seal_directory, team_key
 
-    assert "make run-toy" in checks.fingerprints(context).reason
+    assert "make run-toy" in signatures.check(context).reason
     folder = toy.root / "runs" / "toy" / "adapter"
     folder.mkdir(parents=True)
-    assert "INCOMPLETE, holds no file yet" in checks.fingerprints(context).reason
+    assert "runs/toy: no complete run; make run-toy" in signatures.check(context).reason
     (folder / "x").write_text("1")
     seal_directory(folder, {"step": 1}, team_key())
-    outcome = checks.fingerprints(context)
+    outcome = signatures.check(context)
     assert outcome.share == LIMITS.demo_key_share and "demo key" in outcome.reason
     (folder / "x").write_text("2")
-    outcome = checks.fingerprints(context)
+    outcome = signatures.check(context)
     assert outcome.share == 0 and "TAMPERED" in outcome.reason and "1 of 1 not intact" in outcome.reason
     (folder / "x").unlink()
     (folder / "manifest.json").unlink()
@@ -195,7 +205,7 @@ def test_fingerprints(toy, context, monkeypatch):
     monkeypatch.setenv("CC0C2_TEAM_KEY", "ab" * 32)
     (folder / "x").write_text("1")
     seal_directory(folder, {"step": 1}, team_key())
-    assert checks.fingerprints(context).share == 1
+    assert signatures.check(context).share == 1
 
 
 def test_the_notebooks_age(toy, context):
@@ -206,29 +216,6 @@ def test_the_notebooks_age(toy, context):
     assert checks.notebook_age(context).share == 1
     (toy.folder / "notebook.py").write_text("")
     assert checks.notebook_age(context).reason == "changed since it was executed: notebook.py"
-
-
-def test_a_film_that_is_not_there_or_out_of_date(toy, context):
-    outcomes = checks.assess(context)
-    assert all(outcomes[name].share == 0 for name in ("film", "trailer", "chapters", "captions", "film_age"))
-    assert "make demo-toy" in outcomes["film"].reason
-    toy.build.mkdir(parents=True)
-    (toy.build / "film.json").write_text(json.dumps({"sources": digests(toy, {"demo.toml"})}))
-    assert checks.film_age(context).share == 1
-    (toy.folder / "demo.toml").write_text("")
-    assert checks.film_age(context).reason == "changed since it was made: demo.toml"
-
-
-def test_captions_have_to_reach_the_films_end(toy, context, monkeypatch):
-    from shared.course.film import encoding
-
-    monkeypatch.setattr(encoding, "probe", lambda _: encoding.Film(400.0, ("a",) * 6, 1))
-    folder = toy.results / "demo"
-    folder.mkdir()
-    (folder / "demo.es.srt").write_text("1\n00:00:00,000 --> 00:06:39,500\nx\n")
-    (folder / "demo.en.srt").write_text("1\n00:00:00,000 --> 00:02:00,000\nx\n")
-    assert checks.captions(context).share == 0.5 and checks.captions(context).reason.endswith("in: es")
-    assert checks.chapters(context).share == pytest.approx(6 / 7)
 
 
 # ---------------------------------------------------------------- reports
@@ -253,7 +240,7 @@ def graded(toy):
         {"number": "<b>0.93</b>", "line": 3, "context": "", "status": "traced", "source":
          {"file": "s.csv", "row": "<i>", "column": "a", "value": 0.93}, "runs": [{"run": "<u>", "here": False}]}
     ])  # fmt: skip
-    return report.Graded(toy, outcomes, 1.5)
+    return score.Graded(toy, outcomes, 1.5)
 
 
 def test_results_are_what_gradescope_reads(graded):
@@ -285,8 +272,8 @@ def test_the_schema_bites(graded, change):
 
 
 def test_pages_escape_what_a_submission_prints(graded):
-    page = report.html_page([graded], rubric.load())
-    assert "<script" not in page and "<img src=x" not in page and "<b>0.93" not in page and "<u>" not in page
+    page = webpage.html_page([graded], rubric.load())
+    assert "<script>alert" not in page and "<img src=x" not in page and "<b>0.93" not in page and "<u>" not in page
     assert "&lt;script&gt;" in page and "http" not in page.replace("http-equiv", ""), "nothing from outside"
     text = report.markdown(graded, rubric.load())
     assert "<script>" not in text and "\\| x" in text and "____ / 3" in text
@@ -295,17 +282,17 @@ def test_pages_escape_what_a_submission_prints(graded):
 def test_one_projects_crash_grades_the_others(toy, monkeypatch):
     other = Project("other", toy.root)
 
-    def broken(context):
+    def broken(context, kept):
         return 1 / 0 if context.project == other else dict.fromkeys(CHECKS, Outcome(1.0, "ok"))
 
     monkeypatch.setattr(checks, "assess", broken)
     graded = report.main([other, toy])
-    assert [report.totals(each, rubric.load())[0] for each in graded] == [0, 13]
+    assert [score.totals(each, rubric.load())[0] for each in graded] == [13, 0], "highest first"
     assert "grading broke: ZeroDivisionError" in (other.graded / "report.md").read_text()
     for project in (other, toy):
         assert json.loads((project.graded / "results.json").read_text())["tests"]
     page = (toy.root / "build/grade/report.html").read_text()
-    assert re.findall(r"<h2>(\w+)</h2>", page) == ["other", "toy"]
+    assert re.findall(r"<h2>(\w+)</h2>", page) == ["toy", "other"]
 
 
 @pytest.mark.parametrize("verb", ["notebook", "demo", "grade"])

@@ -9,10 +9,8 @@ Kinds that we write: "o" is output of the terminal; "m" is a marker, here the id
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 
 from shared.errors import UserError
-from shared.files import write_text
 
 VERSION = 2
 
@@ -41,33 +39,37 @@ class Cast:
     events: tuple[Event, ...]
 
 
-def write(path: Path, cast: Cast, *, title: str) -> None:
-    """Write the recording atomically; no date goes in, so that equal recordings are equal files."""
+def text(cast: Cast, *, title: str) -> str:
+    """The recording as text; no date goes in, so that equal recordings are equal files."""
     header = {"version": VERSION, "width": cast.width, "height": cast.height, "title": title}
     lines = [json.dumps(header, ensure_ascii=False)]
     lines += [json.dumps([round(e.at, 3), e.kind, e.data], ensure_ascii=False) for e in cast.events]
-    write_text(path, "\n".join(lines) + "\n")
+    return "\n".join(lines) + "\n"
 
 
-def read(path: Path) -> Cast:
-    """Read a recording.
+def parse(recorded: str, name: str) -> Cast:
+    """A recording from its text.
+
+    Args:
+        recorded: What `text` made.
+        name: The file's, for an error's line.
 
     Raises:
-        UserError: With the line's number, if it is missing, malformed, of another version, or goes back in time.
+        UserError: With the line's number, if it is malformed, of another version, or goes back in time.
     """
+    lines = recorded.split("\n")  # JSON escapes every other end of a line
+    if lines[-1] == "":
+        lines.pop()
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
         header = json.loads(lines[0])
         if header["version"] != VERSION:
-            raise UserError(f"{path.name}: version {header['version']}, not {VERSION}")
+            raise UserError(f"{name}: version {header['version']}, not {VERSION}")
         width, height = int(header["width"]), int(header["height"])
-    except FileNotFoundError:
-        raise UserError(f"{path} is not there: record it first") from None
     except (ValueError, KeyError, TypeError, IndexError):
-        raise UserError(f"{path.name}: line 1 is no header of a recording") from None
+        raise UserError(f"{name}: line 1 is no header of a recording") from None
     events: list[Event] = []
     for number, line in enumerate(lines[1:], start=2):
-        events.append(_event(line, f"{path.name}: line {number}", events[-1].at if events else 0.0))
+        events.append(_event(line, f"{name}: line {number}", events[-1].at if events else 0.0))
     return Cast(width, height, tuple(events))
 
 

@@ -1,86 +1,123 @@
-"""`make demo-<project>`: record, render, caption; the whole film and its trailer from one recording.
+"""`make demo-<project>` records; `make film-<project>` renders the recording that is committed: film and trailer.
 
-Built into build/demo/<project>/ and not committed: demo.cast, recorded.json, demo.mp4, trailer.mp4, film.json (what
-they were made from). Committed in results/demo/: the poster, and the captions of both in Spanish and English.
+Built into build/demo/<project>/ and not committed: demo.mp4, trailer.mp4, film.json (what they were made from), and the
+last recording. Committed in projects/<project>/film/: the recording (kept.py), the poster, the captions of both films.
 """
 
 import hashlib
+import sys
 import time
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from shared.course.film import cast, encoding, narration, recording, rendering, screenplay, subtitles, timeline
+from shared.course.film import cast, encoding, kept, narration, recording, rendering, screenplay, subtitles, timeline
 from shared.course.project import Project, digests, read_json_or_none, stale
 from shared.errors import UserError
 from shared.files import atomic_path, write_json, write_text
+from shared.progress import track
 
 LENGTHS: dict[timeline.Edition, tuple[int, int]] = {"demo": (360, 600), "trailer": (60, 90)}  # seconds
 LARGEST = 15_000_000  # bytes of a file
-CAST, RECORDED, RECEIPT = "demo.cast", "recorded.json", "film.json"
+SECONDS_A_WORD = 1.2 / 15  # what a caption stands at the very least
+RECEIPT = "film.json"
 
 
-def build(project: Project, *, reuse: bool = False, narrate: bool = False) -> dict[str, Any]:
-    """Make both films. Returns, by edition, what was made: seconds, bytes, and how fast it was rendered.
+def demo(project: Project, *, reuse: bool = False, keep: bool = False, narrate: bool = False) -> dict[str, Any]:
+    """Record the screenplay and make both films of it.
 
     Args:
         project: Has a demo.toml.
-        reuse: Render the recording that is there instead of making a new one.
+        reuse: Take the last recording of build/ instead of making a new one.
+        keep: Put the recording into the tree, beside the captions.
         narrate: Have the captions read aloud.
 
     Raises:
         UserError: If anything fails; the films that were there stay.
     """
+    play = rehearsed(project)
+    if not reuse:
+        record(project, play)
+    recorded = kept.load(project.build, project, play)
+    check(play, recorded.terminal)  # a recording whose film cannot be made is not kept
+    for step in rendering.scrolled_away(play, recorded.terminal):
+        sys.stderr.write(f"{project.name}: step {step} prints more than a screen: its beginning is not seen\n")
+    if keep:
+        kept.keep(project, play)
+    return build(project, play, recorded, narrate=narrate)
+
+
+def film(project: Project, *, narrate: bool = False) -> dict[str, Any]:
+    """Make both films of the recording in the tree; nothing of the project is run.
+
+    Raises:
+        UserError: If there is none, or it shows what is no longer so.
+    """
+    play = rehearsed(project)
+    return build(project, play, kept.load(project.film, project, play), narrate=narrate)
+
+
+def rehearsed(project: Project) -> screenplay.Screenplay:
+    """The screenplay; what would spoil the film is told before the long recording.
+
+    Raises:
+        UserError: If a caption does not fit, or the film cannot have its length whatever is printed.
+    """
     play = screenplay.load(project)
-    sources = digests(project, set(play.sources))  # as they are now: what changes meanwhile makes the film old
-    empty = cast.Cast(recording.WIDTH, recording.HEIGHT, ())
-    rendering.Renderer(play, empty, project.results)  # a caption that does not fit is told before the long recording
-    spoken = narration.speak(play, project.build / "voice") if narrate else {}
-    recorded = reused(project, play) if reuse else record(project, play)
+    rendering.Renderer(play, cast.Cast(recording.WIDTH, recording.HEIGHT, ()), project.results)
+    for edition, (least, most) in LENGTHS.items():
+        shortest, longest = timeline.bounds(play, edition)
+        if shortest > most or longest < least:
+            asked = f"{least} to {most} s are asked for"
+            raise UserError(f"the {edition} would last {shortest:.0f} to {longest:.0f} s, {asked}: change its captions")
+    return play
+
+
+def record(project: Project, play: screenplay.Screenplay) -> None:
+    """Perform the screenplay; the recording goes to build/, with what it shows."""
+    about = kept.described(project, play)  # as it is now: what changes meanwhile makes the recording old
+    kept.save(project.build, project, play, recording.record(play, recording.stage(project)), about)
+
+
+def check(
+    play: screenplay.Screenplay, recorded: cast.Cast, spoken: dict[str, float] | None = None
+) -> dict[timeline.Edition, timeline.Plan]:
+    """Both films' plans, each as long as the course asks for, each caption as long as reading takes.
+
+    Raises:
+        UserError: If one is not.
+    """
     plans = {edition: timeline.plan(play, recorded, edition, spoken) for edition in LENGTHS}
     for edition, plan in plans.items():
         check_length(edition, plan.seconds)
+        check_reading(plan)
+    return plans
+
+
+def build(
+    project: Project, play: screenplay.Screenplay, recorded: kept.Recording, *, narrate: bool = False
+) -> dict[str, Any]:
+    """Render both films. Returns the receipt: by edition seconds, bytes and speed; the commit; the sources."""
+    sources = digests(project, set(play.sources))
+    spoken = narration.speak(play, project.build / "voice") if narrate else {}
+    plans = check(play, recorded.terminal, spoken)
     made: dict[str, Any] = {}
     for edition, plan in plans.items():
-        made[edition] = render(project, play, recorded, edition, plan, narrate)
+        made[edition] = render(project, play, recorded.terminal, edition, plan, narrate)
     poster(project, play)
-    receipt = {"editions": made, "sources": sources}
+    receipt = {"editions": made, "sources": sources, "commit": recorded.commit, "changed": list(recorded.changed)}
     write_json(project.build / RECEIPT, receipt)
-    return made
+    return receipt
 
 
-def record(project: Project, play: screenplay.Screenplay) -> cast.Cast:
-    """Perform the screenplay; the recording is kept, with what it was made from."""
-    shown = {"commands": commands(play), "results": digests(project, results_of(play))}
-    cast.write(project.build / CAST, recording.record(play, recording.stage(project)), title=play.title["es"])
-    write_json(project.build / RECORDED, shown)
-    return cast.read(project.build / CAST)
-
-
-def reused(project: Project, play: screenplay.Screenplay) -> cast.Cast:
-    """The last recording, if it still shows what the captions speak of.
-
-    Raises:
-        UserError: If there is none, or commands or results changed since: the picture and its caption would disagree.
-    """
-    recorded = cast.read(project.build / CAST)
-    shown = read_json_or_none(project.build / RECORDED) or {}
-    changed = stale(project, {**digests(project, results_of(play)), **shown.get("results", {})})
-    if changed or shown.get("commands") != commands(play):
-        what = ", ".join(changed) or "a command"
-        raise UserError(f"{what} changed since the recording: leave out --reuse and record it again")
-    return recorded
-
-
-def commands(play: screenplay.Screenplay) -> dict[str, str]:
-    """What is typed, by step."""
-    return {step.id: step.command for step in play.steps}
-
-
-def results_of(play: screenplay.Screenplay) -> set[str]:
-    """The files of results/ that the film reads."""
-    return {name for name in play.sources if name.startswith("results/")}
+def up_to_date(project: Project) -> bool:
+    """Whether both films are there, made from what is there now."""
+    made = receipt(project)
+    if made is None or "commit" not in made or stale(project, made["sources"]):
+        return False
+    videos = {edition: project.build / f"{edition}.mp4" for edition in LENGTHS}
+    return all(path.is_file() and _sha256(path) == made["editions"][each]["sha256"] for each, path in videos.items())
 
 
 def check_length(edition: timeline.Edition, seconds: float) -> None:
@@ -92,6 +129,20 @@ def check_length(edition: timeline.Edition, seconds: float) -> None:
     least, most = LENGTHS[edition]
     if not least <= seconds <= most:
         raise UserError(f"the {edition} lasts {seconds:.0f} s, {least} to {most} are asked for: change its captions")
+
+
+def check_reading(plan: timeline.Plan) -> None:
+    """Refuse a caption that is gone before it is read.
+
+    Raises:
+        UserError: With its text and how long it stands.
+    """
+    for language in screenplay.LANGUAGES:
+        for cue in subtitles.cues(plan, language):
+            stands, least = (cue.end - cue.start) / timeline.RATE, SECONDS_A_WORD * max(15, len(cue.text.split()))
+            if stands < least:
+                text = cue.text.replace("\n", " ")
+                raise UserError(f"the caption {text!r} stands for {stands:.1f} s, {least:.1f} s at least are needed")
 
 
 def render(
@@ -109,6 +160,7 @@ def render(
         sound = project.build / "voice" / f"{edition}.wav"
         narration.track(plan, project.build / "voice", sound)
     frames = rendering.Renderer(play, recorded, project.results).frames(plan)
+    frames = track(frames, description=f"{project.name}, {edition}, pictures", total=rendering.pictures(plan))
     encoding.encode(video, frames, rendering.SIZE, subtitles.ffmetadata(plan, play.title["es"]), sound)
     taken = time.perf_counter() - started
     for language in screenplay.LANGUAGES:
@@ -121,20 +173,24 @@ def render(
     return {
         "seconds": round(plan.seconds, 2),
         "bytes": size,
-        "sha256": hashlib.sha256(video.read_bytes()).hexdigest(),
+        "sha256": _sha256(video),
         "times_real_time": round(plan.seconds / taken, 1),
     }
 
 
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
 def captions(project: Project, edition: str, language: str, suffix: str) -> Path:
     """Where a caption file is committed."""
-    return project.results / "demo" / f"{edition}.{language}.{suffix}"
+    return project.film / f"{edition}.{language}.{suffix}"
 
 
 def poster(project: Project, play: screenplay.Screenplay) -> None:
     """The title card as a small PNG."""
     card = rendering.title_card(play.title, play.subtitle).quantize(32, dither=Image.Dither.NONE)
-    with atomic_path(project.results / "demo" / "poster.png") as temporary:
+    with atomic_path(project.film / "poster.png") as temporary:
         card.save(temporary, format="png", optimize=True)
 
 

@@ -29,14 +29,15 @@ from shared.course.film.screenplay import Screenplay, Step
 from shared.course.project import Project
 from shared.errors import UserError
 
-WIDTH, HEIGHT = 104, 24  # cells; at the size that rendering.py draws them they fill 1080p
+WIDTH, HEIGHT = 120, 27  # cells: as wide as our code; at the size that rendering.py draws them they fill 1080p
 PROMPT = "\x1b[1;32m$\x1b[0m "
 CLEAR = "\x1b[H\x1b[2J"
 GRACE_SECONDS = 1.0  # between the words waited for and the prompt, before Ctrl-C is pressed
 ECHO_SECONDS = 5.0  # a key whose echo takes longer means that the shell is not reading
 LAST_WORDS = 300  # characters of output that an error quotes
 KEPT = ("LANG", "LC_ALL", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM", "LD_LIBRARY_PATH")
-SECRET = re.compile(r"KEY|TOKEN|SECRET|PASSWORD", re.IGNORECASE)
+INDEX = re.compile(r"Looking in indexes|index-url|/simple/", re.IGNORECASE)
+SECRET = re.compile(r"KEY|TOKEN(?!IZERS)|SECRET|PASSWORD", re.IGNORECASE)
 
 
 class Shell:
@@ -275,15 +276,13 @@ def record(screenplay: Screenplay, folder: Path) -> Cast:
     """Perform every command of the screenplay in `folder`.
 
     Raises:
-        UserError: If a command fails, or its wait does, or the recording shows what it must not.
+        UserError: If a command fails, or its wait does.
     """
     with Shell(folder) as shell:
         for step in screenplay.steps:
             if step.command:
                 perform(step, shell)
-    cast = Cast(WIDTH, HEIGHT, tuple(shell.events))
-    refuse_private(cast)
-    return cast
+    return Cast(WIDTH, HEIGHT, tuple(shell.events))
 
 
 def perform(step: Step, shell: Shell) -> None:
@@ -310,15 +309,22 @@ def perform(step: Step, shell: Shell) -> None:
         raise UserError(f"step {step.id}: {step.command}: {step.shows!r} was not printed; last: {shell.last_words()!r}")
 
 
-def refuse_private(cast: Cast) -> None:
-    """Refuse a recording that shows a home folder, the host, or a secret of the environment.
+def refuse_private(cast: Cast, root: Path) -> None:
+    """Refuse a recording that shows a folder of this machine, its name, a package index, or a secret.
+
+    Args:
+        cast: The recording.
+        root: The repository's folder.
 
     Raises:
         UserError: It names what was seen by its kind, never by its value.
     """
     text = "".join(event.data for event in cast.events if event.kind == "o")
     private = {"the home folder": str(Path.home()), "the host's name": socket.gethostname()}
+    private |= {"the repository's folder": str(root), "the folder of temporary files": tempfile.gettempdir()}
     private |= {f"the value of {name}": value for name, value in os.environ.items() if SECRET.search(name)}
     for kind, value in private.items():
         if len(value) > 3 and re.search(rf"(?<![\w-]){re.escape(value)}(?![\w-])", text):
             raise UserError(f"the recording shows {kind}: change the command that prints it")
+    if index := INDEX.search(text):
+        raise UserError(f"the recording speaks of a package index ({index[0]}): install before it is recorded")

@@ -15,17 +15,17 @@ from PIL import Image, ImageDraw, ImageFont
 from pyte.screens import Char
 
 from shared.course.film.cast import Cast
-from shared.course.film.screenplay import Bilingual, Screenplay
-from shared.course.film.timeline import Plan, Scene
+from shared.course.film.screenplay import SQUEEZE, Bilingual, Screenplay
+from shared.course.film.timeline import Plan, Scene, split
 from shared.errors import UserError
 
 SIZE = (1920, 1080)
-CELL = (17, 34)  # pixels of a character
+CELLS = ((104, (17, 34), 28), (120, (15, 30), 25))  # columns up to which a cell has so many pixels, its font so many
 HEADER, MARGIN = 76, 64
 TERMINAL_TOP = HEADER + 8
 CAPTION_TOP = 902
 
-MONO_SIZE, HEADER_SIZE, SPANISH_SIZE, ENGLISH_SIZE, BADGE_SIZE = 28, 30, 33, 25, 40
+HEADER_SIZE, SPANISH_SIZE, ENGLISH_SIZE, BADGE_SIZE = 30, 33, 25, 40
 SMALLEST = 22  # pixels: below it text cannot be read on a phone
 
 Colour = tuple[int, int, int]
@@ -73,13 +73,18 @@ def colour(name: str, default: Colour) -> Colour:
     return red, green, blue
 
 
+def cell_of(width: int) -> tuple[tuple[int, int], int]:
+    """Pixels of a character and size of its font, for a terminal of so many columns."""
+    return next(((cell, size) for columns, cell, size in CELLS if width <= columns), CELLS[-1][1:])
+
+
 @functools.cache
-def glyph(char: str, bold: bool, ink: Colour, paper: Colour) -> Image.Image:
+def glyph(char: str, bold: bool, ink: Colour, paper: Colour, cell: tuple[int, int], size: int) -> Image.Image:
     """One cell of the terminal."""
-    cell = Image.new("RGB", CELL, paper)
+    drawn = Image.new("RGB", cell, paper)
     name = "DejaVuSansMono-Bold" if bold else "DejaVuSansMono"
-    ImageDraw.Draw(cell).text((0, 1), char, font=font(name, MONO_SIZE), fill=ink)
-    return cell
+    ImageDraw.Draw(drawn).text((0, 1), char, font=font(name, size), fill=ink)
+    return drawn
 
 
 class Terminal:
@@ -88,7 +93,8 @@ class Terminal:
     def __init__(self, width: int, height: int) -> None:
         self.screen = pyte.Screen(width, height)
         self.stream = pyte.Stream(self.screen)
-        self.picture = Image.new("RGB", (width * CELL[0], height * CELL[1]), BACK)
+        self.cell, self.font_size = cell_of(width)
+        self.picture = Image.new("RGB", (width * self.cell[0], height * self.cell[1]), BACK)
         self._cursor = 0
 
     def write(self, data: str) -> None:
@@ -113,7 +119,8 @@ class Terminal:
             at_cursor = (line, column) == (cursor.y, cursor.x) and not cursor.hidden
             if char.reverse != at_cursor:
                 ink, paper = paper, ink
-            self.picture.paste(glyph(char.data or " ", char.bold, ink, paper), (column * CELL[0], line * CELL[1]))
+            drawn = glyph(char.data or " ", char.bold, ink, paper, self.cell, self.font_size)
+            self.picture.paste(drawn, (column * self.cell[0], line * self.cell[1]))
 
 
 class Renderer:
@@ -129,7 +136,8 @@ class Renderer:
     """
 
     def __init__(self, screenplay: Screenplay, cast: Cast, results: Path) -> None:
-        if cast.width * CELL[0] > SIZE[0] or TERMINAL_TOP + cast.height * CELL[1] > CAPTION_TOP:
+        (wide, high), _ = cell_of(cast.width)
+        if cast.width * wide > SIZE[0] or TERMINAL_TOP + cast.height * high > CAPTION_TOP:
             raise UserError(f"a terminal of {cast.width}×{cast.height} cells does not fit the picture")
         for step in screenplay.steps:
             wrapped(step.caption, f"step {step.id}")
@@ -166,7 +174,7 @@ class Renderer:
         terminal = Terminal(self.cast.width, self.cast.height)
         terminal.write("\x1b[1;32m$\x1b[0m ")
         base = self._frame(scene)
-        left = (SIZE[0] - self.cast.width * CELL[0]) // 2
+        left = (SIZE[0] - terminal.picture.width) // 2
         for first, last, written in intervals(scene):
             terminal.write(written)
             picture = base.copy()
@@ -198,7 +206,27 @@ class Renderer:
         return picture
 
 
+def scrolled_away(screenplay: Screenplay, cast: Cast) -> list[str]:
+    """Steps whose beginning has left the screen when they end, long runs aside: half of a listing would be seen."""
+    takes, lost = split(cast), []
+    for step in screenplay.steps:
+        if step.command and step.squeeze <= SQUEEZE:
+            screen = pyte.HistoryScreen(cast.width, cast.height)
+            pyte.Stream(screen).feed("$ " + "".join(event.data for event in takes[step.id].output))
+            lost += [step.id] if screen.history.top else []
+    return lost
+
+
 CAPTIONS = (("es", "DejaVuSans", SPANISH_SIZE, INK), ("en", "DejaVuSans", ENGLISH_SIZE, MUTED))
+
+
+Frames = Iterator[tuple[Image.Image, int]]
+"""Pictures, and the number of frames for which each stands."""
+
+
+def pictures(plan: Plan) -> int:
+    """How many pictures the film has: one where nothing moves."""
+    return sum(len(list(intervals(scene))) if scene.kind == "terminal" else 1 for scene in plan.scenes)
 
 
 def intervals(scene: Scene) -> Iterator[tuple[int, int, str]]:

@@ -33,6 +33,7 @@ from shared.course.project import Project, inside
 from shared.errors import UserError
 
 LANGUAGES = ("es", "en")
+SQUEEZE = 8.0  # seconds of film for a run, unless the step says otherwise
 TEMPLATE = Path(__file__).with_name("integrity.toml")
 SAFE = re.compile(r"[A-Za-z0-9_*./-]+")  # it is typed into a shell
 CHAPTERS = ("problem", "test", "train", "result", "ablation", "integrity", "summary")
@@ -188,7 +189,7 @@ def _step(raw: dict[str, Any], name: str, where: str, project: Project, trailer:
         shows=_pattern(raw, "shows", where),
         limit=_positive(raw, "limit", 60.0, where),
         exit=_typed(raw, "exit", int, where, default=0),
-        squeeze=_positive(raw, "squeeze", 8.0, where),
+        squeeze=_positive(raw, "squeeze", SQUEEZE, where),
         trailer=_typed(raw, "trailer", bool, where, default=trailer),
     )
 

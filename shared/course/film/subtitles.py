@@ -1,5 +1,6 @@
 """Captions as SRT and WebVTT, and the film's chapters as ffmpeg reads them."""
 
+import math
 import textwrap
 from dataclasses import dataclass
 
@@ -23,10 +24,17 @@ def cues(plan: Plan, language: str) -> list[Cue]:
     for scene in plan.scenes:
         if scene.step is None:
             continue
-        lines = textwrap.wrap(scene.step.caption[language], LINE)
+        lines = balanced(scene.step.caption[language])
         texts = ["\n".join(lines[i : i + 2]) for i in range(0, len(lines), 2)]
         found += _share(scene, texts)
     return found
+
+
+def balanced(text: str) -> list[str]:
+    """Lines of at most LINE characters, as long as each other: a last word alone would be gone before it is read."""
+    most = 2 * math.ceil(len(textwrap.wrap(text, LINE)) / 2)  # whole cues
+    narrow = max(map(len, text.split()))
+    return next(lines for width in range(narrow, LINE + 1) if len(lines := textwrap.wrap(text, width)) <= most)
 
 
 def _share(scene: Scene, texts: list[str]) -> list[Cue]:

@@ -5,6 +5,7 @@ Times are whole frames, so that a plan is the same everywhere. Nothing is drawn 
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Literal
 
 from shared.course.film.cast import Cast, Event
@@ -17,6 +18,11 @@ LEAD_SECONDS = 1.2  # a caption stands before the typing begins
 READING = 13.0  # characters of a caption a second; subtitles for adults are made for 15 to 17
 LINE_SECONDS, LINES_MOST = 0.5, 10.0  # to look at what was printed: seconds a line, and at most
 FIGURE_SECONDS = 4.0  # to look at a figure, beyond reading the caption
+
+KEY_SECONDS = 0.07  # about what recording.py takes to type one
+MARKS = ("type", "run", "done")
+
+SILENT_SECONDS = 3.0  # of film in which a command runs and nothing happens: a longer wait is compressed
 
 Kind = Literal["title", "chapter", "terminal", "figure"]
 Edition = Literal["demo", "trailer"]
@@ -107,6 +113,27 @@ def plan(screenplay: Screenplay, cast: Cast, edition: Edition, spoken: dict[str,
     return Plan(tuple(scenes), screenplay.chapters)
 
 
+def bounds(screenplay: Screenplay, edition: Edition) -> tuple[float, float]:
+    """The least and the most seconds that the film can have: each command ends at once, or fills its time and a screen.
+
+    Known without a recording, so that a screenplay of the wrong length is refused before its long run.
+    """
+    short, long = (_rehearsal(screenplay, seconds, lines) for seconds, lines in ((0.0, 0), (float("inf"), 1000)))
+    return plan(screenplay, short, edition).seconds, plan(screenplay, long, edition).seconds
+
+
+def _rehearsal(screenplay: Screenplay, seconds: float, lines: int) -> Cast:
+    """A recording in which every command is typed, runs so long and prints so much."""
+    events, at = [], 0.0
+    for step in screenplay.steps:
+        moments = (at, at := at + KEY_SECONDS * len(step.command), at := at + min(seconds, step.squeeze))
+        type_, run, done = (
+            Event(moment, "m", f"{step.id} {what}") for moment, what in zip(moments, MARKS, strict=True)
+        )
+        events += [type_, run, Event(run.at + 1e-3, "o", "\n" * lines), done]
+    return Cast(1, 1, tuple(events))
+
+
 def end(scenes: list[Scene]) -> int:
     """The first frame after the scenes."""
     return scenes[-1].start + scenes[-1].frames
@@ -157,10 +184,16 @@ def split(cast: Cast) -> dict[str, Take]:
     return takes
 
 
+def silence(take: Take) -> float:
+    """The longest time, in seconds of the recording, in which the running command printed nothing."""
+    moments = [take.ran, *(event.at for event in take.output if event.at > take.ran), take.done]
+    return max(after - before for before, after in pairwise(moments))
+
+
 def terminal_scene(start: int, chapter: int, step: Step, take: Take, least: float) -> Scene:
     """A command: typed as it was, run in real time or compressed by a whole factor, then left standing to be read."""
     ran = take.done - take.ran
-    speed = max(1, math.ceil(round(ran / step.squeeze, 6)))
+    speed = max(1, math.ceil(round(ran / step.squeeze, 6)), math.ceil(round(silence(take) / SILENT_SECONDS, 6)))
     typing = take.ran - take.typed
     run_from = LEAD_SECONDS + typing
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from shared.course.grading.outcomes import Said
 from shared.course.grading.rubric import Limits
 
 KEPT = 20_000  # characters of output; the end is what tells
@@ -36,9 +37,18 @@ class Ended:
     def trouble(self) -> str:
         """Why it did not end by itself, or ""."""
         if self.code is None:
-            return f"stopped at the time limit, after {self.seconds:.0f} s"
+            told = (
+                f"stopped at the time limit, after {self.seconds:.0f} s",
+                f"parado por tiempo a los {self.seconds:.0f} s",
+            )
+            return Said(*told)
         if self.code < 0:
-            return f"killed by {signal.Signals(-self.code).name} after {self.seconds:.0f} s (a limit, or a crash)"
+            name, seconds = signal.Signals(-self.code).name, f"{self.seconds:.0f} s"
+            told = (
+                f"killed by {name} after {seconds} (a limit, or a crash)",
+                f"terminado por {name} a los {seconds} (límite o fallo)",
+            )
+            return Said(*told)
         return ""
 
 
