@@ -1,7 +1,7 @@
 """What a chat needs of whoever writes its answers."""
 
 from collections.abc import AsyncIterator, Sequence
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from projects.ws_chat.context import Turn
 
@@ -12,6 +12,7 @@ class BackendError(Exception):
     """The answer cannot go on; says why in a sentence that a person may read."""
 
 
+@runtime_checkable
 class Answering(Protocol):
     """An answer on its way.
 
@@ -28,6 +29,7 @@ class Answering(Protocol):
         """Compute no further token; the iteration ends."""
 
 
+@runtime_checkable
 class Backend(Protocol):
     """Writes answers.
 
