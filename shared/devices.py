@@ -2,16 +2,21 @@
 
 import os
 import platform
+import re
+from importlib import metadata
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
 from shared.errors import UserError
+from shared.fingerprint.origin import describe_code
 
 # What decides the speed of matrix products on a CPU; AMX and VNNI make int8 and bfloat16 worth their while.
 TELLING_FLAGS = ("avx2", "avx512f", "avx_vnni", "avx512_vnni", "avx512_bf16", "amx_tile", "amx_int8", "amx_bf16")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # either multiplies in bfloat16
+
+VERSIONS_OF = ("torch", "transformers", "peft", "datasets", "safetensors", "numpy")
 
 Precision = Literal["auto", "float32", "bfloat16"]
 
@@ -80,3 +85,27 @@ def machine() -> dict[str, object]:
         "threads": torch.get_num_threads(),
         "cpu_flags": cpu_flags(),
     }
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, commit and machine: what a reader needs to repeat the run. No host name and no path."""
+    versions = {"python": platform.python_version()}
+    for name in VERSIONS_OF:
+        try:
+            versions[name] = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            continue
+    return {"versions": versions, **describe_code(), **machine()}
+
+
+def peak_memory_mb() -> float:
+    """The largest resident size of this process so far, in MB (10⁶ bytes)."""
+    status = Path("/proc/self/status")
+    if status.exists():  # on Linux ru_maxrss of a process that another started begins at the other's
+        peak = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE)
+        if peak:
+            return int(peak[1]) * 1024 / 1e6
+    import resource
+
+    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return largest * (1 if platform.system() == "Darwin" else 1024) / 1e6

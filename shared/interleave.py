@@ -102,7 +102,7 @@ def serve(receive: Callable[[], int], send: Callable[[Any], None], step: Callabl
 
     Where the one who asks is gone, it ends without a word.
     """
-    from shared.runs import peak_memory_mb
+    from shared.devices import peak_memory_mb
 
     def tell(value: Any) -> None:
         with suppress(BrokenPipeError):

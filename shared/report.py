@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
@@ -106,24 +107,41 @@ class View(Protocol):
         """The rows in English ("en") or Spanish ("es")."""
 
 
-def put_tables(out: Path, views: Mapping[str, tuple[View, list[dict[str, Any]]]]) -> list[str]:
+Views = Mapping[str, tuple[View, list[dict[str, Any]]]]
+"""Block of a README → the table that it shows, and its rows."""
+
+
+def put_tables(out: Path, views: Views) -> list[str]:
     """Put tables into the READMEs of a project; a folder of results elsewhere has none. Returns what changed.
 
     A project's README and README.es.md show the tables that answer its question, in English and in Spanish; the
     README.md of the results has room for the others.
-
-    Args:
-        out: Folder of the results.
-        views: Block of a README → the table that it shows, and its rows.
     """
     changed = []
-    for name, language in (("README.md", "en"), ("README.es.md", "es"), (f"{out.name}/README.md", "en")):
-        readme = out.parent / name
-        before = readme.read_text(encoding="utf-8") if readme.exists() else ""
+    for readme, language in _readmes(out):
+        before = readme.read_text(encoding="utf-8")
         for block, (table, rows) in views.items():
             if f"<!-- begin {block} -->" in before:
                 put_into_readme(readme, block, table.markdown(rows, language))
-        if before and readme.read_text(encoding="utf-8") != before:
-            changed.append(name)
+        if readme.read_text(encoding="utf-8") != before:
+            changed.append(str(readme.relative_to(out.parent)))
             sys.stdout.write(f"{readme}: tables changed\n")
     return changed
+
+
+def stale_tables(out: Path, views: Views) -> list[str]:
+    """What `put_tables` would change, blocks that no table fills, and tables that no README shows: for a test."""
+    stale, shown = [], set()
+    for readme, language in _readmes(out):
+        for block in re.findall(r"<!-- begin (\S+) -->", readme.read_text(encoding="utf-8")):
+            shown.add(block)
+            table, rows = views.get(block, (None, []))
+            if table is None or between_marks(readme, block) != table.markdown(rows, language):
+                stale.append(f"{readme}: {block}")
+    return stale + [f"{block}: in no README" for block in views.keys() - shown]
+
+
+def _readmes(out: Path) -> list[tuple[Path, str]]:
+    """The READMEs of the project whose results these are, each with its language."""
+    found = [(out.parent / "README.md", "en"), (out.parent / "README.es.md", "es"), (out / "README.md", "en")]
+    return [(readme, language) for readme, language in found if readme.exists()]

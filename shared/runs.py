@@ -11,51 +11,49 @@ A process may be killed at any moment: the log is the first file of a run, so th
 beginning; what is not whole has a temporary name; one process at a time writes, under a lock that ends with it.
 """
 
-import dataclasses
-import fcntl
 import hashlib
 import json
 import math
-import os
-import platform
-import re
 import secrets
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from importlib import metadata
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from safetensors import SafetensorError
-from safetensors.torch import load, load_file, save_file
-from torch import Tensor, nn
+from safetensors.torch import load, save_file
+from torch import Tensor
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.tensorboard import SummaryWriter
 
-from shared import devices, optim, seeding
+from shared import optim, seeding
+from shared.devices import describe_environment
 from shared.errors import UserError
 from shared.files import (
     atomic_directory,
-    is_temporary,
     json_text,
-    read_json,
-    refuse_unwritable,
     remove_directory,
     remove_temporaries,
     write_json,
     write_text,
 )
-from shared.fingerprint import BrokenError, ChainedLog, TeamKey, open_verified, seal_directory, team_key
+from shared.fingerprint import ChainedLog, TeamKey, open_verified, seal_directory, team_key
 from shared.fingerprint.citations import CHECKPOINTS, LOG_NAME, checkpoints
 from shared.fingerprint.events import seal_events, verify_events
-from shared.fingerprint.log import check_log
 from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.manifest import Opened
 from shared.fingerprint.origin import describe_code, file_digest
-
-VERSIONS_OF = ("torch", "transformers", "peft", "datasets", "safetensors", "numpy")
+from shared.run_directories import (
+    claim,
+    describe_config,
+    latest_checkpoint,
+    locked,
+    refuse_other_config,
+    refuse_used,
+    refused,
+)
+from shared.tensors import contiguous
 
 
 class Run:
@@ -88,7 +86,7 @@ class Run:
         claim(directory, resume=resume)
         with ExitStack() as held:
             directory.mkdir(parents=True, exist_ok=True)
-            held.enter_context(_locked(directory))
+            held.enter_context(locked(directory))
             self.checkpoint = latest_checkpoint(directory) if resume else None
             if resume:
                 self._continue(described)
@@ -99,7 +97,7 @@ class Run:
         self._board = SummaryWriter(str(directory), purge_step=None if step is None else step + 1)
 
     def _start(self, config: dict[str, Any]) -> None:
-        _refuse_used(self.directory)  # once more, now that nobody else may begin it
+        refuse_used(self.directory)  # once more, now that nobody else may begin it
         self.step, self.id = 0, secrets.token_hex(8)
         texts = {"config": json_text(config), "env": json_text(describe_environment())}
         digests = {name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()}
@@ -113,11 +111,7 @@ class Run:
         return {name: file_digest(self.directory / f"{name}.json") for name in ("config", "env")}
 
     def _continue(self, config: dict[str, Any]) -> None:
-        different = differing(config, read_json(self.directory / "config.json"))
-        if different:
-            raise UserError(
-                f"{self.directory} was made with another {', '.join(different)}: resume with the same values"
-            )
+        refuse_other_config(self.directory, config)
         assert self.checkpoint is not None, "claimed"
         with refused("not resumed"):
             self._opened = open_verified(self.checkpoint, self.key)
@@ -309,149 +303,3 @@ def verified_tensors(directory: Path, key: TeamKey | None = None) -> dict[str, T
     """
     with refused("not loaded"):
         return load(open_verified(directory, key or team_key()).read("model.safetensors"))
-
-
-@contextmanager
-def refused(consequence: str) -> Iterator[None]:
-    """Turn what a fingerprint finds wrong inside the block into one line for a person."""
-    try:
-        yield
-    except BrokenError as broken:
-        raise UserError(f"{broken.path}: {broken.verdict.value}, {broken.detail}; {consequence}") from None
-
-
-def new_directory(root: Path, project: str, name: str) -> Path:
-    """The first of runs/<project>/<name>, <name>-2, <name>-3, … that is not there yet."""
-    base = root / project / name
-    candidates = (base if n == 1 else base.with_name(f"{name}-{n}") for n in range(1, 10_000))
-    return next(path for path in candidates if not path.exists())
-
-
-def latest_checkpoint(directory: Path) -> Path | None:
-    """The checkpoint with the highest step, or None."""
-    return next(reversed(checkpoints(directory)), None)
-
-
-def claim(directory: Path | None, *, resume: bool = False) -> None:
-    """Refuse, before any work, a directory in which a run could not be started or continued. Changes nothing.
-
-    Args:
-        directory: The run's; None for one that will have a new name.
-        resume: Whether a run is to be continued there.
-
-    Raises:
-        UserError: If it is in use or cannot be written, or (to resume) holds no run or no checkpoint.
-    """
-    if resume and directory is None:
-        raise UserError("--resume needs --out: the directory of the run to go on with")
-    if directory is None:
-        return
-    if resume:
-        read_json(directory / "config.json")
-        if latest_checkpoint(directory) is None:
-            raise UserError(f"{directory} holds no checkpoint to resume from: remove it and start again")
-    else:
-        _refuse_used(directory)
-    refuse_unwritable(directory)
-
-
-def _refuse_used(directory: Path) -> None:
-    if os.path.lexists(directory) and (not directory.is_dir() or any(directory.iterdir())):
-        way_on = "pass --resume, or another --out" if latest_checkpoint(directory) else "choose another --out"
-        raise UserError(f"{directory} is in use and is not overwritten: {way_on}")
-
-
-def discard(directory: Path, project: str) -> None:
-    """Remove a run of ours that was stopped before there was anything to continue from, or to keep.
-
-    Raises:
-        UserError: If it is no run of this project, holds a checkpoint or anything but what a run itself writes, or is
-            being written by another process. Nothing is removed then.
-    """
-    with refused("not removed"):
-        checked = check_log(directory / LOG_NAME, team_key())
-    if checked.opening.get("project") != project or latest_checkpoint(directory):
-        raise UserError(f"{directory} is no run that was stopped before its first checkpoint; not removed")
-    written = {LOG_NAME, "config.json", "env.json", "events.seal.json", CHECKPOINTS}
-    for path in directory.iterdir():
-        if path.name not in written and not path.name.startswith("events.out.tfevents.") and not is_temporary(path):
-            raise UserError(f"{path} was not written by the run that is to be removed; remove {directory} by hand")
-    with _locked(directory):
-        remove_directory(directory)
-
-
-@contextmanager
-def _locked(directory: Path) -> Iterator[None]:
-    """Let one process at a time write a run; the lock ends with the process, however that ends.
-
-    Raises:
-        UserError: If another has it.
-    """
-    descriptor = os.open(directory, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise UserError(f"{directory} is being written by another process") from None
-        yield
-    finally:
-        os.close(descriptor)
-
-
-def load_tensors(path: Path) -> dict[str, Tensor]:
-    """Tensors of a safetensors file.
-
-    Raises:
-        UserError: If it is missing, truncated or no safetensors file.
-    """
-    try:
-        return load_file(path)
-    except FileNotFoundError:
-        raise UserError(f"{path} is not there") from None
-    except (SafetensorError, OSError) as error:
-        raise UserError(f"{path} cannot be read as safetensors ({error}): it is cut or edited; save it again") from None
-
-
-def contiguous(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Detached CPU copies that safetensors accepts: contiguous, and none sharing another's memory."""
-    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in tensors.items()}
-
-
-def trainable_state(model: nn.Module) -> dict[str, Tensor]:
-    """The parameters that training moves: what a checkpoint needs beside the frozen base."""
-    return {name: parameter for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
-def describe_config(config: Any) -> dict[str, Any]:
-    """A dataclass as JSON values; `out` and `resume` are left out, since they say where and not what."""
-    values = {f.name: getattr(config, f.name) for f in dataclasses.fields(config) if f.name not in ("out", "resume")}
-    return json.loads(json.dumps(values, default=str))
-
-
-def differing(config: dict[str, Any], saved: dict[str, Any]) -> list[str]:
-    """Names of the values in which two described configurations differ."""
-    return sorted(name for name in config.keys() | saved.keys() if config.get(name) != saved.get(name))
-
-
-def describe_environment() -> dict[str, Any]:
-    """Versions, commit and machine: what a reader needs to repeat the run. No host name and no path."""
-    versions = {"python": platform.python_version()}
-    for name in VERSIONS_OF:
-        try:
-            versions[name] = metadata.version(name)
-        except metadata.PackageNotFoundError:
-            continue
-    return {"versions": versions, **describe_code(), **devices.machine()}
-
-
-def peak_memory_mb() -> float:
-    """The largest resident size of this process so far, in MB (10⁶ bytes)."""
-    status = Path("/proc/self/status")
-    if status.exists():  # on Linux ru_maxrss of a process that another started begins at the other's
-        peak = re.search(r"^VmHWM:\s*(\d+) kB", status.read_text(), re.MULTILINE)
-        if peak:
-            return int(peak[1]) * 1024 / 1e6
-    import resource
-
-    largest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return largest * (1 if platform.system() == "Darwin" else 1024) / 1e6

@@ -31,7 +31,8 @@ from shared.fingerprint import team_key
 from shared.fingerprint.citations import LOG_NAME, Cited, Source, pooled, read_best, read_source
 from shared.fingerprint.results import Row, kept_sources, seal_table
 from shared.report import markdown_table, put_tables, read_csv, spread, write_csv
-from shared.runs import Run, describe_config, differing, discard, latest_checkpoint
+from shared.run_directories import describe_config, differing, discard, latest_checkpoint
+from shared.runs import Run
 
 MOST_BESIDE = 100
 RESAMPLES = 10_000

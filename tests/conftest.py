@@ -7,9 +7,10 @@ import socket
 import pytest
 from jaxtyping import install_import_hook
 
-worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw")
-if worker and hasattr(os, "sched_setaffinity"):
-    # A core a worker and its children: two that share the cores with several threads each are slower than one alone.
+if hasattr(os, "sched_setaffinity"):
+    # A core a process of tests and its children: models this small gain nothing from a second thread, and wait for it;
+    # and two workers that share the cores with several threads each are slower than one alone.
+    worker = os.environ.get("PYTEST_XDIST_WORKER", "").removeprefix("gw") or str(os.getpid())
     allowed = sorted(os.sched_getaffinity(0))
     os.sched_setaffinity(0, {allowed[int(worker) % len(allowed)]})
 
@@ -39,9 +40,9 @@ def pytest_terminal_summary(terminalreporter, config):
         terminalreporter.write_line(f"tests of pages left out: no browser ({names}) is installed", yellow=True)
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium():
-    """Playwright's browser, started once."""
+    """Playwright's browser, started once a file: while it is open, no other test could run an event loop of its own."""
     with browser.browser() as opened:
         yield opened
 

@@ -1,25 +1,25 @@
 """The arms that are compared, and from a configuration to what it describes: corpus, model, groups, optimizer."""
 
 from collections.abc import Callable
+from dataclasses import fields
 from functools import cache
 from typing import Any
 
-import torch
 from torch import nn
 from torch.optim import SGD, Adafactor, AdamW, Optimizer
 from transformers import PreTrainedTokenizerFast
 
-from projects.adapters.config import Config
-from projects.adapters.data import Corpus, load_corpus
-from projects.adapters.hooks.forward_hooks import SLOT, exempt, freeze, matching, register_adapters
+from projects.adapters.config import Config, DataConfig
+from projects.adapters.data import load_corpus
+from projects.adapters.hooks.forward_hooks import SUBMODULE, freeze, keep_trainable, match_modules, register_adapters
 from projects.adapters.models.adapter import KINDS, Adapter
 from projects.adapters.models.transformer_base import (
-    SelfAttention,
     SequenceClassifier,
     TokenClassifier,
     TransformerEncoder,
     encoder_from_bert,
 )
+from projects.adapters.peers import LibraryBert, add_library_adapters, turn_dropout_off
 from shared import optim
 from shared.assets import load_encoder
 
@@ -34,61 +34,58 @@ ARMS: dict[str, dict[str, Any]] = {
     "full": {"adapter_type": "none", "freeze_base": False},
     "scratch": {"adapter_type": "none", "freeze_base": False, "pretrained": False},
 }
-"""What each arm is told."""
-OF_THE_DATA = ("model", "max_length", "dataset", "limit", "batch_size", "text_column", "label_column")
+"""Settings of each arm."""
 
 
-def read_encoder(config: Config) -> tuple[TransformerEncoder, PreTrainedTokenizerFast]:
-    """Our encoder with the pretrained weights, or of the same size with random ones; and the tokenizer."""
+def load_base(config: Config) -> tuple[TransformerEncoder, PreTrainedTokenizerFast]:
+    """The encoder that an arm starts from, pretrained or of the same shapes with random weights; and its tokenizer."""
     bert, tokenizer = load_encoder(config.model, max_length=config.max_length)
+    if config.arm == "peer":
+        return LibraryBert(bert), tokenizer
     encoder = encoder_from_bert(bert)
-    return (encoder if config.pretrained else TransformerEncoder(encoder.size)), tokenizer
+    return (encoder if config.pretrained else TransformerEncoder(encoder.config)), tokenizer
 
 
-def read_corpus(config: Config, tokenizer: PreTrainedTokenizerFast) -> Corpus:
-    """The configuration's dataset, tokenised."""
-    return load_corpus(
-        config.dataset,
-        tokenizer,
-        max_length=config.max_length,
-        limit=config.limit,
-        text_column=config.text_column,
-        label_column=config.label_column,
-    )
-
-
-def corpus_digest(config: Config) -> str:
+def data_digest(config: Config) -> str:
     """Digest of the texts and labels that a configuration learns from."""
-    return _digest(Config(**{name: getattr(config, name) for name in OF_THE_DATA}))
+    return _data_digest(DataConfig(**{field.name: getattr(config, field.name) for field in fields(DataConfig)}))
 
 
 @cache
-def _digest(config: Config) -> str:
-    return read_corpus(config, read_encoder(config)[1]).digest()
+def _data_digest(config: DataConfig) -> str:
+    tokenizer = load_encoder(config.model, max_length=config.max_length)[1]
+    return load_corpus(config, tokenizer).digest()
 
 
-def build(config: Config, encoder: TransformerEncoder, classes: int, *, tagging: bool) -> nn.Module:
-    """The model with exactly the parameters trainable that the configuration trains."""
+def build_model(config: Config, encoder: TransformerEncoder, classes: int, *, tagging: bool) -> nn.Module:
+    """The classifier of texts or words, with exactly the parameters trainable that the configuration trains."""
+    if config.arm == "peer":
+        add_library_adapters(config, encoder)
     model = (TokenClassifier if tagging else SequenceClassifier)(encoder, classes)
     if config.adapter_type == "lora":
-        inject_peft(config, encoder)
-        return model
-    if config.adapted:
-        register_adapters(encoder, config.targets, adapter_maker(config, encoder.size.width))
-    if config.freeze_base:
-        freeze(encoder)
-        if config.adapted and config.train_norms:
-            for name in matching(encoder, NORMS):
-                exempt(encoder.get_submodule(name))
+        add_peft_lora(config, encoder)
+    elif config.arm != "peer":
+        add_adapters(config, encoder)
     return model
 
 
-def adapter_maker(config: Config, width: int) -> Callable[[str], Adapter]:
+def add_adapters(config: Config, encoder: TransformerEncoder) -> None:
+    """Hook our adapters to the encoder if the configuration asks for them, and freeze what it does not train."""
+    if config.adapted:
+        register_adapters(encoder, config.targets, adapter_factory(config, encoder.config.hidden_size))
+    if config.freeze_base:
+        freeze(encoder)
+        if config.adapted and config.train_norms:
+            for name in match_modules(encoder, NORMS):
+                keep_trainable(encoder.get_submodule(name))
+
+
+def adapter_factory(config: Config, hidden_size: int) -> Callable[[str], Adapter]:
     """What `register_adapters` calls for each module."""
 
-    def make(_: str) -> Adapter:
+    def make_adapter(_: str) -> Adapter:
         return KINDS[config.adapter_type](
-            width,
+            hidden_size,
             config.bottleneck,
             init=config.init,
             down_init=config.down_init,
@@ -96,18 +93,14 @@ def adapter_maker(config: Config, width: int) -> Callable[[str], Adapter]:
             scale=config.scale,
         )
 
-    return make
+    return make_adapter
 
 
-def inject_peft(config: Config, encoder: nn.Module) -> None:
+def add_peft_lora(config: Config, encoder: nn.Module) -> None:
     """LoRA by the PEFT library on every linear layer, for comparison; the frozen base has no dropout there either."""
     import peft
 
-    for module in encoder.modules():
-        if isinstance(module, nn.Dropout):
-            module.p = 0.0
-        elif isinstance(module, SelfAttention):
-            module.attention_dropout = 0.0
+    turn_dropout_off(encoder)
     settings = peft.LoraConfig(
         r=config.bottleneck,
         lora_alpha=config.scale * config.bottleneck,
@@ -135,8 +128,9 @@ def parameter_groups(config: Config, model: nn.Module) -> list[dict[str, object]
     Where there are no adapters it goes to the encoder's matrices, as full fine-tuning is usually done: its absence
     would weaken what the adapters are compared with.
     """
+    added = (f".{SUBMODULE}.", ".lora_", ".adapters.")  # ours, PEFT's and the library's
     rates = {
-        "adapter": (lambda name: f".{SLOT}." in name or ".lora_" in name, config.lr),
+        "adapter": (lambda name: any(part in name for part in added), config.lr),
         "norms": (lambda name: "norm." in name, config.lr),
         "head": (lambda name: name.startswith("head."), config.head_lr),
         "encoder": (lambda name: name.startswith("encoder."), config.lr),
@@ -144,11 +138,3 @@ def parameter_groups(config: Config, model: nn.Module) -> list[dict[str, object]
     groups = optim.parameter_groups(model, rates, weight_decay=config.weight_decay)
     decayed = "encoder" if config.adapter_type == "none" else "adapter"
     return [group if group["name"] == decayed else {**group, "weight_decay": 0.0} for group in groups]
-
-
-@torch.no_grad()
-def copy_trainable(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy saved values into the trainable parameters of the same names."""
-    for name, parameter in model.named_parameters():
-        if parameter.requires_grad:
-            parameter.copy_(tensors[name])

@@ -1,37 +1,37 @@
 """`make bench-adapters`: the time of a training step, each arm in a process of its own and in turn with the others.
 
 Frozen base against full fine-tuning, hooks against the same adapters written into the blocks, ours against PEFT's LoRA
-of equal size and against the `adapters` library, if its environment is there (`make results-adapters` makes it). Every
-arm sees the same batches and takes its steps in turn (shared/interleave.py).
+of equal size and against the `adapters` library, if its environment is there (`make results-adapters` makes it).
 """
 
 import sys
-import tempfile
 from dataclasses import dataclass
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 
-from projects.adapters.arms import read_corpus, read_encoder
-from projects.adapters.bench_arms import MEASURED
+from projects.adapters.arms import ARMS, make_optimizer
 from projects.adapters.config import Config
-from projects.adapters.peers import HOME, WORKER, job_of
-from projects.adapters.study import BENCH, RESULTS, publish_times
-from shared import checks
+from projects.adapters.hooks.inline import write_inline
+from projects.adapters.peers import PYTHON, READY, PeerConfig
+from projects.adapters.study import BENCH, RESULTS, show
+from projects.adapters.train import prepare, training_step
+from shared import devices
 from shared.errors import command
-from shared.files import refuse_unwritable, write_json
-from shared.interleave import Measured, bench_rows, commands, in_turn
+from shared.files import refuse_unwritable
+from shared.interleave import Measured, bench_rows, commands, in_turn, serve_lines
 from shared.study import publish_bench
 
-OURS = "bottleneck"  # the arm that the others are compared with
-# On the other tasks only the arms whose convergence is reported in seconds.
-FEWER = ("bottleneck", "parallel", "full")
+BASE = Config(limit=640, epochs=1, lr=1e-4)  # twenty batches, over and over
+MEASURED = ("bottleneck", "inline", "parallel", "lora", "full")
+FEWER = ("bottleneck", "parallel", "full")  # on all but the first task: those whose convergence is told in seconds
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
     """Measure training steps of every arm in turn."""
 
-    datasets: tuple[str, ...] = ("trec", "movie_reviews", "ner-2")
+    dataset: tuple[str, ...] = ("trec", "movie_reviews", "ner-2")
     """Tasks; on the first every arm is measured, on the others adapters and full fine-tuning."""
     rounds: int = 12
     """How often each arm has its turn."""
@@ -40,60 +40,50 @@ class BenchConfig:
     out: Path = RESULTS
     """Where bench.csv and bench.json go."""
 
-    def __post_init__(self) -> None:
-        """Refuse what cannot work."""
-        checks.at_least(self, 2, "rounds")
-        checks.at_least(self, 1, "steps")
-
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare the step time of adapters on hooks with that of every other arm."""
     refuse_unwritable(config.out)
-    jobs = {dataset: job_for(dataset) for dataset in config.datasets}  # every task is read before one is measured
+    for dataset in config.dataset:
+        prepare(config_of("bottleneck", dataset))  # here, what cannot be read ends in one line
     rows: list[dict[str, Any]] = []
-    for number, (dataset, job) in enumerate(jobs.items()):
-        rows += task_rows(dataset, measure_task(config, dataset, job, FEWER if number else arms()))
-    details = {"rounds": config.rounds - 1, "steps": config.steps, "batch": 32, "bottleneck": Config().bottleneck}
+    for dataset in config.dataset:
+        arms = FEWER if rows else (*MEASURED, "peer") if READY.exists() else MEASURED
+        serving = "from projects.adapters.benchmark import serve; serve({!r}, {!r})"
+        python = {arm: str(PYTHON if arm == "peer" else sys.executable) for arm in arms}
+        with commands({arm: [python[arm], "-c", serving.format(arm, dataset)] for arm in arms}) as workers:
+            measured = in_turn(workers, rounds=config.rounds, steps=config.steps, description=f"{dataset}, rounds")
+        rows += task_rows(dataset, measured)
+    details = {"rounds": config.rounds - 1, "steps": config.steps, "batch": 32, "bottleneck": BASE.bottleneck}
     publish_bench(BENCH, rows, config.out, "adapters", details)
-    publish_times(config.out)
+    if (config.out / "runs.csv").exists():
+        show(config.out)
     return rows
 
 
-def arms() -> tuple[str, ...]:
-    """Every arm that can be measured here."""
-    return (*MEASURED, "peer") if (HOME / ".ready").exists() else MEASURED
+def serve(arm: str, dataset: str) -> None:
+    """One arm's process: take training steps when asked."""
+    devices.use_all_cores()
+    config = config_of(arm, dataset)
+    model, corpus = prepare(config)
+    if arm == "inline":
+        write_inline(model.encoder)  # type: ignore[arg-type]
+    optimizer = make_optimizer(config, model)
+    batches = cycle(corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=0))
+    serve_lines(lambda: training_step(config, model, optimizer, next(batches)))
 
 
-def job_for(dataset: str) -> dict[str, Any]:
-    """What every arm trains on: twenty batches, over and over."""
-    base = Config(dataset=dataset, limit=640, epochs=1)
-    _, tokenizer = read_encoder(base)
-    corpus = read_corpus(base, tokenizer)
-    return {**job_of(base, corpus), "tagging": corpus.tagging, "validation": [], "test": []}
-
-
-def measure_task(config: BenchConfig, dataset: str, job: dict[str, Any], names: tuple[str, ...]) -> dict[str, Measured]:
-    """Every arm, in turn with the others."""
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "job.json"
-        write_json(path, job)
-        with commands({arm: command_of(arm, path) for arm in names}) as workers:
-            title = f"{dataset}, rounds"
-            return in_turn(workers, rounds=config.rounds, steps=config.steps, description=title)
-
-
-def command_of(arm: str, job: Path) -> list[str]:
-    """The command of an arm's process."""
-    if arm == "peer":
-        return [str(HOME / "bin" / "python"), "-P", str(WORKER), "serve", str(job)]
-    return [sys.executable, "-m", "projects.adapters.bench_arms", arm, str(job)]
+def config_of(arm: str, dataset: str) -> Config:
+    """What an arm trains."""
+    settings = ARMS["bottleneck" if arm in ("inline", "peer") else arm]
+    return (PeerConfig if arm == "peer" else Config)(**{**vars(BASE), "dataset": dataset, **settings})
 
 
 def task_rows(dataset: str, measured: dict[str, Measured]) -> list[dict[str, Any]]:
     """A row an arm: `bench_rows` of a task."""
-    kept = {"arm": "arm", "step_ms": "step_ms", "ours_over_arm": f"{OURS}_over_arm"}
-    kept |= {name: name for name in ("ratio_q1", "ratio_q3", "peak_mb")}
-    return [{"dataset": dataset, **{name: row[of] for name, of in kept.items()}} for row in bench_rows(measured, OURS)]
+    kept = ("arm", "step_ms", "bottleneck_over_arm", "ratio_q1", "ratio_q3", "peak_mb")
+    rows = bench_rows(measured, "bottleneck")
+    return [{"dataset": dataset, **{name.replace("bottleneck", "ours"): row[name] for name in kept}} for row in rows]
 
 
 if __name__ == "__main__":

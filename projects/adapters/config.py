@@ -27,15 +27,9 @@ BENCH_NAMES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Train an encoder to classify texts or to tag entities, by adapters or whole."""
+class DataConfig:
+    """Which texts a run learns from, and how they are read."""
 
-    adapter_type: AdapterType = "bottleneck"
-    """What is put into the encoder: our bottleneck or parallel adapters, none, or PEFT's LoRA for comparison."""
-    freeze_base: bool = True
-    """Keep the pretrained weights; --no-freeze_base with --adapter_type none is full fine-tuning."""
-    pretrained: bool = True
-    """Start from the pretrained weights; --no-pretrained starts the same network from random ones."""
     model: str = "minilm"
     """An embedded model, a local folder, or a Hugging Face id; a BERT."""
     dataset: str = "trec"
@@ -44,9 +38,25 @@ class Config:
     """Column that holds the text."""
     label_column: str = "label"
     """Column that holds the class."""
+    max_length: int = 64
+    """Tokens of a text; the rest is cut."""
+    limit: int | None = None
+    """Use only so many training texts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(DataConfig):
+    """Train an encoder to classify texts or to tag entities, by adapters or whole."""
+
+    adapter_type: AdapterType = "bottleneck"
+    """What is put into the encoder: our bottleneck or parallel adapters, none, or PEFT's LoRA for comparison."""
+    freeze_base: bool = True
+    """Keep the pretrained weights; --no-freeze_base with --adapter_type none is full fine-tuning."""
+    pretrained: bool = True
+    """Start from the pretrained weights; --no-pretrained starts the same network from random ones."""
 
     bottleneck: int = 64
-    """Inner width m of each adapter; of LoRA the rank."""
+    """Inner size m of each adapter; of LoRA the rank."""
     init: Init = "zero_up"
     """zero_up starts as the base exactly; he and xavier draw both projections."""
     down_init: Gain = "he"
@@ -76,10 +86,6 @@ class Config:
     """Passes over the training texts."""
     batch_size: int = 32
     """Texts a step."""
-    max_length: int = 64
-    """Tokens of a text; the rest is cut."""
-    limit: int | None = None
-    """Use only so many training texts."""
     log_every: int = 5
     """Steps whose mean loss is one line of the log."""
     eval_every: int = 20
@@ -132,7 +138,7 @@ class Config:
 
     @property
     def size(self) -> int:
-        """Inner width of what is put into the encoder, or LoRA's rank; 0 where nothing is."""
+        """Inner size of what is put into the encoder, or LoRA's rank; 0 where nothing is."""
         return 0 if self.adapter_type == "none" else self.bottleneck
 
     @property
@@ -144,6 +150,26 @@ class Config:
 
 SMOKE = Config(limit=64, epochs=1, bottleneck=2, batch_size=16, max_length=16, eval_every=2, curve_rows=32)
 """The real configuration, smaller: for tests."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """Both kinds of adapter on movie reviews and on synthetic entities, checked before and after."""
+
+    model: str = "minilm"
+    """An embedded model, a local folder, or a Hugging Face id; a BERT."""
+    bottleneck: int = 64
+    """Inner size m of each adapter."""
+    limit: int = 1200
+    """Training texts of each task."""
+    epochs: int = 2
+    """Passes over them."""
+    seed: int = 0
+    """Seeds initial weights, order and dropout."""
+    device: str = "auto"
+    """auto, cpu, cuda, ..."""
+    out: Path | None = None
+    """Directory of the runs; by default a new one below runs/adapters/."""
 
 
 def method(arm: str, size: int) -> str:

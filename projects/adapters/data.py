@@ -12,6 +12,7 @@ from jaxtyping import Int
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
+from projects.adapters.config import DataConfig
 from projects.adapters.ner import LEVELS, SIZES, TAGS, Sentence, generate, read_conll
 from shared import batching
 from shared.assets import load_dataset
@@ -19,7 +20,7 @@ from shared.errors import UserError
 from shared.fingerprint.origin import data_digest
 from shared.seeding import generator
 
-IGNORED = -100  # the label that the loss passes over: special tokens, continuation pieces, padding
+IGNORE_INDEX = -100  # the label that the loss passes over: special tokens, continuation pieces, padding
 SPLITS = ("train", "validation", "test")
 NER = {f"ner-{level}": level for level in LEVELS}
 
@@ -44,30 +45,30 @@ class Texts:
     Attributes:
         texts: As they were read; for sentences their words, joined by spaces.
         tokens: Token ids of each text, special tokens included.
-        labels: Class of each text, or of each of its tokens (IGNORED where no word begins).
-        padding: Id that fills a batch's short rows; the mask hides it.
+        labels: Class of each text, or of each of its tokens (IGNORE_INDEX where no word begins).
+        pad_id: Fills a batch's short rows; the mask hides it.
     """
 
     texts: list[str]
     tokens: list[list[int]]
     labels: list[int] | list[list[int]]
-    padding: int
+    pad_id: int
 
     def __len__(self) -> int:
         return len(self.tokens)
 
     def first(self, count: int) -> "Texts":
-        """The first rows of the split's fixed order."""
-        return Texts(self.texts[:count], self.tokens[:count], self.labels[:count], self.padding)
+        """The first rows of the split, whose order is fixed."""
+        return Texts(self.texts[:count], self.tokens[:count], self.labels[:count], self.pad_id)
 
     def batch(self, rows: list[int]) -> Batch:
-        """The rows, padded to the longest of them."""
+        """These rows, padded to the longest of them."""
         tokens = [self.tokens[row] for row in rows]
         labels = [self.labels[row] for row in rows]
         longest = max(map(len, tokens))
-        ids = torch.tensor([row + [self.padding] * (longest - len(row)) for row in tokens])
+        ids = torch.tensor([row + [self.pad_id] * (longest - len(row)) for row in tokens])
         mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in tokens])
-        filled = [row + [IGNORED] * (longest - len(row)) if isinstance(row, list) else row for row in labels]
+        filled = [row + [IGNORE_INDEX] * (longest - len(row)) if isinstance(row, list) else row for row in labels]
         return Batch(ids, mask, torch.tensor(filled))
 
     def in_order(self, size: int) -> Iterator[tuple[list[int], Batch]]:
@@ -96,50 +97,31 @@ class Corpus:
     tagging: bool
 
     def digest(self) -> str:
-        """Of every text and label of the three splits: what a run's fingerprint says of its data."""
+        """Digest of every text and label of the three splits: what a run's fingerprint says of its data."""
         splits = (self.train, self.validation, self.test)
         return data_digest(self.classes, *(part for split in splits for part in (split.texts, split.labels)))
 
 
-def load_corpus(
-    dataset: str,
-    tokenizer: PreTrainedTokenizerFast,
-    *,
-    max_length: int,
-    limit: int | None = None,
-    text_column: str = "text",
-    label_column: str = "label",
-) -> Corpus:
+def load_corpus(config: DataConfig, tokenizer: PreTrainedTokenizerFast) -> Corpus:
     """Read and tokenise the three splits of a dataset.
-
-    Args:
-        dataset: ner-1, ner-2, ner-3, a folder with train.conll, validation.conll and test.conll, or whatever
-            `shared.assets.load_dataset` takes.
-        tokenizer: Of the encoder.
-        max_length: Tokens of a text, special ones included.
-        limit: Keep only so many training rows (the first of the split's fixed order).
-        text_column: Column that holds the text.
-        label_column: Column that holds the class.
 
     Raises:
         UserError: As `shared.assets.load_dataset` and `ner.read_conll`, or if the other splits hold a label that
             training does not.
     """
-    sentences = read_sentences(dataset)
+    sentences = read_sentences(config.dataset)
     if sentences is not None:
-        kept = sentences["train"][:limit]
-        classes = tags_of(kept)
-        parts = {"train": kept, "validation": sentences["validation"], "test": sentences["test"]}
-        read = {name: tagged(part, classes, tokenizer, max_length, name) for name, part in parts.items()}
-        return Corpus(**read, classes=classes, tagging=True)
-    splits = load_dataset(dataset, text_column=text_column, label_column=label_column)
+        sentences["train"] = sentences["train"][: config.limit]
+        tags = tags_of(sentences["train"])
+        tagged = {name: tag_split(sentences[name], tags, tokenizer, config.max_length, name) for name in SPLITS}
+        return Corpus(**tagged, classes=tags, tagging=True)
+    splits = {**load_dataset(config.dataset, text_column=config.text_column, label_column=config.label_column)}
     names = splits["train"].features["label"].names
-    train = splits["train"] if limit is None else splits["train"].select(range(min(limit, len(splits["train"]))))
-    refuse_unseen(dataset, set(train["label"]), {s: set(splits[s]["label"]) for s in SPLITS[1:]}, names)
-    parts = {"train": train, "validation": splits["validation"], "test": splits["test"]}
-    return Corpus(
-        **{name: classified(part, tokenizer, max_length) for name, part in parts.items()}, classes=names, tagging=False
-    )
+    if config.limit is not None:
+        splits["train"] = splits["train"].select(range(min(config.limit, len(splits["train"]))))
+    refuse_unseen(config.dataset, {split: set(splits[split]["label"]) for split in SPLITS}, names)
+    labelled = {name: label_split(splits[name], tokenizer, config.max_length) for name in SPLITS}
+    return Corpus(**labelled, classes=names, tagging=False)
 
 
 def read_sentences(dataset: str) -> dict[str, list[Sentence]] | None:
@@ -154,54 +136,52 @@ def read_sentences(dataset: str) -> dict[str, list[Sentence]] | None:
     return None
 
 
-def classified(split: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int) -> Texts:
-    """A split whose texts have one class each."""
+def label_split(split: Dataset, tokenizer: PreTrainedTokenizerFast, max_length: int) -> Texts:
+    """Tokenise a split whose texts have one class each."""
     texts = list(split["text"])
     tokens = tokenizer(texts, truncation=True, max_length=max_length)["input_ids"]
     return Texts(texts, tokens, list(split["label"]), tokenizer.pad_token_id)
 
 
-def tagged(
+def tag_split(
     sentences: Sequence[Sentence],
     classes: Sequence[str],
     tokenizer: PreTrainedTokenizerFast,
     max_length: int,
     where: str,
 ) -> Texts:
-    """Sentences cut into pieces: the first piece of a word bears its tag, all else IGNORED.
+    """Cut sentences into pieces: the first piece of a word has its tag, all others IGNORE_INDEX.
 
     Args:
-        sentences: With words and tags.
         classes: The tags of training; their places are the labels.
-        tokenizer: Of the encoder.
-        max_length: Tokens of a text; the words beyond are cut.
+        max_length: Pieces of a text; the words beyond are cut.
         where: Named in the error.
 
     Raises:
         UserError: If a tag is not among the classes.
     """
-    place = {tag: index for index, tag in enumerate(classes)}
+    label = {tag: index for index, tag in enumerate(classes)}
     for number, sentence in enumerate(sentences, start=1):
         for tag in sentence.tags:
-            if tag not in place:
-                raise UserError(
-                    f"{where}, sentence {number}: label {tag} was not seen in training ({', '.join(place)})"
-                )
+            if tag not in label:
+                known = ", ".join(label)
+                raise UserError(f"{where}, sentence {number}: label {tag} was not seen in training ({known})")
     words = [list(sentence.words) for sentence in sentences]
     pieces = tokenizer(words, is_split_into_words=True, truncation=True, max_length=max_length)
-    labels = [first_pieces(pieces.word_ids(i), [place[tag] for tag in s.tags]) for i, s in enumerate(sentences)]
+    labels = [first_pieces(pieces.word_ids(i), [label[tag] for tag in s.tags]) for i, s in enumerate(sentences)]
     return Texts([" ".join(row) for row in words], pieces["input_ids"], labels, tokenizer.pad_token_id)
 
 
 def first_pieces(word_ids: Sequence[int | None], labels: Sequence[int]) -> list[int]:
-    """One label a piece: a word's label on its first piece, IGNORED elsewhere.
+    """The label of a word for its first piece, IGNORE_INDEX for every other piece.
 
     >>> first_pieces([None, 0, 0, 1, None], [5, 7])
     [-100, 5, -100, 7, -100]
     """
     before = [None, *word_ids[:-1]]
     return [
-        IGNORED if word is None or word == last else labels[word] for word, last in zip(word_ids, before, strict=True)
+        IGNORE_INDEX if word is None or word == last else labels[word]
+        for word, last in zip(word_ids, before, strict=True)
     ]
 
 
@@ -211,12 +191,12 @@ def tags_of(sentences: Sequence[Sentence]) -> list[str]:
     return list(TAGS) if seen <= set(TAGS) else sorted(seen, key=lambda tag: (tag != "O", tag[2:], tag))
 
 
-def refuse_unseen(dataset: str, trained: set[int], others: dict[str, set[int]], names: Sequence[str]) -> None:
+def refuse_unseen(dataset: str, labels: dict[str, set[int]], names: Sequence[str]) -> None:
     """Stop if a split holds a class that no training text has.
 
     Raises:
         UserError: Which names the first such class.
     """
-    for split, labels in others.items():
-        for label in sorted(labels - trained):
+    for split in SPLITS[1:]:
+        for label in sorted(labels[split] - labels["train"]):
             raise UserError(f"--dataset {dataset}: {split} holds label {names[label]}, which was not seen in training")

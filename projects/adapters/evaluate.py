@@ -1,21 +1,18 @@
 """Predictions and scores: accuracy, macro-F1, and the strict F1 of entities; and saved runs against the benchmarks.
 
-python -m projects.adapters.evaluate --runs runs/adapters/ner-2-bottleneck-m64-seed0 --datasets ner-1 ner-2 ner-3
+python -m projects.adapters.evaluate --run runs/adapters/ner-2-bottleneck-m64-seed0 --dataset ner-1 ner-2 ner-3
 """
-
-# n texts · c classes
 
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from jaxtyping import Float
 from seqeval.metrics import f1_score  # type: ignore[import-untyped]
 from seqeval.scheme import IOB2  # type: ignore[import-untyped]
 from torch import Tensor, nn
 
-from projects.adapters.data import IGNORED, NER, Texts, tagged
+from projects.adapters.data import IGNORE_INDEX, NER, Texts, load_corpus, tag_split
 from projects.adapters.ner import generate, read_conll
 from shared import devices
 from shared.errors import UserError, command
@@ -40,13 +37,13 @@ class Score:
     entity_f1: float | None = None
 
     @property
-    def decisive(self) -> float:
+    def primary(self) -> float:
         """The number that rates and epochs are chosen by: entity F1 where there is one, else accuracy."""
         return self.accuracy if self.entity_f1 is None else self.entity_f1
 
-    def named(self, prefix: str) -> dict[str, float]:
-        """For a log: validation_accuracy, ...; `<prefix>_score` is the decisive one."""
-        values = {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "score": self.decisive}
+    def log_entries(self, prefix: str) -> dict[str, float]:
+        """The scores under the names of a log: validation_accuracy, ...; `<prefix>_score` is the primary one."""
+        values = {"accuracy": self.accuracy, "macro_f1": self.macro_f1, "score": self.primary}
         if self.entity_f1 is not None:
             values["entity_f1"] = self.entity_f1
         return {f"{prefix}_{name}": value for name, value in values.items()}
@@ -54,42 +51,30 @@ class Score:
 
 def evaluate(model: nn.Module, texts: Texts, classes: list[str], *, tagging: bool) -> Score:
     """The model's score on a split; the model is left in evaluation mode."""
-    answers = answers_of(model, texts)
+    predictions = predict(model, texts)
     if not tagging:
-        return score_texts(torch.tensor(answers), torch.tensor(texts.labels), len(classes))
+        return score_texts(torch.tensor(predictions), torch.tensor(texts.labels), len(classes))
     gold, predicted = [], []
-    for row, labels in zip(answers, texts.labels, strict=True):
+    for row, labels in zip(predictions, texts.labels, strict=True):
         assert isinstance(labels, list)
-        kept = [(a, g) for a, g in zip(row, labels, strict=True) if g != IGNORED]
-        predicted.append([classes[a] for a, _ in kept])
-        gold.append([classes[g] for _, g in kept])
+        pairs = [(p, g) for p, g in zip(row, labels, strict=True) if g != IGNORE_INDEX]
+        predicted.append([classes[p] for p, _ in pairs])
+        gold.append([classes[g] for _, g in pairs])
     return score_tags(gold, predicted)
 
 
 @torch.inference_mode()
-def answers_of(model: nn.Module, texts: Texts, *, batch_size: int = 64) -> list[Any]:
+def predict(model: nn.Module, texts: Texts, *, batch_size: int = 64) -> list[Any]:
     """The likeliest class of each text, or of each of its tokens, in the order of the texts."""
-    answers: list[Any] = [None] * len(texts)
-    for row, logits in _logits(model, texts, batch_size):
-        answers[row] = logits.argmax(-1).tolist()
-    return answers
-
-
-@torch.inference_mode()
-def logits_of(model: nn.Module, texts: Texts, *, batch_size: int = 64) -> Float[Tensor, "n c"]:
-    """Scores before the softmax of texts, or of all tokens of all texts one after the other, on the CPU."""
-    found = dict(_logits(model, texts, batch_size))
-    return torch.cat([found[row].reshape(-1, found[row].shape[-1]) for row in range(len(texts))])
-
-
-def _logits(model: nn.Module, texts: Texts, batch_size: int) -> Any:
     model.eval()
     device = next(model.parameters()).device
+    predictions: list[Any] = [None] * len(texts)
     for rows, batch in texts.in_order(batch_size):
         batch = batch.to(device)
-        logits = model(batch.input_ids, batch.attention_mask).cpu()
-        for row, each in zip(rows, logits, strict=True):
-            yield row, each if each.ndim == 1 else each[: len(texts.tokens[row])]
+        likeliest = model(batch.input_ids, batch.attention_mask).argmax(-1).tolist()  # (b,) or (b,t)
+        for row, found in zip(rows, likeliest, strict=True):
+            predictions[row] = found[: len(texts.tokens[row])] if isinstance(found, list) else found
+    return predictions
 
 
 def score_texts(predicted: Tensor, gold: Tensor, classes: int) -> Score:
@@ -122,9 +107,9 @@ def score_tags(gold: list[list[str]], predicted: list[list[str]]) -> Score:
 class EvaluateConfig:
     """Score saved runs on the test splits of the benchmarks."""
 
-    runs: tuple[Path, ...]
+    run: tuple[Path, ...]
     """Directories of finished runs of train.py with our adapters."""
-    datasets: tuple[str, ...] = ()
+    dataset: tuple[str, ...] = ()
     """What to score each on; by default what it was trained for. Its labels must be those of training."""
     device: str = "auto"
     """auto, cpu, cuda, ..."""
@@ -136,19 +121,17 @@ def main(config: EvaluateConfig) -> list[dict[str, Any]]:
 
     devices.use_all_cores()
     device = devices.pick(config.device)
-    found = [(run, load_trained(run / "adapter", device=device)) for run in config.runs]
+    found = [(run, load_trained(run / "adapter", device=device)) for run in config.run]
     tests = [
-        (run, dataset, trained, held_out_texts(trained, dataset or trained.config.dataset))
+        (run, dataset or "its own", trained, load_test(trained, dataset or trained.config.dataset))
         for run, trained in found
-        for dataset in config.datasets or (None,)
+        for dataset in config.dataset or (None,)
     ]  # all of them are read before the first is scored
     rows = [
         {"run": str(run), "dataset": dataset, **vars(score_trained(trained, texts))}
         for run, dataset, trained, texts in tests
     ]
-    cells = [
-        [r["run"], r["dataset"] or "its own", r["accuracy"], r["macro_f1"], _or_dash(r["entity_f1"])] for r in rows
-    ]
+    cells = [["–" if value is None else value for value in row.values()] for row in rows]
     table("Test", ["run", "dataset", "accuracy", "macro-F1", "entity F1"], cells)
     return rows
 
@@ -158,20 +141,18 @@ def score_trained(trained: "Trained", texts: Texts) -> Score:
     return evaluate(trained.model, texts, trained.classes, tagging=trained.tagging)
 
 
-def held_out_texts(trained: "Trained", dataset: str) -> Texts:
+def load_test(trained: "Trained", dataset: str) -> Texts:
     """The test split of a dataset, with the labels of a trained model; a .conll file is a test as a whole.
 
     Raises:
         UserError: If the dataset's task or labels are not those of training.
     """
-    from projects.adapters.arms import read_corpus
-
     if dataset in NER or dataset.endswith(".conll"):
         sentences = generate(NER[dataset], "test") if dataset in NER else read_conll(Path(dataset))
         if not trained.tagging:
             raise UserError(f"{dataset} holds tags of words; the run was trained for classes of texts")
-        return tagged(sentences, trained.classes, trained.tokenizer, trained.config.max_length, dataset)
-    corpus = read_corpus(replace(trained.config, dataset=dataset, limit=None), trained.tokenizer)
+        return tag_split(sentences, trained.classes, trained.tokenizer, trained.config.max_length, dataset)
+    corpus = load_corpus(replace(trained.config, dataset=dataset, limit=None), trained.tokenizer)
     if corpus.tagging != trained.tagging:
         kinds = ("classes of texts", "tags of words")
         raise UserError(f"{dataset} holds {kinds[corpus.tagging]}; the run was trained for {kinds[trained.tagging]}")
@@ -181,10 +162,6 @@ def held_out_texts(trained: "Trained", dataset: str) -> Texts:
     if corpus.classes != trained.classes:
         raise UserError(f"{dataset}: its classes are {', '.join(corpus.classes)}, not all of those of training")
     return corpus.test
-
-
-def _or_dash(value: float | None) -> object:
-    return "–" if value is None else value
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Words and sentence patterns of the synthetic entities, written for this project; `ner.py` draws from them.
 
-Every pool is cut into train, validation and test before anything is drawn, so that no name and no pattern of the test
-was seen in training.
+Every pool is divided into train, validation and test before anything is drawn, so that no name and no pattern of the
+test was seen in training.
 """
 
 

@@ -2,7 +2,7 @@
 
     python -m projects.adapters.ner --level 3 --out ner-3      writes train.conll, validation.conll, test.conll
 
-Sentence patterns and names are cut into train, validation and test before a sentence is drawn: a test sentence has
+Sentence patterns and names are divided into train, validation and test before a sentence is drawn: a test sentence has
 neither a pattern nor a name (nor a word of one) from training, so that memorising does not help. Levels:
 
 1. one-word names, each kind from a pool of its own
@@ -14,6 +14,7 @@ neither a pattern nor a name (nor a word of one) from training, so that memorisi
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from projects.adapters import lexicon
@@ -43,7 +44,7 @@ def generate(level: int, split: str, *, count: int | None = None, seed: int = 0)
     Args:
         level: 1, 2 or 3.
         split: train, validation or test.
-        count: How many; by default as SIZES says.
+        count: Number of sentences; by default that of SIZES.
         seed: Draws sentences; which names and patterns a split may use does not depend on it.
 
     Raises:
@@ -57,22 +58,24 @@ def generate(level: int, split: str, *, count: int | None = None, seed: int = 0)
 
 
 def patterns_of(split: str) -> list[str]:
-    """The sentence patterns of a split. They are cut kind by kind (of their first entity): no split lacks a kind."""
-    groups = ([t for t in lexicon.TEMPLATES if _first_kind(t) == kind] for kind in KINDS)
-    return [pattern for group in groups for pattern in part(group, split)]
+    """The sentence patterns of a split, divided by the kind of their first entity, so that no split lacks a kind."""
+    groups = (tuple(t for t in lexicon.TEMPLATES if _first_kind(t) == kind) for kind in KINDS)
+    return [pattern for group in groups for pattern in share_of(group, split)]
 
 
 def _first_kind(pattern: str) -> str:
     return next(word[1:-1] for word in pattern.split() if word[1:-1] in KINDS)
 
 
-def part(pool: Sequence[str], split: str) -> list[str]:
-    """The share of a pool that belongs to a split; the three shares do not overlap and make up the pool."""
+@cache
+def share_of(pool: tuple[str, ...], split: str) -> tuple[str, ...]:
+    """The words or patterns of a pool that belong to a split; the three shares do not overlap and make up the pool."""
     order = list(pool)
     random.Random(len(order)).shuffle(order)
     first = round(len(order) * SHARES["train"])
     second = first + round(len(order) * SHARES["validation"])
-    return {"train": order[:first], "validation": order[first:second], "test": order[second:]}[split]
+    shares = {"train": order[:first], "validation": order[first:second], "test": order[second:]}
+    return tuple(shares[split])
 
 
 def _sentence(pattern: str, level: int, split: str, draw: random.Random) -> Sentence:
@@ -81,26 +84,26 @@ def _sentence(pattern: str, level: int, split: str, draw: random.Random) -> Sent
     for word in pattern.split():
         kind = word.strip("{}")
         if not word.startswith("{"):
-            found, marks = [word], ["O"]
+            found, labels = [word], ["O"]
         elif kind in KINDS:
             found = _name(kind, level, split, draw)
-            marks = [f"B-{kind}"] + [f"I-{kind}"] * (len(found) - 1)
+            labels = [f"B-{kind}"] + [f"I-{kind}"] * (len(found) - 1)
         else:
-            found, marks = [draw.choice(lexicon.DAYS if kind == "DAY" else lexicon.NATIONS)], ["O"]
+            found, labels = [draw.choice(lexicon.DAYS if kind == "DAY" else lexicon.NATIONS)], ["O"]
         words += found
-        tags += marks
+        tags += labels
     if level == 3:
         words = [word.lower() for word in words]
     return Sentence(tuple(words), tuple(tags))
 
 
 def _name(kind: str, level: int, split: str, draw: random.Random) -> list[str]:
-    """One or two words, each of them the split's own."""
+    """A name of one or two words, each from the split's share."""
     long = level > 1 and draw.random() < 0.5
     if level == 3:
-        return draw.sample(part(lexicon.AMBIGUOUS, split), 2 if long else 1)
+        return draw.sample(share_of(lexicon.AMBIGUOUS, split), 2 if long else 1)
     pool = {"PER": lexicon.GIVEN, "LOC": lexicon.TOWNS, "ORG": lexicon.FIRMS, "PROD": lexicon.PRODUCTS}[kind]
-    name = draw.choice(part(pool, split))
+    name = draw.choice(share_of(pool, split))
     if not long:
         return [name]
     beside = {
@@ -109,7 +112,7 @@ def _name(kind: str, level: int, split: str, draw: random.Random) -> list[str]:
         "ORG": lexicon.FIRM_LAST,
         "PROD": lexicon.PRODUCT_LAST,
     }[kind]
-    other = draw.choice(part(beside, split))
+    other = draw.choice(share_of(beside, split))
     return [other, name] if kind == "LOC" else [name, other]
 
 
@@ -117,13 +120,13 @@ def _name(kind: str, level: int, split: str, draw: random.Random) -> list[str]:
 
 
 def write_conll(path: Path, sentences: Sequence[Sentence]) -> None:
-    """One word and its tag a line, a tab between them, an empty line after each sentence."""
+    """Write a word and its tag a line, a tab between them, an empty line after each sentence."""
     lines = ["".join(f"{w}\t{t}\n" for w, t in zip(s.words, s.tags, strict=True)) for s in sentences]
     write_text(path, "\n".join(lines))
 
 
 def read_conll(path: Path) -> list[Sentence]:
-    """Sentences of a file with the word first and the tag last on each line; other columns are passed over.
+    """Read sentences with the word first and the tag last on each line; other columns are passed over.
 
     Columns are divided at tabs, or in a line without a tab at ASCII spaces: of `New York<tab>B-LOC` and of `10 000 O`
     with a no-break space the word is all that stands before the tag. Lines end at LF, CRLF or CR and nowhere else.

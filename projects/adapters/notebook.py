@@ -14,59 +14,23 @@
 # %%
 """Results of adapters, shown from results/; source of results/notebook.ipynb."""
 
-from projects.adapters.config import FULL, method
 from projects.adapters.study import RESULTS, views
-from shared.course.cells import Number, Picture, Table, declared, rows_of
-from shared.report import read_csv
+from shared.course.cells import Picture, declared
 
 shown = views(RESULTS)
-summary = read_csv(RESULTS / "parameters_accuracy.csv")
-runs = read_csv(RESULTS / "runs.csv")
-by_name = {(row["dataset"], row["method"]): row for row in summary}
 
 # %% [markdown]
 # ## Exactitud contra parámetros entrenados
 #
 # Cada fila es la media de varias semillas sobre textos de prueba que no se usaron para elegir nada, con su
-# distancia al ajuste completo en puntos porcentuales.
+# distancia al ajuste completo en puntos porcentuales. Con tan pocas semillas, una distancia menor que la dispersión
+# entre ellas no permite ordenar los métodos.
 
 # %%
 declared(*shown["texts"], "Exactitud en preguntas de TREC y en frases de reseñas de cine.")
 
 # %%
-Picture(RESULTS / "parameters_accuracy.png", "Distancia al ajuste completo contra parámetros entrenados")
-
-# %% [markdown]
-# ### ¿Es la diferencia mayor que el ruido?
-#
-# Distancia de cada adaptador al ajuste completo y el error típico de esa diferencia entre medias. Con tan pocas
-# semillas el error es a su vez incierto: una distancia menor que dos errores no permite ordenar los métodos.
-
-# %%
-compared = [row for row in summary if row["method"] in ("bottleneck, m = 64", "parallel, m = 64")]
-
-
-def gap_of(row: dict) -> float:
-    """Distance of a method's mean to full fine-tuning's, in points."""
-    return 100 * (row["score"] - by_name[row["dataset"], FULL]["score"])
-
-
-def error_of(row: dict) -> float:
-    """Standard error, in points, of the difference between a method's mean and full fine-tuning's."""
-    other = by_name[row["dataset"], FULL]
-    return 100 * (row["score_sd"] ** 2 / row["seeds"] + other["score_sd"] ** 2 / other["seeds"]) ** 0.5
-
-
-Table(
-    ("tarea", "adaptador", "puntos a plenos", "error típico"),
-    rows_of(
-        compared,
-        lambda row: row["dataset"],
-        lambda row: row["method"],
-        lambda row: Number(f"gap of {row['method']} on {row['dataset']}", gap_of(row), "+.2f"),
-        lambda row: Number(f"error of {row['method']} on {row['dataset']}", error_of(row), ".2f"),
-    ),
-)
+Picture(RESULTS / "parameters_accuracy.png", "Puntos frente al ajuste completo, una marca por semilla")
 
 # %% [markdown]
 # ## Entidades sintéticas
@@ -107,7 +71,7 @@ declared(*shown["times"])
 declared(*shown["init"])
 
 # %%
-Picture(RESULTS / "init.png", "Desviación inicial, pérdida y divergencia")
+Picture(RESULTS / "init.png", "Desviación inicial y pérdida tras 50 pasos, una marca por semilla")
 
 # %% [markdown]
 # ## El tiempo de un paso
@@ -122,19 +86,5 @@ declared(*shown["bench"])
 # %% [markdown]
 # ## Lo que esto no dice
 #
-# Un solo codificador pequeño, textos cortos, pocos pasos y pocas semillas. Las entidades son sintéticas. El número de
-# ejecuciones que hay detrás de las tablas:
-
-# %%
-finals = [row for row in runs if row["final"]]
-Table(
-    ("ejecuciones", "de ellas en las tablas", "métodos", "inicios comparados"),
-    (
-        (
-            Number("runs", len(runs), ".0f"),
-            Number("final runs", len(finals), ".0f"),
-            Number("methods", len({method(r["arm"], r["size"]) for r in finals}), ".0f"),
-            Number("settings of the study", len(shown["init"][1]), ".0f"),
-        ),
-    ),
-)
+# Un solo codificador pequeño, textos cortos, pocos pasos y pocas semillas. Las entidades son sintéticas. Cada ejecución
+# que hay detrás de las tablas está en `results/runs.csv`, con las que sólo sirvieron para elegir una tasa.

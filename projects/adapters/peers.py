@@ -1,33 +1,31 @@
-"""The `adapters` library beside ours: same MiniLM, same TREC batches, same candidate rates, its own choice among them.
+"""The `adapters` library beside ours: its Houlsby adapters in MiniLM, trained by our loop on the batches of our runs.
 
-The library pins transformers 4.57, which does not fit our environment, so it lives in a virtual environment of its own
-(build/adapters-peers, made once by the first run), with the torch that is installed here: another one is refused before
-anything is downloaded.
+The library pins transformers 4.57, which does not fit our environment. It gets one of its own (build/adapters-peers,
+made once by the first run) that looks into ours for all else: torch, and what our code imports, are the same in both.
 """
+
+# b batch · t time · d hidden size
 
 import json
 import subprocess
 import sys
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
 
-from projects.adapters.arms import read_corpus, read_encoder
 from projects.adapters.config import Config
-from projects.adapters.data import Batch, Corpus
-from projects.adapters.evaluate import score_texts
-from shared import devices
-from shared.assets import resolve_model
-from shared.errors import UserError
-from shared.files import write_json, write_text
-from shared.runs import Run, read_json
+from projects.adapters.models.transformer_base import TransformerEncoder, model_config_of
+from shared.errors import UserError, reported
+from shared.files import write_text
 
-LIBRARY = "adapters==1.3.0"
+# The newest datasets that goes with the hub's client of transformers 4.57 is one of 4.
+LIBRARY = ("adapters==1.3.0", "datasets<5")
 HOME = Path("build/adapters-peers")
-WORKER = Path(__file__).with_name("peer_worker.py")
-LOG_EVERY = 5  # steps whose mean loss is one line of the log, as in our own runs
+PYTHON, READY = HOME / "bin" / "python", HOME / ".ready"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,38 +37,86 @@ class PeerConfig(Config):
         """Told apart from our own adapters of these settings."""
         return "peer"
 
+    @property
+    def adapted(self) -> bool:
+        """None of our own adapters is in the encoder."""
+        return False
+
+
+# ---------------------------------------------------------------- in the library's environment
+
+
+class LibraryBert(TransformerEncoder):
+    """A BertModel of transformers where our encoder would be."""
+
+    def __init__(self, bert: nn.Module) -> None:
+        nn.Module.__init__(self)
+        self.config = model_config_of(bert.config)
+        self.bert = bert
+        self.bert.pooler = None  # type: ignore[assignment]  # it would be counted and not used
+
+    def forward(self, input_ids: Int[Tensor, "b t"], attention_mask: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+        """Hidden states of the last layer."""
+        return self.bert(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
+
+
+def add_library_adapters(config: Config, encoder: TransformerEncoder) -> None:
+    """The library's adapters (DoubleSeqBnConfig) of our size, ReLU and dropout; trainable beside them are the norms."""
+    import adapters  # type: ignore[import-not-found]
+
+    turn_dropout_off(encoder)
+    bert: Any = encoder.get_submodule("bert")
+    adapters.init(bert)
+    factor = encoder.config.hidden_size / config.bottleneck
+    houlsby = adapters.DoubleSeqBnConfig(reduction_factor=factor, non_linearity="relu", dropout=config.dropout)
+    bert.add_adapter("task", config=houlsby)
+    bert.train_adapter("task")
+    for name, parameter in bert.named_parameters():
+        if "encoder.layer." in name and "LayerNorm" in name:
+            parameter.requires_grad_(True)
+
+
+def turn_dropout_off(encoder: nn.Module) -> None:
+    """Give a base that others freeze no dropout, as ours has none."""
+    for module in encoder.modules():
+        if isinstance(module, nn.Dropout):
+            module.p = 0.0
+        for name in ("attention_dropout", "dropout_prob"):  # of our attention and of transformers'
+            if isinstance(getattr(module, name, None), float):
+                setattr(module, name, 0.0)
+
+
+# ---------------------------------------------------------------- from ours
+
 
 def train(config: PeerConfig) -> None:
-    """Train the library's adapters on the batches of our run; losses and scores go into a run like our own."""
-    corpus = read_corpus(config, read_encoder(config)[1])
-    record(config, corpus, answer_of(environment(), job_of(config, corpus)))
-
-
-def environment() -> Path:
-    """The Python of the library's environment, which is made if it is not there.
+    """Train in the library's environment; the run is written there, as each of our own.
 
     Raises:
-        UserError: If pip would install another torch than ours, or cannot install the library.
+        UserError: If the environment cannot be made, or the run fails, which says why.
     """
-    python = HOME / "bin" / "python"
-    if (HOME / ".ready").exists():
-        return python
-    said([sys.executable, "-m", "venv", "--clear", str(HOME)])
-    wanted = [f"torch=={torch.__version__.split('+')[0]}", LIBRARY, "numpy"]
-    proposed = torch_in(pip(python, "install", "--dry-run", "--quiet", "--report", "-", *wanted))
-    if proposed != torch.__version__:
-        raise UserError(f"pip proposes torch {proposed}, not {torch.__version__}: not installed; use our torch's index")
-    pip(python, "install", "--quiet", *wanted)
-    write_text(HOME / ".ready", f"{LIBRARY}\n")
-    return python
+    make_environment()
+    told = json.dumps(vars(config), default=str)
+    if subprocess.run([str(PYTHON), "-m", __name__], input=told, text=True, check=False).returncode:
+        raise UserError(f"the library's run {config.out} failed")
 
 
-def pip(python: Path, *words: str) -> str:
-    """What pip prints. Raises as `said`."""
-    return said([str(python), "-m", "pip", "--disable-pip-version-check", *words])
+def make_environment() -> None:
+    """Make the library's environment, unless it is there.
+
+    Raises:
+        UserError: If pip cannot install the library.
+    """
+    if READY.exists():
+        return
+    output_of([sys.executable, "-m", "venv", "--clear", str(HOME)])
+    site = output_of([str(PYTHON), "-c", "import sysconfig; print(sysconfig.get_path('purelib'))"])
+    write_text(Path(site.strip()) / "ours.pth", f"{sysconfig.get_path('purelib')}\n")  # searched after its own
+    output_of([str(PYTHON), "-m", "pip", "--disable-pip-version-check", "install", "--quiet", *LIBRARY])
+    write_text(READY, f"{' '.join(LIBRARY)}\n")
 
 
-def said(command: list[str]) -> str:
+def output_of(command: list[str]) -> str:
     """What a command prints.
 
     Raises:
@@ -83,65 +129,9 @@ def said(command: list[str]) -> str:
     return done.stdout
 
 
-def torch_in(report: str) -> str:
-    """The version of torch in the report of a dry run of pip.
+if __name__ == "__main__":
+    from projects.adapters.train import main
 
-    >>> torch_in('{"install": [{"metadata": {"name": "torch", "version": "2.13.0+cpu"}}]}')
-    '2.13.0+cpu'
-    """
-    chosen = json.loads(report[report.index("{") :])["install"]
-    return next((each["metadata"]["version"] for each in chosen if each["metadata"]["name"] == "torch"), "none")
-
-
-def job_of(config: Config, corpus: Corpus) -> dict[str, Any]:
-    """All that the worker needs, as JSON values: the very batches of our run of this configuration."""
-    epochs = [
-        [as_lists(batch) for batch in corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=epoch)]
-        for epoch in range(config.epochs)
-    ]
-    same = ("bottleneck", "dropout", "lr", "head_lr", "weight_decay", "warmup", "max_norm", "seed")
-    return {
-        **{name: getattr(config, name) for name in same},
-        "model": str(resolve_model(config.model)),
-        "classes": len(corpus.classes),
-        "epochs": epochs,
-        "validation": corpus.validation.tokens,
-        "validation_labels": corpus.validation.labels,
-        "test": corpus.test.tokens,
-        "threads": devices.use_all_cores(),
-    }
-
-
-def as_lists(batch: Batch) -> list[Any]:
-    """Ids, mask and labels of a batch."""
-    return [batch.input_ids.tolist(), batch.attention_mask.tolist(), batch.labels.tolist()]
-
-
-def answer_of(python: Path, job: dict[str, Any]) -> dict[str, Any]:
-    """Run the worker on a job, in the library's environment.
-
-    Raises:
-        UserError: With the last line that it said, if it fails.
-    """
-    asked, answered = HOME / "job.json", HOME / "result.json"
-    write_json(asked, job)
-    words = [str(python), "-P", str(WORKER), "train", str(asked), str(answered)]
-    done = subprocess.run(words, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise UserError(f"the library's run failed: {(done.stderr.strip() or 'no reason given').splitlines()[-1]}")
-    return read_json(answered)
-
-
-def record(config: Config, corpus: Corpus, found: dict[str, Any]) -> None:
-    """Write what the worker answered as a run: losses, validation and test scores in its log."""
-    assert config.out is not None
-    gold, predicted = torch.tensor(corpus.test.labels), torch.tensor(found["answers"])
-    tested = score_texts(predicted, gold, len(corpus.classes))
-    losses, sizes = found["losses"], {name: found[name] for name in ("trained", "parameters", "seconds")}
-    with Run(config.out, project="adapters", config=config, data=corpus.digest()) as run:
-        for end in range(LOG_EVERY, len(losses) + 1, LOG_EVERY):
-            run.log(end, loss=sum(losses[end - LOG_EVERY : end]) / LOG_EVERY)
-        run.log(len(losses), validation_score=found["validation"])
-        run.log(len(losses), **tested.named("test"), **sizes)
-    result = {"accuracy": tested.accuracy, "macro_f1": tested.macro_f1, "validation_score": found["validation"]}
-    write_json(config.out / "result.json", {**result, **sizes, "steps": len(losses)})
+    with reported():
+        told = json.load(sys.stdin)
+        main(PeerConfig(**{**told, "targets": tuple(told["targets"]), "out": Path(told["out"])}))

@@ -16,12 +16,13 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import PreTrainedTokenizerFast
 
-from projects.adapters.arms import build, read_encoder
+from projects.adapters.arms import build_model, load_base
 from projects.adapters.config import Config
-from projects.adapters.hooks.forward_hooks import adapters_of, is_exempt, is_frozen
+from projects.adapters.hooks.forward_hooks import adapters_of, is_frozen, is_kept_trainable
 from shared.errors import UserError
-from shared.files import atomic_directory, write_json
-from shared.runs import contiguous, describe_config, load_tensors, read_json
+from shared.files import atomic_directory, read_json, write_json
+from shared.run_directories import describe_config
+from shared.tensors import contiguous, load_tensors
 
 FORMAT = "adapter-state.v1"
 TENSORS, DESCRIPTION = "adapter.safetensors", "adapter.json"
@@ -33,8 +34,6 @@ class Trained:
 
     Attributes:
         model: In evaluation mode, base frozen, adapters enabled.
-        tokenizer: Of the encoder.
-        config: Of the run.
         classes: Names of the classes, in the order of the head.
         tagging: Whether words have classes, or texts.
     """
@@ -52,7 +51,7 @@ def save_adapters(model: nn.Module, path: Path, config: Config, *, classes: list
     Args:
         model: Holds adapters in a frozen base.
         path: A folder that does not exist; it appears whole or not at all.
-        config: That the model was built from.
+        config: What the model was built from.
         classes: Names of the classes, in the order of the head.
         tagging: Whether words have classes, or texts.
 
@@ -64,7 +63,7 @@ def save_adapters(model: nn.Module, path: Path, config: Config, *, classes: list
 
 
 def write_adapters(model: nn.Module, folder: Path, config: Config, *, classes: list[str], tagging: bool) -> None:
-    """Write the two files into a folder that is there: a run's own, which is then sealed. Else as `save_adapters`."""
+    """Write the two files into an existing folder: a run's own, which is then sealed. Else as `save_adapters`."""
     if not any(adapters_of(model)):
         raise UserError("the model has no adapter: register_adapters first")
     save_file(contiguous(trained_state(model)), folder / TENSORS)
@@ -90,22 +89,22 @@ def load_adapters(model: nn.Module, path: Path) -> None:
     if _sha256(path / TENSORS) != described["tensors_sha256"]:
         raise UserError(f"{path / TENSORS} is cut or edited: its digest is not the one in {DESCRIPTION}")
     tensors = load_tensors(path / TENSORS)
-    into = trained_state(model)
-    _refuse_other_shapes(tensors, into, path)
+    current = trained_state(model)
+    _refuse_other_shapes(tensors, current, path)
     saved = (described["config"]["adapter_type"], described["config"]["scale"])
     for name, adapter in adapters_of(model):
         mine = (type(adapter).__name__.removeprefix("Adapter").lower(), adapter.scale)
         if mine != saved:
             raise UserError(f"{path} was saved with adapters {saved}, {name} has {mine}")
-    theirs, ours = described.get("base_dtype", base_dtype(model)), base_dtype(model)
-    if theirs != ours:
-        convert = f"load it into one in {theirs}, and convert that with .to()"
-        raise UserError(f"{path} was trained on a base in {theirs}, the model's is in {ours}: {convert}")
+    saved_dtype, dtype = described.get("base_dtype", base_dtype(model)), base_dtype(model)
+    if saved_dtype != dtype:
+        convert = f"load it into one in {saved_dtype}, and convert that with .to()"
+        raise UserError(f"{path} was trained on a base in {saved_dtype}, the model's is in {dtype}: {convert}")
     if base_digest(model) != described["base_sha256"]:
         raise UserError(f"{path} was trained on another base model: the digests of the frozen weights differ")
     with torch.no_grad():
         for name, tensor in tensors.items():
-            into[name].copy_(tensor)
+            current[name].copy_(tensor)
 
 
 def load_trained(path: Path, *, device: torch.device | None = None) -> Trained:
@@ -116,8 +115,8 @@ def load_trained(path: Path, *, device: torch.device | None = None) -> Trained:
     """
     described = read_description(path)
     config = config_of(described, path)
-    encoder, tokenizer = read_encoder(config)
-    model = build(config, encoder, len(described["classes"]), tagging=described["tagging"])
+    encoder, tokenizer = load_base(config)
+    model = build_model(config, encoder, len(described["classes"]), tagging=described["tagging"])
     load_adapters(model, path)
     return Trained(model.to(device).eval(), tokenizer, config, described["classes"], described["tagging"])
 
@@ -148,12 +147,12 @@ def config_of(described: dict[str, Any], path: Path) -> Config:
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """What is trained, by layer and not by requires_grad, which may be off by the time of saving.
+    """What is trained, found by layer: requires_grad may be off by the time of saving.
 
-    The adapters, what is exempt from freezing (the norms), all that is outside of a frozen base (the head), and inside
-    it what is trainable all the same.
+    That is the adapters, what was kept trainable (the norms), all that is outside of a frozen base (the head), and
+    inside it what requires a gradient all the same.
     """
-    trained = [adapter for _, adapter in adapters_of(model)] + [m for m in model.modules() if is_exempt(m)]
+    trained = [adapter for _, adapter in adapters_of(model)] + [m for m in model.modules() if is_kept_trainable(m)]
     frozen = [module for module in model.modules() if is_frozen(module)]
     base = {id(p) for module in frozen for p in module.parameters()}
     base -= {id(p) for module in trained for p in module.parameters()}
@@ -176,13 +175,13 @@ def base_digest(model: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _refuse_other_shapes(tensors: dict[str, Tensor], into: Mapping[str, Tensor], path: Path) -> None:
-    for name in sorted(tensors.keys() ^ into.keys()):
+def _refuse_other_shapes(tensors: dict[str, Tensor], current: Mapping[str, Tensor], path: Path) -> None:
+    for name in sorted(tensors.keys() ^ current.keys()):
         where = "the model has no such tensor" if name in tensors else "the saved state lacks it"
         raise UserError(f"{path} does not fit the model: {name}: {where}")
     for name, tensor in tensors.items():
-        if tensor.shape != into[name].shape:
-            shapes = f"{tuple(tensor.shape)} saved, {tuple(into[name].shape)} in the model"
+        if tensor.shape != current[name].shape:
+            shapes = f"{tuple(tensor.shape)} saved, {tuple(current[name].shape)} in the model"
             raise UserError(f"{path} does not fit the model: {name} is {shapes}")
 
 

@@ -15,17 +15,19 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
-from projects.adapters.arms import build, copy_trainable, make_optimizer, read_corpus, read_encoder
+from projects.adapters.arms import build_model, load_base, make_optimizer
 from projects.adapters.config import Config
-from projects.adapters.data import IGNORED, Batch, Corpus
+from projects.adapters.data import IGNORE_INDEX, Batch, Corpus, load_corpus
 from projects.adapters.evaluate import evaluate
 from projects.adapters.state import write_adapters
 from shared import devices, optim
 from shared.errors import command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, claim, new_directory, trainable_state, verified_tensors
+from shared.run_directories import claim, new_directory
+from shared.runs import Run, verified_tensors
 from shared.seeding import seed_everything
+from shared.tensors import load_trainable, trainable_state
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,15 +35,11 @@ class Metrics:
     """What a run came to.
 
     Attributes:
-        directory: Of the run.
         accuracy: On the test split, 0 to 1, as are `macro_f1` and `entity_f1`.
-        macro_f1: See `accuracy`.
-        entity_f1: See `accuracy`; None where texts are classified.
-        validation_score: Of the epoch that was kept: entity F1, or accuracy.
-        trained: Parameters that training moved.
-        parameters: All of the model's.
-        steps: Optimizer steps done.
-        seconds: Of training and validation, without set-up and test.
+        entity_f1: None where texts are classified.
+        validation_score: Entity F1, or accuracy, of the epoch that was kept.
+        trained: Parameters that training moved, of all `parameters`.
+        seconds: Training and validation, without set-up and test.
     """
 
     directory: Path
@@ -66,35 +64,45 @@ def main(config: Config) -> Metrics:
     claim(directory, resume=config.resume)
     devices.use_all_cores()
     device = devices.pick(config.device)
-    seed_everything(config.seed)
-    encoder, tokenizer = read_encoder(config)
-    corpus = read_corpus(config, tokenizer)
-    seed_everything(config.seed)  # again: reading may have drawn
-    model = build(config, encoder, len(corpus.classes), tagging=corpus.tagging).to(device)
-    optimizer = make_optimizer(config, model)
+    model, corpus = prepare(config)
+    model.to(device)
     with Run(directory, project="adapters", config=config, resume=config.resume, data=corpus.digest()) as run:
         started = time.perf_counter()
-        step, validated = train(config, model, optimizer, corpus, run)
+        step, validated = train(config, model, make_optimizer(config, model), corpus, run)
         seconds = time.perf_counter() - started
-        tested = evaluate(model, corpus.test, corpus.classes, tagging=corpus.tagging)
-        trained, parameters = optim.count_parameters(model)
-        run.log(step, **tested.named("test"), trained=trained, parameters=parameters, seconds=seconds)
+        metrics = score_and_log(model, corpus, run, steps=step, validation_score=validated, seconds=seconds)
         if config.adapted and config.freeze_base and not (directory / "adapter").exists():
             with run.sealed("adapter", step) as folder:
                 write_adapters(model, folder, config, classes=corpus.classes, tagging=corpus.tagging)
-    metrics = Metrics(
-        directory=directory,
-        accuracy=tested.accuracy,
-        macro_f1=tested.macro_f1,
-        entity_f1=tested.entity_f1,
-        validation_score=validated,
-        trained=trained,
-        parameters=parameters,
-        steps=step,
-        seconds=seconds,
-    )
     write_json(directory / "result.json", {k: v for k, v in vars(metrics).items() if k != "directory"})
     return metrics
+
+
+def prepare(config: Config) -> tuple[nn.Module, Corpus]:
+    """The model that a configuration trains, before its first step, and the data."""
+    seed_everything(config.seed)
+    encoder, tokenizer = load_base(config)
+    corpus = load_corpus(config, tokenizer)
+    seed_everything(config.seed)  # again: reading may have drawn
+    return build_model(config, encoder, len(corpus.classes), tagging=corpus.tagging), corpus
+
+
+def score_and_log(
+    model: nn.Module, corpus: Corpus, run: Run, *, steps: int, validation_score: float, seconds: float
+) -> Metrics:
+    """Score the model on the test split, which no earlier step has read, and log what the run came to."""
+    tested = evaluate(model, corpus.test, corpus.classes, tagging=corpus.tagging)
+    trained, parameters = optim.count_parameters(model)
+    run.log(steps, **tested.log_entries("test"), trained=trained, parameters=parameters, seconds=seconds)
+    return Metrics(
+        directory=run.directory,
+        **vars(tested),
+        validation_score=validation_score,
+        trained=trained,
+        parameters=parameters,
+        steps=steps,
+        seconds=seconds,
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -103,8 +111,8 @@ class Progress:
 
     Attributes:
         epoch: Epochs done.
-        best: Best validation score so far, and `best_step` the steps done when it was reached.
-        best_step: See `best`.
+        best: Best validation score so far.
+        best_step: Steps done when it was reached.
     """
 
     epoch: int = 0
@@ -112,7 +120,7 @@ class Progress:
     best_step: int = 0
 
     def after(self, score: float, step: int) -> "Progress":
-        """One epoch on; of equals the earlier is kept."""
+        """Progress one epoch later; of equal scores the earlier counts as best."""
         if score > self.best:
             return Progress(epoch=self.epoch + 1, best=score, best_step=step)
         return Progress(epoch=self.epoch + 1, best=self.best, best_step=self.best_step)
@@ -126,7 +134,7 @@ def train(config: Config, model: nn.Module, optimizer: Optimizer, corpus: Corpus
     curve = corpus.validation.first(config.curve_rows)
     step, progress = run.step, Progress()
     if run.checkpoint:
-        progress = Progress(**run.restore(lambda tensors: copy_trainable(model, tensors), optimizer, schedule))
+        progress = Progress(**run.restore(lambda tensors: load_trainable(model, tensors), optimizer, schedule))
     while progress.epoch < config.epochs:
         batches = corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=progress.epoch)
         title, losses = f"{run.directory.name} epoch {progress.epoch + 1}", []
@@ -140,13 +148,13 @@ def train(config: Config, model: nn.Module, optimizer: Optimizer, corpus: Corpus
                 losses = []
             if step % config.eval_every == 0:
                 point = evaluate(model, curve, corpus.classes, tagging=corpus.tagging)
-                run.log(step, curve_score=point.decisive)
+                run.log(step, curve_score=point.primary)
         validated = evaluate(model, corpus.validation, corpus.classes, tagging=corpus.tagging)
-        run.log(step, **validated.named("validation"))
-        progress = progress.after(validated.decisive, step)
+        run.log(step, **validated.log_entries("validation"))
+        progress = progress.after(validated.primary, step)
         run.save(step, trainable_state(model), optimizer=optimizer, schedule=schedule, extra=asdict(progress))
         run.keep_checkpoints(progress.best_step, step)
-    copy_trainable(model, verified_tensors(run.checkpoint_path(progress.best_step), run.key))
+    load_trainable(model, verified_tensors(run.checkpoint_path(progress.best_step), run.key))
     return step, progress.best
 
 
@@ -159,13 +167,13 @@ def training_step(config: Config, model: nn.Module, optimizer: Optimizer, batch:
 
 
 def loss_of(model: nn.Module, batch: Batch) -> Tensor:
-    """Mean cross-entropy over texts, or over the words' first pieces."""
+    """Mean cross-entropy over texts, or over the first pieces of words."""
     logits = model(batch.input_ids, batch.attention_mask)  # (b,c) or (b,t,c)
-    return F.cross_entropy(logits.flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORED)
+    return F.cross_entropy(logits.flatten(0, -2), batch.labels.flatten(), ignore_index=IGNORE_INDEX)
 
 
 def report(title: str, runs: dict[str, Metrics]) -> None:
-    """Print what some runs came to, a row each."""
+    """Print a row of scores for each run."""
     rows = [
         (
             name,

@@ -4,29 +4,32 @@ Each arm lives in a process of its own and takes a few steps in turn with the ot
 """
 
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from projects.hf_finetune.config import ARMS, Config
 from projects.hf_finetune.study import BENCH, RESULTS
+from projects.hf_finetune.training.mixout import mixout_targets
+from projects.hf_finetune.training.regularised import RegularisedTrainer
+from projects.hf_finetune.training.train import load_model_and_data, make_trainer
 from shared import devices
 from shared.errors import command
 from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
 from shared.study import publish_bench
+
+BASE = Config(limit=500, device="cpu")
+AWP, MIXOUT = 0.005, 0.6  # γ and p of the arms that have them; the cost does not depend on their size
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
     """Measure training steps of four arms in turn."""
 
-    train: Config = Config(limit=500, device="cpu")
-    """What to train; γ and p are replaced."""
-    awp: float = 0.005
-    """γ of the arms with AWP; the cost does not depend on it."""
-    mixout: float = 0.6
-    """p of the arms with mixout; the cost does not depend on it."""
     rounds: int = 16
     """How often each arm has its turn."""
     steps: int = 4
@@ -37,39 +40,42 @@ class BenchConfig:
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare the step time and the peak memory of AWP, mixout and both with a plain step."""
-    with spawned(work, {arm: arm_config(config, arm) for arm in ARMS}) as workers:
+    arms = {arm: replace(BASE, awp=AWP * ("AWP" in arm), mixout=MIXOUT * ("mixout" in arm)) for arm in ARMS}
+    with spawned(work, arms) as workers:
         measured = in_turn(workers, rounds=config.rounds, steps=config.steps)
-    rows = [bench_row(arm, measured) for arm in ARMS]
-    details = {"rounds": config.rounds - 1, "steps": config.steps, "batch": config.train.batch_size}
-    return publish_bench(BENCH, rows, config.out, "hf_finetune", details)
-
-
-def arm_config(config: BenchConfig, arm: str) -> Config:
-    """The training configuration of an arm."""
-    return replace(
-        config.train,
-        awp=config.awp if "AWP" in arm else 0.0,
-        mixout=config.mixout if "mixout" in arm else 0.0,
-    )
+    details = {"rounds": config.rounds - 1, "steps": config.steps, "batch": BASE.batch_size}
+    return publish_bench(BENCH, [bench_row(arm, measured) for arm in ARMS], config.out, "hf_finetune", details)
 
 
 def work(pipe: Connection, config: Config) -> None:
     """One arm's process."""
-    from projects.hf_finetune.training.steps import training_steps
-
     devices.use_all_cores()
+    model, tokenizer, data = load_model_and_data(config)
     with tempfile.TemporaryDirectory() as folder:
-        steps = training_steps(config, folder)
+        told: dict[str, Any] = {"directory": Path(folder), "accumulation": 1, "targets": mixout_targets(model)}
+        steps = training_steps(make_trainer(config, model, tokenizer, data, **told), config.max_norm)
         next(steps)
         serve(pipe.recv, pipe.send, lambda: next(steps))
+
+
+def training_steps(trainer: RegularisedTrainer, max_norm: float) -> Iterator[None]:
+    """Endless optimizer steps as the Trainer's loop takes them; every arm sees the same batches in the same order."""
+    model, optimizer = trainer.model, trainer.create_optimizer()
+    while True:
+        batches = iter(trainer.get_train_dataloader())
+        while (window := trainer.get_batch_samples(batches, 1, torch.device("cpu")))[0]:
+            trainer.training_step(model, window[0][0], window[1])
+            torch.nn.utils.clip_grad_norm_(model.parameters(), max_norm)
+            optimizer.step()
+            model.zero_grad()
+            yield
 
 
 def bench_row(arm: str, measured: dict[str, Measured]) -> dict[str, Any]:
     """Medians of one arm, and its step time over a plain one."""
     mine, over = measured[arm], ratio(measured, arm, "plain")
     row = {"arm": arm, "step_ms": round(step_ms(mine), 2), "over_plain": round(over.median, 4)}
-    row |= {"ratio_q1": round(over.q1, 4), "ratio_q3": round(over.q3, 4)}
-    return {**row, "peak_mb": round(mine.peak_mb, 1)}
+    return {**row, "ratio_q1": round(over.q1, 4), "ratio_q3": round(over.q3, 4), "peak_mb": round(mine.peak_mb, 1)}
 
 
 if __name__ == "__main__":

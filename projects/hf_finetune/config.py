@@ -1,7 +1,8 @@
 """What a training run of this project can be told. One dataclass is configuration, help text and types at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 from shared import checks
 from shared.errors import UserError
@@ -10,8 +11,8 @@ ARMS = ("plain", "mixout", "AWP", "AWP + mixout")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Config:
-    """Fine-tune a pretrained encoder to tell the tone of a text, with AWP, mixout, both or neither."""
+class DataConfig:
+    """Which texts a run learns from, and how they are read."""
 
     model: str = "minilm"
     """An embedded encoder, a local folder, or a Hugging Face id."""
@@ -25,6 +26,21 @@ class Config:
     """The label column holds scores around zero, cut into classes at --neutral_band (product_reviews always does)."""
     neutral_band: float = 0.5
     """Scores in [-band, band] are neutral, below it negative, above it positive."""
+    max_length: int = 64
+    """Tokens of a text; the rest is cut."""
+    limit: int | None = None
+    """Train on so many sentences, drawn from all training reviews; the draw is the same for every seed."""
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot work, in one line each."""
+        checks.at_least(self, 1, "limit")
+        if not 0 <= self.neutral_band < float("inf"):
+            raise UserError(f"--neutral_band {self.neutral_band}: must be 0 or a positive number")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config(DataConfig):
+    """Fine-tune a pretrained encoder to tell the tone of a text, with AWP, mixout, both or neither."""
 
     awp: float = 0.0
     """Size γ of the adversarial weight perturbation, relative to each weight's norm; 0 turns it off."""
@@ -47,10 +63,6 @@ class Config:
     """Micro-batches that a batch is split into at first; doubled whenever memory runs out."""
     patience: int = 2
     """Epochs without a better validation macro-F1 after which training stops."""
-    max_length: int = 64
-    """Tokens of a text; the rest is cut."""
-    limit: int | None = None
-    """Train on so many sentences, drawn from all training reviews; the draw is the same for every seed."""
     save_every: int = 0
     """Steps between two checkpoints inside an epoch; 0 saves at the end of each epoch only."""
     memory_gb: float | None = None
@@ -67,7 +79,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        checks.at_least(self, 1, "epochs", "batch_size", "accumulation", "patience", "limit")
+        super().__post_init__()
+        checks.at_least(self, 1, "epochs", "batch_size", "accumulation", "patience")
         checks.positive(self, "lr", "max_norm")
         if not 0 <= self.awp < float("inf"):
             raise UserError(f"--awp {self.awp}: must be 0 (off) or a positive number; start with 0.0001")
@@ -75,8 +88,6 @@ class Config:
             raise UserError(f"--mixout {self.mixout}: is a probability, in [0, 1)")
         if not 0 <= self.warmup < 1:
             raise UserError(f"--warmup {self.warmup}: is a share of the steps, in [0, 1)")
-        if not 0 <= self.neutral_band < float("inf"):
-            raise UserError(f"--neutral_band {self.neutral_band}: must be 0 or a positive number")
         if self.batch_size % self.accumulation:
             raise UserError(f"--accumulation {self.accumulation}: does not divide the batch of {self.batch_size}")
         if self.save_every < 0:
@@ -86,6 +97,11 @@ class Config:
         if not 0 <= self.seed < 2**32:
             raise UserError(f"--seed {self.seed}: must be in 0 to 2³² − 1")
         checks.resumable(self)
+
+    @property
+    def data(self) -> dict[str, Any]:
+        """The settings that say which texts are learned from: the fields of DataConfig."""
+        return {field.name: getattr(self, field.name) for field in fields(DataConfig)}
 
     @property
     def arm(self) -> str:

@@ -16,12 +16,10 @@
 import json
 
 from projects.hf_finetune.study import RESULTS, views
-from shared.course.cells import Number, Picture, Table, declared, rows_of
-from shared.report import read_csv
+from shared.course.cells import Picture, Table, declared
 
 shown = views(RESULTS)
-runs = read_csv(RESULTS / "runs.csv")
-data = json.loads((RESULTS / "data.json").read_text(encoding="utf-8"))
+data, report = (json.loads((RESULTS / name).read_text(encoding="utf-8")) for name in ("data.json", "report.json"))
 
 # %% [markdown]
 # ## Los datos
@@ -31,29 +29,15 @@ data = json.loads((RESULTS / "data.json").read_text(encoding="utf-8"))
 
 # %%
 Table(
-    ("partición", "frases", "reseñas", "negativas", "neutras", "positivas", "tokens (mediana)"),
-    rows_of(
-        [{**part, "name": name} for name, part in data["splits"].items()],
-        lambda part: part["name"],
-        lambda part: part["sentences"],
-        lambda part: part["groups"],
-        lambda part: part["classes"]["negative"],
-        lambda part: part["classes"]["neutral"],
-        lambda part: part["classes"]["positive"],
-        lambda part: part["tokens"]["median"],
+    ("partición", "frases", "reseñas", "negativas", "neutras", "positivas"),
+    tuple(
+        (name, each["sentences"], each["groups"], *each["classes"].values()) for name, each in data["splits"].items()
     ),
     "El entrenamiento es una muestra de las frases de sus reseñas, la misma para todas las semillas.",
 )
 
 # %%
-Table(
-    ("motivo", "frases descartadas"),
-    rows_of(
-        [{**each, "name": name} for name, each in data["dropped"].items()],
-        lambda each: each["name"],
-        lambda each: each["count"],
-    ),
-)
+Table(("motivo", "frases descartadas"), tuple((name, each["count"]) for name, each in data["dropped"].items()))
 
 # %% [markdown]
 # ## Cuatro maneras de entrenar, las mismas semillas
@@ -85,21 +69,8 @@ Picture(RESULTS / "learning.png", "Pérdida de validación tras cada época")
 Picture(RESULTS / "confusion_matrix.png", "Matriz de confusión en las frases de prueba")
 
 # %%
-Picture(RESULTS / "reliability.png", "Diagrama de fiabilidad en las frases de prueba")
-
-# %%
-report = json.loads((RESULTS / "report.json").read_text(encoding="utf-8"))
-Table(
-    ("verdadera", "predicha", "confianza", "frase"),
-    rows_of(
-        report["worst"][:6],
-        lambda row: row["true"],
-        lambda row: row["predicted"],
-        lambda row: f"{row['confidence']:.2f}",
-        lambda row: row["text"][:90],
-    ),
-    "Los errores más seguros de sí mismos.",
-)
+errors = [(row["true"], row["predicted"], f"{row['confidence']:.2f}", row["text"][:90]) for row in report["worst"][:6]]
+Table(("verdadera", "predicha", "confianza", "frase"), tuple(errors), "Los errores más seguros de sí mismos.")
 
 # %% [markdown]
 # ## Quedarse sin memoria a propósito
@@ -121,10 +92,5 @@ declared(*shown["bench"])
 # %% [markdown]
 # ## Lo que esto no dice
 #
-# Un codificador pequeño, una tarea y pocas semillas. El número de ejecuciones que hay detrás:
-
-# %%
-Table(
-    ("ejecuciones", "de ellas en la tabla"),
-    ((Number("runs", len(runs), ".0f"), Number("final runs", sum(row["final"] for row in runs), ".0f")),),
-)
+# Un codificador pequeño, una tarea y pocas semillas. Cada ejecución que hay detrás de las tablas está en
+# `results/runs.csv`, con las que sólo sirvieron para elegir tasa, γ y p.

@@ -10,7 +10,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from io import BufferedIOBase
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import cast
 
@@ -20,7 +20,7 @@ from projects.hf_finetune.data.cleaning import clean
 from projects.hf_finetune.evaluation.eval import run_config
 from projects.hf_finetune.training.models import load_trained
 from shared import devices
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 from shared.assets.records import LONGEST_LINE
 from shared.errors import UserError, command
 from shared.runs import open_checkpoint
@@ -37,7 +37,7 @@ class PredictConfig:
 
 
 @dataclass(frozen=True)
-class Answer:
+class Prediction:
     """A text's likeliest class and its probability, 0 to 1."""
 
     text: str
@@ -53,8 +53,8 @@ def main(config: PredictConfig) -> None:
     if first is None:
         raise UserError("standard input holds no text: give one sentence a line, as in `echo ... | python -m ...`")
     classifier = load_pipeline(config.run)
-    for answer in classify(classifier, _chained(first, texts)):
-        sys.stdout.write(f"{answer.label}\t{answer.probability:.4f}\t{answer.text}\n")
+    for found in classify(classifier, chain([first], texts)):
+        sys.stdout.write(f"{found.label}\t{found.probability:.4f}\t{found.text}\n")
         sys.stdout.flush()
 
 
@@ -73,17 +73,17 @@ def load_pipeline(run: Path) -> Pipeline:
         return pipeline("text-classification", model=model, tokenizer=tokenizer)
 
 
-def classify(classifier: Pipeline, texts: Iterable[str]) -> Iterator[Answer]:
-    """Answers in the order of the texts, which are cleaned as the training texts were; as soon as a batch is full."""
+def classify(classifier: Pipeline, texts: Iterable[str]) -> Iterator[Prediction]:
+    """Predictions in the order of the texts, which are cleaned like those of training; a batch at a time."""
     source = iter(texts)
     while batch := list(islice(source, BATCH)):
         found = classifier([clean(text) for text in batch], batch_size=BATCH, truncation=True)
         for text, answer in zip(batch, found, strict=True):
-            yield Answer(text, answer["label"], answer["score"])
+            yield Prediction(text, answer["label"], answer["score"])
 
 
 def lines_of(stream: BufferedIOBase) -> Iterator[str]:
-    """Lines with something in them, without tabs and line ends.
+    """Lines that hold a text, without tabs and line ends.
 
     Raises:
         UserError: For a line that is not UTF-8 or longer than 1 MB, with its number.
@@ -100,11 +100,6 @@ def lines_of(stream: BufferedIOBase) -> Iterator[str]:
             raise UserError(f"standard input, line {number}: not UTF-8") from None
         if text:
             yield text
-
-
-def _chained(first: str, rest: Iterator[str]) -> Iterator[str]:
-    yield first
-    yield from rest
 
 
 if __name__ == "__main__":

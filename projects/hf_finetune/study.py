@@ -8,64 +8,49 @@ import os
 import re
 import shutil
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from projects.hf_finetune.config import ARMS, SMOKE, Config
+from projects.hf_finetune.config import ARMS, Config, DataConfig
 from projects.hf_finetune.data.preprocess import prepare
 from projects.hf_finetune.evaluation.metrics import sign_flip_p
 from projects.hf_finetune.training.callbacks import FAULT
 from projects.hf_finetune.training.models import load_tokenizer
 from projects.hf_finetune.training.supervisor import Attempt, spawn, supervise
 from projects.hf_finetune.training.train import fit
+from shared import report
 from shared.assets import load_encoder
+from shared.devices import describe_environment
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import KEPT, Cited, pooled
 from shared.fingerprint.results import Row, seal_table
-from shared.report import put_tables, read_csv, spread, write_csv
-from shared.runs import describe_environment
-from shared.study import (
-    Cells,
-    Column,
-    Done,
-    Group,
-    Table,
-    best,
-    grouped,
-    last,
-    mean_sd,
-    only_shown,
-    origin,
-    plain,
-    publish,
-    settings,
-)
+from shared.study import Cells, Done, Table, best, grouped, last, mean_sd, only_shown, origin, plain, publish, settings
 
 RESULTS = Path("projects/hf_finetune/results")
+BASE = Config(limit=500, epochs=3)
 RATES, GAMMAS, SHARES = (1e-4, 2e-4, 4e-4), (0.0001, 0.001, 0.005), (0.2, 0.6)
 # How memory runs out before step 45, the 13th of the second epoch, while a micro-batch holds more than 8 sentences.
 FAULTS = {"RuntimeError": "runtime", "MemoryError": "memory", "SIGKILL": "kill", "RLIMIT_AS": "rlimit"}
 WHERE = "@45@8"
 FAULT_TEXT = {"RuntimeError": "torch's RuntimeError", "RLIMIT_AS": "a real RLIMIT_AS"}
-OF_THE_DATA = ("model", "max_length", "dataset", "limit", "text_column", "label_column", "scores", "neutral_band")
 SCORES = ("accuracy", "precision", "recall", "macro_f1", "ece")
+EVALUATION = ("confusion_matrix.png", "report.json", "report.txt")
 OURS = re.compile(r"[0-9a-f]{16}" + re.escape(KEPT))  # a log kept under its run's id
-EVALUATION = ("confusion_matrix.png", "reliability.png", "report.json", "report.txt")
 
 
 @dataclass(frozen=True, kw_only=True)
 class StudyConfig:
     """Run every experiment behind the README's tables."""
 
-    base: Config = Config(limit=500, epochs=3)
-    """What all runs share."""
     seeds: int = 5
     """How many seeds each arm has."""
+    memory_gb: float | None = None
+    """Address space of the processes that run out of memory on purpose (10⁹ bytes)."""
     runs: Path = Path("runs/hf_finetune/results")
     """Where the runs are kept."""
     out: Path = RESULTS
@@ -79,8 +64,7 @@ def collect(config: StudyConfig) -> tuple[list[Done], list[Done]]:
     """The four arms, with what was best on validation with seed 0; and the plain one broken in every way."""
     cells = cells_of(config, train, cell_name)
     cells.expected = 25  # with the choices of the published table
-    base = replace(config.base, memory_gb=None)  # says where a run was made, not what it did
-    first = cells.best(replace(base, lr=rate) for rate in RATES)
+    first = cells.best(replace(BASE, lr=rate) for rate in RATES)
     mixout = cells.best(replace(first, mixout=share) for share in SHARES)
     awp = cells.best(replace(first, awp=gamma) for gamma in GAMMAS)
     arms = [first, mixout, awp, replace(first, mixout=mixout.mixout, awp=awp.awp)]
@@ -93,8 +77,7 @@ def collect(config: StudyConfig) -> tuple[list[Done], list[Done]]:
 
 def cells_of(config: StudyConfig, trained_by: Callable[[Config], object], name: Callable[[Config], str]) -> Cells:
     """No cell yet; the best epoch on validation is the one that is cited."""
-    told: dict[str, Any] = {"project": "hf_finetune", "data": data_digest, "by": "validation_macro_f1"}
-    return Cells(config.runs, trained_by, name=name, **told)
+    return Cells(config.runs, trained_by, "hf_finetune", name, data_digest, "validation_macro_f1")
 
 
 def train(cell: Config) -> None:
@@ -108,7 +91,7 @@ def break_memory(config: StudyConfig, kind: str, cell: Config) -> Done:
     def train_broken(cell: Config) -> None:
         os.environ[FAULT] = FAULTS[kind] + WHERE
         try:
-            supervise(replace(cell, memory_gb=config.base.memory_gb), spawn)
+            supervise(replace(cell, memory_gb=config.memory_gb), spawn)
         finally:
             del os.environ[FAULT]
 
@@ -124,193 +107,140 @@ def cell_name(cell: Config) -> str:
 
 def data_digest(cell: Config) -> str:
     """Digest of the texts and labels that a cell learns from."""
-    return _digest(Config(**{name: getattr(cell, name) for name in OF_THE_DATA}))
+    return _digest(DataConfig(**cell.data))
 
 
 @cache
-def _digest(config: Config) -> str:
-    return prepare(config, load_tokenizer(config.model, max_length=config.max_length)).digest
+def _digest(data: DataConfig) -> str:
+    return prepare(data, load_tokenizer(data.model, max_length=data.max_length)).digest
 
 
 # ---------------------------------------------------------------- what is shown of them
 
+SPANISH = {
+    "TF-IDF, logistic regression": "TF-IDF, regresión logística",
+    "frozen encoder, logistic regression": "codificador congelado, regresión logística",
+    "plain": "normal",
+    "rate ": "tasa ",
+    "torch's RuntimeError": "RuntimeError de torch",
+    "a real RLIMIT_AS": "un RLIMIT_AS real",
+}
+Shown = dict[str, Any]
 
-def worst(name: str) -> Column:
-    """The lowest of the seeds' last values."""
 
-    def cited(group: Group) -> list[Cited]:
-        return [pooled([done.source.last(f"test_{name}") for done in group], "min")]
-
-    return Column((f"worst_{name}",), cited)
-
-
-def paired(plain_runs: Group, group: Group) -> list[float]:
-    """Mean gain in macro-F1 over plain training with the same seed, and how likely chance alone is as far off."""
+def gains(plain_runs: Sequence[Done], arm: Sequence[Done]) -> list[float]:
+    """Gain in macro-F1 over plain training with the same seed, for each seed that both have."""
     before = {done.config.seed: done.last("test_macro_f1") for done in plain_runs}
-    gains = [done.last("test_macro_f1") - before[done.config.seed] for done in group if done.config.seed in before]
-    return [statistics.mean(gains), sign_flip_p(gains)]
+    return [done.last("test_macro_f1") - before[done.config.seed] for done in arm if done.config.seed in before]
 
 
-def off_in_sd(plain_runs: Group, group: Group) -> float:
+def off_in_sd(plain_runs: Sequence[Done], broken: Sequence[Done]) -> float:
     """Distance of a run's macro-F1 from the mean of plain training's, in their deviations."""
     scores = [done.last("test_macro_f1") for done in plain_runs]
     deviation = statistics.stdev(scores) if len(scores) > 1 else 0.0
-    return (group[0].last("test_macro_f1") - statistics.mean(scores)) / (deviation or float("inf"))
+    return (broken[0].last("test_macro_f1") - statistics.mean(scores)) / (deviation or float("inf"))
 
 
-def trained(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """What the README calls an arm or a baseline."""
-    return f"{row['baseline']}, logistic regression" if "baseline" in row else str(row["arm"])
+def _worst(metric: str, arm: Sequence[Done]) -> Cited:
+    return pooled([done.source.last(metric) for done in arm], "min")
 
 
-def score(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """The mean with its deviation; the score itself where no network was trained."""
-    return f"{row[name]:.4f}" if "baseline" in row else spread(row, name)
+def _score(name: str, row: Shown, _: list[Shown]) -> str:
+    return f"{row[name]:.4f}" if "baseline" in row else report.spread(row, name)
 
 
-def of_arm(form: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """What a baseline has not."""
-    return "" if "baseline" in row else form.format(**row)
-
-
-def gain(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """The gain over plain training in points, with its p."""
+def _gain(row: Shown, _: list[Shown]) -> str:
     if row.get("arm", "plain") == "plain":
         return ""
     return f"{100 * row['gain_macro_f1']:+.2f} ({row['p_value']:.4f})"
 
 
-def chosen(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """What was chosen on validation."""
+def _chosen(row: Shown, _: list[Shown]) -> str:
     names = {"C": "C = ", "lr": "rate ", "awp": "γ = ", "mixout": "p = "}
     return ", ".join(f"{name}{row[field]:g}" for field, name in names.items() if row.get(field))
 
 
+def shown(name: str, *columns: tuple[str, str, Any]) -> Table:
+    """A view of rows that are there: heading in English and Spanish, and what stands below it."""
+    return Table(name, tuple(only_shown(*column) for column in columns), spanish=SPANISH)
+
+
+CELL = plain("cell", lambda group: group[0].name)
 TESTED = {name: last(name, f"test_{name}") for name in SCORES}
 RAN = (
-    TESTED["accuracy"],
-    TESTED["ece"],
-    TESTED["macro_f1"],
-    last("micro_batch"),
-    TESTED["precision"],
-    TESTED["recall"],
-    last("seconds"),
-    last("steps", "step"),
-    best("validation_macro_f1"),
+    *(TESTED["accuracy"], TESTED["ece"], TESTED["macro_f1"], last("micro_batch"), TESTED["precision"]),
+    *(TESTED["recall"], last("seconds"), last("steps", "step"), best("validation_macro_f1")),
 )
-RUNS = Table(
-    "runs",
-    (
-        plain("cell", lambda group: group[0].name),
-        *settings("arm", "lr", "awp", "mixout", "seed"),
-        *RAN,
-        plain("final", lambda group: int(group[0].final)),
-        origin(),
-    ),
-    keep_logs=True,
-)
-IN_RESULTS = Table(
+FINAL = plain("final", lambda group: int(group[0].final))
+RUNS = Table("runs", (CELL, *settings("arm", "lr", "awp", "mixout", "seed"), *RAN, FINAL, origin()), keep_logs=True)
+WORST = [plain(f"worst_{name}", partial(_worst, f"test_{name}")) for name in ("macro_f1", "accuracy")]
+IN_RESULTS = shown(
     "results",
-    (
-        only_shown("trained", "se entrena", trained),
-        only_shown("accuracy", "exactitud", partial(score, "accuracy")),
-        only_shown("macro-F1", "macro-F1", partial(score, "macro_f1")),
-        only_shown("worst seed", "peor semilla", partial(of_arm, "{worst_macro_f1:.4f}")),
-        only_shown("to plain, points (p)", "a normal, puntos (p)", gain),
-        only_shown("ECE", "ECE", partial(score, "ece")),
-        only_shown("settings", "ajustes", chosen),
-        only_shown("seeds", "semillas", partial(of_arm, "{seeds}")),
-    ),
+    ("trained", "se entrena", lambda row, _: row["arm"] if "arm" in row else f"{row['baseline']}, logistic regression"),
+    ("accuracy", "exactitud", partial(_score, "accuracy")),
+    ("macro-F1", "macro-F1", partial(_score, "macro_f1")),
+    ("worst seed", "peor semilla", lambda row, _: f"{row['worst_macro_f1']:.4f}" if "arm" in row else ""),
+    ("to plain, points (p)", "frente al normal, puntos (p)", _gain),
+    ("ECE", "ECE", partial(_score, "ece")),
+    ("settings", "ajustes", _chosen),
+    ("seeds", "semillas", lambda row, _: str(row.get("seeds", ""))),
 )
-BENCH = Table(
+IN_FAULTS = shown(
+    "faults",
+    ("how memory ran out", "cómo faltó la memoria", lambda row, _: FAULT_TEXT.get(row["fault"], row["fault"])),
+    ("ended with", "acabó con", lambda row, _: f"{row['micro_batch']} × {BASE.batch_size // row['micro_batch']}"),
+    ("steps", "pasos", "{steps}"),
+    ("accuracy", "exactitud", "{accuracy:.4f}"),
+    ("macro-F1", "macro-F1", "{macro_f1:.4f}"),
+    ("in sd of plain's seeds", "en desviaciones entre semillas", "{off_in_sd:+.2f}"),
+)
+BENCH = shown(
     "bench",
+    ("step", "paso", "{arm}"),
+    ("ms, median", "ms, mediana", "{step_ms:.0f}"),
     (
-        only_shown("step", "paso", "{arm}"),
-        only_shown("ms, median", "ms, mediana", "{step_ms:.0f}"),
-        only_shown(
-            "/ plain, median (quartiles)",
-            "/ normal, mediana (cuartiles)",
-            "{over_plain:.3f} ({ratio_q1:.3f} to {ratio_q3:.3f})",
-        ),
-        only_shown("peak memory", "memoria máxima", "{peak_mb:.0f} MB"),
+        "/ plain, median (quartiles)",
+        "/ normal, mediana (cuartiles)",
+        "{over_plain:.3f} ({ratio_q1:.3f} to {ratio_q3:.3f})",
     ),
+    ("peak memory", "memoria máxima", "{peak_mb:.0f} MB"),
 )
 
 
-def summary_of(plain_runs: Group) -> Table:
+def summary_of(plain_runs: Sequence[Done]) -> Table:
     """An arm a row: means, deviations, the worst seed, and the paired test against plain training."""
-    return Table(
-        "summary",
-        (
-            plain("arm", lambda group: group[0].config.arm),
-            plain("seeds", len),
-            *(mean_sd(name, f"test_{name}") for name in SCORES),
-            worst("macro_f1"),
-            worst("accuracy"),
-            Column(("gain_macro_f1", "p_value"), partial(paired, plain_runs)),
-            *settings("lr", "awp", "mixout"),
-        ),
-        made_from=("runs",),
-    )
+    means = [mean_sd(name, f"test_{name}") for name in SCORES]
+    gain = plain("gain_macro_f1", lambda group: statistics.mean(gains(plain_runs, group)))
+    p_value = plain("p_value", lambda group: sign_flip_p(gains(plain_runs, group)))
+    columns = (*settings("arm"), plain("seeds", len), *means, *WORST, gain, p_value, *settings("lr", "awp", "mixout"))
+    return Table("summary", columns, made_from=("runs",))
 
 
-def faults_of(plain_runs: Group) -> Table:
-    """A broken run a row, and how far it is from plain training's mean; the view does not depend on that."""
-    text = plain("fault", lambda group: group[0].name.split("-")[1])
-    return Table(
-        "faults",
-        (
-            replace(text, head="how memory ran out", es="cómo", show=lambda row, _: fault_text(row)),
-            only_shown("ended with", "acabó con", lambda row, _: f"{row['micro_batch']} × {16 // row['micro_batch']}"),
-            only_shown("steps", "pasos", "{steps}"),
-            plain("cell", lambda group: group[0].name),
-            only_shown("accuracy", "exactitud", "{accuracy:.4f}"),
-            only_shown("macro-F1", "macro-F1", "{macro_f1:.4f}"),
-            *RAN,
-            plain(
-                "off_in_sd",
-                partial(off_in_sd, plain_runs),
-                head="in sd of plain's seeds",
-                es="desviaciones de la normal",
-                show="{off_in_sd:+.2f}",
-            ),
-            origin(),
-        ),
-        keep_logs=True,
-    )
+def faults_of(plain_runs: Sequence[Done]) -> Table:
+    """A broken run a row, and how far it is from plain training's mean."""
+    fault = plain("fault", lambda group: group[0].name.split("-")[1])
+    off = plain("off_in_sd", partial(off_in_sd, plain_runs))
+    return Table("faults", (fault, CELL, *RAN, off, origin()), keep_logs=True)
 
 
-def fault_text(row: dict[str, Any]) -> str:
-    """What the README calls a way to run out of memory."""
-    return FAULT_TEXT.get(row["fault"], row["fault"])
-
-
-def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
-    """Block of the README → the table that it shows, and its rows; the benchmark's where there has been one."""
-    rows = [*read_csv(out / "baseline.csv"), *read_csv(out / "summary.csv")]
-    found = {"results": (IN_RESULTS, rows), "faults": (faults_of(()), read_csv(out / "faults.csv"))}
-    return found | ({"bench": (BENCH, read_csv(out / "bench.csv"))} if (out / "bench.csv").exists() else {})
-
-
-# ---------------------------------------------------------------- all of it
+def views(out: Path) -> dict[str, tuple[Table, list[Shown]]]:
+    """Block of a README → the table that it shows, and its rows; the benchmark's where there has been one."""
+    read = report.read_csv
+    rows = [*read(out / "baseline.csv"), *read(out / "summary.csv")]
+    found = {"results": (IN_RESULTS, rows), "faults": (IN_FAULTS, read(out / "faults.csv"))}
+    return found | ({"bench": (BENCH, read(out / "bench.csv"))} if (out / "bench.csv").exists() else {})
 
 
 def main(config: StudyConfig) -> None:
     """Choose rate, γ and p on validation with seed 0, break runs on purpose, repeat the four arms over the seeds."""
-    cells, broken = collect(config)
-    keep_sample(config)
-    publish_all(cells, broken, config.out)
-
-
-def publish_all(cells: list[Done], broken: list[Done], out: Path) -> None:
-    """Write, seal and show everything that the finished runs came to."""
     from projects.hf_finetune import figures
 
+    out, (cells, broken) = config.out, collect(config)
     remove_logs(out / "logs")
     publish(RUNS, [[done] for done in cells], out, "hf_finetune")
     final = [done for done in cells if done.final]
     points = [point for done in final for point in curve(done)]
-    write_csv(out / "curves.csv", [point for point, _ in points])
+    report.write_csv(out / "curves.csv", [point for point, _ in points])
     seal_table(out / "curves.csv", project="hf_finetune", key=team_key(), rows=[row for _, row in points])
     groups = sorted(grouped(final, lambda done: done.config.arm), key=lambda group: ARMS.index(group[0].config.arm))
     publish(summary_of(groups[0]), groups, out, "hf_finetune")
@@ -322,7 +252,7 @@ def publish_all(cells: list[Done], broken: list[Done], out: Path) -> None:
     for name in EVALUATION:
         shutil.copy(run / "evaluation" / name, out / name)
     figures.draw(out)
-    put_tables(out, views(out))
+    report.put_tables(out, views(out))
 
 
 def remove_logs(folder: Path) -> None:
@@ -332,7 +262,7 @@ def remove_logs(folder: Path) -> None:
             path.unlink()
 
 
-def curve(done: Done) -> Iterator[tuple[dict[str, Any], Row]]:
+def curve(done: Done) -> Iterator[tuple[Shown, Row]]:
     """A run's validation after each epoch; each point with its citation."""
     names = ("step", "validation_loss", "validation_macro_f1")
     named = {"cell": done.name, "arm": done.config.arm, "seed": done.config.seed}
@@ -350,28 +280,10 @@ def write_baselines(config: Config, out: Path) -> None:
     data = prepare(config, load_tokenizer(config.model, max_length=config.max_length))
     found = {"TF-IDF": tfidf_baseline(data), "frozen encoder": frozen_baseline(data, encoder, tokenizer)}
     kept = ("C", "validation_macro_f1", *SCORES)
-    rows = [{"baseline": name, **{column: report[column] for column in kept}} for name, report in found.items()]
-    write_csv(out / "baseline.csv", rows)
+    rows = [{"baseline": name, **{column: each[column] for column in kept}} for name, each in found.items()]
+    report.write_csv(out / "baseline.csv", rows)
     seal_table(out / "baseline.csv", project="hf_finetune", key=team_key())
     write_json(out / "data.json", data.report)
-
-
-def keep_sample(config: StudyConfig) -> None:
-    """Move a run of a few steps to sample_run without its weights, unless there is one: what training leaves behind.
-
-    Moved, not copied: a run that is there twice is what a verifier calls replayed.
-    """
-    sample = config.out / "sample_run"
-    if sample.exists():
-        return
-    run = cells_of(config, train, lambda _: "sample").run(SMOKE).directory
-    assert run is not None, "it was trained just now"
-    sample.mkdir(parents=True)
-    for path in (path for path in run.iterdir() if path.is_file()):
-        shutil.copy(path, sample / path.name)
-    files = sorted(path for path in run.rglob("*") if path.is_file())
-    write_json(sample / "files.json", {path.relative_to(run).as_posix(): path.stat().st_size for path in files})
-    shutil.rmtree(run)
 
 
 if __name__ == "__main__":

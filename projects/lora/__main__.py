@@ -7,7 +7,7 @@ from projects.lora.config import Config
 from projects.lora.demo import check_saved, classify, show
 from projects.lora.scripts.train_lora import main as train
 from shared.errors import command
-from shared.runs import claim, new_directory
+from shared.run_directories import claim, new_directory
 
 QUESTIONS = (
     "Which river flows through the city of Cusco ?",

@@ -8,6 +8,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from tyro.conf import Suppress
+
 from projects.lora.config import Arm, Config
 from projects.lora.data import Corpus
 from projects.lora.models.classifier import Classifier
@@ -22,11 +24,11 @@ ARMS: tuple[Arm, ...] = ("lora", "peft", "full")
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchConfig:
+class BenchConfig(Config):
     """Measure training steps of three arms in turn."""
 
-    train: Config = Config()
-    """What to train; the arm is replaced."""
+    arm: Suppress[Arm] = "lora"
+    resume: Suppress[bool] = False
     rounds: int = 20
     """How often each arm has its turn."""
     steps: int = 4
@@ -36,6 +38,7 @@ class BenchConfig:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
+        super().__post_init__()
         checks.at_least(self, 2, "rounds")
         checks.at_least(self, 1, "steps")
 
@@ -43,12 +46,12 @@ class BenchConfig:
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare the step time and the peak memory of LoRA with PEFT's and with full fine-tuning."""
     refuse_unwritable(config.out)
-    arms: dict[str, Config] = {arm: replace(config.train, arm=arm) for arm in ARMS}
+    arms: dict[str, Config] = {arm: replace(config.base, arm=arm) for arm in ARMS}
     for each in arms.values():
         prepare(each)  # here, what cannot work ends in one line; in an arm's process it would be a traceback
     with spawned(work, arms) as workers:
         measured = in_turn(workers, rounds=config.rounds, steps=config.steps)
-    details = {"steps": config.steps, "rank": config.train.rank, "batch": config.train.batch_size}
+    details = {"steps": config.steps, "rank": config.rank, "batch": config.batch_size}
     return publish_bench(BENCH, bench_rows(measured, "lora"), config.out, "lora", details)
 
 
@@ -63,7 +66,9 @@ def work(pipe: Connection, config: Config) -> None:
     optimizer = AdamW(parameter_groups(config, model))
     # Every arm sees the same batches in the same order: the stream does not depend on the arm.
     batches = (
-        batch for epoch in range(1000) for batch in corpus.train.shuffled(config.batch_size, seed=0, epoch=epoch)
+        batch
+        for epoch in range(1000)
+        for batch in corpus.train.shuffled_batches(config.batch_size, seed=0, epoch=epoch)
     )
     serve(pipe.recv, pipe.send, lambda: training_step(config, model, optimizer, next(batches)))
 

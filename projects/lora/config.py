@@ -1,6 +1,6 @@
 """What a training run of this project can be told. One dataclass is configuration, help text and types at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Literal
 
@@ -89,6 +89,11 @@ class Config:
         checks.resumable(self)
 
     @property
+    def base(self) -> "Config":
+        """These settings alone, of a command whose configuration adds its own."""
+        return Config(**{field.name: getattr(self, field.name) for field in fields(Config)})
+
+    @property
     def name(self) -> str:
         """The run's name when --out does not give one."""
         detail = f"-r{self.rank}" if self.arm in ("lora", "peft") else ""
@@ -96,7 +101,7 @@ class Config:
 
 
 def method(arm: str, rank: int, scaling: str) -> str:
-    """What the README calls a run."""
+    """Name of a method in the README."""
     names = {"full": "full fine-tuning", "head": "frozen encoder, linear head", "peft": f"PEFT's LoRA, r = {rank}"}
     return names.get(arm, f"LoRA, r = {rank}{', α/√r' if scaling == 'alpha/sqrt(r)' else ''}")
 

@@ -40,39 +40,38 @@ class Texts:
     """One split, tokenised.
 
     Attributes:
-        texts: As they were read.
-        tokens: Token ids of each text, special tokens included.
+        token_ids: Special tokens included.
         labels: Class index of each text.
-        padding: Id that fills a batch's short rows; the mask hides it.
+        pad_id: Fills a batch's short rows; the mask hides it.
     """
 
     texts: list[str]
-    tokens: list[list[int]]
+    token_ids: list[list[int]]
     labels: list[int]
-    padding: int
+    pad_id: int
 
     def __len__(self) -> int:
-        return len(self.tokens)
+        return len(self.token_ids)
 
     def batch(self, rows: list[int]) -> Batch:
         """The rows, padded to the longest of them."""
-        tokens = [self.tokens[row] for row in rows]
-        longest = max(map(len, tokens))
-        ids = torch.tensor([row + [self.padding] * (longest - len(row)) for row in tokens])
-        mask = torch.tensor([[1] * len(row) + [0] * (longest - len(row)) for row in tokens])
+        chosen = [self.token_ids[row] for row in rows]
+        longest = max(map(len, chosen))
+        ids = torch.tensor([ids + [self.pad_id] * (longest - len(ids)) for ids in chosen])
+        mask = torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids in chosen])
         return Batch(ids, mask, torch.tensor([self.labels[row] for row in rows]))
 
-    def in_order(self, size: int) -> Iterator[tuple[list[int], Batch]]:
+    def batches_by_length(self, size: int) -> Iterator[tuple[list[int], Batch]]:
         """Every row once, the short ones first: (row numbers, batch). For evaluation."""
-        rows = sorted(range(len(self)), key=lambda row: len(self.tokens[row]))
+        rows = sorted(range(len(self)), key=lambda row: len(self.token_ids[row]))
         for start in range(0, len(rows), size):
             chosen = rows[start : start + size]
             yield chosen, self.batch(chosen)
 
-    def shuffled(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
+    def shuffled_batches(self, size: int, *, seed: int, epoch: int) -> Iterator[Batch]:
         """Every row once, in batches of like length, in an order that depends on (seed, epoch) and nothing else."""
         source = generator(seed, epoch)
-        lengths = [len(row) for row in self.tokens]
+        lengths = [len(ids) for ids in self.token_ids]
         for rows in batching.of_like_length(batching.shuffled(len(self), source), lengths, size, source):
             yield self.batch(rows)
 
@@ -87,7 +86,7 @@ class Corpus:
     classes: list[str]
 
     def digest(self) -> str:
-        """Of every text and label of the three splits: what a run's fingerprint says of its data."""
+        """Digest of every text and label of the three splits: what a run's fingerprint says of its data."""
         splits = (self.train, self.validation, self.test)
         return data_digest(self.classes, *(part for split in splits for part in (split.texts, split.labels)))
 
@@ -105,11 +104,8 @@ def load_corpus(
 
     Args:
         dataset: Embedded name, file or hub id.
-        tokenizer: Of the encoder.
         max_length: Tokens of a text, special ones included.
         limit: Keep only so many training rows (the first of the split's fixed order).
-        text_column: Column that holds the text.
-        label_column: Column that holds the class.
 
     Raises:
         UserError: As `shared.assets.load_dataset`.

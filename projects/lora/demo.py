@@ -31,7 +31,7 @@ def show(runs: dict[str, Metrics]) -> None:
     table("Test questions, never seen in training", columns, rows)
 
 
-def load_tuned(
+def load_trained(
     directory: Path, config: Config, *, merge: bool
 ) -> tuple[Classifier, PreTrainedTokenizerFast, list[str]]:
     """The saved classifier, its tokenizer and the names of its classes, with the updates merged or apart."""
@@ -49,8 +49,8 @@ def check_saved(directory: Path, config: Config) -> tuple[Classifier, PreTrained
         UserError: If a file changed since it was saved, or an answer differs.
     """
     refuse_changed(directory)
-    apart, tokenizer, _ = load_tuned(directory, config, merge=False)
-    merged, _, classes = load_tuned(directory, config, merge=True)
+    apart, tokenizer, _ = load_trained(directory, config, merge=False)
+    merged, _, classes = load_trained(directory, config, merge=True)
     test = read_corpus(config, tokenizer).test
     one, other = logits_of(apart, test), logits_of(merged, test)
     same, gap = int((one.argmax(1) == other.argmax(1)).sum()), (one - other).abs().max().item()

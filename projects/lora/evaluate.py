@@ -30,7 +30,7 @@ def logits_of(model: nn.Module, texts: Texts, *, batch_size: int = 64) -> Float[
     model.eval()
     device = next(model.parameters()).device
     scores: list[Tensor] = [torch.empty(0)] * len(texts)
-    for rows, batch in texts.in_order(batch_size):
+    for rows, batch in texts.batches_by_length(batch_size):
         batch = batch.to(device)
         for row, logits in zip(rows, model(batch.input_ids, batch.attention_mask).cpu(), strict=True):
             scores[row] = logits

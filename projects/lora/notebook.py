@@ -28,7 +28,7 @@ full, head, chosen = (summary[name] for name in ("full fine-tuning", "frozen enc
 # ## Exactitud contra parámetros entrenados
 #
 # Cada fila es la media de varias semillas sobre las mismas preguntas de prueba, que no se usaron para elegir nada.
-# «A plenos» es la distancia al ajuste completo, en puntos porcentuales.
+# «Frente al completo» es la distancia al ajuste fino completo, en puntos porcentuales.
 
 # %%
 declared(*shown["results"], "Preguntas de prueba de TREC, seis clases.")

@@ -15,11 +15,11 @@ PENALTIES = tuple(10.0**exponent for exponent in range(-7, 0))
 
 @torch.no_grad()
 def features_of(model: Classifier, texts: Texts, *, batch_size: int = 64) -> Float[Tensor, "n d"]:
-    """What the head sees of each text, with the encoder in evaluation mode."""
+    """Inputs of the head, one row a text, with the encoder in evaluation mode."""
     model.eval()
     device = next(model.parameters()).device
     features = torch.empty(len(texts), model.head.in_features)
-    for rows, batch in texts.in_order(batch_size):
+    for rows, batch in texts.batches_by_length(batch_size):
         batch = batch.to(device)
         hidden = model.encoder(input_ids=batch.input_ids, attention_mask=batch.attention_mask).last_hidden_state
         features[rows] = mean_over_tokens(hidden, batch.attention_mask).cpu()
@@ -46,7 +46,7 @@ def fit_head(head: nn.Linear, features: Float[Tensor, "n d"], labels: Int[Tensor
 
 
 def fit_probe(model: Classifier, train: Texts, validation: Texts) -> dict[str, float]:
-    """Fit the model's head for each of PENALTIES, keep the best on validation. Returns its penalty and accuracy."""
+    """Fit the model's head with each of PENALTIES, keep the best on validation. Returns its penalty and accuracy."""
     device = model.head.weight.device
     features, labels = features_of(model, train).to(device), torch.tensor(train.labels, device=device)
     seen = features_of(model, validation).to(device)

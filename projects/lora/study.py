@@ -11,7 +11,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from projects.lora.config import Config, method
+from tyro.conf import Suppress
+
+from projects.lora.config import Arm, Config, method
+from projects.lora.models.lora import Scaling
 from projects.lora.scripts import pruning_quant
 from projects.lora.scripts.train_lora import main as train
 from projects.lora.scripts.train_lora import read_corpus
@@ -26,16 +29,26 @@ RESULTS = Path("projects/lora/results")
 RANKS, RATIOS, SEEDS = (4, 16, 64), (1.0, 4.0, 16.0), (0, 1, 2)
 LORA_RATES, FULL_RATES = (2e-4, 5e-4, 1e-3), (5e-5, 1e-4, 2e-4)
 OF_THE_DATA = ("model", "max_length", "dataset", "limit", "batch_size", "text_column", "label_column")
+SPANISH = {
+    "frozen encoder, linear head": "codificador congelado, cabeza lineal",
+    "PEFT's LoRA": "LoRA de PEFT",
+    "full fine-tuning": "ajuste fino completo",
+}
 ARM_NAMES = {"lora": "LoRA, ours", "peft": "PEFT's LoRA", "full": "full fine-tuning"}
 WINDOW = 20  # steps whose losses are averaged to one point of a curve
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig:
-    """Run every experiment behind the README's tables."""
+class StudyConfig(Config):
+    """Run every experiment behind the README's tables; what the study varies is no option."""
 
-    base: Config = Config()
-    """What all runs share."""
+    arm: Suppress[Arm] = "lora"
+    rank: Suppress[int] = 16
+    scaling: Suppress[Scaling] = "alpha/r"
+    lr: Suppress[float] = 1e-3
+    lr_ratio: Suppress[float] = 4.0
+    seed: Suppress[int] = 0
+    resume: Suppress[bool] = False
     runs: Path = Path("runs/lora/results")
     """Where the runs are kept."""
     out: Path = RESULTS
@@ -46,14 +59,14 @@ class StudyConfig:
 
 
 def collect(config: StudyConfig) -> Cells:
-    """Rates chosen on validation with seed 0, the chosen ones repeated over the seeds."""
+    """Rates selected on validation with seed 0, the selected ones repeated over the seeds."""
     cells = Cells(config.runs, train, project="lora", name=cell_name, data=digest_of, by="validation_accuracy")
     cells.expected = 33  # with the choices of the published table
     lora = cells.best(replace(config.base, arm="lora", rank=16, lr_ratio=1.0, lr=rate) for rate in LORA_RATES)
     full = cells.best(replace(config.base, arm="full", lr=rate) for rate in FULL_RATES)
-    chosen = {rank: cells.best(replace(lora, rank=rank, lr_ratio=ratio) for ratio in RATIOS) for rank in RANKS}
+    selected = {rank: cells.best(replace(lora, rank=rank, lr_ratio=ratio) for ratio in RATIOS) for rank in RANKS}
     root = cells.best(replace(lora, rank=64, lr_ratio=ratio, scaling="alpha/sqrt(r)") for ratio in RATIOS)
-    for cell in (*chosen.values(), root, full, replace(config.base, arm="head"), replace(chosen[16], arm="peft")):
+    for cell in (*selected.values(), root, full, replace(config.base, arm="head"), replace(selected[16], arm="peft")):
         cells.repeat(cell, SEEDS)
     return cells
 
@@ -80,7 +93,7 @@ def _digest(config: Config) -> str:
 
 
 def method_of(done: Done) -> str:
-    """`method` of a cell."""
+    """Name of a cell's method in the README."""
     return method(done.config.arm, done.config.rank, done.config.scaling)
 
 
@@ -91,7 +104,7 @@ def to_full(row: dict[str, Any], rows: list[dict[str, Any]]) -> str:
 
 
 def rates(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-    """What was chosen on validation."""
+    """The rates that were selected on validation."""
     if "head" in row["method"]:
         return "L-BFGS"
     return f"{row['lr']:g}" + (f", ×{row['lr_ratio']:g}" if "LoRA" in row["method"] else "")
@@ -117,19 +130,20 @@ RUNS = Table(
 SUMMARY = Table(
     "summary",
     (
-        plain("method", lambda group: method_of(group[0]), head="trained", es="se entrena"),
+        plain("method", lambda group: method_of(group[0]), head="trained", es="qué se entrena"),
         plain("seeds", len, head="seeds", es="semillas"),
         mean_sd("accuracy", "test_accuracy", head="accuracy", es="exactitud"),
         mean_sd("macro_f1", "test_macro_f1", head="macro-F1", es="macro-F1"),
         last("trained"),
         plain("share", lambda group: group[0].last("trained") / group[0].last("parameters")),
         *settings("lr", "lr_ratio"),
-        only_shown("to full, points", "al ajuste completo, puntos", to_full),
+        only_shown("to full, points", "frente al completo, puntos", to_full),
         only_shown("parameters", "parámetros", "{trained:,} ({share:.2%})"),
         only_shown("rate of A, ratio", "tasa de A, razón", rates),
     ),
     order=("trained", "accuracy", "macro-F1", "to full, points", "parameters", "rate of A, ratio", "seeds"),
     made_from=("runs",),
+    spanish=SPANISH,
 )
 PRUNING = Table(
     "pruning_quant",
@@ -137,10 +151,11 @@ PRUNING = Table(
         only_shown("done, in order", "qué, en orden", lambda row, _: done_in_order(row)),
         only_shown("accuracy", "exactitud", "{accuracy:.4f}"),
         only_shown("zeros", "ceros", "{zeros:.1%}"),
-        only_shown("file", "fichero", "{file_mb:.1f} MB"),
+        only_shown("file", "archivo", "{file_mb:.1f} MB"),
         only_shown("compressed", "comprimido", "{zip_mb:.1f} MB"),
         only_shown("one question", "una pregunta", "{ms_one_question:.1f} ms"),
     ),
+    spanish={"prune": "podar", "merge": "fusionar", "mask again": "enmascarar de nuevo"},
 )
 BENCH = Table(
     "bench",
@@ -155,6 +170,7 @@ BENCH = Table(
         only_shown("peak memory", "memoria máxima", "{peak_mb:.0f} MB"),
         only_shown("its growth in training", "su crecimiento al entrenar", "{growth_mb:.0f} MB"),
     ),
+    spanish={"LoRA, ours": "LoRA, el nuestro", **SPANISH},
 )
 
 

@@ -1,4 +1,4 @@
-"""What this project's commands can be told. One dataclass is configuration, help text and types at once."""
+"""The configuration of a training run. One dataclass is configuration, help text and types at once."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,7 +32,7 @@ class Config:
     batch_size: int = 32
     """Windows a step."""
     precision: Precision = "auto"
-    """Of training's matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor has it."""
+    """Precision of the matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor has it."""
     limit: int | None = None
     """Use only so many films of each split."""
 

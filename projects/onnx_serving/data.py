@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from projects.onnx_serving.facts import Kind, facts_of, silent_on
@@ -17,11 +18,9 @@ class Question:
     """One question, and what is right to answer.
 
     Attributes:
-        text: As it is asked.
         context: The article to answer from.
         answer: Characters of the context, or "" where it holds no answer.
         start: Where the answer begins in the context; 0 without one.
-        kind: What is asked for.
         film: The title in the question.
         origin: "own": the film's article, which states the answer; "other": another film's article; "silent": the
             film's article, which does not say it.
@@ -54,13 +53,14 @@ class Film:
     year: int
 
 
-def load_films() -> dict[str, list[Film]]:
-    """The films of each split whose article is about them; the articles of other films under their titles are left."""
+@cache
+def load_films() -> dict[str, tuple[Film, ...]]:
+    """The films of each split whose article is about them; read once a process, and not to be changed."""
     from shared.assets import film_articles
 
     splits = film_articles()
     return {
-        name: [Film(_spoken(row["title"]), row["text"], row["year"]) for row in rows if not row["mispaired"]]
+        name: tuple(Film(_spoken(row["title"]), row["text"], row["year"]) for row in rows if not row["mispaired"])
         for name, rows in splits.items()
     }
 
@@ -74,7 +74,7 @@ def questions_of(films: Sequence[Film], *, seed: int, wording: Wording = "traine
     """Every fact of the films once, as many unanswerable questions as half the facts, and the silent ones.
 
     Args:
-        films: Of one split.
+        films: The films of one split.
         seed: Decides wordings and which other film's article stands in; another one for each epoch of training.
         wording: Which wordings to ask in.
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import httpx
 
 from projects.onnx_serving.inference.pipelines import question_answering
-from projects.onnx_serving.server.launch import running, stop
+from projects.onnx_serving.server.launch import running
 from projects.onnx_serving.server.schemas import FILM
 from shared.progress import table
+from shared.web.launch import stop
 
 QUESTIONS = ("Who directed Vertigo?", "When was Vertigo released?", "Who stars in Vertigo?", "Who directed Psycho?")
 PROMPT = "Name one film by Alfred Hitchcock."

@@ -69,7 +69,7 @@ def facts_of(text: str, year: int) -> Iterator[Fact]:
 
     Args:
         text: The article.
-        year: Of the film, as the opening states it; negative if it does not.
+        year: The film's year, as the opening states it; negative if it does not.
     """
     for kind, pattern in _PATTERNS.items():
         found = pattern.search(text if kind == "basis" else text[:OPENING])

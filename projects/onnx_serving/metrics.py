@@ -8,7 +8,7 @@ from shared.squad import exact, f1
 
 @dataclass(frozen=True)
 class Scores:
-    """Over a set of questions; all in [0, 1].
+    """Scores over a set of questions; all in [0, 1].
 
     Attributes:
         exact: Mean exact match over all questions; an unanswerable one is right when nothing is answered.
@@ -25,22 +25,22 @@ class Scores:
     no_answer_f1: float
 
 
-def score(given: Sequence[str], right: Sequence[str]) -> Scores:
+def score(predicted: Sequence[str], gold: Sequence[str]) -> Scores:
     """Compare answers, "" where there is none.
 
     Raises:
         ValueError: If the two are of different lengths, or empty.
     """
-    pairs = list(zip(given, right, strict=True))
+    pairs = list(zip(predicted, gold, strict=True))
     if not pairs:
         raise ValueError("no answers to score")
     answerable = [pair for pair in pairs if pair[1]]
-    said, true = sum(not mine for mine, _ in pairs), sum(not theirs for _, theirs in pairs)
+    predicted_none, gold_none = sum(not mine for mine, _ in pairs), sum(not theirs for _, theirs in pairs)
     both = sum(not mine and not theirs for mine, theirs in pairs)
     return Scores(
         exact=sum(exact(*pair) for pair in pairs) / len(pairs),
         f1=sum(f1(*pair) for pair in pairs) / len(pairs),
         answered_f1=sum(f1(*pair) for pair in answerable) / max(1, len(answerable)),
         answered_exact=sum(exact(*pair) for pair in answerable) / max(1, len(answerable)),
-        no_answer_f1=2 * both / (said + true) if said + true else 1.0,
+        no_answer_f1=2 * both / (predicted_none + gold_none) if predicted_none + gold_none else 1.0,
     )

@@ -10,7 +10,7 @@ from typing import Literal
 
 from projects.onnx_serving.facts import Kind
 
-Wording = Literal["trained", "chosen_on", "held_out"]
+Wording = Literal["trained", "validation", "held_out"]
 
 _FILM = ("{title}", "{title}", "the film {title}", "the movie {title}")  # mostly the title alone
 _NAME = ("Name", "Tell me", "Give me", "I want to know")
@@ -99,7 +99,7 @@ TRAINED: dict[Kind, tuple[str, ...]] = {
     ),
 }
 
-CHOSEN_ON: dict[Kind, tuple[str, ...]] = {
+VALIDATION: dict[Kind, tuple[str, ...]] = {
     "director": (
         "Which filmmaker gave us {title}?",
         "At the helm of {title} stood whom?",
@@ -159,6 +159,6 @@ HELD_OUT: dict[Kind, tuple[str, ...]] = {
 
 WORDINGS: dict[Wording, dict[Kind, tuple[str, ...]]] = {
     "trained": TRAINED,
-    "chosen_on": CHOSEN_ON,
+    "validation": VALIDATION,
     "held_out": HELD_OUT,
 }

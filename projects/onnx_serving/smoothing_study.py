@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from projects.onnx_serving.data import load_films, questions_of
-from projects.onnx_serving.export.onnx_export import quantise, typical_inputs
+from projects.onnx_serving.export.onnx_export import calibration_inputs, quantise
 from projects.onnx_serving.inference.onnx_backend import OnnxEncoder
 from projects.onnx_serving.inference.pipelines import question_answering, settings_of
 from projects.onnx_serving.paths import ENCODER
-from projects.onnx_serving.training.evaluate import judge
-from projects.onnx_serving.training.train_qa import CHOSEN, EVALUATION, limited
+from projects.onnx_serving.training.evaluate import predict_spans
+from projects.onnx_serving.training.train_qa import EVALUATION, SELECTION, limited
 from shared import devices
 from shared.progress import track
 
@@ -29,17 +29,17 @@ def smoothing_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dic
         limit: Use only so many films.
     """
     pipeline = question_answering(qa)
-    cutter, threshold = pipeline.cutter(), settings_of(pipeline.model)["threshold"]
+    splitter, threshold = pipeline.splitter(), settings_of(pipeline.model)["threshold"]
     films = limited(load_films(), limit)["validation"]
-    questions = [asked for wording in CHOSEN for asked in questions_of(films, seed=EVALUATION, wording=wording)]
+    questions = [each for wording in SELECTION for each in questions_of(films, seed=EVALUATION, wording=wording)]
     threads = devices.use_all_cores()
-    exact = judge(OnnxEncoder(graphs / ENCODER, threads), cutter, questions)
+    exact = predict_spans(OnnxEncoder(graphs / ENCODER, threads), splitter, questions)
     rows = []
     for strength, path in quantised(pipeline, graphs / ENCODER):
-        judged = judge(OnnxEncoder(path, threads), cutter, questions)
-        pairs = list(zip(exact, judged, strict=True))
+        predictions = predict_spans(OnnxEncoder(path, threads), splitter, questions)
+        pairs = list(zip(exact, predictions, strict=True))
         distance = np.mean([abs(one.margin - other.margin) for one, other in pairs])
-        same = np.mean([one.given(threshold) == other.given(threshold) for one, other in pairs])
+        same = np.mean([one.answer_at(threshold) == other.answer_at(threshold) for one, other in pairs])
         row = {"strength": strength, "questions": len(questions)}
         rows.append(row | {"margin_distance": round(float(distance), 4), "same": round(float(same), 4)})
     return rows
@@ -47,7 +47,7 @@ def smoothing_rows(qa: Path, graphs: Path, limit: int | None = None) -> list[dic
 
 def quantised(pipeline: Any, source: Path) -> Iterator[tuple[str, Path]]:
     """The int8 graph at each strength; it is there until the next one is asked for."""
-    inputs = typical_inputs(pipeline)
+    inputs = calibration_inputs(pipeline)
     with tempfile.TemporaryDirectory() as folder:
         target = Path(folder) / "encoder.int8.onnx"
         yield "none", quantise(source, target)

@@ -1,4 +1,4 @@
-"""`make results-onnx_serving`: the runs behind the README's tables, and what is shown of them and of the benchmarks.
+"""`make results-onnx_serving`: the runs behind the tables, and what is shown of them and of the benchmarks.
 
 A finished run is not made again, and one that was interrupted goes on from its last checkpoint.
 """
@@ -12,11 +12,12 @@ from typing import Any
 from projects.onnx_serving import figures
 from projects.onnx_serving.agreement import answer_rows, encoder_graphs, text_rows
 from projects.onnx_serving.config import Config
-from projects.onnx_serving.export.folder import claim_export, exported, unchanged
+from projects.onnx_serving.export.folder import claim_export, export_if_needed, require_unchanged
 from projects.onnx_serving.paths import EXPORTED, RESULTS, RUNS
 from projects.onnx_serving.smoothing_study import smoothing_rows
 from projects.onnx_serving.training.train_qa import digest_of, films_of
 from projects.onnx_serving.training.train_qa import main as train
+from shared.devices import Precision, describe_environment
 from shared.errors import command
 from shared.files import read_json, refuse_unwritable, write_json
 from shared.fingerprint import team_key
@@ -24,7 +25,6 @@ from shared.fingerprint.results import Row, seal_table
 from shared.progress import track
 from shared.report import mean_sd as means
 from shared.report import put_tables, read_csv, write_csv
-from shared.runs import describe_environment
 from shared.study import Cells, Done, Shown, Table, last, mean_sd, only_shown, origin, plain, publish, settings
 
 PROJECT = "onnx_serving"
@@ -37,10 +37,12 @@ AGREEMENT = ("answered_f1", "no_answer_f1", "same", "same_trained", "same_held_o
 class StudyConfig:
     """Run every experiment behind the README's tables."""
 
-    base: Config = Config()
-    """What all runs share."""
     seeds: tuple[int, ...] = SEEDS
-    """Of the runs; the model of the first one is exported, smoothed and served."""
+    """Seeds of the runs; the model of the first one is exported, smoothed and served."""
+    device: str = "auto"
+    """auto, cpu, cuda, ..."""
+    precision: Precision = "auto"
+    """Precision of training's matrix products: float32, bfloat16, or auto: bfloat16 where the processor has it."""
     runs: Path = RUNS
     """Where the runs are kept."""
     out: Path = RESULTS
@@ -50,7 +52,7 @@ class StudyConfig:
 # ---------------------------------------------------------------- which runs
 
 
-def collect(config: StudyConfig) -> list[Done]:
+def collect(config: StudyConfig, base: Config) -> list[Done]:
     """A run a seed; that of seed 0 is the model that the default run trains and the server serves."""
     cells = Cells(
         config.runs,
@@ -60,22 +62,22 @@ def collect(config: StudyConfig) -> list[Done]:
         data=lambda cell: digest_of(films_of(cell)),
         expected=len(config.seeds),
     )
-    return cells.repeat(config.base, config.seeds)
+    return cells.repeat(base, config.seeds)
 
 
 def model_of(done: Done) -> Path:
     """The sealed folder of a run's model."""
     assert done.directory is not None, "its weights are needed"
-    unchanged(done.directory / "model")
+    require_unchanged(done.directory / "model")
     return done.directory / "model"
 
 
 # ---------------------------------------------------------------- what is shown of them
 
 
-def table(name: str, *columns: tuple[str, str, str | Shown]) -> Table:
-    """What the README shows of rows that are written where they are measured: two headings and a form a column."""
-    return Table(name, tuple(only_shown(*column) for column in columns))
+def table(name: str, *columns: tuple[str, str, str | Shown], **options: Any) -> Table:
+    """The view of rows that are written where they are measured: two headings and a form a column."""
+    return Table(name, tuple(only_shown(*column) for column in columns), **options)
 
 
 def over_seeds(name: str, form: str = ".4f") -> Shown:
@@ -111,6 +113,10 @@ WORDINGS = table(
     ("exact match", "acierto exacto", either("films_exact", "wordings_exact")),
     ("F1 of “no answer”", "F1 de «sin respuesta»", either("no_answer_f1", "wordings_no_answer_f1")),
     ("seeds", "semillas", "{seeds}"),
+    spanish={
+        "in wordings as trained": "en redacciones de entrenamiento",
+        "in wordings never seen": "en redacciones nuevas",
+    },
 )
 ANSWERS = table(
     "answers",
@@ -129,6 +135,7 @@ SMOOTHING = table(
     ("questions", "preguntas", "{questions}"),
     ("mean distance of the margins", "distancia media de los márgenes", "{margin_distance:.3f}"),
     ("same answers as float32", "mismas respuestas que float32", "{same:.2%}"),
+    spanish={"none": "ninguna"},
 )
 TEXTS = table(
     "texts",
@@ -146,12 +153,24 @@ GENERATION = table(
     ("p50", "p50", "{p50_ms:.0f} ms"),
     ("tokens/s", "tokens/s", "{per_second:.1f}"),
     ("over transformers", "sobre transformers", "×{gain:.2f}"),
+    spanish={
+        "with the cache": "con caché",
+        "without the cache": "sin caché",
+        "its own loop and cache": "su propio bucle y caché",
+        "transformers' generate": "generate de transformers",
+    },
 )
 PADDING = table(
     "padding",
     ("scheme", "esquema", "{scheme}"),
     ("tokens that are padding", "tokens de relleno", "{waste:.1%}"),
     ("articles/s", "artículos/s", "{articles_per_second:.1f}"),
+    spanish={
+        "one at a time": "de uno en uno",
+        "batches of 8 as they come": "lotes de 8 por orden de llegada",
+        "batches of 8 sorted by length": "lotes de 8 ordenados por longitud",
+        "sorted, at most 2048 tokens a batch": "ordenados, a lo sumo 2048 tokens por lote",
+    },
 )
 SERVER = table(
     "server",
@@ -177,10 +196,9 @@ LOAD = table(
 
 def speed(arms: Sequence[str]) -> Table:
     """A column an arm: which there are is in the benchmark's file."""
+    shape = ("rows × tokens", "filas × tokens", "{rows} × {tokens}")
     columns = [(arm, arm, partial(latency, arm)) for arm in arms]
-    return table(
-        "speed", ("rows × tokens", "filas × tokens", "{rows} × {tokens}"), ("threads", "hilos", "{threads}"), *columns
-    )
+    return table("speed", shape, ("threads", "hilos", "{threads}"), *columns)
 
 
 def latency(arm: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
@@ -222,15 +240,20 @@ def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
 
 def main(config: StudyConfig) -> list[dict[str, Any]]:
     """Train the question-answering model with several seeds, export it, compare what the backends answer and write."""
+    return run(config, Config(device=config.device, precision=config.precision))
+
+
+def run(config: StudyConfig, base: Config) -> list[dict[str, Any]]:
+    """Run the study of a configuration, whose seed is replaced."""
     claim_export(config.runs / EXPORTED.name)
     refuse_unwritable(config.out)
-    cells = collect(config)
+    cells = collect(config, base)
     rows = publish(RUN_TABLE, [[done] for done in cells], config.out, PROJECT)
     publish(SUMMARY, [cells], config.out, PROJECT)
-    write_answers(cells, config.base.limit, config.out)
+    write_answers(cells, base.limit, config.out)
     qa = model_of(cells[0])
-    graphs = exported(qa, config.runs / EXPORTED.name)
-    smoothed = smoothing_rows(qa, graphs, config.base.limit)
+    graphs = export_if_needed(qa, config.runs / EXPORTED.name)
+    smoothed = smoothing_rows(qa, graphs, base.limit)
     write(config.out / "smoothing.csv", smoothed, [Row([cells[0].source])] * len(smoothed))
     write(config.out / "texts.csv", text_rows(graphs))
     write_json(config.out / "parity.json", read_json(graphs / "parity.json"))
@@ -269,7 +292,7 @@ def write(path: Path, rows: list[dict[str, Any]], cited: list[Row] | None = None
 
 
 def show(out: Path, *blocks: str) -> None:
-    """Put what is in the results into README and figures, and print these tables."""
+    """Put the results into READMEs and figures, and print these tables."""
     found = views(out)
     put_tables(out, found)
     figures.main(out)

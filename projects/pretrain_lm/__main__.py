@@ -19,7 +19,7 @@ def main(config: Config) -> None:
     if config.objective == "causal":
         beside_longest(metrics)
         out = metrics.directory / "generation"
-        eval_generation.main(eval_generation.GenerationConfig(run=metrics.directory, prompts=8, tokens=60, out=out))
+        eval_generation.main(eval_generation.GenerationConfig(run=metrics.directory, prompts=8, new_tokens=60, out=out))
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from typing import Any
 
 from projects.pretrain_lm.analysis.loader import consume
 from projects.pretrain_lm.config import Config
-from projects.pretrain_lm.peer import Arm, Loop, PeerConfig, read_text
+from projects.pretrain_lm.peer import ARMS, Arm, PeerConfig, build, random_windows, read_text, training_losses
 from projects.pretrain_lm.study import BENCH, CONSUMPTION, RESULTS
 from shared import checks, devices
 from shared.errors import command
@@ -18,17 +18,15 @@ from shared.files import refuse_unwritable
 from shared.interleave import Measured, in_turn, ratio, serve, spawned, step_ms
 from shared.study import publish_bench
 
-TIMED: tuple[Arm, ...] = ("ours", "gpt2")
-
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig:
     """Measure training against a plain loop over GPT2LMHeadModel, and the loader against the model."""
 
-    peer: PeerConfig = PeerConfig()
-    """The recipe; the arm is replaced."""
-    train: Config = Config()
-    """The model of the default run, whose consumption is measured."""
+    dataset: str = "news"
+    """A plain text file, or news (embedded)."""
+    seed: int = 0
+    """Seeds initial weights, windows and order."""
     rounds: int = 40
     """How often each arm has its turn."""
     steps: int = 20
@@ -45,23 +43,31 @@ class BenchConfig:
 
 def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Compare tokens a second of both arms, and of loader and model."""
+    recipe = PeerConfig(dataset=config.dataset, seed=config.seed)
+    return measure(config, recipe, Config(dataset=config.dataset, seed=config.seed))
+
+
+def measure(config: BenchConfig, recipe: PeerConfig, train: Config) -> list[dict[str, Any]]:
+    """Measure both arms of a recipe, and the loader of a training run beside its model."""
     refuse_unwritable(config.out)
-    read_text(config.peer)  # made once, not by both arms at a time
-    with spawned(work, {arm: replace(config.peer, arm=arm) for arm in TIMED}) as workers:
-        measured = in_turn(workers, rounds=config.rounds, steps=config.steps)
-    rows = [summary(arm, measured, config.peer) for arm in TIMED]
-    details = {"rounds": config.rounds - 1, "steps": config.steps, "batch": config.peer.batch_size}
+    read_text(recipe)  # made once, not by both arms at a time
+    with spawned(serve_arm, {arm: replace(recipe, arm=arm) for arm in ARMS}) as arms:
+        measured = in_turn(arms, rounds=config.rounds, steps=config.steps)
+    rows = [summary(arm, measured, recipe) for arm in ARMS]
+    details = {"rounds": config.rounds - 1, "steps": config.steps, "batch": recipe.batch_size}
     publish_bench(BENCH, rows, config.out, "pretrain_lm", details)
-    details = {"batches": config.batches, "batch": config.train.batch_size}
-    publish_bench(CONSUMPTION, consume(config.train, config.batches), config.out, "pretrain_lm", details)
+    details = {"batches": config.batches, "batch": train.batch_size}
+    publish_bench(CONSUMPTION, consume(train, config.batches), config.out, "pretrain_lm", details)
     return rows
 
 
-def work(pipe: Connection, config: PeerConfig) -> None:
-    """One arm's process."""
+def serve_arm(pipe: Connection, config: PeerConfig) -> None:
+    """The process of an arm."""
     devices.use_all_cores()
-    text, vocabulary, _ = read_text(config)
-    serve(pipe.recv, pipe.send, Loop(config, text["train"], len(vocabulary)).step)
+    text, tokenizer, _ = read_text(config)
+    model, logits = build(config, len(tokenizer))
+    losses = training_losses(config, model, logits, random_windows(config, text["train"]))
+    serve(pipe.recv, pipe.send, lambda: next(losses))
 
 
 def summary(arm: Arm, measured: dict[str, Measured], recipe: PeerConfig) -> dict[str, Any]:

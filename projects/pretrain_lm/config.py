@@ -5,8 +5,8 @@ from pathlib import Path
 
 from projects.pretrain_lm.data.clean_corpus import CorpusConfig
 from projects.pretrain_lm.data.collator import Objective
-from projects.pretrain_lm.data.vocabulary import Kind
-from projects.pretrain_lm.models.transformer_lm import Positions, Size
+from projects.pretrain_lm.data.tokenizer import Kind
+from projects.pretrain_lm.models.transformer_lm import ModelConfig, Positions
 from shared import checks, devices
 from shared.devices import Precision
 from shared.errors import UserError
@@ -32,7 +32,7 @@ class Config:
     """Folder of the cleaned corpus; by default one below runs/pretrain_lm/ that is named after the settings above."""
 
     objective: Objective = "causal"
-    """causal (next token), dynamic (masks drawn anew at each visit) or static (a mask for each chunk, for ever)."""
+    """causal (next token), dynamic (masks drawn anew in each epoch) or static (one mask a chunk, for ever)."""
     mask_ratio: float = 0.15
     """Share of the tokens that is masked."""
     whole_words: bool = False
@@ -41,9 +41,9 @@ class Config:
     layers: int = 4
     """Blocks."""
     heads: int = 4
-    """Of each attention."""
+    """Attention heads of a block."""
     width: int = 128
-    """Of the hidden states."""
+    """Width of the hidden states."""
     positions: Positions = "rotary"
     """learned or rotary."""
     bias: bool = True
@@ -58,7 +58,7 @@ class Config:
     warmup: float = 0.05
     """Share of the steps over which the rate rises."""
     weight_decay: float = 0.1
-    """Decoupled, on matrices only."""
+    """Decoupled weight decay, on matrices only."""
     beta2: float = 0.95
     """AdamW's second coefficient; the first is 0.9."""
     max_norm: float = 1.0
@@ -76,7 +76,7 @@ class Config:
     log_every: int = 1
     """Steps between two lines of loss, gradient norm and rate in the log."""
     precision: Precision = "auto"
-    """Of the matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor multiplies it."""
+    """Precision of the matrix products: float32, bfloat16 (autocast), or auto: bfloat16 where the processor has it."""
     workers: int = 0
     """Processes that read chunks ahead; the batches are the same for any number."""
 
@@ -91,7 +91,8 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        checks.at_least(self, 1, "batch_size", "accumulation", "epochs", "save_every", "log_every", "steps")
+        checks.at_least(self, 1, "layers", "heads", "width", "batch_size", "accumulation", "epochs")
+        checks.at_least(self, 1, "save_every", "log_every", "steps")
         checks.at_least(self, 0, "weight_decay", "workers")
         checks.positive(self, "lr", "max_norm")
         checks.resumable(self)
@@ -100,7 +101,7 @@ class Config:
                 raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1)")
         if not 0 < self.mask_ratio < 1:
             raise UserError(f"--mask_ratio {self.mask_ratio}: must be in (0, 1)")
-        self.size(self.cleaning.vocabulary)  # both refuse what does not fit, before a corpus is cleaned
+        self.model_config(self.cleaning.vocabulary)  # both refuse what does not fit, before a corpus is cleaned
 
     @property
     def bfloat16(self) -> bool:
@@ -122,14 +123,14 @@ class Config:
             out=self.corpus or Path("runs/pretrain_lm/corpora") / f"{name}{some}-c{self.context}",
         )
 
-    def size(self, vocabulary: int) -> Size:
-        """Of the model."""
-        return Size(
-            vocabulary=vocabulary,
-            context=self.context,
-            layers=self.layers,
-            heads=self.heads,
-            width=self.width,
+    def model_config(self, vocab_size: int) -> ModelConfig:
+        """The shapes of the model, for a tokenizer of so many tokens."""
+        return ModelConfig(
+            vocab_size=vocab_size,
+            context_length=self.context,
+            num_layers=self.layers,
+            num_heads=self.heads,
+            hidden_size=self.width,
             causal=self.objective == "causal",
             positions=self.positions,
             bias=self.bias,

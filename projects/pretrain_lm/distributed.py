@@ -6,6 +6,7 @@ Without torchrun there is one process, and nothing here does anything.
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 import torch.distributed as dist
@@ -17,43 +18,50 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 
 from projects.pretrain_lm.data.collator import Batch
-from projects.pretrain_lm.data.shards import Part
 from projects.pretrain_lm.models.transformer_lm import TransformerLM
 from shared import devices
 
 
+@dataclass(frozen=True)
+class Process:
+    """One of the processes that train together: its rank, from 0, and how many there are."""
+
+    rank: int = 0
+    world_size: int = 1
+
+
 @contextmanager
-def processes() -> Iterator[Part]:
-    """Join the others inside the block. Yields which of them this is.
+def process_group() -> Iterator[Process]:
+    """Join the other processes inside the block. Yields which of them this is.
 
     What was wrapped inside must be out of reach at its end: the group's threads are waited for when the last that holds
     the group lets go of it, and the interpreter has to be whole for that (pytorch/pytorch#179291).
     """
-    world = int(os.environ.get("WORLD_SIZE", "1"))
-    if world == 1:
+    world_size = int(os.environ.get("WORLD_SIZE", "1"))
+    if world_size == 1:
         devices.use_all_cores()
-        yield Part()
+        yield Process()
         return
-    torch.set_num_threads(max(1, devices.cores() // world))
+    torch.set_num_threads(max(1, devices.cores() // world_size))
     dist.init_process_group("gloo")
     try:
-        yield Part(dist.get_rank(), world)
+        yield Process(dist.get_rank(), world_size)
     finally:
         dist.destroy_process_group()
 
 
-def total(part: Part, *values: float) -> list[float]:
+def all_reduce_sum(process: Process, *values: float) -> list[float]:
     """Sums over all processes."""
-    if part.world == 1:
+    if process.world_size == 1:
         return list(values)
     summed = torch.tensor(values, dtype=torch.float64)
     dist.all_reduce(summed)
     return summed.tolist()
 
 
-def wait(part: Part) -> None:
-    """Until every process is here."""
-    if part.world > 1:
+def barrier(process: Process) -> None:
+    """Wait until every process is here."""
+    if process.world_size > 1:
         dist.barrier()
 
 
@@ -67,16 +75,16 @@ class Loss(nn.Module):
 
     def __init__(self, model: TransformerLM, *, bfloat16: bool = False) -> None:
         super().__init__()
-        self.model, self.rounded = model, bfloat16
+        self.model, self.autocast = model, bfloat16
 
     def forward(self, batch: Batch) -> tuple[Tensor, int]:
         """(summed cross-entropy in nats, number of labels) of a batch."""
-        device = self.model.tokens.weight.device
+        device = self.model.token_embedding.weight.device
         batch = batch.to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=self.rounded):
-            return self.model.loss(batch.ids, batch.labels, batch.readable)
+        with torch.autocast(device.type, torch.bfloat16, enabled=self.autocast):
+            return self.model.loss(batch.input_ids, batch.labels, batch.attention_mask)
 
 
-def shared(loss: Loss, part: Part) -> nn.Module:
+def data_parallel(loss: Loss, process: Process) -> nn.Module:
     """The loss, its gradients averaged over the processes if there are several."""
-    return loss if part.world == 1 else DistributedDataParallel(loss)
+    return loss if process.world_size == 1 else DistributedDataParallel(loss)

@@ -11,14 +11,14 @@ import numpy as np
 import torch
 from jaxtyping import Float
 
-from projects.pretrain_lm.data.collator import NO_LABEL, Batch
+from projects.pretrain_lm.data.collator import Batch
 from projects.pretrain_lm.distributed import Loss
-from projects.pretrain_lm.models.transformer_lm import TransformerLM
+from projects.pretrain_lm.models.transformer_lm import NO_LABEL, TransformerLM
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Of a split.
+class Evaluation:
+    """Cross-entropy on a split.
 
     Attributes:
         loss: Mean cross-entropy in nats over all labels, Σ NLL / Σ labels: not a mean of batches' means.
@@ -33,17 +33,17 @@ class Prediction:
         """exp(loss)."""
         return math.exp(self.loss)
 
-    def bits_per_byte(self, size: int) -> float:
-        """What a byte of the text costs: comparable between tokenizers.
+    def bits_per_byte(self, num_bytes: int) -> float:
+        """Cross-entropy in bits per byte of the text, comparable between tokenizers.
 
         Args:
-            size: Bytes of the text that the labels spell; every token has to be predicted exactly once.
+            num_bytes: Size of the text that the labels spell; every token has to be predicted exactly once.
         """
-        return self.loss * self.labels / math.log(2) / size
+        return self.loss * self.labels / math.log(2) / num_bytes
 
 
 @torch.inference_mode()
-def predict(loss: Loss, batches: Iterable[Batch]) -> Prediction:
+def evaluate(loss: Loss, batches: Iterable[Batch]) -> Evaluation:
     """Cross-entropy over batches, in evaluation mode; the mode is put back."""
     training = loss.training
     loss.eval()
@@ -53,28 +53,50 @@ def predict(loss: Loss, batches: Iterable[Batch]) -> Prediction:
         total += summed.item()
         labels += count
     loss.train(training)
-    return Prediction(total / labels, labels)
+    return Evaluation(total / labels, labels)
 
 
-def distinct(texts: Sequence[Sequence[int]], size: int, length: int) -> float:
-    """Distinct runs of `size` tokens over all runs, in the first `length` tokens of each text together.
+@torch.inference_mode()
+def label_probabilities(model: TransformerLM, batches: Iterable[Batch]) -> Float[np.ndarray, " n"]:
+    """Probability of every label, in the order of the batches."""
+    found = []
+    for batch in batches:
+        log_probs = model(batch.input_ids, batch.attention_mask).log_softmax(-1)
+        labelled = batch.labels != NO_LABEL
+        found.append(log_probs[labelled].gather(1, batch.labels[labelled][:, None])[:, 0].exp())
+    return torch.cat(found).double().numpy()
+
+
+def mixture_weight(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> float:
+    """Weight w for which w·one + (1 − w)·other has the least cross-entropy, by expectation–maximisation.
+
+    Source: Jelinek and Mercer 1980, "Interpolated estimation of Markov source parameters".
+    """
+    weight = 0.5
+    for _ in range(100):
+        weight = float((weight * one / (weight * one + (1 - weight) * other)).mean())
+    return weight
+
+
+def distinct(texts: Sequence[Sequence[int]], n: int, length: int) -> float:
+    """distinct-n: different n-grams over all n-grams, in the first `length` tokens of each text together.
 
     At a fixed length, since the ratio falls with the length of what is counted. 1 means that nothing repeats.
 
     Source: Li et al. 2016, "A Diversity-Promoting Objective Function for Neural Conversation Models", §5.
     """
     cut = [tuple(text[:length]) for text in texts]
-    runs = [text[i : i + size] for text in cut for i in range(len(text) - size + 1)]
-    return len(set(runs)) / len(runs) if runs else 0.0
+    ngrams = [text[i : i + n] for text in cut for i in range(len(text) - n + 1)]
+    return len(set(ngrams)) / len(ngrams) if ngrams else 0.0
 
 
-def repetition(text: Sequence[int], size: int = 4) -> float:
-    """Share of a text's runs of `size` tokens that it holds already: 0 if none repeats.
+def repetition(text: Sequence[int], n: int = 4) -> float:
+    """seq-rep-n: share of a text's n-grams that it holds already; 0 if none repeats.
 
-    Source: Welleck et al. 2020, "Neural Text Generation With Unlikelihood Training", §6.1 (seq-rep-n).
+    Source: Welleck et al. 2020, "Neural Text Generation With Unlikelihood Training", §6.1.
     """
-    runs = [tuple(text[i : i + size]) for i in range(len(text) - size + 1)]
-    return 1 - len(set(runs)) / len(runs) if runs else 0.0
+    ngrams = [tuple(text[i : i + n]) for i in range(len(text) - n + 1)]
+    return 1 - len(set(ngrams)) / len(ngrams) if ngrams else 0.0
 
 
 def bleu(text: Sequence[str], references: Sequence[Sequence[str]], longest: int = 4) -> float:
@@ -85,13 +107,13 @@ def bleu(text: Sequence[str], references: Sequence[Sequence[str]], longest: int 
     Source: Papineni et al. 2002, §2; the smoothing is that of Chen and Cherry 2014, method 1, with ε = ½.
     """
     logs = []
-    for size in range(1, longest + 1):
-        mine = _grams(text, size)
-        most: Counter[tuple[str, ...]] = Counter()
+    for n in range(1, longest + 1):
+        counts = _ngram_counts(text, n)
+        clip: Counter[tuple[str, ...]] = Counter()
         for reference in references:
-            most |= _grams(reference, size)
-        total = max(1, sum(mine.values()))
-        logs.append(math.log(max(0.5, sum((mine & most).values())) / total))
+            clip |= _ngram_counts(reference, n)
+        total = max(1, sum(counts.values()))
+        logs.append(math.log(max(0.5, sum((counts & clip).values())) / total))
     nearest = min((abs(len(r) - len(text)), len(r)) for r in references)[1]
     return math.exp(min(0.0, 1 - nearest / max(1, len(text))) + sum(logs) / longest)
 
@@ -105,27 +127,5 @@ def self_bleu(texts: Sequence[Sequence[str]]) -> float:
     return sum(scores) / len(scores)
 
 
-def _grams(text: Sequence[str], size: int) -> Counter[tuple[str, ...]]:
-    return Counter(tuple(text[i : i + size]) for i in range(len(text) - size + 1))
-
-
-@torch.inference_mode()
-def label_probabilities(model: TransformerLM, batches: Iterable[Batch]) -> Float[np.ndarray, " n"]:
-    """Probability of every label, in the order of the batches."""
-    found = []
-    for batch in batches:
-        scores = model(batch.ids, batch.readable).log_softmax(-1)
-        chosen = batch.labels != NO_LABEL
-        found.append(scores[chosen].gather(1, batch.labels[chosen][:, None])[:, 0].exp())
-    return torch.cat(found).double().numpy()
-
-
-def mixture_weight(one: Float[np.ndarray, " n"], other: Float[np.ndarray, " n"]) -> float:
-    """Weight w for which w·one + (1 − w)·other has the least cross-entropy, by expectation–maximisation.
-
-    Source: Jelinek and Mercer 1980, "Interpolated estimation of Markov source parameters".
-    """
-    weight = 0.5
-    for _ in range(100):
-        weight = float((weight * one / (weight * one + (1 - weight) * other)).mean())
-    return weight
+def _ngram_counts(text: Sequence[str], n: int) -> Counter[tuple[str, ...]]:
+    return Counter(tuple(text[i : i + n]) for i in range(len(text) - n + 1))

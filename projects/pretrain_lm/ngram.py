@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from projects.pretrain_lm.data.shards import PIECES, Chunks
-from projects.pretrain_lm.evaluate import Prediction
+from projects.pretrain_lm.data.shards import PIECES, EpochChunks
+from projects.pretrain_lm.evaluate import Evaluation
 from shared.errors import UserError
 
 FALLBACK = (0.5, 1.0, 1.5)  # discounts where a corpus is too small to estimate them
 ABSENT = -1
-FIRST_PREDICTED = 1  # place in its document of the first token that is asked for
+FIRST_PREDICTED = 1  # place in its document of the first token that is predicted
 
 
 @dataclass(frozen=True)
@@ -28,13 +28,13 @@ class Order:
 
     Attributes:
         keys: Sorted numbers of the n-grams.
-        share: Their adjusted counts less the discount, over the sum of their history's adjusted counts.
-        left: Of each history, what the discounts leave for the order below; 1 for one that nothing follows.
+        discounted: Their adjusted counts less the discount, over the sum of their history's adjusted counts.
+        backoff: For each history, the weight that the discounts leave for the order below; 1 where nothing follows it.
     """
 
     keys: Int[np.ndarray, " g"]
-    share: Float[np.ndarray, " g"]
-    left: Float[np.ndarray, " h"]
+    discounted: Float[np.ndarray, " g"]
+    backoff: Float[np.ndarray, " h"]
 
 
 class KneserNey:
@@ -49,54 +49,54 @@ class KneserNey:
 
     Args:
         documents: Tokens of each, end tokens included.
-        vocabulary: Number of token ids.
+        vocab_size: Number of token ids.
         order: Longest n-gram, at least 2.
 
     Raises:
         UserError: If the order is too small or there is nothing to count.
     """
 
-    def __init__(self, documents: Iterable[list[int]], vocabulary: int, order: int = 5) -> None:
+    def __init__(self, documents: Iterable[list[int]], vocab_size: int, order: int = 5) -> None:
         if order < 2:
             raise UserError(f"n-grams of order {order}: must be at least 2")
-        self.vocabulary = vocabulary
+        self.vocab_size = vocab_size
         tokens, place = flatten(documents)
         if not (place >= FIRST_PREDICTED).any():
             raise UserError("no token to count n-grams of")
         histories, rows = 1, np.zeros(len(tokens), dtype=np.int64)  # before single tokens stands the empty history
         self.orders: list[Order] = []
-        waiting: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None
+        below: tuple[np.ndarray, np.ndarray, np.ndarray] | None = None  # keys, counts, and which begin a document
         for n in range(1, order + 1):
-            valid = place >= n - 1
-            numbers = (rows if n == 1 else behind(rows)) * vocabulary + tokens
-            longer, keys, counts, ends = distinct_numbers(numbers, valid)
-            if waiting is not None:  # the order below can be finished: what stands in front of its n-grams is known
-                below, plain, begins = waiting
-                self.orders.append(estimate(below, in_front(plain, begins, rows[ends]), vocabulary, histories))
-                histories = len(below)
-            waiting = keys, counts, (place[ends] == n - 1) & (n > 1)
+            numbers = (rows if n == 1 else previous(rows)) * vocab_size + tokens
+            longer, keys, counts, ends = distinct_ngrams(numbers, place >= n - 1)
+            if below is not None:  # that order can be finished: what stands in front of its n-grams is known now
+                adjusted = continuation_counts(below[1], below[2], rows[ends])
+                self.orders.append(estimate(below[0], adjusted, vocab_size, histories))
+                histories = len(below[0])
+            below = keys, counts, (place[ends] == n - 1) & (n > 1)
             rows = longer
-        self.orders.append(estimate(keys, counts, vocabulary, histories))
+        self.orders.append(estimate(keys, counts, vocab_size, histories))
 
     def probabilities(self, documents: Iterable[list[int]]) -> Float[np.ndarray, " p"]:
-        """Of every token but the first of each document."""
+        """Probability of every token but the first of each document."""
         tokens, place = flatten(documents)
-        chances = np.full(len(tokens), 1 / self.vocabulary)
+        probs = np.full(len(tokens), 1 / self.vocab_size)
         history = np.zeros(len(tokens), dtype=np.int64)
         for n, order in enumerate(self.orders, start=1):
             known = (history != ABSENT) & (place >= n - 1)
-            numbers = np.where(known, history * self.vocabulary + tokens, ABSENT)
+            numbers = np.where(known, history * self.vocab_size + tokens, ABSENT)
             rows = np.minimum(np.searchsorted(order.keys, numbers), len(order.keys) - 1)
             seen = known & (order.keys[rows] == numbers)
-            mixed = np.where(seen, order.share[rows], 0.0) + order.left[np.where(known, history, 0)] * chances
-            chances = np.where(known, mixed, chances)
-            history = behind(np.where(seen, rows, ABSENT))
-        return chances[place >= FIRST_PREDICTED]
+            backoff = order.backoff[np.where(known, history, 0)]
+            interpolated = np.where(seen, order.discounted[rows], 0.0) + backoff * probs
+            probs = np.where(known, interpolated, probs)
+            history = previous(np.where(seen, rows, ABSENT))
+        return probs[place >= FIRST_PREDICTED]
 
-    def predict(self, documents: Iterable[list[int]]) -> Prediction:
+    def evaluate(self, documents: Iterable[list[int]]) -> Evaluation:
         """Mean cross-entropy in nats over every token but the first of each document."""
-        chances = self.probabilities(documents)
-        return Prediction(float(-np.log(chances).mean()), len(chances))
+        probs = self.probabilities(documents)
+        return Evaluation(float(-np.log(probs).mean()), len(probs))
 
 
 def flatten(documents: Iterable[list[int]]) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " p"]]:
@@ -106,12 +106,12 @@ def flatten(documents: Iterable[list[int]]) -> tuple[Int[np.ndarray, " p"], Int[
     return np.concatenate(empty + arrays), np.concatenate(empty + [np.arange(len(array)) for array in arrays])
 
 
-def behind(rows: Int[np.ndarray, " p"]) -> Int[np.ndarray, " p"]:
-    """What ends at the position before each."""
+def previous(rows: Int[np.ndarray, " p"]) -> Int[np.ndarray, " p"]:
+    """The row of the position before each."""
     return np.concatenate([[ABSENT], rows[:-1]])
 
 
-def distinct_numbers(
+def distinct_ngrams(
     numbers: Int[np.ndarray, " p"], valid: Bool[np.ndarray, " p"]
 ) -> tuple[Int[np.ndarray, " p"], Int[np.ndarray, " g"], Int[np.ndarray, " g"], Int[np.ndarray, " g"]]:
     """(row of the n-gram that ends at each position, the n-grams, their counts, a position where each ends)."""
@@ -122,10 +122,10 @@ def distinct_numbers(
     return found, keys, counts, places[first]
 
 
-def in_front(
+def continuation_counts(
     counts: Int[np.ndarray, " g"], begins: Bool[np.ndarray, " g"], suffixes: Int[np.ndarray, " e"]
 ) -> Int[np.ndarray, " g"]:
-    """How many different tokens stand in front of each n-gram; its plain count where it begins documents.
+    """Number of different tokens in front of each n-gram; its plain count where it begins documents.
 
     Args:
         counts: Plain.
@@ -135,26 +135,25 @@ def in_front(
     return np.where(begins, counts, np.bincount(suffixes, minlength=len(counts)))
 
 
-def estimate(keys: Int[np.ndarray, " g"], counts: Int[np.ndarray, " g"], vocabulary: int, histories: int) -> Order:
-    """One order's discounted shares.
+def estimate(keys: Int[np.ndarray, " g"], counts: Int[np.ndarray, " g"], vocab_size: int, histories: int) -> Order:
+    """Discounted probabilities and backoff weights of one order.
 
     Args:
-        keys: Of its n-grams.
+        keys: Numbers of its n-grams.
         counts: Adjusted.
-        vocabulary: Number of token ids.
+        vocab_size: Number of token ids.
         histories: How many n-grams the order below has; 1 for single tokens.
     """
-    taken = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
-    history = keys // vocabulary
+    discount = np.array([0.0, *discounts(counts)])[np.minimum(counts, 3)]
+    history = keys // vocab_size
     total = np.bincount(history, weights=counts, minlength=histories)
-    left = np.bincount(history, weights=taken, minlength=histories)
-    return Order(
-        keys, (counts - taken) / total[history], np.divide(left, total, out=np.ones(histories), where=total > 0)
-    )
+    left = np.bincount(history, weights=discount, minlength=histories)
+    backoff = np.divide(left, total, out=np.ones(histories), where=total > 0)
+    return Order(keys, (counts - discount) / total[history], backoff)
 
 
 def discounts(counts: Int[np.ndarray, " g"]) -> tuple[float, float, float]:
-    """What is taken from counts of 1, of 2, and of 3 or more (Chen and Goodman 1999, eq. 26)."""
+    """Discounts of counts of 1, of 2, and of 3 or more (Chen and Goodman 1999, eq. 26)."""
     n1, n2, n3, n4 = (int((counts == c).sum()) for c in (1, 2, 3, 4))
     if not (n1 and n2 and n3 and n4):
         return FALLBACK
@@ -166,7 +165,7 @@ def discounts(counts: Int[np.ndarray, " g"]) -> tuple[float, float, float]:
 def documents_of(folder: Path, split: str) -> Iterator[list[int]]:
     """Tokens of each document of a cleaned corpus, end tokens included, put together from its chunks."""
     document, tokens = None, list[int]()
-    for (chunk,) in Chunks(folder / "chunks" / split, batch=1):
+    for (chunk,) in EpochChunks(folder / "chunks" / split, batch_size=1):
         if chunk.id // PIECES != document:
             if tokens:
                 yield tokens

@@ -18,7 +18,7 @@
 
 from projects.pretrain_lm.study import RESULTS, views
 from shared.course.cells import Number, Picture, Table, declared
-from shared.runs import read_json
+from shared.files import read_json
 
 VIEWS = views(RESULTS)
 news = {row["model"]: row for row in VIEWS["news"][1]}
@@ -93,10 +93,10 @@ Table(
 declared(*VIEWS["frontier"])
 
 # %%
-Picture(RESULTS / "frontier.png", "distinct-2 contra la perplejidad de SmolLM2, por forma de muestrear")
+Picture(RESULTS / "frontier.png", "Bigramas repetidos contra la perplejidad de SmolLM2, por forma de muestrear")
 
 # %%
-Picture(RESULTS / "similarity.png", "distinct-2 contra la similitud entre comienzo y continuación (MiniLM)")
+Picture(RESULTS / "similarity.png", "Bigramas repetidos contra la similitud entre comienzo y continuación (MiniLM)")
 
 # %% [markdown]
 # El ensayo que **falla** a la vista: el modo voraz, en la segunda fila de la tabla. Repite sus 4-gramas y es a la vez

@@ -12,8 +12,9 @@ python -m projects.pretrain_lm.peer --arm gpt2 --dataset tiny_shakespeare.txt
 # b windows · t time · v characters
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from itertools import count
 from pathlib import Path
 from typing import Any, Literal
 
@@ -22,17 +23,17 @@ import torch.nn.functional as F
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
-from torch.optim.lr_scheduler import LRScheduler
 
 from projects.pretrain_lm.data.clean_corpus import CorpusConfig, require_same, texts_of
 from projects.pretrain_lm.data.clean_corpus import main as clean
-from projects.pretrain_lm.data.vocabulary import SPECIAL, Vocabulary
-from projects.pretrain_lm.models.transformer_lm import Size, TransformerLM
+from projects.pretrain_lm.data.tokenizer import SPECIAL, CorpusTokenizer
+from projects.pretrain_lm.models.transformer_lm import ModelConfig, TransformerLM
 from shared import checks, devices, optim
 from shared.errors import UserError, command
-from shared.files import write_json, write_text
+from shared.files import read_json, write_json, write_text
 from shared.progress import track
-from shared.runs import Run, claim, new_directory, read_json
+from shared.run_directories import claim, new_directory
+from shared.runs import Run
 from shared.seeding import generator, seed_everything
 
 Arm = Literal["ours", "learned", "gpt2"]
@@ -51,9 +52,9 @@ class PeerConfig:
     layers: int = 4
     """Blocks."""
     heads: int = 4
-    """Of each attention."""
+    """Attention heads of a block."""
     width: int = 128
-    """Of the hidden states."""
+    """Width of the hidden states."""
     context: int = 64
     """Characters of a window."""
     batch_size: int = 12
@@ -67,7 +68,7 @@ class PeerConfig:
     evaluate_every: int = 500
     """Steps between two validations."""
     seed: int = 0
-    """Of initial weights and windows."""
+    """Seeds initial weights and windows."""
     corpora: Path = Path("runs/pretrain_lm/corpora")
     """Where the text is kept as tokens."""
     out: Path | None = None
@@ -81,29 +82,30 @@ class PeerConfig:
 
 
 def main(config: PeerConfig) -> dict[str, Any]:
-    """Train one arm. Returns what it came to."""
+    """Train one arm. Returns its validation loss and its size."""
     claim(config.out)
     devices.use_all_cores()
-    text, vocabulary, digest = read_text(config)
-    loop = Loop(config, text["train"], len(vocabulary))
+    text, tokenizer, digest = read_text(config)
+    model, logits = build(config, len(tokenizer))
+    losses = training_losses(config, model, logits, random_windows(config, text["train"]))
     directory = config.out or new_directory(Path("runs"), "pretrain_lm", f"peer-{config.arm}-seed{config.seed}")
     found = math.nan
     with Run(directory, project="pretrain_lm", config=config, data=digest) as run:
         for step in track(range(1, config.steps + 1), description=config.arm, total=config.steps):
-            loss = loop.step()
+            loss = next(losses)
             if step % config.log_every == 0:
                 run.log(step, loss=loss)
             if step % config.evaluate_every == 0 or step == config.steps:
-                found = validation_loss(loop.scores, text["validation"], config.context)
+                found = validation_loss(logits, text["validation"], config.context)
                 run.log(step, validation_loss=found)
-        parameters = optim.count_parameters(loop.model)[1]
-        result = {"validation_loss": found, "parameters": parameters, "characters": len(vocabulary) - len(SPECIAL)}
+        parameters = optim.count_parameters(model)[1]
+        result = {"validation_loss": found, "parameters": parameters, "characters": len(tokenizer) - len(SPECIAL)}
         write_json(directory / "result.json", result)
     return result
 
 
-def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], Vocabulary, str]:
-    """Tokens of the training and of the validation part of the text, the alphabet, and the digest of both."""
+def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], CorpusTokenizer, str]:
+    """Tokens of the training and of the validation part of the text, the tokenizer, and the digest of both."""
     path = Path(config.dataset)
     if config.dataset == "news":
         path = config.corpora / "news.txt"
@@ -115,10 +117,10 @@ def read_text(config: PeerConfig) -> tuple[dict[str, Int[Tensor, "..."]], Vocabu
         require_same(corpus)
     else:
         clean(corpus)
-    vocabulary = Vocabulary.load(folder)
-    parts = {split: "".join(texts_of(corpus, split)) for split in ("train", "validation")}
-    tokens = {split: torch.tensor(vocabulary.encode(text)) for split, text in parts.items()}
-    return tokens, vocabulary, read_json(folder / "report.json")["digest"]
+    tokenizer = CorpusTokenizer.load(folder)
+    texts = {split: "".join(texts_of(corpus, split)) for split in ("train", "validation")}
+    tokens = {split: torch.tensor(tokenizer.encode(text)) for split, text in texts.items()}
+    return tokens, tokenizer, read_json(folder / "report.json")["digest"]
 
 
 def write_news(path: Path) -> None:
@@ -129,68 +131,35 @@ def write_news(path: Path) -> None:
     write_text(path, text[:CHARACTERS])
 
 
-class Loop:
-    """One arm's model, optimizer and windows; `step` is what the benchmark times.
-
-    Args:
-        config: The recipe.
-        tokens: Of the training text.
-        vocabulary: Number of token ids.
-
-    Raises:
-        UserError: If the text is shorter than a window.
-    """
-
-    def __init__(self, config: PeerConfig, tokens: Int[Tensor, " n"], vocabulary: int) -> None:
-        if len(tokens) <= config.context:
-            raise UserError(f"{len(tokens)} characters to train on are no more than a window of {config.context}")
-        seed_everything(config.seed)
-        self.config, self.tokens = config, tokens
-        self.model, self.scores = build(config, vocabulary)
-        groups = optim.parameter_groups(self.model, {"all": (lambda _: True, config.lr)}, weight_decay=0.1)
-        self.optimizer: Optimizer = AdamW(groups, betas=(0.9, 0.99), fused=True)
-        self.schedule: LRScheduler = optim.cosine_schedule(self.optimizer, total=config.steps, warmup=0.05, last=0.1)
-        self.windows = self._windows()
-
-    def step(self) -> float:
-        """One update. Returns the loss before it, in nats a character."""
-        ids, labels = next(self.windows)
-        loss = F.cross_entropy(self.scores(ids).flatten(0, 1), labels.flatten())
-        optim.step(self.optimizer, loss, max_norm=1.0)
-        self.schedule.step()
-        return loss.item()
-
-    def _windows(self) -> Iterator[tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]]:
-        """Random windows and, one further on, their labels: the same for both arms."""
-        draw, size = generator(self.config.seed, 6), self.config.context
-        offsets = torch.arange(size + 1)
-        while True:
-            starts = torch.randint(len(self.tokens) - size, (self.config.batch_size, 1), generator=draw)
-            window = self.tokens[starts + offsets]
-            yield window[:, :-1], window[:, 1:]
+Logits = Callable[[Int[Tensor, "b t"]], Float[Tensor, "b t v"]]
+Window = tuple[Int[Tensor, "b t"], Int[Tensor, "b t"]]  # of a batch: characters, and the next ones
 
 
-Scores = Callable[[Int[Tensor, "b t"]], Float[Tensor, "b t v"]]
-
-
-def build(config: PeerConfig, vocabulary: int) -> tuple[nn.Module, Scores]:
-    """A fresh model and how it scores."""
-    if config.arm != "gpt2":
-        size = Size(
-            vocabulary=vocabulary,
-            context=config.context,
-            layers=config.layers,
-            heads=config.heads,
-            width=config.width,
+def build(config: PeerConfig, vocab_size: int) -> tuple[nn.Module, Logits]:
+    """A new model, and how it computes logits."""
+    seed_everything(config.seed)
+    if config.arm == "gpt2":
+        return build_gpt2(config, vocab_size)
+    model = TransformerLM(
+        ModelConfig(
+            vocab_size=vocab_size,
+            context_length=config.context,
+            num_layers=config.layers,
+            num_heads=config.heads,
+            hidden_size=config.width,
             positions="learned" if config.arm == "learned" else "rotary",
             bias=False,
         )
-        model = TransformerLM(size)
-        return model, model
+    )
+    return model, model
+
+
+def build_gpt2(config: PeerConfig, vocab_size: int) -> tuple[nn.Module, Logits]:
+    """The library's GPT2LMHeadModel of the same size."""
     from transformers import GPT2Config, GPT2LMHeadModel
 
     shape = GPT2Config(
-        vocab_size=vocabulary,
+        vocab_size=vocab_size,
         n_positions=config.context,
         n_embd=config.width,
         n_layer=config.layers,
@@ -202,21 +171,52 @@ def build(config: PeerConfig, vocabulary: int) -> tuple[nn.Module, Scores]:
         bos_token_id=1,
         eos_token_id=1,
     )
-    theirs = GPT2LMHeadModel(shape)
-    return theirs, lambda ids: theirs(input_ids=ids).logits
+    gpt2 = GPT2LMHeadModel(shape)
+    return gpt2, lambda ids: gpt2(input_ids=ids).logits
+
+
+def training_losses(config: PeerConfig, model: nn.Module, logits: Logits, windows: Iterable[Window]) -> Iterator[float]:
+    """Train, one step a loss: that of its batch before the update, in nats a character."""
+    optimizer = optimizer_of(config, model)
+    schedule = optim.cosine_schedule(optimizer, total=config.steps, warmup=0.05, last=0.1)
+    for ids, labels in windows:
+        loss = F.cross_entropy(logits(ids).flatten(0, 1), labels.flatten())
+        optim.step(optimizer, loss, max_norm=1.0)
+        schedule.step()
+        yield loss.item()
+
+
+def optimizer_of(config: PeerConfig, model: nn.Module) -> Optimizer:
+    """AdamW as nanoGPT sets it, the same for every arm."""
+    groups = optim.parameter_groups(model, {"all": (lambda _: True, config.lr)}, weight_decay=0.1)
+    return AdamW(groups, betas=(0.9, 0.99), fused=True)
+
+
+def random_windows(config: PeerConfig, tokens: Int[Tensor, " n"]) -> Iterator[Window]:
+    """Random windows and, one further on, their labels: the same for every arm.
+
+    Raises:
+        UserError: If the text is no longer than a window.
+    """
+    last = len(tokens) - config.context
+    if last < 1:
+        raise UserError(f"{len(tokens)} characters to train on are no more than a window of {config.context}")
+    random, offsets, shape = generator(config.seed, 6), torch.arange(config.context + 1), (config.batch_size, 1)
+    drawn = (tokens[torch.randint(last, shape, generator=random) + offsets] for _ in count())
+    return ((window[:, :-1], window[:, 1:]) for window in drawn)
 
 
 @torch.inference_mode()
-def validation_loss(scores: Scores, tokens: Int[Tensor, " n"], context: int) -> float:
+def validation_loss(logits: Logits, tokens: Int[Tensor, " n"], context: int) -> float:
     """Mean cross-entropy in nats a character over the whole text, cut into windows one after the other."""
-    count = (len(tokens) - 1) // context
-    ids = tokens[: count * context].view(count, context)
-    labels = tokens[1 : count * context + 1].view(count, context)
+    rows = (len(tokens) - 1) // context
+    ids = tokens[: rows * context].view(rows, context)
+    labels = tokens[1 : rows * context + 1].view(rows, context)
     summed = sum(
-        F.cross_entropy(scores(some).flatten(0, 1), right.flatten(), reduction="sum").item()
-        for some, right in zip(ids.split(64), labels.split(64), strict=True)
+        F.cross_entropy(logits(batch).flatten(0, 1), targets.flatten(), reduction="sum").item()
+        for batch, targets in zip(ids.split(64), labels.split(64), strict=True)
     )
-    return summed / (count * context)
+    return summed / (rows * context)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""`make results-pretrain_lm`: every run behind the README's tables, and what is shown of them.
+"""`make results-pretrain_lm`: every run behind the tables of README and results/README, and what is shown of them.
 
 A finished run is not made again, and one that was interrupted goes on from its last checkpoint, so the command can be
 stopped and started at will. Nothing is tuned here: rates and sizes were set beforehand from the literature.
@@ -16,13 +16,13 @@ from projects.pretrain_lm.peer import ARMS, PeerConfig, read_text
 from projects.pretrain_lm.peer import main as train_peer
 from projects.pretrain_lm.train_pretrain import corpus_digest, read_corpus
 from projects.pretrain_lm.train_pretrain import main as pretrain
+from shared.devices import Precision, describe_environment
 from shared.errors import command
-from shared.files import refuse_unwritable, write_json
+from shared.files import read_json, refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
 from shared.fingerprint.results import seal_table
 from shared.report import put_into_readme, put_tables, read_csv, write_csv
-from shared.runs import describe_environment, read_json
 from shared.study import (
     Column,
     Done,
@@ -52,8 +52,10 @@ Cell = Config | PeerConfig
 class StudyConfig:
     """Run every experiment behind the README's tables."""
 
-    base: Config = Config()
-    """What all runs share."""
+    device: str = "auto"
+    """auto, cpu, cuda, ..."""
+    precision: Precision = "auto"
+    """Precision of the matrix products: float32, bfloat16, or auto: bfloat16 where the processor has it."""
     runs: Path = Path("runs/pretrain_lm/results")
     """Where the runs are kept."""
     out: Path = RESULTS
@@ -64,7 +66,7 @@ class StudyConfig:
 
 
 def cells(base: Config) -> dict[str, Cell]:
-    """Name → what is trained. The name's first word is the study that it belongs to."""
+    """Configurations to train, by name; the name's first word is the study that a cell belongs to."""
     # One seed of the news: the spread over seeds is seen in the smaller studies.
     found: dict[str, Cell] = {"news-seed0": replace(base, epochs=6, width=256, dropout=0.1, lr=2e-3)}
     for seed, arm in product(SEEDS, ARMS):
@@ -81,7 +83,7 @@ def cells(base: Config) -> dict[str, Cell]:
 
 
 def finished(directory: Path, cell: Cell) -> Done:
-    """A cell, trained unless it is done; one of the peer's takes a minute and has no checkpoint to resume from."""
+    """A cell, trained unless it is done; a run of the peer's takes a minute and has no checkpoint to resume from."""
 
     def train(place: Path, resume: bool) -> None:
         if isinstance(cell, PeerConfig):
@@ -113,13 +115,19 @@ def setting(name: str, head: str, es: str, show: str | Shown = "") -> Column:
 
 
 def table(name: str, *columns: Column | tuple[str, str, str | Shown], **options: Any) -> Table:
-    """A table; of a column that is written where it is measured only its two headings and its form are said."""
+    """A table; a column of a CSV that is written elsewhere has only its two headings and its form."""
     return Table(name, tuple(each if isinstance(each, Column) else only_shown(*each) for each in columns), **options)
 
 
 def arm_name(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     """What the README calls an arm of nanoGPT's recipe."""
     return {"ours": "ours", "gpt2": "transformers' GPT2LMHeadModel"}[row["arm"]]
+
+
+ARMS_ES = {"transformers' GPT2LMHeadModel": "GPT2LMHeadModel de transformers", "ours": "el nuestro"}
+MODELS_ES = {f"Kneser–Ney {order}-gram": f"Kneser–Ney, {order}-gramas" for order in beside_ngrams.ORDERS}
+MODELS_ES |= {"both mixed": "los dos mezclados", " of the Transformer": " del Transformer"}
+WAYS_ES = {"the articles themselves": "los artículos mismos", "greedy": "voraz", "temperature": "temperatura"}
 
 
 NAME = plain("cell", lambda group: group[0].name)
@@ -160,6 +168,7 @@ MASKING = table(
     *REPEATED,
     mean_sd("test_loss", head="test loss", es="pérdida de prueba"),
     order=("masks in training", "share masked", "validation loss", "test loss", "seeds"),
+    spanish={"static": "estáticas", "dynamic": "dinámicas"},
 )
 CONTEXT = table(
     "context",
@@ -180,6 +189,7 @@ PEER = table(
     result("parameters", head="parameters", es="parámetros", show=COUNT),
     *REPEATED,
     order=("model", "parameters", "validation loss", "seeds"),
+    spanish=ARMS_ES,
 )
 NEWS = table(
     "news",
@@ -187,12 +197,14 @@ NEWS = table(
     *((column.head, column.es, column.show) for column in TEST),
     ("validation PPL", "PPL de validación", "{validation_perplexity:.2f}"),
     ("numbers it holds", "números que guarda", COUNT),
+    spanish=MODELS_ES,
 )
 DIVISION = table(
     "division",
     MODEL,
     ("test PPL, divided by text", "PPL de prueba, división por texto", "{by_text:.2f}"),
     ("divided by story", "división por historia", "{by_story:.2f}"),
+    spanish=MODELS_ES,
 )
 FRONTIER = table(
     "frontier",
@@ -203,6 +215,7 @@ FRONTIER = table(
     ("repeated 4-grams", "4-gramas repetidos", "{repetition_4:.3f}"),
     ("similarity", "similitud", "{similarity:.3f}"),
     ("PPL (SmolLM2)", "PPL (SmolLM2)", "{perplexity:.1f}"),
+    spanish=WAYS_ES,
 )
 LOADER = table(
     "loader",
@@ -221,12 +234,14 @@ BENCH = table(
     ("tokens a second", "tokens por segundo", "{tokens_per_second:,}"),
     ("ours is … × as fast", "el nuestro es … veces más rápido", "{ours_over_arm:.3f}"),
     ("quartiles", "cuartiles", "{ratio_q1:.3f} to {ratio_q3:.3f}"),
+    spanish=ARMS_ES,
 )
 CONSUMPTION = table(
     "consumption",
     ("what", "qué", "{what}"),
     ("tokens a second", "tokens por segundo", "{tokens_per_second:,}"),
     ("over the model's", "sobre los del modelo", "{over_model:.1f}"),
+    spanish={"loader": "cargador", "model": "modelo"},
 )
 
 
@@ -253,7 +268,8 @@ def main(config: StudyConfig) -> list[dict[str, Any]]:
     out = config.out
     for folder in (config.runs, out):
         refuse_unwritable(folder)
-    done = [finished(config.runs / name, cell) for name, cell in cells(config.base).items()]
+    base = Config(device=config.device, precision=config.precision)
+    done = [finished(config.runs / name, cell) for name, cell in cells(base).items()]
     studies = {study_of(group[0]): group for group in grouped(done, study_of)}
     rows = publish(RUNS, [[each] for each in done if isinstance(each.config, Config)], out, PROJECT)
     masks = grouped(studies["masking"], lambda each: (each.config.objective, each.config.mask_ratio))
@@ -268,7 +284,7 @@ def main(config: StudyConfig) -> list[dict[str, Any]]:
     write_json(out / "environment.json", describe_environment())
     plots.main(out)
     put_tables(out, views(out))
-    if (readme := out.parent / "README.md").exists():
+    if (readme := out / "README.md").exists():
         put_into_readme(readme, "samples", (out / "samples.md").read_text(encoding="utf-8").rstrip())
     return rows
 

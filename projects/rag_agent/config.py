@@ -1,8 +1,8 @@
 """What the agent can be told. One dataclass is configuration, help text and types at once."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from shared import checks
 from shared.errors import UserError
@@ -21,6 +21,8 @@ class Config:
     """Embeds passages and questions: an embedded model, a local folder, or a Hugging Face id."""
     model: str = "smollm2"
     """Writes the answers: an embedded model, a local folder, or a Hugging Face id."""
+    backend: Literal["transformers", "engine"] = "transformers"
+    """Runs it: transformers, or ONNX Runtime in float32 (shared/engine; needs the extra `engine`)."""
     out: Path | None = None
     """Folder of the index; by default one below runs/rag_agent/ that is named after the documents."""
     limit: int | None = None
@@ -70,6 +72,16 @@ class Config:
             if not 0 <= getattr(self, name) <= 1:
                 raise UserError(f"--{name} {getattr(self, name)}: must be in [0, 1]")
         checks.positive(self, "constant")
+
+    @property
+    def base(self) -> "Config":
+        """These settings alone, of a command whose configuration adds its own."""
+        return Config(**{field.name: getattr(self, field.name) for field in fields(Config)})
+
+    @property
+    def ranking(self) -> dict[str, Any]:
+        """How a retriever ranks: method, constant, weight."""
+        return {"method": self.method, "constant": self.constant, "weight": self.weight}
 
     @property
     def folder(self) -> Path:

@@ -23,12 +23,11 @@ _NO_END = re.compile(r"(?:\b[A-ZÀ-Þ]|\b(?:Mr|Mrs|Ms|Dr|Prof|St|Jr|Sr|vs|No|Vol
 
 @dataclass(frozen=True)
 class Document:
-    """What is read.
+    """A film article, or a file.
 
     Attributes:
         id: Unique: a film's title, or a file's path below its folder.
         title: Stands before each of its passages.
-        text: All of it.
     """
 
     id: str
@@ -38,13 +37,12 @@ class Document:
 
 @dataclass(frozen=True)
 class Passage:
-    """What is found and cited.
+    """A part of a document, found and cited as one.
 
     Attributes:
-        id: See `passage_id`.
-        document: Id of its document.
-        title: Of its document.
-        position: In its document, from 0.
+        id: Digest of document and text (`passage_id`).
+        document: Id of its document, as `title` is that document's title.
+        position: Place in its document, from 0.
         text: Whole sentences, unless one alone is too long.
     """
 

@@ -8,7 +8,7 @@ from projects.rag_agent.agents.build import open_agent
 from projects.rag_agent.agents.memory import Conversation
 from projects.rag_agent.config import Config
 from projects.rag_agent.evaluate import holds
-from projects.rag_agent.models.rag_module import RagRetriever, settings_of
+from projects.rag_agent.models.rag_module import RagRetriever
 from projects.rag_agent.questions import Question
 from projects.rag_agent.run_agent import shown
 from shared.errors import UserError
@@ -46,8 +46,8 @@ def converse(agent: Agent, messages: Sequence[str]) -> None:
     """Print each message with the agent's reply, its sources and its time."""
     for message in messages:
         started = time.perf_counter()
-        reply = agent.reply(message)
-        print(f"> {message}\n{shown(reply)}\n  ({time.perf_counter() - started:.1f} s)\n")
+        response = agent.respond(message)
+        print(f"> {message}\n{shown(response)}\n  ({time.perf_counter() - started:.1f} s)\n")
 
 
 def check_reloaded(agent: Agent, config: Config, question: str) -> None:
@@ -57,7 +57,7 @@ def check_reloaded(agent: Agent, config: Config, question: str) -> None:
         UserError: If anything differs.
     """
     before = agent.module.retriever
-    loaded = RagRetriever.load(config.folder, before.embedder, hnsw=config.hnsw, **settings_of(config))
+    loaded = RagRetriever.load(config.folder, before.embedder, hnsw=config.hnsw, **config.ranking)
     conversation = Conversation.open(config.folder / CONVERSATION)
     pairs = list(zip(before.search(question, 5), loaded.search(question, 5), strict=True))
     rows = [(a.passage.title, a.passage.position + 1, f"{a.score:.5f}", f"{b.score:.5f}") for a, b in pairs]

@@ -52,7 +52,7 @@ def best_confidence(scores: Mapping[float, Sequence[float]], answerable: Sequenc
 
     Args:
         scores: By the cosine's share in it, the confidence in each answer.
-        answerable: Of each question; both kinds of unanswerable ones count as one.
+        answerable: Whether each question can be answered; both kinds of unanswerable ones count as one.
     """
     cuts = {share: best_threshold(each, answerable) for share, each in scores.items()}
     share = max(cuts, key=lambda share: (balanced_accuracy(scores[share], answerable, cuts[share]), share))

@@ -1,4 +1,4 @@
-"""What is measured of searching, refusing and answering, question by question, and on what."""
+"""Searching, refusing and answering, measured question by question, and what they are measured on."""
 
 import statistics
 from collections.abc import Iterable, Iterator, Sequence
@@ -6,18 +6,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from projects.rag_agent.agents.build import build_retriever
 from projects.rag_agent.config import Config
 from projects.rag_agent.data import Document, load_documents
 from projects.rag_agent.evaluate import exact_match, f1, holds, reciprocal_rank
 from projects.rag_agent.models.generator import BATCH, Generator
-from projects.rag_agent.models.rag_module import (
-    Found,
-    RagModule,
-    RagRetriever,
-    build_retriever,
-    citations,
-    confidence,
-)
+from projects.rag_agent.models.rag_module import Found, RagModule, RagRetriever, citations, confidence
 from projects.rag_agent.prompts import Message
 from projects.rag_agent.questions import (
     SEARCHES,
@@ -47,7 +41,7 @@ passage of the right film that states the answer, which is what a perfect retrie
 
 @dataclass(frozen=True)
 class Cell:
-    """What one measurement depends on but code and data; its run is in <study>/<name>."""
+    """Settings of one measurement, which depends on nothing else but code and data; its run is in <study>/<name>."""
 
     study: str
     name: str
@@ -166,7 +160,7 @@ def answering(questions: Sequence[Question], module: RagModule, arm: Arm, k: int
     prompts = [_prompt(module, question, found, arm) for question, found in zip(questions, given, strict=True)]
     answers: list[str] = []
     for start in range(0, len(prompts), BATCH):
-        answers += module.generator.answer(prompts[start : start + BATCH], max_tokens=module.config.answer_tokens)
+        answers += module.generator.answer(prompts[start : start + BATCH], max_tokens=module.answer_tokens)
     for question, found, text in zip(questions, given, answers, strict=True):
         numbers = {"exact": exact_match(text, question.answers), "f1": f1(text, question.answers)}
         numbers["named"] = float(holds(text, question.answers))
@@ -179,7 +173,7 @@ def answering(questions: Sequence[Question], module: RagModule, arm: Arm, k: int
 
 
 def passages_for(retriever: RagRetriever, question: Question, arm: Arm, k: int) -> list[Found]:
-    """What the model is given; for "right" the first found, if none of the film's own states the answer."""
+    """Passages for the model; for "right" the first found, if none of the film's own states the answer."""
     if arm == "closed_book":
         return []
     found = retriever.search(question.text, PLACES)

@@ -102,7 +102,6 @@ def fitted(
 
     Args:
         template: With the fields history, passages and question.
-        question: As it is asked.
         passages: (title, text), the best first.
         history: Lines of the conversation, the oldest first.
         budget: Tokens of the whole prompt.

@@ -50,8 +50,7 @@ class Question:
     """One question.
 
     Attributes:
-        text: As it is asked.
-        kind: See the module.
+        kind: What is asked for: a film (SEARCHES), a fact about one (FACTS), or what no document answers.
         film: Title of the film that it is about, or "".
         answers: All that are right; for a search the title alone, for an unanswerable question none.
     """
@@ -64,7 +63,7 @@ class Question:
 
 @dataclass(frozen=True)
 class Facts:
-    """What the opening of an article states; empty where it does not."""
+    """Year, directors and cast as the opening of an article states them; empty where it does not."""
 
     year: str
     directors: tuple[str, ...]

@@ -8,11 +8,11 @@ import atexit
 import json
 import sys
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from projects.rag_agent.agents.agent import Agent, Reply
+from projects.rag_agent.agents.agent import Agent, Response
 from projects.rag_agent.agents.build import open_agent
 from projects.rag_agent.agents.memory import Conversation, decoded, require_text
 from projects.rag_agent.config import Config
@@ -30,11 +30,9 @@ Anything else is a question, or work for a tool: "12 * 7", "which weekday is 202
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunConfig:
+class RunConfig(Config):
     """Answer questions from documents, with tools and memory."""
 
-    agent: Config = field(default_factory=Config)
-    """Documents, models, index and budgets."""
     question: str | None = None
     """Ask this alone and leave."""
     json: bool = False
@@ -43,17 +41,18 @@ class RunConfig:
     """JSON file of the conversation; by default conversation.json beside the index, and none with --question."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no text."""
+        """Refuse what cannot work, and what is no text."""
+        super().__post_init__()
         require_text(self.question or "", "--question")
 
 
 def main(config: RunConfig) -> int:
     """Talk with the agent: questions about the documents, arithmetic, dates, a simulated web search."""
-    path = config.conversation or (None if config.question else config.agent.folder / "conversation.json")
+    path = config.conversation or (None if config.question else config.folder / "conversation.json")
     conversation = Conversation.open(path) if path else Conversation()
     if conversation.notice:
         sys.stderr.write(f"{conversation.notice}\n")
-    agent = open_agent(config.agent, conversation)
+    agent = open_agent(config, conversation)
     if config.question is not None:
         return one_shot(agent, config.question, as_json=config.json)
     if sys.stdin.isatty() and not config.json:
@@ -64,9 +63,11 @@ def main(config: RunConfig) -> int:
 
 def one_shot(agent: Agent, question: str, *, as_json: bool) -> int:
     """Answer one question on stdout; the exit code says whether it was answered."""
-    reply = agent.reply(question)
-    sys.stdout.write(f"{json.dumps(described(reply, question), ensure_ascii=False) if as_json else shown(reply)}\n")
-    return NOT_ANSWERED if reply.refused else ANSWERED
+    response = agent.respond(question)
+    sys.stdout.write(
+        f"{json.dumps(described(response, question), ensure_ascii=False) if as_json else shown(response)}\n"
+    )
+    return NOT_ANSWERED if response.refused else ANSWERED
 
 
 def piped(agent: Agent, lines: Iterable[bytes], *, as_json: bool) -> int:
@@ -84,15 +85,15 @@ def piped(agent: Agent, lines: Iterable[bytes], *, as_json: bool) -> int:
     return worst
 
 
-def described(reply: Reply, question: str) -> dict[str, Any]:
-    """A reply as JSON values."""
+def described(response: Response, question: str) -> dict[str, Any]:
+    """A response as JSON values."""
     return {
         "question": question,
-        "answer": reply.text,
-        "refused": reply.refused,
+        "answer": response.text,
+        "refused": response.refused,
         "steps": [
             {"tool": step.action.tool, "arguments": step.action.arguments, "text": step.text, "failed": step.failed}
-            for step in reply.steps
+            for step in response.steps
         ],
         "sources": [
             {
@@ -104,21 +105,21 @@ def described(reply: Reply, question: str) -> dict[str, Any]:
                 "cosine": round(found.cosine, 4),
                 "text": found.passage.text,
             }
-            for answer in reply.answers
+            for answer in response.answers
             if not answer.refused
             for number, found in enumerate(answer.sources, start=1)
         ],
-        "confidence": [round(answer.confidence, 4) for answer in reply.answers],
+        "confidence": [round(answer.confidence, 4) for answer in response.answers],
     }
 
 
-def shown(reply: Reply) -> str:
-    """A reply as text: each step with its sources."""
+def shown(response: Response) -> str:
+    """A response as text: each step with its sources."""
     lines = []
-    for step in reply.steps:
+    for step in response.steps:
         lines.append(step.text)
         lines += [f"  {line}" for line in origin(step)]
-    lines += reply.text.split("\n")[len("\n".join(step.text for step in reply.steps).split("\n")) :]
+    lines += response.text.split("\n")[len("\n".join(step.text for step in response.steps).split("\n")) :]
     return "\n".join(lines)
 
 
@@ -149,7 +150,7 @@ class Console:
     def __init__(self, agent: Agent, say: Callable[[str], None] | None = None) -> None:
         self.agent = agent
         self._say = say or _to_stdout
-        self._last: Reply | None = None
+        self._last: Response | None = None
 
     def run(self) -> None:
         """Ask and answer until the person leaves."""
@@ -197,12 +198,12 @@ class Console:
             streamed.append(piece)
             self._say(piece)
 
-        reply = self.agent.reply(message, stream=stream)
-        self._last = reply
-        if len(reply.steps) == 1 and streamed:  # its text stands there already
-            self._say("".join(f"\n  {line}" for line in origin(reply.steps[0])) + "\n")
+        response = self.agent.respond(message, stream=stream)
+        self._last = response
+        if len(response.steps) == 1 and streamed:  # its text stands there already
+            self._say("".join(f"\n  {line}" for line in origin(response.steps[0])) + "\n")
         else:
-            self._say(("\n" if streamed else "") + shown(reply) + "\n")
+            self._say(("\n" if streamed else "") + shown(response) + "\n")
 
     def _command(self, name: str, argument: str) -> None:
         if name == "/help":
@@ -226,11 +227,11 @@ class Console:
         self._say(f"(saved {len(self.agent.conversation.turns)} turns to {path})\n")
 
 
-def sources(reply: Reply | None) -> str:
-    """The passages behind a reply, in full."""
-    answers = [answer for answer in reply.answers if not answer.refused] if reply else []
+def sources(response: Response | None) -> str:
+    """The passages behind a response, in full."""
+    answers = [answer for answer in response.answers if not answer.refused] if response else []
     if not answers:
-        return "(the last answer used no passages)" if reply else "(nothing was asked yet)"
+        return "(the last answer used no passages)" if response else "(nothing was asked yet)"
     return "\n".join(
         f"[{number}]{'*' if number in answer.cited else ' '} {each.passage.title}, passage {each.passage.position + 1} "
         f"(score {each.score:.2f})\n     {each.passage.text}"

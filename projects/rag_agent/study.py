@@ -9,28 +9,29 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, Literal, get_args
+
+from tyro.conf import Suppress
 
 from projects.rag_agent import measure
+from projects.rag_agent.agents.build import module_of
 from projects.rag_agent.agents.routing import REQUESTS, route
 from projects.rag_agent.analysis import plots
 from projects.rag_agent.config import Config
 from projects.rag_agent.corpus import vectors_of
 from projects.rag_agent.evaluate import best_confidence, share_below
 from projects.rag_agent.measure import Arm, Bench
-from projects.rag_agent.models.rag_module import RagModule
-from projects.rag_agent.prompts import TEMPLATES
 from projects.rag_agent.questions import FACTS, SEARCHES, Question
 from projects.rag_agent.retriever import crash
 from projects.rag_agent.retriever.faiss_index import EF_CONSTRUCTION, NEIGHBOURS
 from projects.rag_agent.retriever.growth import graph_recall
 from shared import study
+from shared.devices import describe_environment
 from shared.errors import command
 from shared.files import refuse_unwritable, write_json
 from shared.fingerprint.citations import pooled
 from shared.fingerprint.origin import data_digest
 from shared.report import put_tables, read_csv
-from shared.runs import describe_environment
 from shared.study import Column, Done, Group, Item, Table, bounds, mean, only_shown, origin, plain
 
 RESULTS = Path("projects/rag_agent/results")
@@ -50,14 +51,23 @@ SCORES = {
     "in_passages": ("it stands in its passages", "está en sus pasajes"),
     "faithful": ("faithful", "fiel"),
 }
+SPANISH = {
+    "names": "nombres", "reworded": "reformuladas", "other words": "otras palabras", "vectors": "vectores",
+    "both, ranks fused (RRF)": "ambos, rangos fusionados (RRF)", "both, scores fused": "ambos, puntuaciones fusionadas",
+    "SmolLM2 alone": "SmolLM2 solo", "with retrieved passages": "con los pasajes recuperados",
+    "with the right passage": "con el pasaje correcto", "something else (TREC)": "otra cosa (TREC)",
+    "fact about a film in the index": "dato de una película del índice",
+    "fact about a film that is not": "dato de una que no está", "the tools' patterns": "patrones de las herramientas",
+    "likelihood of the names": "verosimilitud de los nombres", ", exact": ", exacta",
+    "JSON as the model writes it": "JSON tal como lo escribe el modelo",
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig:
+class StudyConfig(Config):
     """Measure everything behind the README's tables but speeds."""
 
-    base: Config = Config()
-    """What all cells share."""
+    backend: Suppress[Literal["transformers", "engine"]] = "transformers"
     runs: Path = Path("runs/rag_agent/results")
     """Where cells and embeddings are kept."""
     out: Path = RESULTS
@@ -122,7 +132,7 @@ def answered(bench: Bench, runs: Path, config: Config, arm: Arm, part: str, read
     template, k = "closed_book_turns" if arm == "closed_book" else reading[0], reading[1]
     settings = {"arm": arm, "part": part, "template": template, "k": k, **bench.ranking}
     settings |= {"tokens": config.answer_tokens, "budget": config.budget}
-    module = RagModule(bench.retriever, bench.generator, config, TEMPLATES[template])
+    module = module_of(config, bench.retriever, bench.generator, template)
     take = partial(measure.answering, module=module, arm=arm, k=k)
     asked = {kind: bench.drawn(part, kind, SIZES[part]) for kind in FACTS}
     return [
@@ -132,7 +142,7 @@ def answered(bench: Bench, runs: Path, config: Config, arm: Arm, part: str, read
 
 
 def grown(runs: Path, size: int) -> Done:
-    """What the graph finds among so many vectors, for queries that are not among those of any size."""
+    """Recall of the graph among so many vectors, for queries that are not among those of any size."""
     texts, vectors = vectors_of(max(GROWN) + QUERIES, runs / "sentences.sqlite")
     take = partial(graph_recall, vectors[:size], vectors[max(GROWN) :], EF_SEARCH, NEAREST)
     settings = {"size": size, "k": NEAREST, "m": NEIGHBOURS, "ef_construction": EF_CONSTRUCTION, "queries": QUERIES}
@@ -140,7 +150,7 @@ def grown(runs: Path, size: int) -> Done:
 
 
 def killed(runs: Path) -> Done:
-    """What is left when a process that saves an index is killed."""
+    """State of an index whose process was killed while it saved."""
     config = crash.CrashConfig()
     take = lambda _: (({k: v for k, v in row.items() if k != "error"}, row) for row in crash.main(config))  # noqa: E731
     return measured(runs, "crash/kills", asdict(config), [], take)
@@ -163,7 +173,7 @@ def lines(done: Done, metric: str) -> list[list[Done]]:
 
 
 def on_line(name: str) -> Column:
-    """What a row's line says, or else what was kept of its item."""
+    """Value of a row's line, or else what was kept of its item."""
 
     def cited(group: Sequence[Any]) -> list[Any]:
         (line,) = group
@@ -347,8 +357,9 @@ BENCH = Table(
         only_shown("save", "guardar", "{save_s:.2f} s"),
         only_shown("load", "cargar", lambda row, _: "–" if row["arm"] == "milvus" else f"{row['load_s']:.2f} s"),
         only_shown("memory", "memoria", "{memory_mb:.0f} MB"),
-        only_shown("file", "fichero", "{file_mb:.0f} MB"),
+        only_shown("file", "archivo", "{file_mb:.0f} MB"),
     ),
+    spanish=SPANISH,
 )
 
 
@@ -362,18 +373,13 @@ def across(table: Path, row_of: str, field: str, value: str) -> list[dict[str, A
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows; the benchmark's where there has been one."""
-    blocks = {
-        "retrieval": RETRIEVAL,
-        "answers": OVERALL,
-        "refusal": REFUSAL,
-        "routing": ROUTING,
-        "differences": DIFFERENCES,
-    }
+    blocks = {"retrieval": RETRIEVAL, "answers": OVERALL, "refusal": REFUSAL, "routing": ROUTING}
+    blocks |= {"differences": DIFFERENCES}
     blocks |= {"bench": BENCH} if (out / "bench.csv").exists() else {}
     found = {block: (table, read_csv(out / f"{table.name}.csv")) for block, table in blocks.items()}
     found["kinds"] = KINDS, across(out / "answers.csv", "arm", "{kind}", "exact")
     found["recall"] = FOUND, across(out / "recall.csv", "vectors", "ef_{ef_search:g}", "recall")
-    return found
+    return {block: (replace(table, spanish=SPANISH), rows) for block, (table, rows) in found.items()}
 
 
 # ---------------------------------------------------------------- all of it

@@ -6,39 +6,33 @@ and as a batch, round by round in one process, so that a drift of the machine's 
 
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch.optim import AdamW
-from transformers import GenerationConfig, PreTrainedModel
 
-from projects.rlhf_ppo import stages
 from projects.rlhf_ppo.config import Config
-from projects.rlhf_ppo.models.policy import Policy, end_tokens
+from projects.rlhf_ppo.data.prompts import split_prompts
+from projects.rlhf_ppo.models.policy import Policy, end_tokens, sample
 from projects.rlhf_ppo.models.reward_model import RewardModel
-from projects.rlhf_ppo.rl import ppo
-from projects.rlhf_ppo.rollout import Prompts, play
+from projects.rlhf_ppo.models.text_encoder import load_text_encoder
+from projects.rlhf_ppo.rollout import PromptBatch, collect_rollout
 from projects.rlhf_ppo.study import BENCH, RESULTS
-from projects.rlhf_ppo.train_rlhf import parameter_groups
+from projects.rlhf_ppo.train_rlhf import parameter_groups, update
 from shared import devices
-from shared.assets import load_causal_lm
+from shared.assets import load_causal_lm, load_dataset
 from shared.errors import UserError, command
 from shared.progress import track
-from shared.runs import peak_memory_mb
 from shared.seeding import generator, seed_everything
 from shared.study import publish_bench
 
 
 @dataclass(frozen=True, kw_only=True)
-class BenchConfig:
+class BenchConfig(Config):
     """Measure an iteration of PPO and its parts."""
 
-    train: Config = Config()
-    """Sizes of the iteration."""
     rounds: int = 5
     """How often everything has its turn; the first is warm-up and is not counted."""
     out: Path = RESULTS
@@ -52,66 +46,41 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     devices.use_all_cores()
     seconds = measure(config)
     rows = [row(part, times) for part, times in seconds.items()]
-    sizes = {name: getattr(config.train, name) for name in ("prompts", "tokens", "epochs", "minibatch", "rank")}
-    details = {**sizes, "peak_mb": round(peak_memory_mb())}
+    sizes = {name: getattr(config, name) for name in ("prompts", "tokens", "epochs", "minibatch", "rank")}
+    details = {**sizes, "peak_mb": round(devices.peak_memory_mb())}
     print(", ".join(f"{name} {value}" for name, value in details.items()))
     return publish_bench(BENCH, rows, config.out, "rlhf_ppo", details)
 
 
 def measure(config: BenchConfig) -> dict[str, list[float]]:
     """Seconds of each part, round by round."""
-    sizes = config.train
-    seed_everything(sizes.seed)
-    bare, tokenizer = load_causal_lm(sizes.model)
-    model, _ = load_causal_lm(sizes.model)
-    policy = Policy(model, rank=sizes.rank, temperature=sizes.temperature, ends=end_tokens(tokenizer)).eval()
-    reward = RewardModel(stages.text_encoder(sizes)).eval()
-    optimizer = AdamW(parameter_groups(sizes, policy))
-    texts = stages.split_openings(sizes)["train"]
+    seed_everything(config.seed)
+    bare, tokenizer = load_causal_lm(config.model)
+    model, _ = load_causal_lm(config.model)
+    policy = Policy(model, rank=config.rank, temperature=config.temperature, ends=end_tokens(tokenizer)).eval()
+    reward = RewardModel(load_text_encoder(config.encoder, max_length=config.max_length)).eval()
+    optimizer = AdamW(parameter_groups(policy, lr=config.lr, value_lr=config.value_lr))
+    texts = split_prompts(load_dataset("movie_reviews"), config.prompt_words)["train"]
     seconds: dict[str, list[float]] = {}
 
-    def timed(part: str, work: Callable[[], Any]) -> Any:
+    def plain(part: str, batches: Sequence[PromptBatch]) -> None:
         started = time.perf_counter()
-        done = work()
+        for each in batches:
+            sample(bare, each.input_ids, each.attention_mask, tokens=config.tokens, temperature=config.temperature,
+                   ends=policy.ends)  # fmt: skip
         seconds.setdefault(part, []).append(time.perf_counter() - started)
-        return done
 
     for turn in track(range(config.rounds), description="rounds", total=config.rounds):
-        batch = Prompts(tokenizer, texts[turn * sizes.prompts : (turn + 1) * sizes.prompts])
-        singles = [Prompts(tokenizer, [text]) for text in batch.texts]
-        timed("plain generate, one prompt at a time", lambda: [plain(bare, each, sizes) for each in singles])  # noqa: B023
-        timed("plain generate, one batch", partial(plain, bare, batch, sizes))
-        played = play(policy, batch, reward, tokens=sizes.tokens, size=sizes.minibatch)
-        for part, spent in zip(("iteration: sampling", "iteration: scoring"), played.seconds, strict=True):
-            seconds.setdefault(part, []).append(spent)
-        timed("iteration: updating", partial(learn, policy, optimizer, played, sizes, turn))
+        batch = PromptBatch(tokenizer, texts[turn * config.prompts : (turn + 1) * config.prompts])
+        plain("plain generate, one prompt at a time", [PromptBatch(tokenizer, [text]) for text in batch.texts])
+        plain("plain generate, one batch", [batch])
+        rollout = collect_rollout(policy, batch, reward, tokens=config.tokens, minibatch=config.minibatch)
+        seconds.setdefault("iteration: sampling", []).append(rollout.seconds_sampling)
+        seconds.setdefault("iteration: scoring", []).append(rollout.seconds_scoring)
+        draw = generator(config.seed, turn)
+        updated = update(policy, optimizer, rollout, beta=config.beta, settings=config.settings, draw=draw)
+        seconds.setdefault("iteration: updating", []).append(updated["seconds_updating"])
     return {part: times[1:] for part, times in seconds.items()}
-
-
-@torch.no_grad()
-def plain(model: PreTrainedModel, prompts: Prompts, sizes: Config) -> torch.Tensor:
-    """The library's own sampling with the bare model."""
-    settings = GenerationConfig(
-        do_sample=True,
-        temperature=sizes.temperature,
-        top_k=0,
-        max_new_tokens=sizes.tokens,
-        eos_token_id=model.config.eos_token_id,
-        pad_token_id=model.config.eos_token_id,
-    )
-    return model.generate(input_ids=prompts.ids, attention_mask=prompts.attention, generation_config=settings)
-
-
-def learn(policy: Policy, optimizer: AdamW, played: Any, sizes: Config, turn: int) -> None:
-    """The update of one iteration."""
-    ppo.update(
-        lambda rows: policy(played.sequences.rows(rows)),
-        optimizer,
-        played.experience,
-        beta=sizes.beta,
-        settings=sizes.settings,
-        generator=generator(sizes.seed, turn),
-    )
 
 
 def row(part: str, times: list[float]) -> dict[str, Any]:

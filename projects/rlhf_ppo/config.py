@@ -1,6 +1,6 @@
 """What the pipeline can be told: judge, preferences, reward model and PPO, one field after the other."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -45,7 +45,7 @@ class Config:
     tokens: int = 24
     """Tokens of a response, at most."""
     temperature: float = 0.7
-    """Of sampling, and of every log-probability; at least 0.01."""
+    """Temperature of sampling, and of every log-probability; at least 0.01."""
     lr: float = 3e-4
     """Learning rate of the policy's adapters."""
     value_lr: float = 1e-3
@@ -69,9 +69,9 @@ class Config:
     lam: float = 0.95
     """λ of the generalised advantages."""
     value_weight: float = 0.1
-    """Of the value loss."""
+    """Weight of the value loss."""
     entropy_weight: float = 0.0
-    """Of the entropy bonus."""
+    """Weight of the entropy bonus."""
     epochs: int = 4
     """Passes over each round's responses."""
     minibatch: int = 8
@@ -114,6 +114,11 @@ class Config:
         checks.resumable(self)
 
     @property
+    def base(self) -> "Config":
+        """These settings alone, of a command whose configuration adds its own."""
+        return Config(**{field.name: getattr(self, field.name) for field in fields(Config)})
+
+    @property
     def name(self) -> str:
         """The run's name when --out does not give one."""
         steered = f"target{self.kl_target:g}" if self.kl_target else f"beta{self.beta:g}"
@@ -121,10 +126,10 @@ class Config:
 
     @property
     def settings(self) -> Settings:
-        """Those of the update."""
+        """Settings of the update."""
         return Settings(**{name: getattr(self, name) for name in asdict(Settings())})
 
-    def part(self, stage: str) -> dict[str, Any]:
+    def stage_settings(self, stage: str) -> dict[str, Any]:
         """The fields on which a stage's result depends, its predecessors' included."""
         gold = ("encoder", "max_length", "gold_texts", "gold_lr", "data_seed")
         preferences = (*gold, "model", "pairs", "prompt_words", "tokens", "temperature", "noise", "balance")

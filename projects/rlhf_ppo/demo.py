@@ -2,8 +2,8 @@
 
 from projects.rlhf_ppo.analysis.bias import baselines, share
 from projects.rlhf_ppo.config import Config
-from projects.rlhf_ppo.data.preferences import of_split, read_preferences
-from projects.rlhf_ppo.stages import stage_directory
+from projects.rlhf_ppo.data.preferences import of_split
+from projects.rlhf_ppo.stages import Stage, read_pairs
 from projects.rlhf_ppo.train_rlhf import Metrics
 from shared.progress import table
 
@@ -12,7 +12,7 @@ SAMPLES = 4
 
 def show_preferences(config: Config, metrics: Metrics) -> None:
     """Print who puts how many held-out comparisons right: the reward model, and baselines that only see a bias."""
-    pairs = read_preferences(stage_directory(config, "preferences") / "pairs" / "preferences.jsonl")
+    pairs = read_pairs(Stage.of(config, "preferences"))
     asked = len(of_split(pairs, "test"))
     found = [share("reward model", round(metrics.pair_accuracy * asked), asked), *baselines(pairs)]
     rows = [(each["decider"], f"{each['share']:.3f}", f"{each['low']:.3f} to {each['high']:.3f}") for each in found]

@@ -2,27 +2,27 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
 
 import torch
 
 from projects.rlhf_ppo.models.gold_reward import GoldReward
 from projects.rlhf_ppo.models.policy import Policy
-from projects.rlhf_ppo.rollout import Prompts, Reward
+from projects.rlhf_ppo.rollout import PromptBatch, Reward
 from shared.progress import track
 
 AT_ONCE = 32
 
 
 @dataclass(frozen=True, kw_only=True)
-class Judged:
-    """Responses to held-out prompts, one a prompt.
+class Scores:
+    """Responses to held-out prompts, one a prompt, and what is measured of each.
 
     Attributes:
-        responses: Texts.
-        proxy: The reward model's opinion of each.
+        proxy: The reward model's opinion.
         gold: The judge's.
-        kl: Exact divergence from the reference along each response, in nats.
-        words: Of each response.
+        kl: Exact divergence from the reference along the response, in nats.
+        words: Length of the response.
     """
 
     responses: list[str]
@@ -30,6 +30,16 @@ class Judged:
     gold: list[float]
     kl: list[float]
     words: list[int]
+
+    def means(self, prefix: str) -> dict[str, float]:
+        """Means over the prompts, under names to log."""
+        return {
+            f"{prefix}_gold": fmean(self.gold),
+            f"{prefix}_proxy": fmean(self.proxy),
+            f"{prefix}_kl": fmean(self.kl),
+            f"{prefix}_distinct_2": distinct(self.responses, 2),
+            f"{prefix}_words": fmean(self.words),
+        }
 
 
 def distinct(texts: Sequence[str], size: int) -> float:
@@ -42,47 +52,37 @@ def distinct(texts: Sequence[str], size: int) -> float:
     return len(set(runs)) / len(runs) if runs else 0.0
 
 
-def judge(
+def evaluate(
     policy: Policy,
     tokenizer: object,
     prompts: Sequence[str],
-    reward: Reward,
-    gold: GoldReward,
+    reward_model: Reward,
+    judge: GoldReward,
     *,
     tokens: int,
     seed: int,
-    reference: bool = False,
-) -> Judged:
+) -> Scores:
     """Sample one response a prompt, from generators of its own: training goes on as if nobody had asked.
 
     Args:
-        policy: To be judged.
-        tokenizer: Of the policy.
-        prompts: Held out.
-        reward: The proxy.
-        gold: The judge.
-        tokens: Of a response, at most.
-        seed: Of the sampling; two policies that are compared share it.
-        reference: Judge the model without its adapters instead.
+        tokens: Longest response.
+        seed: Seed of the sampling; two policies that are compared share it.
     """
-    if reference:
-        with policy.language.disable_adapter():
-            return judge(policy, tokenizer, prompts, reward, gold, tokens=tokens, seed=seed)
     responses: list[str] = []
     kl: list[float] = []
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         starts = range(0, len(prompts), AT_ONCE)
         for start in track(starts, description="held-out prompts", total=len(starts)):
-            batch = Prompts(tokenizer, list(prompts[start : start + AT_ONCE]))
-            sequences = policy.sample(batch.ids, batch.attention, tokens=tokens)
+            batch = PromptBatch(tokenizer, list(prompts[start : start + AT_ONCE]))
+            sequences = policy.sample(batch.input_ids, batch.attention_mask, tokens=tokens)
             responses += batch.decode(sequences)
-            kl += torch.where(sequences.mask, policy.exact_kl(sequences), 0).sum(1).tolist()
+            kl += torch.where(sequences.response_mask, policy.exact_kl(sequences), 0).sum(1).tolist()
     texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-    return Judged(
+    return Scores(
         responses=responses,
-        proxy=reward(texts).tolist(),
-        gold=gold(prompts, responses).total.tolist(),
+        proxy=reward_model(texts).tolist(),
+        gold=judge(prompts, responses).total.tolist(),
         kl=kl,
         words=[len(response.split()) for response in responses],
     )

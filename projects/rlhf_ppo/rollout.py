@@ -10,10 +10,10 @@ from dataclasses import dataclass
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
-from transformers import PreTrainedTokenizerFast
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from projects.rlhf_ppo.models.policy import Policy, Sequences
-from projects.rlhf_ppo.rl.ppo import Experience
+from projects.rlhf_ppo.models.policy import Policy, Sequences, end_tokens, sample
+from projects.rlhf_ppo.rl.ppo import Rollout
 from shared.errors import UserError
 from shared.seeding import generator
 
@@ -21,26 +21,35 @@ Reward = Callable[[Sequence[str]], Float[Tensor, " b"]]
 """Texts, prompt and response together → rewards. Any function will do."""
 
 
-class Prompts:
-    """A batch of prompts, padded on the left.
-
-    Attributes:
-        texts: As they were given.
-        ids: Tokens.
-        attention: 1 on real tokens.
-    """
+class PromptBatch:
+    """Prompts and their tokens, padded on the left; attention_mask is 1 on real tokens."""
 
     def __init__(self, tokenizer: PreTrainedTokenizerFast, texts: list[str]):
         batch = tokenizer(texts, padding=True, return_tensors="pt")
         self.tokenizer = tokenizer
         self.texts = texts
-        self.ids: Int[Tensor, "b p"] = batch["input_ids"]
-        self.attention: Int[Tensor, "b p"] = batch["attention_mask"]
+        self.input_ids: Int[Tensor, "b p"] = batch["input_ids"]
+        self.attention_mask: Int[Tensor, "b p"] = batch["attention_mask"]
 
     def decode(self, sequences: Sequences) -> list[str]:
         """The responses as texts, without the end token."""
-        rows = zip(sequences.responses, sequences.mask, strict=True)
+        rows = zip(sequences.responses, sequences.response_mask, strict=True)
         return [self.tokenizer.decode(row[real], skip_special_tokens=True) for row, real in rows]
+
+
+def respond(
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: Sequence[str],
+    *,
+    tokens: int,
+    temperature: float,
+) -> list[str]:
+    """A response of the bare model to each prompt, sampled in one batch."""
+    batch = PromptBatch(tokenizer, list(prompts))
+    ends = end_tokens(tokenizer)
+    sequences = sample(model, batch.input_ids, batch.attention_mask, tokens=tokens, temperature=temperature, ends=ends)
+    return batch.decode(sequences)
 
 
 def prompt_batches(prompts: Sequence[str], size: int, seed: int, start: int) -> Iterator[list[str]]:
@@ -54,45 +63,59 @@ def prompt_batches(prompts: Sequence[str], size: int, seed: int, start: int) -> 
         number += 1
 
 
-@dataclass(frozen=True)
-class Round:
-    """What one round of sampling gave.
+@dataclass(frozen=True, kw_only=True)
+class TextRollout(Rollout):
+    """A rollout of a language model.
 
     Attributes:
-        sequences: Prompts and responses.
+        sequences: Prompts and responses as tokens.
         responses: The responses as texts.
-        experience: For the update.
-        seconds: Spent on sampling, and on scoring (reward, reference, log-probabilities and values).
+        seconds_scoring: Time that reward, reference, log-probabilities and values took.
     """
 
     sequences: Sequences
     responses: list[str]
-    experience: Experience
-    seconds: tuple[float, float]
+    seconds_sampling: float
+    seconds_scoring: float
 
 
-def play(policy: Policy, prompts: Prompts, reward: Reward, *, tokens: int, size: int) -> Round:
-    """Sample once, then evaluate by the forward pass of the update, `size` rows at a time: its first ratio is 1.
+def collect_rollout(
+    policy: Policy, prompts: PromptBatch, reward: Reward, *, tokens: int, minibatch: int
+) -> TextRollout:
+    """Sample once, then evaluate by the forward pass of the update, in minibatches of its size: its first ratio is 1.
 
     Raises:
         UserError: If a reward is NaN or infinite: nothing has been updated by it.
     """
     started = time.perf_counter()
-    sequences = policy.sample(prompts.ids, prompts.attention, tokens=tokens)
+    sequences = policy.sample(prompts.input_ids, prompts.attention_mask, tokens=tokens)
     sampled = time.perf_counter()
     responses = prompts.decode(sequences)
-    scores = reward([prompt + response for prompt, response in zip(prompts.texts, responses, strict=True)])
+    scores = finite_rewards(reward, prompts.texts, responses)
+    parts = [sequences.rows(rows) for rows in torch.arange(len(responses)).split(minibatch)]
+    with torch.no_grad():
+        evaluated = [policy(part) for part in parts]
+    return TextRollout(
+        mask=sequences.response_mask,
+        logprobs=torch.cat([each.logprobs for each in evaluated]),
+        reference=torch.cat([policy.reference_logprobs(part) for part in parts]),
+        values=torch.cat([each.values for each in evaluated]),
+        scores=scores,
+        sequences=sequences,
+        responses=responses,
+        seconds_sampling=sampled - started,
+        seconds_scoring=time.perf_counter() - sampled,
+    )
+
+
+def finite_rewards(reward: Reward, prompts: Sequence[str], responses: Sequence[str]) -> Float[Tensor, " b"]:
+    """The reward of each prompt with its response.
+
+    Raises:
+        UserError: If one is NaN or infinite.
+    """
+    scores = reward([prompt + response for prompt, response in zip(prompts, responses, strict=True)])
     for response, score in zip(responses, scores.tolist(), strict=True):
         if not math.isfinite(score):
             raise UserError(f"the reward of {response!r} is {score}: training stopped before it was used")
-    parts = [sequences.rows(rows) for rows in torch.arange(len(responses)).split(size)]
-    with torch.no_grad():
-        seen = [policy(part) for part in parts]
-    experience = Experience(
-        mask=sequences.mask,
-        logprobs=torch.cat([each.logprobs for each in seen]),
-        reference=torch.cat([policy.reference(part) for part in parts]),
-        values=torch.cat([each.values for each in seen]),
-        scores=scores,
-    )
-    return Round(sequences, responses, experience, (sampled - started, time.perf_counter() - sampled))
+    return scores

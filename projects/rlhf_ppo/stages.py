@@ -1,20 +1,17 @@
 """The three results that PPO starts from: judge, preferences, reward model. Each is made once and kept, sealed.
 
-A stage lives in a directory that is named after the fields of the configuration it depends on, so another setting makes
-another stage and never finds the wrong one.
+A stage lives in a directory that is named after the settings it depends on, so another setting makes another stage and
+never finds the wrong one.
 """
-
-# n texts · d width
 
 import hashlib
 import json
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from projects.rlhf_ppo.config import Config
 from projects.rlhf_ppo.data.preferences import (
@@ -22,168 +19,167 @@ from projects.rlhf_ppo.data.preferences import (
     Split,
     balance_lengths,
     of_split,
-    openings,
     prefer,
     read_preferences,
     write_preferences,
 )
-from projects.rlhf_ppo.models.gold_reward import GoldReward, train_gold
-from projects.rlhf_ppo.models.policy import Policy, end_tokens
+from projects.rlhf_ppo.data.prompts import SPLITS, Reviews
+from projects.rlhf_ppo.models.gold_reward import GoldReward, train_gold_reward
 from projects.rlhf_ppo.models.reward_model import Pairs, RewardModel, fit_reward_model, pair_accuracy
 from projects.rlhf_ppo.models.text_encoder import TextEncoder
-from projects.rlhf_ppo.rollout import Prompts
-from shared.assets import load_causal_lm, load_dataset, load_encoder
-from shared.errors import UserError
 from shared.fingerprint.citations import LOG_NAME
 from shared.fingerprint.origin import data_digest
 from shared.progress import track
-from shared.runs import Run, discard, open_checkpoint, trainable_state, verified_tensors
+from shared.run_directories import discard
+from shared.runs import Run, open_checkpoint, verified_tensors
 from shared.seeding import seed_everything
+from shared.tensors import load_trainable, trainable_state
 
+Respond = Callable[[Sequence[str]], list[str]]
+"""Prompts → one sampled response each."""
 SAMPLED_AT_ONCE = 32
-SHARES: dict[Split, float] = {"train": 1.0, "validation": 0.25, "test": 0.5}
 
 
-def stage_directory(config: Config, stage: str) -> Path:
-    """Where a stage is kept."""
-    text = json.dumps(config.part(stage), sort_keys=True, default=str)
-    return config.stages / f"{stage}-{hashlib.sha256(text.encode()).hexdigest()[:10]}"
+@dataclass(frozen=True)
+class Stage:
+    """Where a result is kept.
 
-
-def stage_run(config: Config, stage: str, data: str) -> Run:
-    """A new run in a stage's directory; what an interrupted attempt left there is removed, if it is that.
-
-    Raises:
-        UserError: If there is anything else in the directory.
+    Attributes:
+        directory: Named after the settings that the result depends on.
+        config: Written beside it.
     """
-    directory = stage_directory(config, stage)
-    if (directory / LOG_NAME).exists():
-        discard(directory, "rlhf_ppo")
-    return Run(directory, project="rlhf_ppo", config=replace(config, seed=config.data_seed), data=data)
 
+    directory: Path
+    config: Config
 
-def text_encoder(config: Config) -> TextEncoder:
-    """A fresh copy of the encoder: judge and reward model never share weights."""
-    return TextEncoder(*load_encoder(config.encoder, max_length=config.max_length))
+    @classmethod
+    def of(cls, config: Config, name: str) -> "Stage":
+        """The stage "gold", "preferences" or "reward" of a configuration."""
+        text = json.dumps(config.stage_settings(name), sort_keys=True, default=str)
+        digest = hashlib.sha256(text.encode()).hexdigest()[:10]
+        return cls(config.stages / f"{name}-{digest}", replace(config, seed=config.data_seed))
+
+    @property
+    def checkpoint(self) -> Path:
+        """A model's weights."""
+        return self.directory / "checkpoints" / "step-000001"
+
+    @property
+    def pairs(self) -> Path:
+        """The preferences, sealed."""
+        return self.directory / "pairs"
+
+    def open_run(self, data: str) -> Run:
+        """A new run in the directory; what an interrupted attempt left there is removed, if it is that.
+
+        Raises:
+            UserError: If there is anything else in the directory.
+        """
+        if (self.directory / LOG_NAME).exists():
+            discard(self.directory, "rlhf_ppo")
+        return Run(self.directory, project="rlhf_ppo", config=self.config, data=data)
 
 
 # ---------------------------------------------------------------- the judge
 
 
-def gold_reward(config: Config) -> GoldReward:
-    """The judge, trained on the raters' means if it is not there yet."""
-    seed_everything(config.data_seed)
-    gold = GoldReward(text_encoder(config))
-    checkpoint = stage_directory(config, "gold") / "checkpoints" / "step-000001"
-    if not checkpoint.exists():
-        learn_gold(config, gold)
-    load_trainable(gold, verified_tensors(checkpoint))
-    return gold.eval()
+def load_judge(
+    stage: Stage, encoder: TextEncoder, reviews: Reviews, *, limit: int | None, lr: float, seed: int
+) -> GoldReward:
+    """The judge, trained on the raters' means of reviews (all, or the first `limit`) if it is not there yet."""
+    seed_everything(seed)
+    judge = GoldReward(encoder)
+    if not stage.checkpoint.exists():
+        train_judge(stage, judge, reviews, limit=limit, lr=lr, seed=seed)
+    load_trainable(judge, verified_tensors(stage.checkpoint))
+    return judge.eval()
 
 
-def learn_gold(config: Config, gold: GoldReward) -> None:
+def train_judge(stage: Stage, judge: GoldReward, reviews: Reviews, *, limit: int | None, lr: float, seed: int) -> None:
     """Train the judge, log how well it agrees with raters of unseen reviews, and keep it."""
-    reviews = load_dataset("movie_reviews")
-    train = reviews["train"] if config.gold_texts is None else reviews["train"].select(range(config.gold_texts))
+    train, validation = reviews["train"], reviews["validation"]
+    train = train if limit is None else train.select(range(limit))
     texts, scores = list(train["text"]), [round(float(score), 4) for score in train["score"]]
-    with stage_run(config, "gold", data_digest(texts, scores)) as run:
-        train_gold(gold, texts, scores, lr=config.gold_lr, batch_size=32, seed=config.data_seed)
-        validation = reviews["validation"]
+    with stage.open_run(data_digest(texts, scores)) as run:
+        train_gold_reward(judge, texts, scores, lr=lr, batch_size=32, seed=seed)
         with torch.no_grad():
-            predicted = gold.head(gold.encoder.vectors(list(validation["text"])))[:, 0]
+            predicted = judge.head(judge.encoder.embed(list(validation["text"])))[:, 0]
         raters = torch.tensor(list(validation["score"]))
         run.log(1, correlation=torch.corrcoef(torch.stack([predicted, raters]))[0, 1].item())
-        run.save(1, trainable_state(gold))
+        run.save(1, trainable_state(judge))
 
 
 # ---------------------------------------------------------------- the preferences
 
 
-def split_openings(config: Config) -> dict[Split, list[str]]:
-    """Prompts of each split: no review is in two, and no opening."""
-    reviews = load_dataset("movie_reviews")
-    seen: set[str] = set()
-    prompts: dict[Split, list[str]] = {}
-    for split in SHARES:
-        found = openings(list(reviews[split]["text"]), config.prompt_words)
-        prompts[split] = [prompt for prompt in found if prompt not in seen]
-        seen.update(prompts[split])
-    return prompts
+def load_preferences(
+    stage: Stage,
+    respond: Respond,
+    judge: GoldReward,
+    prompts: dict[Split, list[str]],
+    *,
+    noise: float,
+    balance: bool,
+    seed: int,
+) -> list[Preference]:
+    """The comparisons of all splits, made if they are not there yet, one a prompt of each split."""
+    if not stage.pairs.exists():
+        make_preferences(stage, respond, judge, prompts, noise=noise, balance=balance, seed=seed)
+    return read_pairs(stage)
 
 
-def require_texts(config: Config) -> None:
-    """Check that there are as many reviews and openings as the configuration asks for.
+def read_pairs(stage: Stage, name: str = "preferences") -> list[Preference]:
+    """The comparisons that are kept, or ("sampled") all of them, before balancing.
 
     Raises:
-        UserError: If there are fewer.
+        UserError: If they changed since they were made.
     """
-    reviews = len(load_dataset("movie_reviews")["train"])
-    if config.gold_texts is not None and config.gold_texts > reviews:
-        raise UserError(f"--gold_texts {config.gold_texts}: there are {reviews}")
-    found = split_openings(config)
-    if len(found["train"]) < config.prompts or not all(found.values()):
-        raise UserError(
-            f"--prompt_words {config.prompt_words}: leaves {len(found['train'])} prompts for training and "
-            f"{len(found['test'])} held out, too few for --prompts {config.prompts}"
-        )
+    open_checkpoint(stage.pairs)
+    return read_preferences(stage.pairs / f"{name}.jsonl")
 
 
-def preferences(config: Config, gold: GoldReward) -> list[Preference]:
-    """The comparisons of all splits, made if they are not there yet."""
-    folder = stage_directory(config, "preferences") / "pairs"
-    if not folder.exists():
-        make_preferences(config, gold)
-    open_checkpoint(folder)  # refuses what changed since it was made
-    return read_preferences(folder / "preferences.jsonl")
-
-
-def make_preferences(config: Config, gold: GoldReward) -> None:
+def make_preferences(
+    stage: Stage,
+    respond: Respond,
+    judge: GoldReward,
+    prompts: dict[Split, list[str]],
+    *,
+    noise: float,
+    balance: bool,
+    seed: int,
+) -> None:
     """Sample two continuations a prompt, let the judge prefer, balance, log, keep."""
-    model, tokenizer = load_causal_lm(config.model)
-    policy = Policy(model, rank=1, temperature=config.temperature, ends=end_tokens(tokenizer)).eval()
-    seed_everything(config.data_seed)
-    prompts = {split: found[: round(config.pairs * SHARES[split])] for split, found in split_openings(config).items()}
-    with stage_run(config, "preferences", data_digest(*prompts.values())) as run:
-        draw = random.Random(config.data_seed)
-        made = [
-            pair for split in SHARES for pair in compare(config, policy, tokenizer, gold, split, prompts[split], draw)
-        ]
-        kept = [pair for split in SHARES for pair in balanced(config, of_split(made, split), draw)]
-        run.log(1, sampled=len(made), kept=len(kept), against_gold=mean(pair.against_gold for pair in kept))
+    seed_everything(seed)
+    draw = random.Random(seed)
+    with stage.open_run(data_digest(*prompts.values())) as run:
+        sampled = [pair for split in SPLITS for pair in compare(respond, judge, split, prompts[split], noise, draw)]
+        kept = sampled
+        if balance:
+            kept = [pair for split in SPLITS for pair in balance_lengths(of_split(sampled, split), draw)]
+        against = sum(pair.against_gold for pair in kept) / max(len(kept), 1)
+        run.log(1, sampled=len(sampled), kept=len(kept), against_gold=against)
         with run.sealed("pairs", 1) as folder:
             write_preferences(folder, kept)
-            write_preferences(folder, made, name="sampled")  # before balancing, to tell what it took away
-
-
-def balanced(config: Config, pairs: list[Preference], draw: random.Random) -> list[Preference]:
-    """With as many long as short texts preferred, if that is asked for."""
-    return balance_lengths(pairs, draw) if config.balance else pairs
+            write_preferences(folder, sampled, name="sampled")  # to tell what balancing took away
 
 
 def compare(
-    config: Config,
-    policy: Policy,
-    tokenizer: object,
-    gold: GoldReward,
-    split: Split,
-    prompts: Sequence[str],
-    draw: random.Random,
+    respond: Respond, judge: GoldReward, split: Split, prompts: Sequence[str], noise: float, draw: random.Random
 ) -> list[Preference]:
     """One comparison a prompt; two equal continuations are none, and are left out."""
     twice: list[list[str]] = [[], []]
     starts = range(0, len(prompts), SAMPLED_AT_ONCE)
     for start in track(starts, description=f"continuations, {split}", total=len(starts)):
-        batch = Prompts(tokenizer, list(prompts[start : start + SAMPLED_AT_ONCE]))
         for side in twice:
-            side += batch.decode(policy.sample(batch.ids, batch.attention, tokens=config.tokens))
-    golds = [gold(prompts, side).total.tolist() for side in twice]
+            side += respond(prompts[start : start + SAMPLED_AT_ONCE])
+    golds = [judge(prompts, side).total.tolist() for side in twice]
     return [
         Preference(
             split=split,
             prompt=prompt,
             a=a,
             b=b,
-            preferred=prefer(gold_a, gold_b, noise=config.noise, draw=draw),
+            preferred=prefer(gold_a, gold_b, noise=noise, draw=draw),
             gold_a=round(gold_a, 4),
             gold_b=round(gold_b, 4),
         )
@@ -195,60 +191,38 @@ def compare(
 # ---------------------------------------------------------------- the reward model
 
 
-@dataclass(frozen=True)
-class Fitted:
-    """The reward model and its share of held-out pairs in the right order."""
-
-    model: RewardModel
-    pairs: list[Preference]
-    accuracy: float
-
-
-def reward_model(config: Config, pairs: list[Preference]) -> Fitted:
-    """The reward model, fitted to the training pairs if it is not there yet; test pairs are read once, here."""
-    model = RewardModel(text_encoder(config))
-    directory = stage_directory(config, "reward")
-    checkpoint = directory / "checkpoints" / "step-000001"
-    if not checkpoint.exists():
-        learn_reward(config, model, pairs)
-    load_reward(model, verified_tensors(checkpoint))
-    held_out = of_split(pairs, "test")
+def load_reward_model(
+    stage: Stage, encoder: TextEncoder, pairs: list[Preference], *, lr: float
+) -> tuple[RewardModel, float]:
+    """The reward model, fitted to the training pairs if it is not there yet, and its accuracy on the test pairs."""
+    model = RewardModel(encoder)
+    if not stage.checkpoint.exists():
+        fit_and_keep(stage, model, pairs, lr=lr)
+    load_head_and_buffers(model, verified_tensors(stage.checkpoint))
+    test = of_split(pairs, "test")  # read once, here
     with torch.no_grad():
-        chosen, rejected = (model([getattr(p, side) for p in held_out]) for side in ("chosen", "rejected"))
-    return Fitted(model, held_out, pair_accuracy(chosen, rejected))
+        chosen, rejected = model([pair.chosen for pair in test]), model([pair.rejected for pair in test])
+    return model, pair_accuracy(chosen, rejected)
 
 
-def learn_reward(config: Config, model: RewardModel, pairs: list[Preference]) -> None:
+def fit_and_keep(stage: Stage, model: RewardModel, pairs: list[Preference], *, lr: float) -> None:
     """Fit, log, keep."""
-    train, validation = (as_vectors(model, of_split(pairs, split)) for split in ("train", "validation"))
-    with stage_run(config, "reward", data_digest([(p.chosen, p.rejected) for p in pairs])) as run:
-        fit = fit_reward_model(model, train, validation, lr=config.reward_lr)
+    train, validation = (embed_pairs(model, of_split(pairs, split)) for split in ("train", "validation"))
+    with stage.open_run(data_digest([(p.chosen, p.rejected) for p in pairs])) as run:
+        fit = fit_reward_model(model, train, validation, lr=lr)
         run.log(1, validation_accuracy=fit.accuracy, validation_loss=fit.loss, decay=fit.decay, steps=fit.steps)
         run.save(1, {"head.weight": model.head.weight, **dict(model.named_buffers(recurse=False))})
 
 
-def as_vectors(model: RewardModel, pairs: Sequence[Preference]) -> Pairs:
+def embed_pairs(model: RewardModel, pairs: Sequence[Preference]) -> Pairs:
     """The encoder's vectors of both texts of each pair."""
-    both = model.encoder.vectors([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
+    both = model.encoder.embed([pair.chosen for pair in pairs] + [pair.rejected for pair in pairs])
     return Pairs(both[: len(pairs)], both[len(pairs) :])
 
 
 @torch.no_grad()
-def load_reward(model: RewardModel, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy what `learn_reward` kept."""
+def load_head_and_buffers(model: RewardModel, tensors: dict[str, torch.Tensor]) -> None:
+    """Copy what `fit_and_keep` kept."""
     model.head.weight.copy_(tensors["head.weight"])
     for name, buffer in model.named_buffers(recurse=False):
         buffer.copy_(tensors[name])
-
-
-@torch.no_grad()
-def load_trainable(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy saved values into the trainable parameters of the same names."""
-    for name, parameter in trainable_state(model).items():
-        parameter.copy_(tensors[name])
-
-
-def mean(values: object) -> float:
-    """Of anything that can be counted; 0 of nothing."""
-    numbers = [float(value) for value in values]  # type: ignore[attr-defined]
-    return sum(numbers) / len(numbers) if numbers else 0.0

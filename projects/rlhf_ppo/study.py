@@ -7,26 +7,29 @@ trained, and tables and figures are made. The arms differ in the penalty, and on
 
 import json
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, Literal
+
+from tyro.conf import Suppress
 
 from projects.rlhf_ppo.analysis import metrics_rl
 from projects.rlhf_ppo.analysis.bias import baselines, fisher, share
 from projects.rlhf_ppo.config import Config
-from projects.rlhf_ppo.data.preferences import of_split, read_preferences
-from projects.rlhf_ppo.stages import reward_model, stage_directory
+from projects.rlhf_ppo.data.preferences import Split, of_split
+from projects.rlhf_ppo.data.prompts import prompts_digest, split_prompts
+from projects.rlhf_ppo.models.text_encoder import load_text_encoder
+from projects.rlhf_ppo.stages import Stage, load_reward_model, read_pairs
 from projects.rlhf_ppo.train_rlhf import main as train
-from projects.rlhf_ppo.train_rlhf import prompts_digest
 from shared import report
 from shared.assets import load_dataset
+from shared.devices import describe_environment
 from shared.errors import command
 from shared.files import write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
 from shared.fingerprint.results import seal_table
-from shared.report import put_tables
-from shared.runs import describe_environment, open_checkpoint
+from shared.runs import open_checkpoint
 from shared.study import (
     Cells,
     Column,
@@ -52,20 +55,30 @@ ARMS: dict[str, dict[str, Any]] = {
     "long": {"beta": 0.0, "kl_target": None, "iterations": 50, "kl_limit": 1000.0},
 }
 SEEDS: dict[str, tuple[int, ...]] = {"target": (0, 1, 2), "free": (0,), "long": (1,)}
-BASE = Config(pairs=1200, iterations=25, held_out=128)
 LOGGED = ("gold", "proxy", "kl", "distinct_2", "words")
-POINTS = (*metrics_rl.WATCHED, "gold_gain", "beta", "tokens", "distinct_2")
+POINTS = (*metrics_rl.PLOTTED, "gold_gain", "beta", "tokens", "distinct_2")
 SHOWN, IN_README = 16, 4  # held-out prompts in samples.csv and in the README
+ARMS_ES = {
+    "target": "KL guiada a un objetivo",
+    "free": "sin penalización",
+    "long": "sin penalización, el doble de larga",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class StudyConfig:
-    """Run every experiment behind the README's tables."""
+class StudyConfig(Config):
+    """Run every experiment behind the README's tables; what the arms vary is no option."""
 
+    beta: Suppress[float] = 0.2
+    kl_target: Suppress[float | None] = 6.0
+    kl_limit: Suppress[float] = 80.0
+    seed: Suppress[int] = 0
+    resume: Suppress[bool] = False
+    pairs: int = 1200
+    iterations: int = 25
+    held_out: int = 128
     arm: Literal["target", "free", "long", "all"] = "all"
     """One arm, or all of them with tables and figures."""
-    base: Config = BASE
-    """What all runs share."""
     runs: Path = Path("runs/rlhf_ppo/results")
     """Where the runs are kept."""
     out: Path = RESULTS
@@ -77,9 +90,7 @@ class StudyConfig:
 
 def collect(config: StudyConfig) -> list[Done]:
     """Each arm with its seeds, arm by arm; trained seed by seed, so that a sweep cut short has every arm."""
-    cells = Cells(
-        config.runs, train, project="rlhf_ppo", name=cell_name, data=prompts_digest, last="held_out/samples.jsonl"
-    )
+    cells = Cells(config.runs, train, project="rlhf_ppo", name=cell_name, data=digest_of, last="held_out/samples.jsonl")
     arms = ARMS if config.arm == "all" else [config.arm]
     planned = [replace(config.base, **ARMS[arm], seed=seed) for arm in arms for seed in SEEDS[arm]]
     cells.expected = len(planned)
@@ -91,6 +102,16 @@ def collect(config: StudyConfig) -> list[Done]:
 def cell_name(cell: Config) -> str:
     """A name that tells two cells apart."""
     return f"{arm_of(cell)}-seed{cell.seed}"
+
+
+def digest_of(cell: Config) -> str:
+    """Digest of the prompts that a cell learns from and is judged on."""
+    return prompts_digest(_prompts(cell.prompt_words), cell.held_out)
+
+
+@cache
+def _prompts(words: int) -> dict[Split, list[str]]:
+    return split_prompts(load_dataset("movie_reviews"), words)
 
 
 def arm_of(cell: Config) -> str:
@@ -120,7 +141,7 @@ def with_reference(rows: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def policy(row: dict[str, Any], _: Any) -> str:
-    """What the README calls an arm."""
+    """Name of an arm in the README."""
     return metrics_rl.ARMS.get(row["arm"], row["arm"])
 
 
@@ -146,7 +167,13 @@ def text(name: str, row: dict[str, Any], _: list[dict[str, Any]]) -> str:
     return str(row.get(name, "")).replace("|", "\\|")
 
 
-SHARE = "{share:.3f} ({low:.3f} to {high:.3f})"
+def reviews_asked(_: Any) -> int:
+    """Reviews on which the judge is compared with the raters."""
+    return len(load_dataset("movie_reviews")["validation"])
+
+
+GAIN, SHARE = "gain over the reference (95 %)", "{share:.3f} ({low:.3f} to {high:.3f})"
+SECONDS = "{seconds:.2f} ({q1:.2f} to {q3:.2f})"
 AFTER: dict[str, dict[str, Any]] = {
     "gold": {"head": "gold reward", "es": "recompensa verdadera", "show": after("gold", 3)},
     "proxy": {"head": "proxy", "es": "aprendida", "show": after("proxy", 3)},
@@ -176,32 +203,23 @@ SUMMARY = Table(
             for name in LOGGED
             for when in ("before", "after")
         ),
-        interval(
-            "gain", gains, head="gain over the reference (95 %)", es="ganancia sobre la de partida (95 %)", show=gain
-        ),
+        interval("gain", gains, head=GAIN, es="ganancia sobre la de partida (95 %)", show=gain),
     ),
-    order=("policy", "gold reward", "gain over the reference (95 %)", "proxy", "KL, nats", "distinct-2", "words"),
+    order=("policy", "gold reward", GAIN, "proxy", "KL, nats", "distinct-2", "words"),
     made_from=("runs",),
+    spanish={"reference": "de partida", **{metrics_rl.ARMS[arm]: es for arm, es in ARMS_ES.items()}},
 )
 JUDGE = Table(
     "judge",
     (
-        plain(
-            "reviews",
-            lambda _: len(load_dataset("movie_reviews")["validation"]),
-            head="held-out reviews",
-            es="reseñas reservadas",
-        ),
+        plain("reviews", reviews_asked, head="held-out reviews", es="reseñas reservadas"),
         last(
             "correlation",
             head="correlation of the judge with the raters' mean (95 %)",
             es="correlación del juez con la media de quienes puntuaron (95 %)",
             show="{correlation:.3f} ({low:.3f} to {high:.3f})",
         ),
-        Column(
-            ("low", "high"),
-            lambda group: fisher(group[0].last("correlation"), len(load_dataset("movie_reviews")["validation"])),
-        ),
+        Column(("low", "high"), lambda group: fisher(group[0].last("correlation"), reviews_asked(group))),
         origin(),
     ),
     keep_logs=True,
@@ -230,7 +248,7 @@ SAMPLES = Table(
     (
         only_shown("prompt", "comienzo", partial(text, "prompt")),
         only_shown("reference", "de partida", partial(text, "reference")),
-        *(only_shown(name, name, partial(text, arm)) for arm, name in metrics_rl.ARMS.items()),
+        *(only_shown(name, ARMS_ES[arm], partial(text, arm)) for arm, name in metrics_rl.ARMS.items()),
     ),
 )
 DECIDERS = Table(
@@ -241,15 +259,29 @@ DECIDERS = Table(
         only_shown("right (95 %)", "aciertos (95 %)", SHARE),
         only_shown("asked", "preguntadas", "{asked}"),
     ),
+    spanish={
+        "length of the response": "longitud de la respuesta",
+        "first word of the response": "primera palabra de la respuesta",
+        "bag of words and word pairs": "bolsa de palabras y pares de palabras",
+        "reward model": "modelo de recompensa",
+        "the judge, without noise": "el juez, sin ruido",
+        "as sampled": "como se generaron",
+        "balanced": "equilibradas",
+    },
 )
 BENCH = Table(
     "bench",
     (
         only_shown("part", "parte", "{part}"),
-        only_shown(
-            "seconds, median (quartiles)", "segundos, mediana (cuartiles)", "{seconds:.2f} ({q1:.2f} to {q3:.2f})"
-        ),
+        only_shown("seconds, median (quartiles)", "segundos, mediana (cuartiles)", SECONDS),
     ),
+    spanish={
+        "plain generate, one prompt at a time": "generate sin más, un comienzo cada vez",
+        "plain generate, one batch": "generate sin más, un lote",
+        "iteration: sampling": "iteración: muestrear",
+        "iteration: scoring": "iteración: puntuar",
+        "iteration: updating": "iteración: actualizar",
+    },
 )
 
 
@@ -275,22 +307,21 @@ def main(config: StudyConfig) -> None:
     publish(RUNS, [[done] for done in cells], config.out, "rlhf_ppo")
     publish(CURVES, [row for done in cells for row in by_line(done, "proxy")], config.out, "rlhf_ppo")
     publish(SUMMARY, grouped(cells, lambda done: arm_of(done.config)), config.out, "rlhf_ppo")
-    judge = Done("gold", config.base, read_source(stage_directory(config.base, "gold"), team_key()))
+    judge = Done("gold", config.base, read_source(Stage.of(config.base, "gold").directory, team_key()))
     publish(JUDGE, [[judge]], config.out, "rlhf_ppo")
     write_deciders(config.base, config.out)
     write_samples(cells, config.out)
     write_json(config.out / "environment.json", describe_environment())
     metrics_rl.main(metrics_rl.PlotConfig(results=config.out))
-    put_tables(config.out, views(config.out))
+    report.put_tables(config.out, views(config.out))
 
 
 def write_deciders(config: Config, out: Path) -> None:
     """deciders.csv: who puts how many held-out comparisons right, before and after balancing."""
-    folder = stage_directory(config, "preferences") / "pairs"
-    open_checkpoint(folder)
-    sampled, balanced = (read_preferences(folder / f"{file}.jsonl") for file in ("sampled", "preferences"))
-    test = of_split(balanced, "test")
-    found = [share("reward model", round(reward_model(config, balanced).accuracy * len(test)), len(test))]
+    sampled, balanced = (read_pairs(Stage.of(config, "preferences"), name) for name in ("sampled", "preferences"))
+    test, encoder = of_split(balanced, "test"), load_text_encoder(config.encoder, max_length=config.max_length)
+    _, accuracy = load_reward_model(Stage.of(config, "reward"), encoder, balanced, lr=config.reward_lr)
+    found = [share("reward model", round(accuracy * len(test)), len(test))]
     found += [*baselines(balanced), share("the judge, without noise", sum(not p.against_gold for p in test), len(test))]
     rows = [{"data": "as sampled", **row} for row in baselines(sampled)]
     rows += [{"data": "balanced", **row} for row in found]

@@ -5,86 +5,57 @@ python -m projects.rlhf_ppo.train_rlhf --beta 0 --kl_target None     without the
 """
 
 import json
-import statistics
 import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from statistics import NormalDist
 
 import torch
 from torch.optim import AdamW
+from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-from projects.rlhf_ppo import stages
 from projects.rlhf_ppo.config import Config
-from projects.rlhf_ppo.data.preferences import Preference, of_split
-from projects.rlhf_ppo.evaluate import Judged, distinct, judge
+from projects.rlhf_ppo.data.preferences import Preference, Split, of_split
+from projects.rlhf_ppo.data.prompts import Reviews, prompts_digest, require_texts, split_prompts
+from projects.rlhf_ppo.evaluate import Scores, distinct, evaluate
 from projects.rlhf_ppo.models.gold_reward import GoldReward
 from projects.rlhf_ppo.models.policy import Policy, end_tokens, require_projections
 from projects.rlhf_ppo.models.reward_model import RewardModel
+from projects.rlhf_ppo.models.text_encoder import load_text_encoder
 from projects.rlhf_ppo.rl import ppo
-from projects.rlhf_ppo.rollout import Prompts, Round, play, prompt_batches
+from projects.rlhf_ppo.rollout import PromptBatch, TextRollout, collect_rollout, prompt_batches, respond
+from projects.rlhf_ppo.stages import Stage, load_judge, load_preferences, load_reward_model
 from shared import devices, optim
-from shared.assets import load_causal_lm
+from shared.assets import load_causal_lm, load_dataset
 from shared.errors import UserError, command
 from shared.files import write_text
-from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
-from shared.runs import (
-    Run,
-    claim,
-    describe_config,
-    differing,
-    latest_checkpoint,
-    new_directory,
-    read_json,
-    trainable_state,
-)
+from shared.run_directories import claim, latest_checkpoint, new_directory
+from shared.runs import Run
 from shared.seeding import generator, seed_everything
+from shared.tensors import load_trainable, trainable_state
+
+SHARES: dict[Split, float] = {"train": 1.0, "validation": 0.25, "test": 0.5}  # of --pairs, that are compared
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
-        directory: Of the run.
-        prompts: That were held out.
-        before: Held-out prompts answered by the reference.
-        after: The same prompts answered by the trained policy.
-        pair_accuracy: Of the reward model on held-out comparisons.
-        iterations: Rounds done.
+        prompts: Held-out prompts.
+        before: Scores of the reference on them.
+        after: Scores of the trained policy.
+        pair_accuracy: Share of held-out comparisons that the reward model puts right.
     """
 
     directory: Path
     prompts: list[str]
-    before: Judged
-    after: Judged
+    before: Scores
+    after: Scores
     pair_accuracy: float
     iterations: int
-
-
-@dataclass(frozen=True)
-class World:
-    """All that PPO does not move.
-
-    Attributes:
-        gold: The judge; it watches, and decides nothing here.
-        gold_mean: Of its opinions of the reference's responses, as is `gold_scale`, their deviation.
-        gold_scale: See `gold_mean`.
-        reward: The reward model.
-        pair_accuracy: Of it, on held-out comparisons.
-        tokenizer: Of the policy.
-        train: Prompts.
-        test: Prompts that are held out.
-    """
-
-    gold: GoldReward
-    gold_mean: float
-    gold_scale: float
-    reward: RewardModel
-    pair_accuracy: float
-    tokenizer: object
-    train: list[str]
-    test: list[str]
 
 
 def main(config: Config) -> Metrics:
@@ -94,204 +65,184 @@ def main(config: Config) -> Metrics:
         UserError: If --out, the models or the texts cannot be used: before anything is trained.
     """
     directory = config.out or new_directory(Path("runs"), "rlhf_ppo", config.name)
-    claim(directory, resume=config.resume)
-    if config.resume:
-        require_same(config, directory)
+    claim(directory, resume=config.resume, config=config)
     devices.use_all_cores()
-    model, tokenizer = load_causal_lm(config.model)  # here, and not where it is needed: refused before the judge trains
+    model, tokenizer = load_causal_lm(config.model)  # first: refused before the judge trains
     require_projections(model, config.model)
-    stages.require_texts(config)
-    gold = stages.gold_reward(config)
-    pairs = stages.preferences(config, gold)
-    fitted = stages.reward_model(config, pairs)
-    world = world_of(config, gold, pairs, fitted, tokenizer)
+    reviews = load_dataset("movie_reviews")
+    prompts = split_prompts(reviews, config.prompt_words)
+    require_texts(reviews, prompts, gold_texts=config.gold_texts, words=config.prompt_words, batch=config.prompts)
+    judge, preferences, reward_model, pair_accuracy = prepare(config, model, tokenizer, reviews, prompts)
     seed_everything(config.seed)
     policy = Policy(model, rank=config.rank, temperature=config.temperature, ends=end_tokens(tokenizer)).eval()
-    with Run(directory, project="rlhf_ppo", config=config, resume=config.resume, data=prompts_digest(config)) as run:
-        iterations = train(config, policy, world, run)
-        before = held_out(config, policy, world, reference=True)
-        after = held_out(config, policy, world)
-        run.log(iterations, **summary("before", before), **summary("after", after))
-        keep_samples(run, iterations, world.test, before, after)
+    held_out = prompts["test"][: config.held_out]
+    ask = partial(evaluate, policy, tokenizer, held_out, reward_model, judge, tokens=config.tokens, seed=config.seed)
+    digest = prompts_digest(prompts, config.held_out)
+    with Run(directory, project="rlhf_ppo", config=config, resume=config.resume, data=digest) as run:
+        gold = reference_gold(preferences)
+        iterations = train(config, policy, reward_model, judge, gold, tokenizer, prompts["train"], run)
+        with policy.as_reference():
+            before = ask()
+        after = ask()
+        run.log(iterations, **before.means("before"), **after.means("after"))
+        keep_samples(run, iterations, held_out, before, after)
     return Metrics(
         directory=directory,
-        prompts=world.test,
+        prompts=held_out,
         before=before,
         after=after,
-        pair_accuracy=fitted.accuracy,
+        pair_accuracy=pair_accuracy,
         iterations=iterations,
     )
 
 
-def require_same(config: Config, directory: Path) -> None:
-    """Check that a run to go on with has this configuration, before other stages are made for another one.
+def prepare(
+    config: Config,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    reviews: Reviews,
+    prompts: dict[Split, list[str]],
+) -> tuple[GoldReward, list[Preference], RewardModel, float]:
+    """Judge, preferences, reward model and its accuracy on held-out pairs: all that PPO does not move."""
+    encoder = partial(load_text_encoder, config.encoder, max_length=config.max_length)
+    gold, preferences, reward = (Stage.of(config, name) for name in ("gold", "preferences", "reward"))
+    judge = load_judge(gold, encoder(), reviews, limit=config.gold_texts, lr=config.gold_lr, seed=config.data_seed)
+    pairs = load_preferences(
+        preferences,
+        partial(respond, model, tokenizer, tokens=config.tokens, temperature=config.temperature),
+        judge,
+        {split: found[: round(config.pairs * SHARES[split])] for split, found in prompts.items()},
+        noise=config.noise,
+        balance=config.balance,
+        seed=config.data_seed,
+    )
+    return judge, pairs, *load_reward_model(reward, encoder(), pairs, lr=config.reward_lr)
 
-    Raises:
-        UserError: If it has not.
-    """
-    different = differing(describe_config(config), read_json(directory / "config.json"))
-    if different:
-        raise UserError(f"{directory} was made with another {', '.join(different)}: resume with the same values")
 
-
-def prompts_digest(config: Config) -> str:
-    """Digest of the prompts, trained on and held out; all else that a run learns from follows from its settings."""
-    prompts = stages.split_openings(config)
-    return data_digest(prompts["train"], prompts["test"][: config.held_out])
-
-
-def world_of(
-    config: Config, gold: GoldReward, pairs: list[Preference], fitted: stages.Fitted, tokenizer: object
-) -> World:
-    """What PPO needs of the stages."""
-    opinions = [opinion for pair in of_split(pairs, "train") for opinion in (pair.gold_a, pair.gold_b)]
-    prompts = stages.split_openings(config)
-    return World(
-        gold=gold,
-        gold_mean=statistics.mean(opinions),
-        gold_scale=statistics.stdev(opinions),
-        reward=fitted.model,
-        pair_accuracy=fitted.accuracy,
-        tokenizer=tokenizer,
-        train=prompts["train"],
-        test=prompts["test"][: config.held_out],
+def reference_gold(preferences: list[Preference]) -> NormalDist:
+    """Mean and deviation of the gold reward over the reference's responses to the training prompts."""
+    return NormalDist.from_samples(
+        [gold for pair in of_split(preferences, "train") for gold in (pair.gold_a, pair.gold_b)]
     )
 
 
-def held_out(config: Config, policy: Policy, world: World, *, reference: bool = False) -> Judged:
-    """The policy, or the reference, on the test prompts."""
-    return judge(
-        policy,
-        world.tokenizer,
-        world.test,
-        world.reward,
-        world.gold,
-        tokens=config.tokens,
-        seed=config.seed,
-        reference=reference,
-    )
+def train(
+    config: Config,
+    policy: Policy,
+    reward_model: RewardModel,
+    judge: GoldReward,
+    gold: NormalDist,
+    tokenizer: PreTrainedTokenizerFast,
+    prompts: list[str],
+    run: Run,
+) -> int:
+    """PPO until the last iteration. Returns the iterations done.
 
-
-def keep_samples(run: Run, step: int, prompts: list[str], before: Judged, after: Judged) -> None:
-    """Write and seal held_out/samples.jsonl: each held-out prompt with both responses and what was thought of them."""
-    lines = []
-    for row, prompt in enumerate(prompts):
-        sides = {
-            name: {"response": judged.responses[row], "gold": judged.gold[row], "proxy": judged.proxy[row]}
-            for name, judged in (("before", before), ("after", after))
-        }
-        lines.append(json.dumps({"prompt": prompt, **sides}, ensure_ascii=False, allow_nan=False))
-    with run.sealed("held_out", step) as folder:
-        write_text(folder / "samples.jsonl", "\n".join(lines) + "\n")
-
-
-def train(config: Config, policy: Policy, world: World, run: Run) -> int:
-    """PPO until the last round. Returns the rounds done.
+    Args:
+        judge: Watches, and decides nothing here.
+        gold: Its opinions of the reference's responses, in whose deviations a gain is logged.
 
     Raises:
         UserError: If the policy diverges: the last checkpoint stays.
     """
-    optimizer = AdamW(parameter_groups(config, policy), weight_decay=0.0)
+    optimizer = AdamW(parameter_groups(policy, lr=config.lr, value_lr=config.value_lr), weight_decay=0.0)
     control = ppo.KLControl(beta=config.beta, target=config.kl_target, horizon=config.horizon)
     if run.checkpoint:
-        control.beta = run.restore(lambda tensors: stages.load_trainable(policy, tensors), optimizer)["beta"]
-    rounds = range(run.step + 1, config.iterations + 1)
-    batches = prompt_batches(world.train, config.prompts, config.seed, run.step)
-    for iteration in track(rounds, description=run.directory.name, total=config.iterations, done=run.step):
-        logged = one_round(config, policy, world, optimizer, control, next(batches), iteration)
-        run.log(iteration, **logged)
-        refuse_explosion(config, run, logged["kl"], iteration)
+        control.beta = run.restore(partial(load_trainable, policy), optimizer)["beta"]
+    batches = prompt_batches(prompts, config.prompts, config.seed, run.step)
+    iterations = range(run.step + 1, config.iterations + 1)
+    for iteration in track(iterations, description=run.directory.name, total=config.iterations, done=run.step):
+        batch = PromptBatch(tokenizer, next(batches))
+        rollout = collect_rollout(policy, batch, reward_model, tokens=config.tokens, minibatch=config.minibatch)
+        beta, draw = control.beta, generator(config.seed, iteration)
+        updated = update(policy, optimizer, rollout, beta=beta, settings=config.settings, draw=draw)
+        kl = rollout.kl.sum(1).mean().item()  # nats a response
+        control.update(kl, config.prompts)
+        judged = judge(batch.texts, rollout.responses).total.mean().item()
+        run.log(
+            iteration, gold=judged, gold_gain=gold.zscore(judged), kl=kl, beta=beta, **described(rollout), **updated
+        )
+        refuse_explosion(run, kl, limit=config.kl_limit, iteration=iteration)
         if iteration % config.save_every == 0 or iteration == config.iterations:
             run.save(iteration, trainable_state(policy), optimizer=optimizer, extra={"beta": control.beta})
             run.keep_checkpoints(iteration)
     return config.iterations
 
 
-def parameter_groups(config: Config, policy: Policy) -> list[dict[str, object]]:
+def parameter_groups(policy: Policy, *, lr: float, value_lr: float) -> list[dict[str, object]]:
     """A rate for the adapters and one for the value head."""
     rates = {
-        "value": (lambda name: name.startswith("value_head."), config.value_lr),
-        "adapters": (lambda name: "lora_" in name, config.lr),
+        "value": (lambda name: name.startswith("value_head."), value_lr),
+        "adapters": (lambda name: "lora_" in name, lr),
     }
     return optim.parameter_groups(policy, rates)
 
 
-def one_round(
-    config: Config,
+def update(
     policy: Policy,
-    world: World,
     optimizer: AdamW,
-    control: ppo.KLControl,
-    texts: list[str],
-    iteration: int,
+    rollout: TextRollout,
+    *,
+    beta: float,
+    settings: ppo.Settings,
+    draw: torch.Generator,
 ) -> dict[str, float]:
-    """Sample, score, update, steer β. Returns what to log."""
-    prompts = Prompts(world.tokenizer, texts)
-    played = play(policy, prompts, world.reward, tokens=config.tokens, size=config.minibatch)
-    kl, gold = divergence(played), world.gold(texts, played.responses).total.mean().item()
-    beta = control.beta
+    """PPO's update on a rollout, which is evaluated anew by minibatches. Returns what to log."""
     started = time.perf_counter()
-    updated = ppo.update(
-        lambda rows: policy(played.sequences.rows(rows)),
+    logged = ppo.update(
+        lambda rows: policy(rollout.sequences.rows(rows)),
         optimizer,
-        played.experience,
+        rollout,
         beta=beta,
-        settings=config.settings,
-        generator=generator(config.seed, iteration),
+        settings=settings,
+        generator=draw,
     )
-    control.update(kl, len(texts))
-    sampling, scoring = played.seconds
+    return {"seconds_updating": time.perf_counter() - started, **logged}
+
+
+def described(rollout: TextRollout) -> dict[str, float]:
+    """Metrics of a rollout that the reader of a log wants."""
     return {
-        "proxy": played.experience.scores.mean().item(),
-        "gold": gold,
-        "gold_gain": (gold - world.gold_mean) / world.gold_scale,
-        "kl": kl,
-        "beta": beta,
-        "tokens": played.experience.mask.sum(1).float().mean().item(),
-        "distinct_2": distinct(played.responses, 2),
-        "seconds_sampling": sampling,
-        "seconds_scoring": scoring,
-        "seconds_updating": time.perf_counter() - started,
-        **updated,
+        "proxy": rollout.scores.mean().item(),
+        "tokens": rollout.mask.sum(1).float().mean().item(),
+        "distinct_2": distinct(rollout.responses, 2),
+        "seconds_sampling": rollout.seconds_sampling,
+        "seconds_scoring": rollout.seconds_scoring,
     }
 
 
-def divergence(played: Round) -> float:
-    """Estimated divergence a response, in nats: the mean over responses of Σ log π − log π_ref."""
-    experience = played.experience
-    return torch.where(experience.mask, experience.logprobs - experience.reference, 0).sum(1).mean().item()
-
-
-def refuse_explosion(config: Config, run: Run, kl: float, iteration: int) -> None:
+def refuse_explosion(run: Run, kl: float, *, limit: float, iteration: int) -> None:
     """Stop where the policy has left the language.
 
     Raises:
         UserError: If the divergence is beyond the limit; names the last checkpoint.
     """
-    if kl > config.kl_limit:
+    if kl > limit:
         kept = latest_checkpoint(run.directory)
         raise UserError(
-            f"the divergence reached {kl:.1f} nats a response at round {iteration} (--kl_limit {config.kl_limit:g}): "
+            f"the divergence reached {kl:.1f} nats a response at round {iteration} (--kl_limit {limit:g}): "
             f"training stopped; raise --beta or lower --lr. Last checkpoint: {kept.name if kept else 'none'}"
         )
 
 
-def summary(prefix: str, judged: Judged) -> dict[str, float]:
-    """Means to log."""
-    return {
-        f"{prefix}_gold": stages.mean(judged.gold),
-        f"{prefix}_proxy": stages.mean(judged.proxy),
-        f"{prefix}_kl": stages.mean(judged.kl),
-        f"{prefix}_distinct_2": distinct(judged.responses, 2),
-        f"{prefix}_words": stages.mean(judged.words),
-    }
+def keep_samples(run: Run, step: int, prompts: list[str], before: Scores, after: Scores) -> None:
+    """Write and seal held_out/samples.jsonl: each held-out prompt with both responses and what was thought of them."""
+    lines = []
+    for row, prompt in enumerate(prompts):
+        sides = {
+            name: {"response": scores.responses[row], "gold": scores.gold[row], "proxy": scores.proxy[row]}
+            for name, scores in (("before", before), ("after", after))
+        }
+        lines.append(json.dumps({"prompt": prompt, **sides}, ensure_ascii=False, allow_nan=False))
+    with run.sealed("held_out", step) as folder:
+        write_text(folder / "samples.jsonl", "\n".join(lines) + "\n")
 
 
 def report(metrics: Metrics) -> None:
     """Print what a run came to."""
     rows = [
-        (name, *(f"{value:.3f}" for value in summary("x", judged).values()))
-        for name, judged in (("reference", metrics.before), ("after PPO", metrics.after))
+        (name, *(f"{value:.3f}" for value in scores.means("x").values()))
+        for name, scores in (("reference", metrics.before), ("after PPO", metrics.after))
     ]
     table(str(metrics.directory), ["policy", "gold", "proxy", "KL, nats", "distinct-2", "words"], rows)
 

@@ -4,6 +4,7 @@ The executed notebook says what it was made from (SHA-256 of its source and of r
 and no time, and is compared, number by number, with a fresh execution.
 """
 
+import asyncio
 import json
 import math
 import os
@@ -54,6 +55,8 @@ def execute(project: Project) -> Any:
             NotebookClient(book, km=kernel, timeout=CELL_SECONDS, record_timing=False, resources=here).execute(
                 cleanup_kc=True
             )
+    except asyncio.CancelledError:  # nbclient's own answer to Ctrl-C
+        raise KeyboardInterrupt from None
     except CellExecutionError as error:
         raise UserError(f"projects/{project.name}/notebook.py: a cell ended in {error.ename}: {error.evalue}") from None
     except (CellTimeoutError, DeadKernelError) as error:

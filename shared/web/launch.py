@@ -97,11 +97,18 @@ class Running:
         url: Its address.
         process: Its process.
         cold_seconds: From the start of the process until it listened, models loaded.
+        log: What it writes to standard error, growing.
     """
 
     url: str
     process: subprocess.Popen[str]
     cold_seconds: float
+    log: TextIO
+
+    def said(self) -> str:
+        """What it has written to standard error so far."""
+        self.log.seek(0)
+        return self.log.read()
 
     def resident_mb(self) -> float:
         """Memory of the process in MB (2²⁰ bytes), shared pages included; 0 where the system does not say."""
@@ -116,7 +123,7 @@ def running(module: str, prefix: str, options: Mapping[str, object], *, core: in
 
     Args:
         module: Run with `python -m`.
-        prefix: Of its variables, for example "QA_API_".
+        prefix: What its variables begin with, for example "QA_API_".
         options: Settings by name, for example {"precision": "int8"}; the port is free if none is given.
         core: Keep it on this processor, where the system can.
 
@@ -137,7 +144,7 @@ def running(module: str, prefix: str, options: Mapping[str, object], *, core: in
         try:
             if core is not None and hasattr(os, "sched_setaffinity"):
                 os.sched_setaffinity(process.pid, {core})
-            yield Running(_address(process, log), process, time.perf_counter() - started)
+            yield Running(_address(process, log), process, time.perf_counter() - started, log)
         finally:
             stop(process)
             assert process.stdout is not None

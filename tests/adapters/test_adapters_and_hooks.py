@@ -10,7 +10,6 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from projects.adapters.bench_arms import write_inline
 from projects.adapters.hooks.forward_hooks import (
     adapters_of,
     disable_adapters,
@@ -18,11 +17,12 @@ from projects.adapters.hooks.forward_hooks import (
     enable_adapters,
     freeze,
     inserted,
-    matching,
+    match_modules,
     register_adapters,
     remove_adapters,
     unfreeze,
 )
+from projects.adapters.hooks.inline import write_inline
 from projects.adapters.models.adapter import AdapterBottleneck, AdapterParallel, adapter_parameters
 from projects.adapters.models.transformer_base import encoder_from_bert
 from shared.assets import load_encoder
@@ -128,17 +128,17 @@ def test_adapters_sit_before_residual_and_norm(small, batch, kind, norm_first):
     encoder = small(norm_first=norm_first)
     register_adapters(encoder, BOTH, maker(kind, scale=2.0))
     moved(encoder)
-    readable, x = mask.bool(), encoder.embeddings(ids)
+    real, x = mask.bool(), encoder.embeddings(ids)
     with disabled(encoder):  # the sublayers alone; the adapters are called by hand
         for block in encoder.blocks:
             first, second = block.attention.adapter, block.feed_forward.adapter
             if norm_first:
                 given = block.attention_norm(x)
-                x = x + first(block.attention(given, readable), given)
+                x = x + first(block.attention(given, real), given)
                 given = block.feed_forward_norm(x)
                 x = x + second(block.feed_forward(given), given)
             else:
-                x = block.attention_norm(x + first(block.attention(x, readable), x))
+                x = block.attention_norm(x + first(block.attention(x, real), x))
                 x = block.feed_forward_norm(x + second(block.feed_forward(x), x))
         expected = encoder.final_norm(x)
     assert_close(encoder(ids, mask), expected, rtol=1e-5, atol=1e-5)
@@ -342,14 +342,14 @@ def test_adapters_are_submodules(encoder):
 
 
 def test_patterns_compare_the_end_of_the_name_part_by_part(encoder):
-    assert matching(encoder, "feed_forward") == ["blocks.0.feed_forward", "blocks.1.feed_forward"]
-    assert matching(encoder, "blocks.1.*") == [
+    assert match_modules(encoder, "feed_forward") == ["blocks.0.feed_forward", "blocks.1.feed_forward"]
+    assert match_modules(encoder, "blocks.1.*") == [
         f"blocks.1.{part}" for part in ("attention", "attention_norm", "feed_forward", "feed_forward_norm")
     ]
-    assert matching(encoder, "att*n") == ["blocks.0.attention", "blocks.1.attention"]
-    assert matching(encoder, "*.*.down") == ["blocks.0.feed_forward.down", "blocks.1.feed_forward.down"]
+    assert match_modules(encoder, "att*n") == ["blocks.0.attention", "blocks.1.attention"]
+    assert match_modules(encoder, "*.*.down") == ["blocks.0.feed_forward.down", "blocks.1.feed_forward.down"]
     register_adapters(encoder, BOTH, maker())
-    assert matching(encoder, "down") == ["blocks.0.feed_forward.down", "blocks.1.feed_forward.down"]
+    assert match_modules(encoder, "down") == ["blocks.0.feed_forward.down", "blocks.1.feed_forward.down"]
 
 
 def test_a_pattern_that_names_nothing_names_the_nearest(encoder):

@@ -4,9 +4,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from projects.adapters.arms import build
+from projects.adapters.arms import build_model
 from projects.adapters.config import Config
-from projects.adapters.data import IGNORED, Texts
+from projects.adapters.data import IGNORE_INDEX, Texts
 from projects.adapters.evaluate import score_tags
 from projects.adapters.hooks.forward_hooks import adapters_of, register_adapters
 from projects.adapters.models.adapter import AdapterBottleneck
@@ -33,9 +33,9 @@ def values(name, team="equipo-3"):
 
 def test_parameters_and_tensors_against_a_model(small, tmp_path):
     """Two adapters a block in a small encoder, with the exercise's numbers of blocks and sizes put in."""
-    encoder = small(layers=3)
+    encoder = small(num_layers=3)
     config = Config(bottleneck=5)
-    model = build(config, encoder, 2, tagging=False)
+    model = build_model(config, encoder, 2, tagging=False)
     adapters = sum(p.numel() for _, a in adapters_of(encoder) for p in a.parameters())
     assert NAMES["parametros"].answer.solve({"capas": 3, "d": 16, "m": 5}) == adapters
     save_adapters(model, tmp_path / "s", config, classes=["a", "b"], tagging=False)
@@ -120,15 +120,15 @@ def test_ignored_positions_against_a_batch():
     words, pieces = [3, 5], [4, 9]
     rows = []
     for w, k in zip(words, pieces, strict=True):
-        rows.append([IGNORED, *([1] * w), *([IGNORED] * (k - w)), IGNORED])
-    batch = Texts([""] * 2, [[1] * len(row) for row in rows], rows, padding=0).batch([0, 1])
+        rows.append([IGNORE_INDEX, *([1] * w), *([IGNORE_INDEX] * (k - w)), IGNORE_INDEX])
+    batch = Texts([""] * 2, [[1] * len(row) for row in rows], rows, pad_id=0).batch([0, 1])
     t = batch.labels.shape[1]
-    found = int((batch.labels == IGNORED).sum())
+    found = int((batch.labels == IGNORE_INDEX).sum())
     assert NAMES["ignoradas"].answer.solve({"b": 2, "t": t, "n": sum(words), "k": sum(pieces)}) == found
 
 
 def test_cost_against_counted_products(small):
-    encoder = small(layers=2)
+    encoder = small(num_layers=2)
     register_adapters(encoder, ["attention", "feed_forward"], lambda _: AdapterBottleneck(16, 3))
     counted = sum(p.numel() for _, a in adapters_of(encoder) for p in (a.down.weight, a.up.weight))
     assert NAMES["coste"].answer.solve({"t": 7, "capas": 2, "d": 16}, {"m": 3}) == 7 * counted

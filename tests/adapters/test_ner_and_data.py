@@ -13,7 +13,8 @@ from sklearn.metrics import accuracy_score
 from sklearn.metrics import f1_score as sklearn_f1
 
 from projects.adapters import lexicon
-from projects.adapters.data import IGNORED, Texts, first_pieces, load_corpus, tagged, tags_of
+from projects.adapters.config import DataConfig
+from projects.adapters.data import IGNORE_INDEX, Texts, first_pieces, load_corpus, tag_split, tags_of
 from projects.adapters.evaluate import score_tags, score_texts
 from projects.adapters.ner import (
     KINDS,
@@ -22,9 +23,9 @@ from projects.adapters.ner import (
     TAGS,
     Sentence,
     generate,
-    part,
     patterns_of,
     read_conll,
+    share_of,
     write_conll,
 )
 from projects.adapters.train import loss_of
@@ -56,7 +57,7 @@ def surfaces(sentences):
 def test_every_pool_is_divided_without_overlap_or_loss(name):
     pool = getattr(lexicon, name)
     assert len(set(pool)) == len(pool)
-    parts = [part(pool, split) for split in SIZES]
+    parts = [share_of(pool, split) for split in SIZES]
     assert sorted(word for each in parts for word in each) == sorted(pool)
     assert all(len(each) >= (3 if name in BESIDE else 7) for each in parts)
 
@@ -204,28 +205,28 @@ def test_files_that_are_empty_missing_or_not_text(tmp_path):
 
 def test_a_words_tag_is_on_its_first_piece_and_nowhere_else(tokenizer):
     sentence = Sentence(("Huamanga", "is", "Xylotec's"), ("B-LOC", "O", "B-ORG"))
-    texts = tagged([sentence], list(TAGS), tokenizer, 64, "test")
+    texts = tag_split([sentence], list(TAGS), tokenizer, 64, "test")
     pieces = tokenizer.convert_ids_to_tokens(texts.tokens[0])
     assert len(pieces) > 6  # the names are cut
-    bearing = [(p, TAGS[label]) for p, label in zip(pieces, texts.labels[0], strict=True) if label != IGNORED]
+    bearing = [(p, TAGS[label]) for p, label in zip(pieces, texts.labels[0], strict=True) if label != IGNORE_INDEX]
     assert [tag for _, tag in bearing] == ["B-LOC", "O", "B-ORG"]
     assert not any(p.startswith("##") or p in ("[CLS]", "[SEP]") for p, _ in bearing)
     assert bearing[1][0] == "is"
 
 
 def test_two_equal_words_in_a_row_both_bear_a_tag():
-    assert first_pieces([None, 0, 1, 1, 2, None], [4, 5, 6]) == [IGNORED, 4, 5, IGNORED, 6, IGNORED]
+    assert first_pieces([None, 0, 1, 1, 2, None], [4, 5, 6]) == [IGNORE_INDEX, 4, 5, IGNORE_INDEX, 6, IGNORE_INDEX]
 
 
 def test_padding_does_not_enter_the_loss(tokenizer, small):
     from projects.adapters.models.transformer_base import TokenClassifier
 
-    texts = tagged(generate(1, "train", count=6), list(TAGS), tokenizer, 64, "train")
+    texts = tag_split(generate(1, "train", count=6), list(TAGS), tokenizer, 64, "train")
     torch.manual_seed(0)
-    model = TokenClassifier(small(vocabulary=len(tokenizer)), len(TAGS))
+    model = TokenClassifier(small(vocab_size=len(tokenizer)), len(TAGS))
     together = loss_of(model, texts.batch(list(range(6))))
     alone = [loss_of(model, texts.batch([row])) for row in range(6)]
-    words = [sum(label != IGNORED for label in row) for row in texts.labels]
+    words = [sum(label != IGNORE_INDEX for label in row) for row in texts.labels]
     mean = sum(loss * n for loss, n in zip(alone, words, strict=True)) / sum(words)
     assert together.item() == pytest.approx(mean.item(), rel=1e-5)
 
@@ -236,7 +237,7 @@ def test_a_label_that_training_lacks_is_refused(tokenizer, tmp_path):
     for split, sentences in (("train", train), ("validation", train), ("test", train + other)):
         write_conll(tmp_path / f"{split}.conll", sentences)
     with pytest.raises(UserError, match="test, sentence 2: label B-CITY was not seen in training") as refused:
-        load_corpus(str(tmp_path), tokenizer, max_length=16)
+        load_corpus(DataConfig(dataset=str(tmp_path), max_length=16), tokenizer)
     assert "\n" not in str(refused.value)
 
 
@@ -250,7 +251,7 @@ def test_tags_of_a_foreign_file_begin_with_o():
 def test_an_epoch_holds_every_row_once_and_depends_on_seed_and_epoch(tagging):
     tokens = [[*range(1, 3 + n % 7), 100 + n] for n in range(50)]
     labels = [[0] * len(row) for row in tokens] if tagging else [n % 3 for n in range(50)]
-    texts = Texts([""] * 50, tokens, labels, padding=0)
+    texts = Texts([""] * 50, tokens, labels, pad_id=0)
     orders = {}
     for seed, epoch in ((0, 0), (0, 1), (1, 0), (0, 0)):
         found = []
@@ -270,7 +271,7 @@ def test_scores_of_texts_equal_scikit_learns():
     mine = score_texts(predicted, gold, 5)
     assert mine.accuracy == pytest.approx(accuracy_score(gold, predicted))
     assert mine.macro_f1 == pytest.approx(sklearn_f1(gold, predicted, average="macro"))
-    assert mine.decisive == mine.accuracy
+    assert mine.primary == mine.accuracy
 
 
 def random_tags(draw, length):
@@ -292,7 +293,7 @@ def test_scores_of_tags_equal_a_count_of_spans():
     assert mine.accuracy == pytest.approx(accuracy_score(*zip(*pairs, strict=True)))
     report = classification_report(gold, predicted, mode="strict", scheme=IOB2, output_dict=True, zero_division=0)
     assert mine.macro_f1 == pytest.approx(report["macro avg"]["f1-score"])
-    assert mine.decisive == mine.entity_f1
+    assert mine.primary == mine.entity_f1
 
 
 def spans_by_hand(tags):

@@ -8,8 +8,8 @@ from transformers import BertConfig, BertModel, DistilBertConfig, DistilBertMode
 
 from projects.adapters.models.transformer_base import (
     Block,
+    ModelConfig,
     SequenceClassifier,
-    Size,
     TokenClassifier,
     encoder_from_bert,
     mean_over_tokens,
@@ -18,17 +18,17 @@ from shared.assets import load_encoder
 from shared.errors import UserError
 
 
-def torch_layer(block, size):
+def torch_layer(block, config):
     """torch's TransformerEncoderLayer with a copy of the block's weights."""
     theirs = nn.TransformerEncoderLayer(
-        size.width,
-        size.heads,
-        size.inner,
+        config.hidden_size,
+        config.num_heads,
+        config.intermediate_size,
         dropout=0.0,
         activation="gelu",
-        layer_norm_eps=size.epsilon,
+        layer_norm_eps=config.layer_norm_eps,
         batch_first=True,
-        norm_first=size.norm_first,
+        norm_first=config.norm_first,
     )
     mine = block.attention
     with torch.no_grad():
@@ -44,15 +44,16 @@ def torch_layer(block, size):
 
 @pytest.mark.parametrize("norm_first", [False, True])
 def test_a_block_equals_torchs_layer(norm_first):
-    size = Size(vocabulary=1, width=16, heads=4, inner=24, dropout=0.0, epsilon=1e-5, norm_first=norm_first)
-    block = Block(size)
+    shapes = {"vocab_size": 1, "hidden_size": 16, "num_heads": 4, "intermediate_size": 24}
+    config = ModelConfig(**shapes, dropout=0.0, layer_norm_eps=1e-5, norm_first=norm_first)
+    block = Block(config)
     for parameter in block.parameters():
         nn.init.normal_(parameter, std=0.5)
     x = torch.randn(3, 6, 16)
-    readable = torch.ones(3, 6, dtype=torch.bool)
-    readable[0, 4:] = False
-    expected = torch_layer(block, size)(x, src_key_padding_mask=~readable)
-    assert_close(block(x, readable)[readable], expected[readable], rtol=1e-5, atol=1e-5)
+    real = torch.ones(3, 6, dtype=torch.bool)
+    real[0, 4:] = False
+    expected = torch_layer(block, config)(x, src_key_padding_mask=~real)
+    assert_close(block(x, real)[real], expected[real], rtol=1e-5, atol=1e-5)
 
 
 def test_the_norm_after_the_stack_belongs_to_pre_norm_only(small):
@@ -65,9 +66,9 @@ def test_a_pre_norm_encoder_equals_torchs_stack(small, batch):
     encoder = small(norm_first=True, dropout=0.0)
     x = encoder.embeddings(ids)
     for block in encoder.blocks:
-        x = torch_layer(block, encoder.size)(x, src_key_padding_mask=mask == 0)
-    readable = mask.bool()
-    assert_close(encoder(ids, mask)[readable], encoder.final_norm(x)[readable], rtol=1e-4, atol=1e-4)
+        x = torch_layer(block, encoder.config)(x, src_key_padding_mask=mask == 0)
+    real = mask.bool()
+    assert_close(encoder(ids, mask)[real], encoder.final_norm(x)[real], rtol=1e-4, atol=1e-4)
 
 
 def tiny_bert(seed=0, **more):
@@ -83,8 +84,8 @@ def test_a_random_bert_is_taken_over_exactly(batch):
     ids, mask = batch
     bert = tiny_bert(layer_norm_eps=1e-3)
     expected = bert(input_ids=ids, attention_mask=mask).last_hidden_state
-    readable = mask.bool()
-    assert_close(encoder_from_bert(bert)(ids, mask)[readable], expected[readable], rtol=1e-5, atol=1e-5)
+    real = mask.bool()
+    assert_close(encoder_from_bert(bert)(ids, mask)[real], expected[real], rtol=1e-5, atol=1e-5)
 
 
 def test_minilm_is_taken_over_exactly():
@@ -94,9 +95,9 @@ def test_minilm_is_taken_over_exactly():
     with torch.inference_mode():
         expected = bert(**tokens).last_hidden_state
         found = encoder_from_bert(bert)(tokens["input_ids"], tokens["attention_mask"])
-    readable = tokens["attention_mask"].bool()
-    assert_close(found[readable], expected[readable], rtol=0.0, atol=1e-5)
-    assert (expected[readable].abs().mean() > 0.1).item()  # the tolerance is small beside what is compared
+    real = tokens["attention_mask"].bool()
+    assert_close(found[real], expected[real], rtol=0.0, atol=1e-5)
+    assert (expected[real].abs().mean() > 0.1).item()  # the tolerance is small beside what is compared
 
 
 def test_another_architecture_or_activation_is_refused_in_one_line():
@@ -107,9 +108,9 @@ def test_another_architecture_or_activation_is_refused_in_one_line():
         encoder_from_bert(tiny_bert(hidden_act="relu"))
 
 
-def test_heads_must_divide_the_width():
-    with pytest.raises(UserError, match="a width of 16 does not divide into 3 heads"):
-        Block(Size(vocabulary=1, width=16, heads=3))
+def test_heads_must_divide_the_hidden_size():
+    with pytest.raises(UserError, match="a hidden size of 16 does not divide into 3 heads"):
+        Block(ModelConfig(vocab_size=1, hidden_size=16, num_heads=3))
 
 
 @pytest.mark.parametrize("norm_first", [False, True])
@@ -118,11 +119,11 @@ def test_padding_changes_nothing(small, batch, norm_first):
     ids, mask = batch
     encoder = small(norm_first=norm_first)
     expected = encoder(ids, mask)
-    readable = mask.bool()
-    other = torch.where(readable, ids, torch.randint(1, 50, ids.shape))
-    assert_close(encoder(other, mask)[readable], expected[readable], rtol=1e-5, atol=1e-5)
+    real = mask.bool()
+    other = torch.where(real, ids, torch.randint(1, 50, ids.shape))
+    assert_close(encoder(other, mask)[real], expected[real], rtol=1e-5, atol=1e-5)
     longer = torch.nn.functional.pad(ids, (0, 5)), torch.nn.functional.pad(mask, (0, 5))
-    assert_close(encoder(*longer)[:, :7][readable], expected[readable], rtol=1e-5, atol=1e-5)
+    assert_close(encoder(*longer)[:, :7][real], expected[real], rtol=1e-5, atol=1e-5)
 
 
 def test_order_matters_and_real_tokens_are_read(encoder, batch):

@@ -40,6 +40,13 @@ def test_a_notebook_is_built_the_same_twice_and_holds_its_numbers(toy):
     assert "results/new.csv" in notebook.outdated(toy)
 
 
+def test_ctrl_c_while_the_kernel_starts_is_one_line(toy):
+    """nbclient answers it by cancelling its own task, which would be a traceback."""
+    cancelled = "notebook.NotebookClient.execute = lambda *_, **__: (_ for _ in ()).throw(asyncio.CancelledError)"
+    done = in_a_process(toy, f"import asyncio; {cancelled}; notebook.build(p)")
+    assert (done.returncode, done.stderr.strip()) == (130, "interrupted")
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
@@ -90,8 +97,8 @@ def test_a_declared_table_is_shown_in_spanish_and_its_numbers_are_tagged():
     table = declared(study.Table("gaps", columns), rows, "caption")
     assert table.headings == ("se entrena", "a plenos", "a plenos") and table.caption == "caption"
     assert [[str(cell) for cell in row] for row in table.rows] == [
-        ["ours", "-0.50 (1 seed)", "1,234,567"],
-        ["– none", "+2.00 (1 seed)", "3"],
+        ["ours", "-0.50 (1 semilla)", "1,234,567"],
+        ["– none", "+2.00 (1 semilla)", "3"],
     ]
     assert [number.value for number in table.numbers] == [-0.5, 1234567, 2, 3]
     assert len({number.name for number in table.numbers}) == 4

@@ -1,7 +1,9 @@
 """A classifier small enough for tests, saved with the real tokenizer, and reviews whose words give the tone away."""
 
 import csv
+import gc
 import os
+import shutil
 import signal
 from dataclasses import replace
 
@@ -10,9 +12,11 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification
 
 from projects.hf_finetune.config import Config
+from projects.hf_finetune.training.callbacks import FAULT
 from projects.hf_finetune.training.models import load_tokenizer
 from projects.hf_finetune.training.regularised import RegularisedTrainer
-from tests.hf_finetune.helpers import Killed
+from projects.hf_finetune.training.train import fit
+from tests.hf_finetune.helpers import Killed, attempt
 
 TONES = {"bad": "awful broken poor refund", "fair": "arrived box cable tuesday", "good": "great love superb happy"}
 
@@ -22,6 +26,13 @@ def tiny_classifier(seed=0, classes=3, dropout=0.1, vocab=60):
     size = {"hidden_size": 16, "num_hidden_layers": 2, "num_attention_heads": 2, "intermediate_size": 32}
     drop = {"hidden_dropout_prob": dropout, "attention_probs_dropout_prob": dropout}
     return BertForSequenceClassification(BertConfig(vocab_size=vocab, num_labels=classes, **size, **drop))
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _imports_are_kept():
+    """What the imports made is not looked through again whenever the library collects."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture
@@ -47,9 +58,8 @@ def folder(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def config(folder, tmp_path):
-    """A run of 4 epochs of 3 steps: 40 training sentences in batches of 16, so that the last one is short."""
+def short_run(folder, out):
+    """4 epochs of 3 steps: 40 training sentences in batches of 16, so that the last one is short."""
     return Config(
         model=str(folder / "model"),
         dataset=str(folder / "reviews.csv"),
@@ -62,8 +72,36 @@ def config(folder, tmp_path):
         max_length=16,
         lr=5e-3,
         device="cpu",
-        out=tmp_path / "run",
+        out=out,
     )
+
+
+@pytest.fixture
+def config(folder, tmp_path):
+    return short_run(folder, tmp_path / "run")
+
+
+@pytest.fixture(scope="session")
+def straight(folder, tmp_path_factory):
+    """What the run of `config` comes to that nothing interrupts; its directory is not to be changed."""
+    return fit(attempt(short_run(folder, tmp_path_factory.mktemp("straight") / "run")))
+
+
+@pytest.fixture(scope="session")
+def killed_once(folder, tmp_path_factory):
+    config = short_run(folder, tmp_path_factory.mktemp("killed") / "run")
+    with pytest.MonkeyPatch.context() as patch, pytest.raises(Killed):
+        patch.setattr("projects.hf_finetune.training.callbacks.os.kill", die)
+        patch.setenv(FAULT, "kill@8@0")
+        fit(attempt(config))
+    return config.out
+
+
+@pytest.fixture
+def killed(killed_once, config):
+    """In the place of the run of `config`: one that was killed before step 8."""
+    shutil.copytree(killed_once, config.out)
+    return config
 
 
 @pytest.fixture
@@ -71,12 +109,13 @@ def changed():
     return replace
 
 
+def die(pid, number):
+    assert (pid, number) == (os.getpid(), signal.SIGKILL)
+    raise Killed
+
+
 @pytest.fixture
 def kill_in_process(monkeypatch):
-    def die(pid, number):
-        assert (pid, number) == (os.getpid(), signal.SIGKILL)
-        raise Killed
-
     monkeypatch.setattr("projects.hf_finetune.training.callbacks.os.kill", die)
 
 

@@ -1,12 +1,17 @@
 """What the tests of training share: a run in this process, its weights, and a kill that the process survives."""
 
+import os
 import signal
+import subprocess
+import time
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import torch
 from safetensors.torch import load_file
 
-from projects.hf_finetune.training.supervisor import Attempt, run_child
+from projects.hf_finetune.training.supervisor import Attempt, read_attempt, run_child
 from projects.hf_finetune.training.train import fit
 from shared.fingerprint.log import read_records
 
@@ -43,6 +48,46 @@ def in_process(given):
         return run_child(given, fit)
     except Killed:
         return -signal.SIGKILL
+
+
+class Forked(subprocess.Popen):
+    """A child as `subprocess.Popen` starts it, but for the seconds that its imports take: this process, copied.
+
+    It is killed, runs out of address space and is waited for like any other.
+    """
+
+    stdin = None
+    __del__ = object.__init__
+
+    def __init__(self, words, stdin):
+        self.pid = os.fork()
+        if not self.pid:
+            try:
+                code = run_child(read_attempt(Path(words[-1])), fit)
+            except BaseException:
+                code = 1
+            os._exit(code)
+        self.returncode = None
+
+    def wait(self, timeout=None):
+        end = None if timeout is None else time.monotonic() + timeout
+        while self.returncode is None:
+            found, status = os.waitpid(self.pid, os.WNOHANG)
+            if found:
+                self.returncode = os.waitstatus_to_exitcode(status)
+            elif end is not None and time.monotonic() > end:
+                raise subprocess.TimeoutExpired("a forked child", timeout)
+            else:
+                time.sleep(0.01)
+        return self.returncode
+
+    def kill(self):
+        if self.returncode is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+
+FORKING = SimpleNamespace(Popen=Forked, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired)
+"""In the place of the module `subprocess` where `spawn` starts its child."""
 
 
 def by_step(seen):

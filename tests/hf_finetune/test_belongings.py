@@ -13,8 +13,7 @@ from projects.hf_finetune import study
 from projects.hf_finetune.training import train as training
 from projects.hf_finetune.training.supervisor import OUT_OF_MEMORY, supervise
 from shared.errors import UserError
-from shared.files import write_json
-from shared.runs import Run, latest_checkpoint, read_json
+from shared.run_directories import latest_checkpoint
 
 
 def letter_in(folder):
@@ -57,40 +56,25 @@ def test_publishing_removes_only_what_an_earlier_publication_wrote(tmp_path):
     assert [path.name for path in (tmp_path / "logs").iterdir()] == [letter.name]
 
 
-def test_the_sample_is_made_once_and_takes_no_folder_along(tmp_path, monkeypatch):
-    def play(cell):
-        with Run(cell.out, project="hf_finetune", config=cell) as run:
-            run.log(1, validation_macro_f1=0.5)
-        write_json(cell.out / "result.json", {})
-        (cell.out / "model").mkdir()
-        (cell.out / "model" / "weights").write_bytes(b"12345")
-
-    monkeypatch.setattr(study, "train", play)
-    monkeypatch.setattr(study, "data_digest", lambda _: None)
-    config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results")
-    letter = letter_in(tmp_path / "results" / "sample_run")
-    study.keep_sample(config)
-    assert letter.read_text() == "mine" and not config.runs.exists()
-    config = replace(config, out=tmp_path / "others")
-    study.keep_sample(config)
-    kept = tmp_path / "others" / "sample_run"
-    listing = read_json(kept / "files.json")
-    assert listing["model/weights"] == 5 and not (kept / "model").exists()
-    assert {path.name for path in kept.iterdir()} == {"files.json", *(name for name in listing if "/" not in name)}
-    assert not (config.runs / "sample").exists()
-
-
 @pytest.mark.parametrize("moment", ["the child is importing", "the child is training"])
-def test_ctrl_c_is_one_line_and_130(config, moment):
+def test_ctrl_c_is_one_line_and_130(config, moment, tmp_path):
     config = replace(config, epochs=40, patience=40)
     told = ("model", "dataset", "text_column", "label_column", "limit", "epochs", "patience", "max_length", "out")
     words = [part for name in told for part in (f"--{name}", str(getattr(config, name)))]
     command = [sys.executable, "-m", "projects.hf_finetune.training.train", *words]
     process = subprocess.Popen(
-        command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True, start_new_session=True
+        command,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        env={**os.environ, "TMPDIR": str(tmp_path)},
     )
-    order = config.out.with_name(f".{config.out.name}.attempt.json")
-    begun = order.exists if "importing" in moment else lambda: latest_checkpoint(config.out)
+
+    def orders():
+        return list(tmp_path.glob("hf_finetune-*/attempt.json"))
+
+    begun = orders if "importing" in moment else lambda: latest_checkpoint(config.out)
     while not begun():  # the test's own time limit ends a wait for ever
         time.sleep(0.01)
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the command and to its child
@@ -100,4 +84,4 @@ def test_ctrl_c_is_one_line_and_130(config, moment):
     resumable = f"; --out {config.out} --resume goes on from the last checkpoint" if "training" in moment else ""
     assert lines[-1] == f"interrupted{resumable}"
     assert not any("Traceback" in line or "interrupted" in line for line in lines[:-1])
-    assert not order.exists()
+    assert not list(tmp_path.glob("hf_finetune-*"))

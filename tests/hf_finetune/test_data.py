@@ -9,10 +9,17 @@ from hypothesis import strategies as st
 
 from projects.hf_finetune.config import Config
 from projects.hf_finetune.data.cleaning import clean, normal, without_boilerplate, without_markup
-from projects.hf_finetune.data.preprocess import PreprocessConfig, divided, drawn, main, prepare, without_copies
+from projects.hf_finetune.data.preprocess import (
+    PreprocessConfig,
+    main,
+    prepare,
+    split_by_group,
+    subsample,
+    without_copies,
+)
 from projects.hf_finetune.data.sources import rated_sentences, tone
 from projects.hf_finetune.training.models import load_tokenizer
-from projects.hf_finetune.training.order import LikeLengths
+from projects.hf_finetune.training.sampler import LengthGroupedSampler
 from shared.assets.text import text_key
 
 
@@ -83,7 +90,7 @@ def test_where_a_set_comes_divided_training_loses_the_copy():
 
 def test_no_review_is_divided_and_no_sentence_is_in_two_splits():
     kept, _ = without_copies([{**r, "text": clean(r["text"])} for r in rated_sentences(0.5)])
-    parts = divided(kept)
+    parts = split_by_group(kept)
     groups = {name: {r["group"] for r in part} for name, part in parts.items()}
     texts = {name: {text_key(r["text"]) for r in part} for name, part in parts.items()}
     for one, other in (("train", "validation"), ("train", "test"), ("validation", "test")):
@@ -93,12 +100,12 @@ def test_no_review_is_divided_and_no_sentence_is_in_two_splits():
 
 
 def test_the_draw_is_from_all_reviews_and_fixed():
-    parts = divided([{**r, "text": clean(r["text"])} for r in rated_sentences(0.5)])
-    chosen = drawn(parts["train"], 500)
-    assert len(chosen) == 500 and drawn(parts["train"], 500) == chosen
+    parts = split_by_group([{**r, "text": clean(r["text"])} for r in rated_sentences(0.5)])
+    chosen = subsample(parts["train"], 500)
+    assert len(chosen) == 500 and subsample(parts["train"], 500) == chosen
     assert len({r["group"] for r in chosen}) > 150
-    assert {r["text"] for r in drawn(parts["train"], 100)} <= {r["text"] for r in chosen}
-    assert drawn(parts["train"], None) == parts["train"]
+    assert {r["text"] for r in subsample(parts["train"], 100)} <= {r["text"] for r in chosen}
+    assert subsample(parts["train"], None) == parts["train"]
 
 
 @settings(max_examples=50, deadline=None)
@@ -111,8 +118,8 @@ def test_tones_are_symmetric(score, band):
 
 def test_the_report_counts_what_is_there(tmp_path):
     config = Config(limit=100, max_length=16)
-    report = main(PreprocessConfig(data=config, report=tmp_path / "report.json"))
-    assert json.loads((tmp_path / "report.json").read_text()) == report
+    report = main(PreprocessConfig(**config.data, out=tmp_path))
+    assert json.loads((tmp_path / "data.json").read_text()) == report
     data = prepare(config, load_tokenizer("minilm", max_length=16))
     assert report["read"] == report["kept"] + sum(each["count"] for each in report["dropped"].values())
     for name, part in report["splits"].items():
@@ -139,7 +146,7 @@ def test_scores_in_a_file_become_tones(tmp_path):
     lengths=st.lists(st.integers(1, 60), min_size=1, max_size=200), batch=st.integers(1, 20), epoch=st.integers(0, 3)
 )
 def test_an_epoch_holds_every_row_once_and_the_short_batch_comes_last(lengths, batch, epoch):
-    sampler = LikeLengths(lengths, batch=batch, seed=1)
+    sampler = LengthGroupedSampler(lengths, batch=batch, seed=1)
     sampler.set_epoch(epoch)
     order = list(sampler)
     assert sorted(order) == list(range(len(lengths))) and order == list(sampler)
@@ -149,7 +156,7 @@ def test_an_epoch_holds_every_row_once_and_the_short_batch_comes_last(lengths, b
 
 def test_batches_hold_like_lengths_and_epochs_differ():
     lengths = [1 + n % 50 for n in range(500)]
-    sampler = LikeLengths(lengths, batch=16, seed=0)
+    sampler = LengthGroupedSampler(lengths, batch=16, seed=0)
     first = list(sampler)
     batches = [first[i : i + 16] for i in range(0, 496, 16)]
     padded = sum(16 * max(lengths[row] for row in each) for each in batches)

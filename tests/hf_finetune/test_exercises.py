@@ -7,9 +7,9 @@ from sklearn.metrics import f1_score
 from transformers import get_linear_schedule_with_warmup
 
 from projects.hf_finetune.evaluation.metrics import calibration
-from projects.hf_finetune.training.awp import displaced, step_sizes
+from projects.hf_finetune.training.awp import perturbation_scales, perturbed
 from projects.hf_finetune.training.mixout import keep_mask, mix
-from projects.hf_finetune.training.order import LikeLengths
+from projects.hf_finetune.training.sampler import LengthGroupedSampler
 from shared.course.exercises import sheet_of
 from shared.course.exercises.testing import TEAMS, SheetTests
 
@@ -50,16 +50,16 @@ def test_the_forgotten_factor_against_our_gradient():
     assert ours * (1 - v["p"]) == pytest.approx(answer.solve(v), rel=0.01)
 
 
-def test_the_perturbation_and_the_rise_against_displaced():
+def test_the_perturbation_and_the_rise_against_perturbed():
     v, answer = values("delta")
     w, g = torch.tensor([[v["w1"], v["w2"]]]).double(), torch.tensor([[v["g1"], v["g2"]]]).double()
     start = w.clone()
-    with displaced([w], [g], step_sizes([w], [g], v["gamma"])):
+    with perturbed([w], [g], perturbation_scales([w], [g], v["gamma"])):
         assert (w - start)[0, 0].item() == pytest.approx(answer.solve(v))
     v, answer = values("subida")
     w, g = torch.tensor([[v["w1"], v["w2"]]]).double(), torch.tensor([[v["g1"], v["g2"]]]).double()
     start = w.clone()
-    with displaced([w], [g], step_sizes([w], [g], v["gamma"])):
+    with perturbed([w], [g], perturbation_scales([w], [g], v["gamma"])):
         assert ((w - start) * g).sum().item() == pytest.approx(answer.solve(v))
 
 
@@ -68,7 +68,7 @@ def test_a_touched_row_of_an_embedding():
     table = torch.ones(v["filas"], 2, dtype=torch.double)
     g = torch.zeros_like(table)
     g[: v["vistas"]] = torch.tensor([3.0, -4.0])
-    with displaced([table], [g], step_sizes([table], [g], v["gamma"])):
+    with perturbed([table], [g], perturbation_scales([table], [g], v["gamma"])):
         moved = (table[0] - 1).norm() / torch.ones(2).norm()
     assert moved.item() == pytest.approx(answer.solve(v), rel=1e-6)
 
@@ -76,7 +76,7 @@ def test_a_touched_row_of_an_embedding():
 def test_sentences_left_against_the_order_of_training():
     for team in TEAMS[:10]:
         v, answer = values("reanudar", team)
-        order = list(LikeLengths([1] * v["n"], batch=v["b"], seed=0))
+        order = list(LengthGroupedSampler([1] * v["n"], batch=v["b"], seed=0))
         steps = [order[i : i + v["b"]] for i in range(0, v["n"], v["b"])]
         assert answer.solve(v) == sum(map(len, steps[v["c"] % len(steps) :]))
 

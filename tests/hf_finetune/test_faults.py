@@ -15,9 +15,11 @@ from transformers import TrainerControl, TrainerState, TrainingArguments
 from projects.hf_finetune.training import train as training
 from projects.hf_finetune.training.callbacks import FAULT, EarlyStopping, InjectedFault
 from projects.hf_finetune.training.supervisor import (
+    OUT_OF_MEMORY,
     Attempt,
     is_out_of_memory,
     read_attempt,
+    run_child,
     spawn,
     supervise,
     wait_or_kill,
@@ -26,21 +28,18 @@ from projects.hf_finetune.training.train import fit, progress_of
 from shared.errors import UserError
 from shared.fingerprint import Verdict, verify
 from shared.fingerprint.log import read_records
-from shared.runs import latest_checkpoint
+from shared.run_directories import latest_checkpoint
 from shared.seeding import seed_everything
-from tests.hf_finetune.helpers import STEPS, Killed, attempt, by_step, equal_bits, in_process, untimed, weights
+from tests.hf_finetune.helpers import FORKING, STEPS, Killed, attempt, by_step, equal_bits, in_process, untimed, weights
 
 # ---------------------------------------------------------------- memory
 
-KINDS = {"runtime": "runtime@8@8", "memory": "memory@8@8", "kill": "kill@8@8"}
 
-
-@pytest.mark.parametrize("words", KINDS.values(), ids=KINDS)
-@pytest.mark.parametrize("save_every", [0, 2])
-def test_out_of_memory_in_an_epoch(config, monkeypatch, capsys, seen, kill_in_process, words, save_every):
+@pytest.mark.parametrize(("kind", "save_every"), [("runtime", 0), ("memory", 2), ("kill", 0), ("kill", 2)])
+def test_out_of_memory_in_an_epoch(config, monkeypatch, capsys, seen, kill_in_process, kind, save_every):
     """Step 8 is the second of the third epoch. Nothing is lost but the step since the checkpoint, nothing skipped."""
     config = replace(config, save_every=save_every, awp=0.01, mixout=0.2)
-    monkeypatch.setenv(FAULT, words)
+    monkeypatch.setenv(FAULT, f"{kind}@8@8")
     supervise(config, in_process)
     metrics = training.read_metrics(config.out)
     assert (metrics.steps, metrics.micro_batch) == (STEPS, 8)
@@ -84,7 +83,7 @@ def test_early_stopping_goes_on_counting(config, monkeypatch):
     supervise(config, in_process)
     broken = training.read_metrics(config.out)
     assert straight.steps == broken.steps == 12
-    assert progress_of(latest_checkpoint(config.out))["stale"] == 3
+    assert progress_of(latest_checkpoint(config.out))["patience_counter"] == 3
 
 
 def constant_score(original):
@@ -130,9 +129,20 @@ def test_another_error_is_not_taken_for_memory(config):
     with pytest.raises(SystemExit) as ended:
         supervise(config, lambda _: next(codes))
     assert ended.value.code == 3
-    assert not is_out_of_memory(RuntimeError("mat1 and mat2 shapes cannot be multiplied"))
+    shapes, memory = (RuntimeError(text) for text in ("mat1 and mat2 shapes cannot be multiplied", "bad_alloc"))
+    with pytest.raises(RuntimeError, match="mat1"):
+        run_child(attempt(config), raising(shapes))
+    assert run_child(attempt(config), raising(memory)) == OUT_OF_MEMORY
+    assert not is_out_of_memory(shapes)
     assert not is_out_of_memory(OSError(2, "No such file"))
     assert is_out_of_memory(OSError(12, "Cannot allocate memory"))
+
+
+def raising(error):
+    def work(_):
+        raise error
+
+    return work
 
 
 def test_a_real_allocation_that_fails_is_recognised():
@@ -144,6 +154,7 @@ def test_a_real_allocation_that_fails_is_recognised():
 @pytest.mark.parametrize("words", ["rlimit@8@8", "kill@8@8"])
 def test_a_real_process_that_runs_out_of_memory(config, monkeypatch, capfd, words):
     """Its address space is really limited in the middle of an epoch, or the kernel's SIGKILL really arrives."""
+    monkeypatch.setattr("projects.hf_finetune.training.supervisor.subprocess", FORKING)
     monkeypatch.setenv(FAULT, words)
     supervise(config, spawn)
     metrics = training.read_metrics(config.out)
@@ -169,10 +180,12 @@ def test_a_process_that_sleeps_for_ever_is_killed_and_one_that_works_is_not():
     [(7, 0, 0.0, 0.0, 1), (9, 2, 0.0, 0.5, 4), (6, 2, 0.01, 0.3, 2), (12, 0, 0.0, 0.0, 1)],
 )
 def test_a_killed_run_resumes_to_the_same_bits(
-    config, monkeypatch, kill_in_process, when, save_every, awp, mixout, accumulation
+    config, straight, monkeypatch, kill_in_process, when, save_every, awp, mixout, accumulation
 ):
+    plain = config
     config = replace(config, save_every=save_every, awp=awp, mixout=mixout, accumulation=accumulation)
-    straight = fit(attempt(replace(config, out=config.out.with_name("straight"))))
+    if config != plain:
+        straight = fit(attempt(replace(config, out=config.out.with_name("straight"))))
     with monkeypatch.context() as patched, pytest.raises(Killed):
         patched.setenv(FAULT, f"kill@{when}@0")
         fit(attempt(config))
@@ -184,7 +197,7 @@ def test_a_killed_run_resumes_to_the_same_bits(
 
 def test_kill_9_of_the_command_ends_its_child_and_the_run_resumes_to_the_same_bits(config, tmp_path):
     """The command that a person types, killed in the second epoch; the process it watched must be gone too."""
-    config = replace(config, epochs=40, patience=40)
+    config = replace(config, epochs=10, patience=10)
     words = [sys.executable, "-m", "projects.hf_finetune.training.train"]
     for name in (
         "model",
@@ -229,10 +242,8 @@ def alive(pid):
         return False
 
 
-def test_a_half_written_checkpoint_is_passed_over(config, monkeypatch, kill_in_process):
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setenv(FAULT, "kill@8@0")
-        fit(attempt(config))
+def test_a_half_written_checkpoint_is_passed_over(killed):
+    config = killed
     whole = latest_checkpoint(config.out)
     half = config.out / "checkpoints" / ".trainer.tmp" / "checkpoint-9"
     shutil.copytree(whole, half)
@@ -246,15 +257,12 @@ def test_a_half_written_checkpoint_is_passed_over(config, monkeypatch, kill_in_p
 
 
 @pytest.mark.parametrize("name", ["optimizer.pt", "rng_state.pth", "model.safetensors", "trainer_state.json"])
-def test_a_changed_checkpoint_is_refused_before_it_is_opened(config, monkeypatch, kill_in_process, name):
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setenv(FAULT, "kill@8@0")
-        fit(attempt(config))
-    path = latest_checkpoint(config.out) / name
+def test_a_changed_checkpoint_is_refused_before_it_is_opened(killed, monkeypatch, name):
+    path = latest_checkpoint(killed.out) / name
     path.write_bytes(path.read_bytes()[:-1] + b"\x7f")
     monkeypatch.setattr(torch, "load", lambda *_, **__: pytest.fail("an unverified file was opened"))
     with pytest.raises(UserError, match=rf"{name}: TAMPERED"):
-        fit(attempt(config, resume=True))
+        fit(attempt(killed, resume=True))
 
 
 def test_a_run_that_shrank_its_micro_batches_goes_on_with_the_small_ones(config, monkeypatch, kill_in_process):
@@ -293,7 +301,7 @@ def test_what_the_child_is_told_is_what_was_asked(config, tmp_path, monkeypatch)
             pass
 
     monkeypatch.setattr("projects.hf_finetune.training.supervisor.subprocess.Popen", Recorded)
-    given = Attempt(replace(config, awp=0.01, resume=True), 4, True, alone=True)
+    given = Attempt(replace(config, awp=0.01, resume=True), 4, True, own_process=True)
     assert spawn(given) == 0
     assert orders == [given] and not list(tmp_path.glob(".*"))
 
@@ -301,10 +309,8 @@ def test_what_the_child_is_told_is_what_was_asked(config, tmp_path, monkeypatch)
 # ---------------------------------------------------------------- what is not resumed, and the injector
 
 
-def test_resuming_with_another_model_or_configuration_is_refused(config, monkeypatch, kill_in_process):
-    with monkeypatch.context() as patched, pytest.raises(Killed):
-        patched.setenv(FAULT, "kill@8@0")
-        fit(attempt(config))
+def test_resuming_with_another_model_or_configuration_is_refused(killed):
+    config = killed
     with pytest.raises(UserError, match="made with another lr"):
         fit(attempt(replace(config, lr=1e-3), resume=True))
     other = config.out.with_name("other-model")
@@ -313,17 +319,17 @@ def test_resuming_with_another_model_or_configuration_is_refused(config, monkeyp
         fit(attempt(replace(config, model=str(other)), resume=True))
 
 
-def test_a_checkpoint_of_another_run_is_refused(config, monkeypatch, kill_in_process):
+def test_a_checkpoint_of_another_run_is_refused(killed, monkeypatch, kill_in_process):
     """The same model and settings under another seed: its checkpoint in the place of ours."""
-    for seed, out in ((0, config.out), (1, config.out.with_name("other"))):
-        with monkeypatch.context() as patched, pytest.raises(Killed):
-            patched.setenv(FAULT, "kill@8@0")
-            fit(attempt(replace(config, seed=seed, out=out)))
-    place = latest_checkpoint(config.out)
+    other = killed.out.with_name("other")
+    with monkeypatch.context() as patched, pytest.raises(Killed):
+        patched.setenv(FAULT, "kill@8@0")
+        fit(attempt(replace(killed, seed=1, out=other)))
+    place = latest_checkpoint(killed.out)
     shutil.rmtree(place)
-    shutil.copytree(latest_checkpoint(config.out.with_name("other")), place)
+    shutil.copytree(latest_checkpoint(other), place)
     with pytest.raises(UserError, match="was saved with another"):
-        fit(attempt(config, resume=True))
+        fit(attempt(killed, resume=True))
 
 
 def test_a_fault_dies_where_it_is_told(tmp_path):

@@ -11,8 +11,8 @@ from torch import nn
 from torch.testing import assert_close
 from transformers import DataCollatorWithPadding, Trainer, TrainingArguments
 
-from projects.hf_finetune.training.awp import displaced, perturbable, step_sizes
-from projects.hf_finetune.training.mixout import keep_mask, mix, mixed, targets_of
+from projects.hf_finetune.training.awp import perturbable, perturbation_scales, perturbed
+from projects.hf_finetune.training.mixout import keep_mask, mix, mixed, mixout_targets
 from projects.hf_finetune.training.models import load_tokenizer
 from projects.hf_finetune.training.regularised import RegularisedTrainer
 
@@ -36,7 +36,7 @@ def trainer(model, tmp_path, *, awp=0.0, mixout=0.0, kind=RegularisedTrainer):
     options = {"model": model, "args": TrainingArguments(str(tmp_path), use_cpu=True, report_to="none")}
     if kind is Trainer:
         return Trainer(**options)
-    return kind(awp=awp, mixout=mixout, targets=targets_of(model), **options)
+    return kind(awp=awp, mixout=mixout, targets=mixout_targets(model), **options)
 
 
 def window_step(made, model, batches):
@@ -113,7 +113,7 @@ def test_masks_are_independent_and_even():
 
 def test_the_targets_are_the_encoders_linear_weights_and_stay_as_they_are(tiny):
     model = tiny()
-    targets = targets_of(model)
+    targets = mixout_targets(model)
     assert len(targets) == 2 * 6 + 1  # six a block, and the pooler
     assert not any("classifier" in name or "embeddings" in name or name.endswith("bias") for name in targets)
     before = {name: target.clone() for name, target in targets.items()}
@@ -125,7 +125,7 @@ def test_the_targets_are_the_encoders_linear_weights_and_stay_as_they_are(tiny):
 
 def test_p_zero_and_evaluation_are_the_identity_and_draw_nothing(tiny):
     model, inputs = tiny().eval(), batch()
-    targets = {name: target + 1 for name, target in targets_of(model).items()}
+    targets = {name: target + 1 for name, target in mixout_targets(model).items()}
     plain = model(**inputs).logits
     random = torch.get_rng_state()
     with mixed(model, targets, 0.0):
@@ -139,7 +139,7 @@ def test_p_zero_and_evaluation_are_the_identity_and_draw_nothing(tiny):
 def test_parameters_are_back_in_their_places_also_after_an_exception(tiny):
     model = tiny()
     named, before = list(model.named_parameters()), state(model)
-    with pytest.raises(ZeroDivisionError), mixed(model, targets_of(model), 0.5):
+    with pytest.raises(ZeroDivisionError), mixed(model, mixout_targets(model), 0.5):
         raise ZeroDivisionError
     again = list(model.named_parameters())
     assert [name for name, _ in again] == [name for name, _ in named]  # the optimizer's state goes by their order
@@ -178,7 +178,7 @@ def test_delta_is_gamma_times_the_norms(tiny):
     assert all(w.ndim > 1 for w in weights) and len(weights) == 3 + 2 * 6 + 2  # embeddings, blocks, pooler and head
     gradients = [torch.randn_like(w) for w in weights]
     before = [w.detach().clone() for w in weights]
-    with displaced(weights, gradients, step_sizes(weights, gradients, 0.01)):
+    with perturbed(weights, gradients, perturbation_scales(weights, gradients, 0.01)):
         for w, g, start in zip(weights, gradients, before, strict=True):
             assert_close(w.detach() - start, 0.01 * start.norm() * g / g.norm(), rtol=1e-3, atol=1e-6)
 
@@ -189,7 +189,7 @@ def test_what_is_frozen_or_has_no_gradient_stays(tiny):
     assert len(perturbable(model)) == 2 * 6 + 2
     w = nn.Parameter(torch.ones(2, 2))
     for nothing in (None, torch.zeros(2, 2)):
-        with displaced([w], [nothing], step_sizes([w], [nothing], 1.0)):
+        with perturbed([w], [nothing], perturbation_scales([w], [nothing], 1.0)):
             assert torch.equal(w, torch.ones(2, 2))
 
 
@@ -202,7 +202,7 @@ def test_every_bit_is_back(seed, scale, fails):
     before = [w.clone() for w in weights]
     gradients = [torch.randn(3, 4, generator=generator) for _ in weights]
     try:
-        with displaced(weights, gradients, [scale] * 3):
+        with perturbed(weights, gradients, [scale] * 3):
             assert not torch.equal(weights[1], before[1])
             if fails:
                 raise ZeroDivisionError
@@ -239,7 +239,7 @@ def test_an_exception_inside_the_step_leaves_the_weights(tiny, tmp_path, monkeyp
     before, order = state(model), [name for name, _ in model.named_parameters()]
 
     def fail(*_):
-        assert not same_bits(before, state(model))  # it happens while they are displaced
+        assert not same_bits(before, state(model))  # it happens while they are perturbed
         raise RuntimeError("can't allocate memory")
 
     monkeypatch.setattr(Trainer, "training_step", fail)

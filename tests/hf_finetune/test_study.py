@@ -57,12 +57,11 @@ def played(tmp_path, monkeypatch):
     monkeypatch.setattr(study, "train", train)
     monkeypatch.setattr(study, "supervise", broken)
     monkeypatch.setattr(study, "data_digest", lambda _: "aa" * 32)
-    monkeypatch.setattr(study, "keep_sample", lambda _: None)
     monkeypatch.setattr(study, "write_baselines", baselines)
     out = tmp_path / "hf_finetune" / "results"
     out.mkdir(parents=True)
-    base = Config(epochs=2, memory_gb=3.0)
-    return study.StudyConfig(base=base, seeds=3, runs=tmp_path / "runs", out=out), trained
+    monkeypatch.setattr(study, "BASE", Config(epochs=2))
+    return study.StudyConfig(memory_gb=3.0, seeds=3, runs=tmp_path / "runs", out=out), trained
 
 
 def test_from_an_interrupted_sweep_to_sealed_tables_and_the_readme(played):
@@ -101,7 +100,7 @@ def test_from_an_interrupted_sweep_to_sealed_tables_and_the_readme(played):
     assert "| +20.00 (0.2500) |" in between_marks(readme, "results")
     assert "a real RLIMIT_AS" in between_marks(readme, "faults")
     count = len(trained)
-    study.main(config)
+    study.collect(config)
     assert len(trained) == count
 
 

@@ -2,8 +2,6 @@
 
 import json
 import shutil
-import subprocess
-import sys
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from transformers import Trainer
 
+from projects.hf_finetune.benchmark import training_steps
 from projects.hf_finetune.config import SMOKE, Config
 from projects.hf_finetune.training import train as training
 from projects.hf_finetune.training.regularised import RegularisedTrainer
@@ -18,7 +17,7 @@ from projects.hf_finetune.training.train import fit, main
 from shared.errors import UserError, command
 from shared.fingerprint import Verdict, verify
 from shared.fingerprint.log import read_records
-from shared.runs import latest_checkpoint
+from shared.run_directories import latest_checkpoint
 from tests.hf_finetune.helpers import STEPS, attempt, equal_bits, untimed, weights
 
 # ---------------------------------------------------------------- learning, and what is left behind
@@ -26,7 +25,7 @@ from tests.hf_finetune.helpers import STEPS, attempt, equal_bits, untimed, weigh
 
 @pytest.mark.parametrize(("awp", "mixout"), [(0.0, 0.0), (0.001, 0.1)])
 def test_it_learns_and_leaves_a_whole_run(config, awp, mixout):
-    metrics = fit(attempt(replace(config, awp=awp, mixout=mixout, limit=None, epochs=12)))
+    metrics = fit(attempt(replace(config, awp=awp, mixout=mixout, limit=None, epochs=8)))
     assert metrics.accuracy > 0.55  # three even classes: the majority reaches 0.36
     assert {f.verdict for f in verify(metrics.directory)} == {Verdict.UNTRUSTED_DEMO}
     kept = latest_checkpoint(metrics.directory)
@@ -38,8 +37,8 @@ def test_it_learns_and_leaves_a_whole_run(config, awp, mixout):
     assert metrics.validation_macro_f1 == best and records[-1]["test_accuracy"] == metrics.accuracy
 
 
-def test_tensorboard_reads_what_was_logged(config):
-    directory = fit(attempt(config)).directory
+def test_tensorboard_reads_what_was_logged(straight):
+    directory = straight.directory
     events = EventAccumulator(str(directory)).Reload()
     records = read_records(directory / "metrics.jsonl")
     for name in ("loss", "lr", "validation_macro_f1"):
@@ -76,22 +75,23 @@ def plain_library_run(config, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("accumulation", [1, 4])
-def test_gamma_zero_and_p_zero_are_plain_training_bit_for_bit(config, tmp_path, monkeypatch, accumulation):
-    config = replace(config, accumulation=accumulation)
-    plain = plain_library_run(config, tmp_path, monkeypatch)
-    ours = fit(attempt(config)).directory
+def test_gamma_zero_and_p_zero_are_plain_training_bit_for_bit(config, straight, tmp_path, monkeypatch, accumulation):
+    plain = plain_library_run(replace(config, accumulation=accumulation), tmp_path, monkeypatch)
+    ours = straight.directory if accumulation == 1 else fit(attempt(replace(config, accumulation=4))).directory
     assert equal_bits(weights(plain), weights(ours))
     assert untimed(plain) == untimed(ours)
 
 
-def test_gamma_zero_through_the_whole_machinery_is_plain_training_bit_for_bit(config, tmp_path, monkeypatch):
-    """Ascent, displacement by δ = 0 and restoration on every step: no bit, no random number and no rate moves."""
-    plain = plain_library_run(config, tmp_path, monkeypatch)
+def test_gamma_zero_through_the_whole_machinery_is_plain_training_bit_for_bit(config, straight, monkeypatch):
+    """Ascent, perturbation by δ = 0 and restoration on every step: no bit, no random number and no rate moves.
+
+    Plain is our run without AWP, which the test above compares with the library's.
+    """
     monkeypatch.setattr(
         RegularisedTrainer, "__setattr__", lambda s, n, v: object.__setattr__(s, n, Zero() if n == "awp" else v)
     )
-    ours = fit(attempt(replace(config, out=tmp_path / "zero"))).directory
-    assert Zero.used > 0 and equal_bits(weights(plain), weights(ours))
+    ours = fit(attempt(config)).directory
+    assert Zero.used > 0 and equal_bits(weights(straight.directory), weights(ours))
 
 
 class Zero(float):
@@ -106,16 +106,31 @@ class Zero(float):
     __hash__ = float.__hash__
 
 
+def test_the_benchmark_takes_the_steps_of_training(config, tmp_path, seen):
+    """The same sentences in the same order, and on after the end of an epoch; the weights move."""
+    fit(attempt(replace(config, epochs=1)))
+    trained = [ids for _, ids in seen]
+    seen.clear()
+    model, tokenizer, data = training.load_model_and_data(config)
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    told = {"directory": tmp_path, "accumulation": 1, "targets": {}}
+    steps = training_steps(training.make_trainer(config, model, tokenizer, data, **told), config.max_norm)
+    for _ in range(4):
+        next(steps)
+    assert [ids for _, ids in seen][:40] == trained and len(seen) == 40 + 16
+    assert not equal_bits(before, model.state_dict())
+
+
 # ---------------------------------------------------------------- the command line
 
 
 def test_the_real_command_with_the_smoke_configuration(tmp_path, capfd):
     """MiniLM and the product reviews, a few steps: processes, run, fingerprints, report."""
-    metrics = main(replace(SMOKE, out=tmp_path / "run"))
+    metrics = main(replace(SMOKE, epochs=1, out=tmp_path / "run"))
     training.report(metrics)
     said = capfd.readouterr()
     assert "test accuracy" in said.out and "Warning" not in said.err and "it/s" not in said.err
-    assert metrics.steps == 8 and {f.verdict for f in verify(tmp_path / "run")} == {Verdict.UNTRUSTED_DEMO}
+    assert metrics.steps == 4 and {f.verdict for f in verify(tmp_path / "run")} == {Verdict.UNTRUSTED_DEMO}
     assert json.loads((tmp_path / "run" / "data.json").read_text())["splits"]["train"]["sentences"] == 64
 
 
@@ -192,12 +207,12 @@ def test_bad_input_ends_in_one_line_and_writes_nothing(words, message, folder, t
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_bad_input_from_the_process_that_trains(tmp_path, monkeypatch):
+def test_bad_input_from_the_process_that_trains(tmp_path, capfd):
     """The child says it, once; the command that watches it passes the code on."""
     bad = ["--dataset", str(tmp_path / "none.csv"), "--out", str(tmp_path / "run")]
-    done = subprocess.run(
-        [sys.executable, "-m", "projects.hf_finetune.training.train", *bad], capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (2, "")
-    assert done.stderr.startswith("error: --dataset") and done.stderr.count("\n") == 1
+    with pytest.raises(SystemExit) as ended:
+        command(main, Config, bad)
+    said = capfd.readouterr()
+    assert (ended.value.code, said.out) == (2, "")
+    assert said.err.startswith("error: --dataset") and said.err.count("\n") == 1
     assert not list(tmp_path.iterdir())

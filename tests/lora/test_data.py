@@ -18,7 +18,7 @@ def texts():
     generator = torch.Generator().manual_seed(0)
     lengths = torch.randint(2, 9, (50,), generator=generator).tolist()
     tokens = [torch.randint(1, 50, (n,), generator=generator).tolist() for n in lengths]
-    return Texts([""] * 50, tokens, [n % 3 for n in range(50)], padding=0)
+    return Texts([""] * 50, tokens, [n % 3 for n in range(50)], pad_id=0)
 
 
 def rows_of(texts, batches):
@@ -26,21 +26,23 @@ def rows_of(texts, batches):
     found = []
     for batch in batches:
         for ids, mask in zip(batch.input_ids, batch.attention_mask, strict=True):
-            found.append(texts.tokens.index(ids[mask.bool()].tolist()))
+            found.append(texts.token_ids.index(ids[mask.bool()].tolist()))
     return found
 
 
 def test_an_epoch_holds_every_row_once_and_depends_on_seed_and_epoch(texts):
     orders = {
-        (seed, epoch): rows_of(texts, texts.shuffled(4, seed=seed, epoch=epoch)) for seed in (0, 1) for epoch in (0, 1)
+        (seed, epoch): rows_of(texts, texts.shuffled_batches(4, seed=seed, epoch=epoch))
+        for seed in (0, 1)
+        for epoch in (0, 1)
     }
     assert all(sorted(order) == list(range(50)) for order in orders.values())
     assert len({tuple(order) for order in orders.values()}) == 4
-    assert rows_of(texts, texts.shuffled(4, seed=1, epoch=1)) == orders[1, 1]
+    assert rows_of(texts, texts.shuffled_batches(4, seed=1, epoch=1)) == orders[1, 1]
 
 
 def test_batches_hold_like_lengths(texts):
-    wasted = sum(int((b.attention_mask == 0).sum()) for b in texts.shuffled(8, seed=0, epoch=0))
+    wasted = sum(int((b.attention_mask == 0).sum()) for b in texts.shuffled_batches(8, seed=0, epoch=0))
     at_random = sum(
         int((texts.batch(list(range(i, min(i + 8, 50)))).attention_mask == 0).sum()) for i in range(0, 50, 8)
     )

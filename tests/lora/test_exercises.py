@@ -11,7 +11,7 @@ from projects.lora.models.lora import LoRALinear, inject_lora, scale_of
 from projects.lora.utils.state_utils import save_lora_state
 from shared.course.exercises import sheet_of
 from shared.course.exercises.testing import TEAMS, SheetTests
-from shared.runs import load_tensors
+from shared.tensors import load_tensors
 
 SHEET = sheet_of("lora")
 NAMES = {exercise.id: exercise for exercise in SHEET.exercises}

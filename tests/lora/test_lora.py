@@ -205,7 +205,7 @@ def test_padding_and_future_are_not_read():
 
 
 def test_a_width_that_does_not_divide_is_refused():
-    with pytest.raises(UserError, match="a width of 10 does not divide into 4 heads"):
+    with pytest.raises(UserError, match="a hidden size of 10 does not divide into 4 heads"):
         LoRAAttention(10, 4, 2, 2.0)
 
 

@@ -1,6 +1,7 @@
 """Training from end to end on a tiny model, and every mistake that a command line can hold."""
 
 import json
+import os
 import random
 import subprocess
 import sys
@@ -158,7 +159,7 @@ def test_the_frozen_base_does_not_move(config):
     corpus = read_corpus(config, tokenizer)
     model = build(config, encoder, len(corpus.classes)).train()
     optimizer = AdamW(parameter_groups(config, model))
-    for batch in corpus.train.shuffled(16, seed=0, epoch=0):
+    for batch in corpus.train.shuffled_batches(16, seed=0, epoch=0):
         training_step(config, model, optimizer, batch)
     now = {name.replace(".base.", "."): p for name, p in model.encoder.state_dict().items()}
     assert all(torch.equal(now[name], p) for name, p in kept.items())
@@ -173,7 +174,7 @@ def test_accumulation_gives_the_gradient_of_the_whole_batch(config):
     encoder, tokenizer = load_encoder(config.model, max_length=config.max_length)
     corpus = read_corpus(config, tokenizer)
     model = build(config, encoder, 3).eval()  # without dropout, which would draw another mask for each part
-    batch = next(corpus.train.shuffled(16, seed=0, epoch=0))
+    batch = next(corpus.train.shuffled_batches(16, seed=0, epoch=0))
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     results = []
     for parts in (1, 3, 16):
@@ -233,7 +234,8 @@ def test_the_real_command_with_the_smoke_configuration(tmp_path):
 
 def run_command(*words):
     command = [sys.executable, "-m", "projects.lora.scripts.train_lora", *words]
-    return subprocess.run(command, capture_output=True, text=True)
+    quiet = {**os.environ, "OMP_WAIT_POLICY": "PASSIVE"}  # threads that wait leave the cores to others
+    return subprocess.run(command, capture_output=True, text=True, env=quiet)
 
 
 def bad_files(questions):
@@ -321,14 +323,14 @@ def occupied(config):
 def test_measurements_refuse_what_they_could_not_write_before_they_measure(config, tmp_path, monkeypatch):
     below_a_file = occupied(config) / "file" / "results"
     monkeypatch.setattr(benchmark, "spawned", must_not_run)
-    monkeypatch.setattr(pruning_quant, "load_tuned", must_not_run)
+    monkeypatch.setattr(pruning_quant, "load_trained", must_not_run)
     for begin in (
-        lambda: benchmark.main(benchmark.BenchConfig(train=config, out=below_a_file)),
+        lambda: benchmark.main(benchmark.BenchConfig(**{**vars(config), "out": below_a_file})),
         lambda: pruning_quant.main(pruning_quant.PruneConfig(run=tmp_path, out=below_a_file)),
     ):
         with pytest.raises(UserError, match="cannot write"):
             begin()
     with pytest.raises(UserError, match="rank 64 does not fit"):
-        benchmark.main(benchmark.BenchConfig(train=replace(config, rank=64), out=tmp_path / "new"))
+        benchmark.main(benchmark.BenchConfig(**{**vars(config), "rank": 64, "out": tmp_path / "new"}))
     with pytest.raises(UserError, match="--rounds 1: must be at least 2"):
         benchmark.BenchConfig(rounds=1)

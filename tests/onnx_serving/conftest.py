@@ -1,5 +1,6 @@
 """Models small enough for tests: the real classes with random weights, the real tokenizer of the encoder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,13 +9,15 @@ from tokenizers import AddedToken, Tokenizer, decoders, pre_tokenizers
 from tokenizers.models import BPE
 from transformers import BertConfig, BertForQuestionAnswering, LlamaConfig, LlamaForCausalLM
 
+from projects.onnx_serving.config import SMOKE
 from projects.onnx_serving.export.onnx_export import quantise, quantise_blocks, to_onnx
-from projects.onnx_serving.inference.spans import Cutter
+from projects.onnx_serving.inference.spans import WindowSplitter
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
 from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8
-from projects.onnx_serving.server.service import Models, Questions, Writer
+from projects.onnx_serving.server.service import Models, QuestionAnswerer, TextGenerator
+from projects.onnx_serving.training.train_qa import main as train
 from shared.assets import package_file
-from tests.onnx_serving.serving import KNOWN
+from tests.onnx_serving.serving import SETTINGS
 
 
 def tiny_encoder(seed=0):
@@ -77,15 +80,27 @@ def lm_tokenizer():
     return tokenizer.to_str()
 
 
-@pytest.fixture
-def cutter(qa_tokenizer):
-    return Cutter(qa_tokenizer, length=48, overlap=12)
+@pytest.fixture(scope="session")
+def splitter(qa_tokenizer):
+    return WindowSplitter(qa_tokenizer, max_length=48, stride=12)
 
 
 @pytest.fixture
-def models(encoder, decoder, qa_tokenizer, lm_tokenizer):
-    cutter = Cutter(qa_tokenizer, length=48, overlap=12)
-    questions = Questions(TorchEncoder(encoder), cutter, threshold=-100.0, budget=2048)
-    return Models(
-        questions, Writer(TorchDecoder(decoder), lm_tokenizer, KNOWN, longest=300), ("encoder.onnx", "decoder.onnx")
-    )
+def models(encoder, decoder, splitter, lm_tokenizer):
+    answerer = QuestionAnswerer(TorchEncoder(encoder), splitter, threshold=-100.0, token_budget=2048)
+    generator = TextGenerator(TorchDecoder(decoder), lm_tokenizer, SETTINGS, max_prompt_tokens=300)
+    return Models(answerer, generator, ("encoder.onnx", "decoder.onnx"))
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory, save_tiny_bert):
+    """The real configuration, smaller, on an encoder of random weights."""
+    folder = tmp_path_factory.mktemp("encoder")
+    save_tiny_bert(folder / "bert")
+    return replace(SMOKE, model=str(folder / "bert"))
+
+
+@pytest.fixture(scope="session")
+def run(smoke, tmp_path_factory):
+    """The metrics of one run of it, in whose directory no test may change anything."""
+    return train(replace(smoke, out=tmp_path_factory.mktemp("runs") / "qa"))

@@ -8,9 +8,9 @@ from projects.onnx_serving.server.app import create_app
 from projects.onnx_serving.server.settings import Settings
 from tests.onnx_serving.test_spans import ODD
 
-KNOWN = {"before": "<s>user ", "after": " assistant", "padding": 2, "ends": [2]}
+SETTINGS = {"before": "<s>user ", "after": " assistant", "padding": 2, "ends": [2]}
 PROMPT = {"prompt": "hello", "max_new_tokens": 6}
-ASKED = {"question": "Who directed it?", "context": ODD}
+QUESTION = {"question": "Who directed it?", "context": ODD}
 
 
 def calling(models, work, **options):

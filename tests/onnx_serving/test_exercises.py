@@ -8,9 +8,9 @@ import pytest
 import torch
 from transformers import DynamicCache
 
-from projects.onnx_serving.inference.padded_batches import planned, waste
-from projects.onnx_serving.inference.spans import Candidate, Cutter, decode
-from projects.onnx_serving.inference.token_by_token import left_padded, positions_of
+from projects.onnx_serving.inference.padded_batches import padding_share, plan_batches
+from projects.onnx_serving.inference.spans import Candidate, WindowSplitter, decode_answers
+from projects.onnx_serving.inference.token_by_token import left_pad, position_ids_of
 from projects.onnx_serving.server.batching import Batcher
 from shared.course.exercises import sheet_of
 from shared.course.exercises.expressions import evaluate
@@ -35,10 +35,12 @@ def values(name, team="equipo-3"):
 def test_padding_against_the_plans():
     v, answer = values("relleno")
     lengths = [v[name] for name in "abcd"]
-    assert answer.solve(v) == pytest.approx(waste(lengths, planned(lengths, 10**9, largest=2, by_length=False)))
+    assert answer.solve(v) == pytest.approx(
+        padding_share(lengths, plan_batches(lengths, 10**9, max_rows=2, sort_by_length=False))
+    )
     v, answer = values("ordenar")
     lengths = [v[name] for name in "abcd"]
-    batches = planned(lengths, 10**9, largest=2)
+    batches = plan_batches(lengths, 10**9, max_rows=2)
     computed = sum(2 * max(lengths[row] for row in rows) for rows in batches)
     assert answer.solve(v) == computed - sum(lengths)
 
@@ -46,15 +48,15 @@ def test_padding_against_the_plans():
 def test_budget_against_the_plan():
     v, answer = values("presupuesto")
     lengths = [v["corto"]] * 3000 + [v["largo"]]
-    batch = next(rows for rows in planned(list(reversed(lengths)), v["limite"], by_length=False) if 0 in rows)
+    batch = next(rows for rows in plan_batches(list(reversed(lengths)), v["limite"], sort_by_length=False) if 0 in rows)
     assert len(batch) == answer.solve(v)
 
 
 def test_windows_against_the_cutter(qa_tokenizer):
     v = {"contexto": 400, "longitud": 64, "pregunta": 7, "solape": 10}
     question = "a b c d"  # with [CLS] and two [SEP]: seven tokens
-    cutter = Cutter(qa_tokenizer, length=v["longitud"], overlap=v["solape"])
-    assert len(cutter(question, "x " * v["contexto"])) == NAMES["ventanas"].answer.solve(v)
+    splitter = WindowSplitter(qa_tokenizer, max_length=v["longitud"], stride=v["solape"])
+    assert len(splitter(question, "x " * v["contexto"])) == NAMES["ventanas"].answer.solve(v)
 
 
 def test_int8_against_numpy():
@@ -65,9 +67,9 @@ def test_int8_against_numpy():
 
 def test_positions_against_the_code():
     v, answer = values("posicion")
-    _, mask = left_padded([[5] * v["propios"], [5] * v["longitud"]], 2)
+    _, mask = left_pad([[5] * v["propios"], [5] * v["longitud"]], 2)
     grown = np.concatenate([mask, np.ones((2, v["k"]), np.int64)], axis=1)
-    assert positions_of(grown)[0, -1] == answer.solve(v)
+    assert position_ids_of(grown)[0, -1] == answer.solve(v)
 
 
 def test_saving_by_counting():
@@ -79,7 +81,7 @@ def test_saving_by_counting():
 def test_margin_against_decode():
     v, answer = values("margen")
     margin = v["si"] + v["sf"] - v["ci"] - v["cf"]
-    found = decode([Candidate(margin, 0.5, 0, 1)], "x", threshold=v["umbral"])
+    found = decode_answers([Candidate(margin, 0.5, 0, 1)], "x", threshold=v["umbral"])
     assert answer.solve(v) == pytest.approx(found[0].no_answer)
     assert math.isfinite(answer.solve(v))
 

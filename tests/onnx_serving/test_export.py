@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import nn
 
-from projects.onnx_serving.export.graphs import HIDDEN, visible
-from projects.onnx_serving.export.onnx_export import counted, read_graph, to_onnx
+from projects.onnx_serving.export.graphs import MASKED_SCORE, causal_attention_bias
+from projects.onnx_serving.export.onnx_export import count_products, read_graph, to_onnx
 from projects.onnx_serving.export.parity import TOLERANCE, check, summary
 from projects.onnx_serving.inference.onnx_backend import OnnxDecoder, OnnxEncoder
 from projects.onnx_serving.inference.token_by_token import Prompt, generate
@@ -47,15 +47,15 @@ def test_parity_refuses_the_graph_of_other_weights(graphs, decoder):
 
 def test_batched_greedy_equals_one_at_a_time_and_torch(graphs, decoder):
     run = OnnxDecoder(graphs / "decoder.onnx", 1)
-    prompts = [Prompt(tokens=row, limit=10) for row in ROWS]
-    together = generate(run, prompts, padding=2, ends={2})
-    assert together == [generate(run, [prompt], padding=2, ends={2})[0] for prompt in prompts]
-    assert together == generate(TorchDecoder(decoder), prompts, padding=2, ends={2})
+    prompts = [Prompt(token_ids=row, max_new_tokens=10) for row in ROWS]
+    together = generate(run, prompts, pad_id=2, eos_ids={2})
+    assert together == [generate(run, [prompt], pad_id=2, eos_ids={2})[0] for prompt in prompts]
+    assert together == generate(TorchDecoder(decoder), prompts, pad_id=2, eos_ids={2})
 
 
 def test_every_product_with_weights_is_quantised(graphs):
     for name, linear in (("encoder", 2 * 6 + 1), ("decoder", 2 * 7 + 1)):
-        whole, small = counted(graphs / f"{name}.onnx"), counted(graphs / f"{name}.int8.onnx")
+        whole, small = count_products(graphs / f"{name}.onnx"), count_products(graphs / f"{name}.int8.onnx")
         assert whole["int8"] == 0 and whole["float_weights"] == linear
         assert small["int8"] == linear and small["float_weights"] == 0
         assert small["activations"] == whole["activations"]
@@ -71,12 +71,12 @@ def test_int8_stays_near(graphs, encoder):
 
 def test_visible_by_definition():
     mask = torch.tensor([[0, 1, 1, 1], [1, 1, 1, 1]])
-    found = visible(mask, torch.zeros(2, 2, dtype=torch.long))
+    found = causal_attention_bias(mask, torch.zeros(2, 2, dtype=torch.long))
     for row in range(2):
         for new in range(2):
             for place in range(4):
                 seen = bool(mask[row, place]) and place <= 2 + new
-                assert found[row, 0, new, place].item() == (0.0 if seen else HIDDEN)
+                assert found[row, 0, new, place].item() == (0.0 if seen else MASKED_SCORE)
 
 
 def test_what_cannot_be_exported(tmp_path):

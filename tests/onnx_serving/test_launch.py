@@ -1,6 +1,5 @@
 """The server as a person starts it: on exported graphs, with a free port, stopped by a signal."""
 
-import asyncio
 import os
 import shutil
 import signal
@@ -11,13 +10,15 @@ import sys
 import httpx
 import pytest
 
-from projects.onnx_serving.server.__main__ import listening
-from projects.onnx_serving.server.launch import running, stop
-from projects.onnx_serving.server.settings import Settings, from_environment
+from projects.onnx_serving.server.__main__ import main
+from projects.onnx_serving.server.launch import running
+from projects.onnx_serving.server.settings import PREFIX, Settings
 from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import seal_directory, team_key
-from tests.onnx_serving.serving import KNOWN
+from shared.web.launch import stop
+from shared.web.settings import from_environment
+from tests.onnx_serving.serving import SETTINGS
 
 
 @pytest.fixture(scope="module")
@@ -26,7 +27,7 @@ def folder(tmp_path_factory, graphs, qa_tokenizer, lm_tokenizer):
     shutil.copytree(graphs, made)
     (made / "qa_tokenizer.json").write_text(qa_tokenizer)
     (made / "lm_tokenizer.json").write_text(lm_tokenizer)
-    write_json(made / "serving.json", {"qa": {"window": 48, "overlap": 12, "threshold": -100.0}, "lm": KNOWN})
+    write_json(made / "serving.json", {"qa": {"window": 48, "overlap": 12, "threshold": -100.0}, "lm": SETTINGS})
     seal_directory(made, {"project": "onnx_serving", "step": 0}, team_key())
     return made
 
@@ -45,60 +46,49 @@ def test_served_and_stopped(folder):
 def test_ctrl_c_ends_the_server_in_one_line(folder):
     with running({"models": folder}) as server:
         server.process.send_signal(signal.SIGINT)
-        _, said = server.process.communicate()
-    assert (server.process.returncode, said) == (130, "interrupted\n")
+        code = server.process.wait(20)
+        assert (code, server.said()) == (130, "interrupted\n")
 
 
-def test_an_answer_is_sent_at_once():
-    """Nagle's algorithm would hold the second packet of each answer back until the first is acknowledged, 40 ms."""
-    found = []
+@pytest.fixture
+def refused(monkeypatch, capsys):
+    """refused(**settings): the one line with which the command ends, with exit code 2, without a process of its own."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)  # this process keeps its own handlers
 
-    async def accepted(_, writer):
-        found.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
-        writer.close()
+    def serve(**settings):
+        given = {f"ONNX_SERVING_{name.upper()}": str(value) for name, value in settings.items()}
+        with pytest.raises(SystemExit) as left:
+            main([], given)
+        shown = capsys.readouterr()
+        (line,) = shown.err.splitlines()
+        assert left.value.code == 2 and shown.out == ""
+        return line
 
-    async def main():
-        opened = listening(Settings(port=0))
-        async with await asyncio.start_server(accepted, sock=opened):
-            reader, writer = await asyncio.open_connection(*opened.getsockname()[:2])
-            await reader.read()
-            writer.close()
-
-    asyncio.run(main())
-    (off,) = found
-    assert off
+    return serve
 
 
-def serve(**settings):
-    given = {f"ONNX_SERVING_{name.upper()}": str(value) for name, value in settings.items()}
-    done = subprocess.run(
-        [sys.executable, "-m", "projects.onnx_serving.server"],
-        env={**os.environ, **given},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 2 and done.stdout == ""
-    (line,) = done.stderr.splitlines()
-    return line
-
-
-def test_a_port_in_use_is_one_line(folder):
+def test_a_port_in_use_is_one_line(refused, folder):
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
-        assert "cannot listen on 127.0.0.1" in serve(models=folder, port=taken.getsockname()[1])
+        assert "cannot listen on 127.0.0.1" in refused(models=folder, port=taken.getsockname()[1])
 
 
-def test_half_a_model_is_one_line(folder, tmp_path):
+def test_half_a_model_is_one_line(refused, folder, tmp_path):
     broken = tmp_path / "exported"
     shutil.copytree(folder, broken)
     raw = (broken / "decoder.int8.onnx").read_bytes()
     (broken / "decoder.int8.onnx").write_bytes(raw[: len(raw) // 2])
-    assert "decoder.int8.onnx: TAMPERED" in serve(models=broken, port=0)
+    assert "decoder.int8.onnx: TAMPERED" in refused(models=broken, port=0)
 
 
 def test_no_models_is_one_line(tmp_path):
-    assert "holds no exported models" in serve(models=tmp_path, port=0)
+    """As a person starts it, in a process."""
+    environment = {**os.environ, "ONNX_SERVING_MODELS": str(tmp_path), "ONNX_SERVING_PORT": "0"}
+    module = [sys.executable, "-m", "projects.onnx_serving.server"]
+    done = subprocess.run(module, env=environment, capture_output=True, text=True)
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 2 and done.stdout == "" and "holds no exported models" in line
 
 
 def test_the_launcher_says_what_the_server_said(tmp_path):
@@ -118,19 +108,18 @@ def test_the_launcher_says_what_the_server_said(tmp_path):
 )
 def test_settings_refuse(variable, value, said):
     with pytest.raises(UserError, match=said):
-        from_environment({f"ONNX_SERVING_{variable}": value})
+        from_environment(Settings, PREFIX, {f"ONNX_SERVING_{variable}": value})
 
 
 def test_settings_are_read_and_loopback_is_the_default():
-    settings = from_environment({"ONNX_SERVING_PORT": "9", "HOME": "x"})
+    settings = from_environment(Settings, PREFIX, {"ONNX_SERVING_PORT": "9", "HOME": "x"})
     assert settings.port == 9 and settings.host == "127.0.0.1" == Settings().host
 
 
-def test_an_argument_is_refused():
-    done = subprocess.run(
-        [sys.executable, "-m", "projects.onnx_serving.server", "--port"], capture_output=True, text=True
-    )
-    assert done.returncode == 2 and "environment variables only" in done.stderr
+def test_an_argument_is_refused(capsys):
+    with pytest.raises(SystemExit) as left:
+        main(["--port"], {})
+    assert left.value.code == 2 and "environment variables only" in capsys.readouterr().err
 
 
 def test_the_server_needs_no_torch():

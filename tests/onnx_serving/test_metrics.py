@@ -3,7 +3,7 @@
 import pytest
 
 from projects.onnx_serving.metrics import exact, f1, score
-from projects.onnx_serving.training.evaluate import Judged, chosen_threshold, score_at
+from projects.onnx_serving.training.evaluate import Prediction, best_threshold, score_at
 
 
 def test_f1_by_hand():
@@ -28,12 +28,12 @@ def test_nothing_to_score():
 
 
 def test_the_chosen_threshold_is_the_best_of_a_fine_grid():
-    judged = [
-        Judged("x", "x", 3.0),
-        Judged("", "y", 2.0),
-        Judged("z", "z", 1.0),
-        Judged("", "w", -1.0),
-        Judged("v", "v", 2.5),
+    predictions = [
+        Prediction("x", "x", 3.0),
+        Prediction("", "y", 2.0),
+        Prediction("z", "z", 1.0),
+        Prediction("", "w", -1.0),
+        Prediction("v", "v", 2.5),
     ]
-    best = max(score_at(judged, t / 100).f1 for t in range(-400, 500))
-    assert score_at(judged, chosen_threshold(judged)).f1 == best
+    best = max(score_at(predictions, t / 100).f1 for t in range(-400, 500))
+    assert score_at(predictions, best_threshold(predictions)).f1 == best

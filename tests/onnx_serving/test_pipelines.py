@@ -39,7 +39,7 @@ def test_a_high_threshold_leaves_no_answer(answering):
 
 
 def test_windows_of_any_length_give_spans(answering):
-    long = answering(question="Who?", context=ODD, threshold=-100.0, length=120, overlap=30)
+    long = answering(question="Who?", context=ODD, threshold=-100.0, max_seq_len=120, doc_stride=30)
     assert long["answer"] in ODD
 
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 
 from projects.onnx_serving.server.service import TextStream
-from tests.onnx_serving.serving import ASKED, PROMPT, calling, post
+from tests.onnx_serving.serving import PROMPT, QUESTION, calling, post
 from tests.onnx_serving.test_spans import ODD
 
 
@@ -18,12 +18,12 @@ def test_generate_is_what_the_decoder_makes(models):
 
 
 def test_the_chat_template_surrounds_the_prompt(models):
-    tokens = models.writer.tokens_of("hi", chat=True)
-    assert tokens[0] == 1 and len(tokens) > len(models.writer.tokens_of("hi", chat=False))
+    tokens = models.generator.encode("hi", chat=True)
+    assert tokens[0] == 1 and len(tokens) > len(models.generator.encode("hi", chat=False))
 
 
 def test_a_control_token_in_a_prompt_is_text(models):
-    assert 2 not in models.writer.tokens_of("a</s>b", chat=False)
+    assert 2 not in models.generator.encode("a</s>b", chat=False)
 
 
 def test_streamed_pieces_are_the_whole_text(models):
@@ -44,11 +44,11 @@ def test_a_stream_holds_back_half_a_character():
     stream = TextStream(text_of)
     assert [stream.push(byte) for byte in "a🎬b".encode()] == ["a", "", "", "", "🎬", "b"]
     half = TextStream(text_of)
-    assert half.push(0xF0) == "" and half.rest() == "\ufffd"
+    assert half.push(0xF0) == "" and half.flush() == "\ufffd"
 
 
 def test_answers_are_characters_of_the_context(models):
-    for each in post(models, "/qa", json={**ASKED, "top_k": 5}).json()["answers"]:
+    for each in post(models, "/qa", json={**QUESTION, "top_k": 5}).json()["answers"]:
         assert ODD[each["start"] : each["end"]] == each["answer"]
 
 
@@ -63,17 +63,17 @@ def test_many_at_once_equal_one_at_a_time(models):
 
 
 def test_a_failing_model_is_one_500_and_the_server_goes_on(models):
-    run = models.questions.run
+    run = models.answerer.run
 
     def failing(batch):
         if any(each.top_k == 7 for each in batch):
             raise RuntimeError("broken")
         return run(batch)
 
-    models.questions.run = failing
+    models.answerer.run = failing
 
     async def work(client, _):
-        bodies = [ASKED, {**ASKED, "top_k": 7}, ASKED]
+        bodies = [QUESTION, {**QUESTION, "top_k": 7}, QUESTION]
         return await asyncio.gather(*(client.post("/qa", json=body) for body in bodies))
 
     assert [reply.status_code for reply in calling(models, work)] == [200, 500, 200]
@@ -108,6 +108,3 @@ def test_swagger_ui_from_this_machine_if_it_is_installed(models, tmp_path, monke
 
     page, script = calling(models, work)
     assert "/docs/files/swagger-ui-bundle.js" in page and "https://" not in page and script == "here"
-
-
-CASES = 2000  # over the three routes with a body

@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from schemathesis.generation import GenerationMode
 
 from projects.onnx_serving.server.app import create_app
-from projects.onnx_serving.server.service import Writer
+from projects.onnx_serving.server.service import TextGenerator
 from projects.onnx_serving.server.settings import Settings
-from tests.onnx_serving.serving import KNOWN
+from tests.onnx_serving.serving import SETTINGS
 
 CASES = 2000  # over the three routes with a body
 
@@ -26,12 +26,12 @@ class EndsAtOnce:
         logits[:, 2] = 50.0
         return logits, cache
 
-    def keep(self, cache, rows):
+    def select_rows(self, cache, rows):
         return cache
 
 
 def test_schemathesis_finds_no_5xx(models, lm_tokenizer):
-    models = replace(models, writer=Writer(EndsAtOnce(), lm_tokenizer, KNOWN, longest=300))
+    models = replace(models, generator=TextGenerator(EndsAtOnce(), lm_tokenizer, SETTINGS, max_prompt_tokens=300))
     app = create_app(models, Settings())
     document = schemathesis.openapi.from_dict(app.openapi())
     statuses = Counter()

@@ -4,7 +4,11 @@ import asyncio
 import json
 import threading
 
-from tests.onnx_serving.serving import ASKED, PROMPT, calling
+import pytest
+from fastapi import Request
+
+from projects.onnx_serving.server.app import ClientLeftError, unless_disconnected
+from tests.onnx_serving.serving import PROMPT, QUESTION, calling
 
 
 class Gate:
@@ -28,14 +32,14 @@ async def until(ready, seconds=5):
 
 
 def test_a_full_queue_is_503_with_retry_after(models):
-    gate = models.writer.run = Gate(models.writer.run)
+    gate = models.generator.run = Gate(models.generator.run)
 
     async def work(client, app):
         jobs = [asyncio.create_task(client.post("/generate", json=PROMPT))]
         await until(gate.entered.is_set)
         for waiting in (1, 2, 3):
             jobs.append(asyncio.create_task(client.post("/generate", json=PROMPT)))
-            await until(lambda: app.state.service.writings.depth == waiting)  # noqa: B023 - awaited at once
+            await until(lambda: app.state.service.generations.depth == waiting)  # noqa: B023 - awaited at once
         refused = [await client.post(route, json=PROMPT) for route in ("/generate", "/generate", "/generate/stream")]
         gate.open.set()
         return [*(await asyncio.gather(*jobs)), *refused], (await client.get("/metrics")).text
@@ -49,11 +53,11 @@ def test_a_full_queue_is_503_with_retry_after(models):
 
 
 def test_without_batching_each_goes_alone(models):
-    gate = models.questions.run = Gate(models.questions.run)
+    gate = models.answerer.run = Gate(models.answerer.run)
     gate.open.set()
 
     async def work(client, _):
-        return await asyncio.gather(*(client.post("/qa", json=ASKED) for _ in range(5)))
+        return await asyncio.gather(*(client.post("/qa", json=QUESTION) for _ in range(5)))
 
     assert {reply.status_code for reply in calling(models, work, batching=0)} == {200}
     assert gate.batches == [1] * 5
@@ -91,7 +95,7 @@ def disconnecting(app, route, body, after):
 
 
 def test_a_client_that_leaves_frees_its_place(models):
-    gate = models.writer.run = Gate(models.writer.run)
+    gate = models.generator.run = Gate(models.generator.run)
 
     async def work(client, app):
         first = asyncio.create_task(client.post("/generate", json=PROMPT))
@@ -99,10 +103,10 @@ def test_a_client_that_leaves_frees_its_place(models):
         leaves = asyncio.Event()
         request, sent = disconnecting(app, "/generate", PROMPT, leaves)
         leaving = asyncio.create_task(request)
-        await until(lambda: app.state.service.writings.depth == 1)
+        await until(lambda: app.state.service.generations.depth == 1)
         leaves.set()
         await asyncio.wait_for(leaving, 5)
-        freed = app.state.service.writings.depth
+        freed = app.state.service.generations.depth
         gate.open.set()
         return (await first).status_code, freed, sent[0]["status"], (await client.get("/metrics")).text
 
@@ -112,18 +116,57 @@ def test_a_client_that_leaves_frees_its_place(models):
 
 
 def test_the_row_of_a_client_that_leaves_is_told_to_end(models):
-    gate, running = Gate(models.writer.run), []
-    models.writer.run = lambda batch: running.extend(batch) or gate(batch)
+    gate, running = Gate(models.generator.run), []
+    models.generator.run = lambda batch: running.extend(batch) or gate(batch)
 
     async def work(_, app):
         leaves = asyncio.Event()
         request, _ = disconnecting(app, "/generate", PROMPT, leaves)
         leaving = asyncio.create_task(request)
         await until(gate.entered.is_set)
-        before = running[0].gone
+        before = running[0].cancelled
         leaves.set()
         await asyncio.wait_for(leaving, 5)
         gate.open.set()
-        return before, running[0].gone
+        return before, running[0].cancelled
 
     assert calling(models, work) == (False, True)
+
+
+def test_a_client_that_leaves_a_stream_ends_its_row_and_is_counted(models):
+    gate, running = Gate(models.generator.run), []
+    models.generator.run = lambda batch: running.extend(batch) or gate(batch)
+
+    async def work(client, app):
+        leaves = asyncio.Event()
+        request, _ = disconnecting(app, "/generate/stream", PROMPT, leaves)
+        leaving = asyncio.create_task(request)
+        await until(gate.entered.is_set)
+        leaves.set()
+        await asyncio.wait_for(leaving, 5)
+        await until(lambda: running[0].cancelled)
+        gate.open.set()
+        return (await client.get("/metrics")).text
+
+    assert "clients_left_total 1.0" in calling(models, work)
+
+
+def test_the_work_has_ended_when_its_client_is_told():
+    ended = []
+
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def work():
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(0.01)
+            ended.append(True)
+
+    async def main():
+        with pytest.raises(ClientLeftError):
+            await unless_disconnected(Request({"type": "http"}, receive), work())
+        return list(ended)
+
+    assert asyncio.run(main()) == [True]

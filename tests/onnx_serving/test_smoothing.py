@@ -6,8 +6,13 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 from onnxruntime import InferenceSession
 
-from projects.onnx_serving.export.onnx_export import counted, quantise, read_graph
-from projects.onnx_serving.export.smoothing import largest_activations, products_by_input, smoothed, smoothing_scale
+from projects.onnx_serving.export.onnx_export import count_products, quantise, read_graph
+from projects.onnx_serving.export.smoothing import (
+    largest_activations,
+    products_by_input,
+    smooth_activations,
+    smoothing_scale,
+)
 from projects.onnx_serving.inference.onnx_backend import OnnxEncoder
 from projects.onnx_serving.paths import ENCODER
 
@@ -53,7 +58,7 @@ def test_the_largest_size_is_over_all_batches():
 def test_the_graph_computes_the_same(graphs, tmp_path):
     whole = read_graph(graphs / ENCODER)
     path = tmp_path / "smoothed.onnx"
-    onnx.save(smoothed(whole, [drawn(seed=1)], 0.8), path)
+    onnx.save(smooth_activations(whole, [drawn(seed=1)], 0.8), path)
     onnx.checker.check_model(str(path))
     for one, other in zip(OnnxEncoder(graphs / ENCODER, 1)(drawn()), OnnxEncoder(path, 1)(drawn()), strict=True):
         np.testing.assert_allclose(other, one, atol=1e-5 * np.abs(one).max())
@@ -63,14 +68,14 @@ def test_products_that_read_the_same_share_a_division(graphs):
     whole = read_graph(graphs / ENCODER)
     readers = products_by_input(whole)
     assert sorted(map(len, readers.values())) == [1] * 7 + [3, 3]  # out, up and down of two blocks, head; and q, k, v
-    added = len(smoothed(whole, [drawn()], 0.8).graph.node) - len(whole.graph.node)
+    added = len(smooth_activations(whole, [drawn()], 0.8).graph.node) - len(whole.graph.node)
     assert added == len(readers)
 
 
 def test_the_given_graph_is_left_alone(graphs):
     whole = read_graph(graphs / ENCODER)
     before = whole.SerializeToString()
-    smoothed(whole, [drawn()], 0.8)
+    smooth_activations(whole, [drawn()], 0.8)
     assert whole.SerializeToString() == before
 
 
@@ -81,6 +86,6 @@ def test_an_outlier_costs_less(tmp_path):
     exact = ran(tmp_path / "product.onnx", x)
     plain = quantise(tmp_path / "product.onnx", tmp_path / "plain.onnx")
     even = quantise(tmp_path / "product.onnx", tmp_path / "even.onnx", [{"x": x}])
-    assert counted(even)["int8"] == 1
+    assert count_products(even)["int8"] == 1
     errors = [np.abs(ran(path, x) - exact).mean() for path in (plain, even)]
     assert errors[1] < errors[0] / 2

@@ -8,9 +8,9 @@ import pytest
 
 from projects.onnx_serving import study
 from projects.onnx_serving.benchmarks import benchmark, load
-from projects.onnx_serving.benchmarks.arms import Cell
+from projects.onnx_serving.benchmarks.arms import Case
 from projects.onnx_serving.benchmarks.timing import row_of, with_gains
-from projects.onnx_serving.config import SMOKE
+from projects.onnx_serving.config import Config
 from projects.onnx_serving.study import StudyConfig, by_shape, over_seeds, speed, views
 from shared.errors import UserError
 from shared.fingerprint import verify
@@ -20,9 +20,8 @@ BACKENDS = ("torch float32", "onnx int8")
 
 
 @pytest.fixture
-def sweep(save_tiny_bert, tmp_path, monkeypatch):
+def sweep(smoke, tmp_path, monkeypatch):
     """Two seeds of a tiny encoder; what is slow is said by hand, the training is real."""
-    save_tiny_bert(tmp_path / "bert")
 
     @contextmanager
     def no_graphs(qa):
@@ -41,7 +40,7 @@ def sweep(save_tiny_bert, tmp_path, monkeypatch):
 
     monkeypatch.setattr(study, "encoder_graphs", no_graphs)
     monkeypatch.setattr(study, "answer_rows", answers)
-    monkeypatch.setattr(study, "exported", exported)
+    monkeypatch.setattr(study, "export_if_needed", exported)
     monkeypatch.setattr(study, "claim_export", lambda _: None)
     smoothed = {"strength": "none", "questions": 8, "margin_distance": 0.5, "same": 1.0}
     monkeypatch.setattr(study, "smoothing_rows", lambda *_: [smoothed])
@@ -49,46 +48,52 @@ def sweep(save_tiny_bert, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "text_rows", lambda _: [text])
     out = tmp_path / "onnx_serving" / "results"
     out.mkdir(parents=True)
-    marks = "".join(
-        f"<!-- begin {name} -->\n<!-- end {name} -->\n" for name in ("results", "answers", "smoothing", "texts")
-    )
-    (out.parent / "README.md").write_text(marks)
-    base = replace(SMOKE, model=str(tmp_path / "bert"), limit=2, epochs=1)
-    return StudyConfig(base=base, seeds=(0, 1), runs=tmp_path / "runs", out=out)
+    for place, names in {"README.md": ("results", "answers"), "results/README.md": ("smoothing", "texts")}.items():
+        marks = "".join(f"<!-- begin {name} -->\n<!-- end {name} -->\n" for name in names)
+        (out.parent / place).write_text(marks)
+    return StudyConfig(seeds=(0, 1), runs=tmp_path / "runs", out=out), replace(smoke, limit=2, epochs=1)
 
 
 def test_each_seed_is_trained_once_and_its_numbers_are_in_its_log(sweep, monkeypatch):
-    rows = study.main(sweep)
+    config, base = sweep
+    rows = study.run(config, base)
     assert [row["cell"] for row in rows] == ["qa", "qa-seed1"]
-    findings = verify(sweep.out, recompute=True)
+    findings = verify(config.out, recompute=True)
     assert [f"{f.path.name}: {f.detail}" for f in findings if not f.verdict.unchanged] == []
-    written = json.loads((sweep.runs / "qa-seed1" / "result.json").read_text())
+    written = json.loads((config.runs / "qa-seed1" / "result.json").read_text())
     assert {name: rows[1][name] for name in ("steps", "cpu_seconds", "films_f1", "threshold")} == {
         name: written[name] for name in ("steps", "cpu_seconds", "films_f1", "threshold")
     }
-    (summary,) = read_csv(sweep.out / "summary.csv")
+    (summary,) = read_csv(config.out / "summary.csv")
     assert summary["seeds"] == 2
     assert summary["wordings_f1"] == pytest.approx(sum(row["wordings_f1"] for row in rows) / 2)
-    for row in read_csv(sweep.out / "answers.csv"):
+    for row in read_csv(config.out / "answers.csv"):
         assert (row["seeds"], row["answered_f1"]) == (2, 0.625)
-    shown = (sweep.out.parent / "README.md").read_text()
-    assert all(table.markdown(found) in shown for table, found in views(sweep.out).values())
+    shown = (config.out.parent / "README.md").read_text() + (config.out / "README.md").read_text()
+    assert all(table.markdown(found) in shown for table, found in views(config.out).values())
     assert "0.6250 ± 0.1768" in shown and "in wordings never seen" in shown
 
     monkeypatch.setattr(study, "train", lambda _: pytest.fail("trained again"))
-    before = (sweep.out / "runs.csv").read_bytes()
-    study.main(sweep)
-    assert (sweep.out / "runs.csv").read_bytes() == before
-    model = sweep.runs / "qa" / "model" / "config.json"
+    before = (config.out / "runs.csv").read_bytes()
+    study.run(config, base)
+    assert (config.out / "runs.csv").read_bytes() == before
+    model = config.runs / "qa" / "model" / "config.json"
     model.write_text(model.read_text() + " ")
     with pytest.raises(UserError, match="TAMPERED"):
-        study.main(sweep)
+        study.run(config, base)
+
+
+def test_the_study_trains_the_default_configuration(monkeypatch):
+    asked = []
+    monkeypatch.setattr(study, "run", lambda *given: asked.append(given[1]) or [])
+    study.main(StudyConfig(precision="float32"))
+    assert asked == [Config(precision="float32")]
 
 
 def bench_rows(arms):
-    cells = [(arm, Cell("encode", rows, 64, 2), 30.0 / (n + 1)) for n, arm in enumerate(arms) for rows in (1, 8)]
-    cells += [("torch float32", Cell("library", 8, 32, 2, 8), 9.0), ("onnx int8", Cell("generate", 8, 32, 2, 8), 3.0)]
-    return with_gains([row_of(arm, cell, [time]) for arm, cell, time in cells])
+    cases = [(arm, Case("encode", rows, 64, 2), 30.0 / (n + 1)) for n, arm in enumerate(arms) for rows in (1, 8)]
+    cases += [("torch float32", Case("library", 8, 32, 2, 8), 9.0), ("onnx int8", Case("generate", 8, 32, 2, 8), 3.0)]
+    return with_gains([row_of(arm, case, [time]) for arm, case, time in cases])
 
 
 def test_an_arm_has_a_column_of_its_own_only_where_it_was_measured():
@@ -114,10 +119,10 @@ def test_a_benchmark_fills_its_tables_and_figures_and_leaves_the_others(tmp_path
     shown = capsys.readouterr().out
     assert "one at a time" in shown and "its own loop" in shown
 
-    replies = [load.Reply(0.1, 200, 0.5, False), load.Reply(0.2, 503, 0.01, True)]
+    responses = [load.Response(0.1, 200, 0.5, False), load.Response(0.2, 503, 0.01, True)]
     routes = [load.route_row("/qa", 2.0, 3.0, [0.1])]
-    row = load.overload_row(2.0, replies, [0.2] * 5)
-    load.publish(load.LoadConfig(out=out), routes, row, {"cold_start_s": 1.5}, replies)
+    row = load.overload_row(2.0, responses, [0.2] * 5)
+    load.publish(load.LoadConfig(out=out), routes, row, {"cold_start_s": 1.5}, responses)
     assert views(out).keys() == {"speed", "generation", "padding", "server", "load"}
     assert json.loads((out / "server.json").read_text())["cold_start_s"] == 1.5
     assert all(finding.verdict.unchanged for finding in verify(out))

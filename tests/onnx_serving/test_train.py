@@ -11,10 +11,10 @@ from projects.onnx_serving.config import SMOKE, Config
 from projects.onnx_serving.data import Question
 from projects.onnx_serving.inference.pipelines import question_answering, settings_of
 from projects.onnx_serving.training.train_qa import main, qa_loss
-from projects.onnx_serving.training.windows import batch_of, examples_of, shuffled
+from projects.onnx_serving.training.windows import collate, examples_of, shuffled
 from shared.errors import UserError
+from shared.files import read_json
 from shared.fingerprint import verify
-from shared.runs import read_json
 from shared.seeding import generator
 
 TEXT = "Vertigo is a 1958 film. " * 6 + "It was directed by Alfred Hitchcock. " + "It was much praised. " * 6
@@ -25,24 +25,24 @@ def question(answer="Alfred Hitchcock", origin="own"):
     return Question("Who directed Vertigo?", TEXT, answer, start, "director", "Vertigo", origin)
 
 
-def test_targets_are_the_answer(cutter):
+def test_targets_are_the_answer(splitter):
     for seed in range(10):
-        for example in examples_of([question()], cutter, seed=seed):
+        for example in examples_of([question()], splitter, seed=seed):
             if example.first:
                 offsets = example.window.offsets
                 assert TEXT[offsets[example.first][0] : offsets[example.last][1]] == "Alfred Hitchcock"
-    assert any(not e.first for seed in range(20) for e in examples_of([question()], cutter, seed=seed))
+    assert any(not e.first for seed in range(20) for e in examples_of([question()], splitter, seed=seed))
 
 
-def test_an_unanswerable_question_points_at_cls(cutter):
+def test_an_unanswerable_question_points_at_cls(splitter):
     for seed in range(5):
-        (example,) = examples_of([question("", "other")], cutter, seed=seed)
+        (example,) = examples_of([question("", "other")], splitter, seed=seed)
         assert (example.first, example.last) == (0, 0)
 
 
-def test_loss_by_definition(cutter):
-    examples = examples_of([question(), question("", "other")], cutter, seed=1)
-    batch = batch_of(examples, 0)
+def test_loss_by_definition(splitter):
+    examples = examples_of([question(), question("", "other")], splitter, seed=1)
+    batch = collate(examples, 0)
     torch.manual_seed(0)
     start, end = torch.randn(2, *batch.inputs["input_ids"].shape)
     expected = []
@@ -53,33 +53,20 @@ def test_loss_by_definition(cutter):
     assert qa_loss(start, end, batch).item() == pytest.approx(torch.stack(expected).mean().item(), rel=1e-5)
 
 
-def test_the_question_takes_no_part_in_the_loss(cutter):
-    batch = batch_of(examples_of([question()], cutter, seed=0), 0)
+def test_the_question_takes_no_part_in_the_loss(splitter):
+    batch = collate(examples_of([question()], splitter, seed=0), 0)
     start, end = torch.zeros(2, *batch.inputs["input_ids"].shape)
     changed = start.clone()
     changed[:, 1:4] = 50.0  # tokens of the question
     assert qa_loss(start, end, batch) == qa_loss(changed, end, batch)
 
 
-def test_every_example_once_a_pass(cutter):
-    examples = examples_of([question()] * 9, cutter, seed=0)
-    batches = list(shuffled(examples, 4, padding=0, source=generator(0)))
+def test_every_example_once_a_pass(splitter):
+    examples = examples_of([question()] * 9, splitter, seed=0)
+    batches = list(shuffled(examples, 4, pad_id=0, source=generator(0)))
     assert sum(len(batch.first) for batch in batches) == len(examples)
-    again = list(shuffled(examples, 4, padding=0, source=generator(0)))
+    again = list(shuffled(examples, 4, pad_id=0, source=generator(0)))
     assert all(torch.equal(a.first, b.first) for a, b in zip(batches, again, strict=True))
-
-
-@pytest.fixture(scope="module")
-def smoke(tmp_path_factory, save_tiny_bert):
-    """The real configuration, smaller, on an encoder of random weights."""
-    folder = tmp_path_factory.mktemp("encoder")
-    save_tiny_bert(folder / "bert")
-    return replace(SMOKE, model=str(folder / "bert"))
-
-
-@pytest.fixture(scope="module")
-def run(tmp_path_factory, smoke):
-    return main(replace(smoke, out=tmp_path_factory.mktemp("runs") / "qa"))
 
 
 def test_words_stay_and_the_rest_learns(run, smoke):

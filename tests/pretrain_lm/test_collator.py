@@ -6,14 +6,15 @@ import pytest
 import torch
 from transformers import BertTokenizerFast, DataCollatorForLanguageModeling
 
-from projects.pretrain_lm.data.collator import NO_LABEL, Chunk, CustomDataCollator, word_numbers
+from projects.pretrain_lm.data.collator import Chunk, CustomDataCollator, word_numbers
+from projects.pretrain_lm.models.transformer_lm import NO_LABEL
 from shared.errors import UserError
 
 PAD, END, MASK, WORDS = 0, 1, 2, 100
 
 
 def collator_of(objective="dynamic", **more):
-    return CustomDataCollator(objective, vocabulary=WORDS, padding=PAD, mask=MASK, special=(END,), **more)
+    return CustomDataCollator(objective, vocab_size=WORDS, pad_id=PAD, mask_id=MASK, special_ids=(END,), **more)
 
 
 def chunks_of(count, length=64, seed=0, start=0):
@@ -29,9 +30,9 @@ def chosen_of(batch):
 
 def test_causal_labels_are_the_next_tokens():
     batch = collator_of("causal")([Chunk(0, [5, 6, 7, END]), Chunk(1, [8, 9])])
-    assert batch.ids.tolist() == [[5, 6, 7, END], [8, 9, PAD, PAD]]
+    assert batch.input_ids.tolist() == [[5, 6, 7, END], [8, 9, PAD, PAD]]
     assert batch.labels.tolist() == [[6, 7, END, NO_LABEL], [9, NO_LABEL, NO_LABEL, NO_LABEL]]
-    assert batch.readable.tolist() == [[True] * 4, [True, True, False, False]]
+    assert batch.attention_mask.tolist() == [[True] * 4, [True, True, False, False]]
 
 
 def test_causal_labels_are_those_of_the_library_once_it_has_shifted():
@@ -40,28 +41,28 @@ def test_causal_labels_are_those_of_the_library_once_it_has_shifted():
     chunks = [Chunk(n, row.ids[:length]) for n, (row, length) in enumerate(zip(chunks_of(3), (9, 5, 7), strict=True))]
     expected = theirs([{"input_ids": chunk.ids} for chunk in chunks])
     mine = collator_of("causal")(chunks)
-    assert torch.equal(mine.ids, expected["input_ids"])
+    assert torch.equal(mine.input_ids, expected["input_ids"])
     assert torch.equal(mine.labels[:, :-1], expected["labels"][:, 1:])
-    assert torch.equal(mine.readable.long(), expected["attention_mask"])
+    assert torch.equal(mine.attention_mask.long(), expected["attention_mask"])
 
 
 @pytest.mark.parametrize("objective", ["dynamic", "static"])
 @pytest.mark.parametrize("ratio", [0.15, 0.4])
 def test_shares_are_80_10_10_by_a_chi_squared_test(objective, ratio):
     chunks = chunks_of(1800)
-    batch = collator_of(objective, ratio=ratio)(chunks)
+    batch = collator_of(objective, mask_ratio=ratio)(chunks)
     original = torch.tensor([chunk.ids for chunk in chunks])
     chosen = chosen_of(batch)
     tokens = original.numel() - len(chunks)  # the end of each is never chosen
     assert tokens > 1e5
     spread = math.sqrt(tokens * ratio * (1 - ratio))
     assert abs(int(chosen.sum()) - tokens * ratio) < 4 * spread
-    masked, kept = batch.ids == MASK, batch.ids == original
+    masked, kept = batch.input_ids == MASK, batch.input_ids == original
     # A random replacement is the token itself once in 97 times.
     counts = torch.tensor([(chosen & masked).sum(), (chosen & ~masked & ~kept).sum(), (chosen & kept).sum()])
     expected = chosen.sum() * torch.tensor([0.8, 0.1 * 96 / 97, 0.1 + 0.1 / 97])
     assert ((counts - expected) ** 2 / expected).sum().item() < 13.8  # the 0.999 quantile with 2 degrees of freedom
-    assert torch.equal(batch.ids[~chosen], original[~chosen])
+    assert torch.equal(batch.input_ids[~chosen], original[~chosen])
     assert torch.equal(batch.labels[chosen], original[chosen])
 
 
@@ -73,14 +74,14 @@ def test_as_many_are_chosen_as_by_the_library():
     expected = theirs([{"input_ids": chunk.ids} for chunk in chunks])
     mine = collator_of()(chunks)
     for count in (lambda i, lab: (lab != NO_LABEL).sum(), lambda i, lab: (i == MASK).sum()):
-        one, other = count(mine.ids, mine.labels).item(), count(expected["input_ids"], expected["labels"]).item()
+        one, other = count(mine.input_ids, mine.labels).item(), count(expected["input_ids"], expected["labels"]).item()
         assert abs(one - other) < 5 * math.sqrt(one + other)
 
 
 def test_random_replacements_are_ordinary_and_uniform():
-    batch, chunks = collator_of(ratio=0.9)(chunks_of(1500)), chunks_of(1500)
+    batch, chunks = collator_of(mask_ratio=0.9)(chunks_of(1500)), chunks_of(1500)
     original = torch.tensor([chunk.ids for chunk in chunks])
-    others = batch.ids[chosen_of(batch) & (batch.ids != MASK) & (batch.ids != original)]
+    others = batch.input_ids[chosen_of(batch) & (batch.input_ids != MASK) & (batch.input_ids != original)]
     counts = torch.bincount(others, minlength=WORDS)
     assert not counts[:3].any()
     expected = len(others) / 97
@@ -89,23 +90,19 @@ def test_random_replacements_are_ordinary_and_uniform():
 
 def test_specials_and_padding_are_never_chosen():
     rows = [Chunk(n, [3, END, 4, END, 5][: 2 + n % 4]) for n in range(200)]
-    batch = collator_of(ratio=0.9)(rows)
-    assert batch.readable is not None
-    assert not chosen_of(batch)[~batch.readable].any()
+    batch = collator_of(mask_ratio=0.9)(rows)
+    assert batch.attention_mask is not None
+    assert not chosen_of(batch)[~batch.attention_mask].any()
     assert not torch.isin(batch.labels[chosen_of(batch)], torch.tensor([PAD, END, MASK])).any()
 
 
 def test_a_dynamic_mask_is_another_in_each_epoch_and_a_static_one_is_not():
-    dynamic, static, chunks = collator_of("dynamic"), collator_of("static"), chunks_of(1600)
-    found = {}
-    for name, collator in (("dynamic", dynamic), ("static", static)):
-        first = collator(chunks)
-        collator.epoch = 1
-        found[name] = first, collator(chunks)
+    chunks = chunks_of(1600)
+    found = {kind: [collator_of(kind, epoch=epoch)(chunks) for epoch in (0, 1)] for kind in ("dynamic", "static")}
     one, two = (chosen_of(batch) for batch in found["dynamic"])
     overlap = (one & two).sum().item() / one.sum().item()
     assert overlap == pytest.approx(0.15, abs=4 * math.sqrt(0.15 * 0.85 / one.sum().item()))
-    assert torch.equal(found["static"][0].ids, found["static"][1].ids)
+    assert torch.equal(found["static"][0].input_ids, found["static"][1].input_ids)
     assert torch.equal(found["static"][0].labels, found["static"][1].labels)
 
 
@@ -157,7 +154,7 @@ def test_whole_words_are_masked_whole():
 
 
 def test_a_chunk_always_teaches_something():
-    batch = collator_of(ratio=0.01)(chunks_of(200, length=4))
+    batch = collator_of(mask_ratio=0.01)(chunks_of(200, length=4))
     assert chosen_of(batch).any(1).all()
     assert not chosen_of(collator_of()([Chunk(0, [END])])).any()
 
@@ -165,10 +162,10 @@ def test_a_chunk_always_teaches_something():
 @pytest.mark.parametrize("ratio", [0.0, 1.0, -0.1, float("nan")])
 def test_a_ratio_out_of_range_is_one_line(ratio):
     with pytest.raises(UserError, match="mask ratio"):
-        collator_of(ratio=ratio)
+        collator_of(mask_ratio=ratio)
 
 
 def test_masking_without_a_mask_token_is_one_line():
     with pytest.raises(UserError, match="needs a mask token"):
-        CustomDataCollator("static", vocabulary=9, padding=0)
-    CustomDataCollator("causal", vocabulary=9, padding=0)
+        CustomDataCollator("static", vocab_size=9, pad_id=0)
+    CustomDataCollator("causal", vocab_size=9, pad_id=0)

@@ -8,7 +8,14 @@ import pytest
 import torch
 
 from projects.pretrain_lm.analysis import eval_generation, plots
-from projects.pretrain_lm.analysis.eval_generation import ARTICLES, WAYS, GenerationConfig, Texts, embed, perplexity
+from projects.pretrain_lm.analysis.eval_generation import (
+    ARTICLES,
+    WAYS,
+    Continuations,
+    GenerationConfig,
+    embed,
+    perplexity,
+)
 from projects.pretrain_lm.evaluate import (
     bleu,
     distinct,
@@ -17,7 +24,7 @@ from projects.pretrain_lm.evaluate import (
     repetition,
     self_bleu,
 )
-from projects.pretrain_lm.train_pretrain import load, main, read_corpus
+from projects.pretrain_lm.train_pretrain import load_run, read_corpus
 from shared.errors import UserError
 from shared.plotting import figure
 from shared.report import read_csv
@@ -55,12 +62,11 @@ def test_self_bleu_is_one_for_copies_and_small_for_strangers():
     assert self_bleu([text, ["a", "b", "c", "d", "e"]]) < 0.2
 
 
-def test_probabilities_of_the_labels_are_those_of_the_loss(smoke):
-    metrics = main(smoke)
-    config, model, _ = load(metrics.directory)
-    chances = label_probabilities(model, read_corpus(config).held_out(config, "test"))
-    assert len(chances) == metrics.test.labels
-    assert -np.log(chances).mean() == pytest.approx(metrics.test.loss, rel=1e-5)
+def test_probabilities_of_the_labels_are_those_of_the_loss(trained):
+    config, model, _ = load_run(trained.directory)
+    found = label_probabilities(model, read_corpus(config).held_out(config, "test"))
+    assert len(found) == trained.test.labels
+    assert -np.log(found).mean() == pytest.approx(trained.test.loss, rel=1e-5)
 
 
 def test_the_weight_of_a_mixture_is_the_best_on_a_grid():
@@ -72,32 +78,32 @@ def test_the_weight_of_a_mixture_is_the_best_on_a_grid():
     assert weight == pytest.approx(best, abs=0.011)
 
 
-def test_every_way_of_sampling_is_written_and_measured(smoke, tmp_path, monkeypatch):
-    metrics = main(smoke)
+def test_every_way_of_sampling_is_written_and_measured(trained, tmp_path, monkeypatch):
     monkeypatch.setattr(eval_generation, "WAYS", {k: WAYS[k] for k in ("greedy", "temperature 1")})
-    config = GenerationConfig(run=metrics.directory, prompts=2, opening=4, tokens=12, out=tmp_path / "g")
+    judge = eval_generation.Judge()
+    monkeypatch.setattr(eval_generation, "Judge", lambda: judge)  # its models are loaded once
+    config = GenerationConfig(run=trained.directory, prompts=2, prompt_tokens=4, new_tokens=12, out=tmp_path / "g")
     rows = eval_generation.main(config)
     assert [row["way"] for row in rows] == [ARTICLES, "greedy", "temperature 1"]
     assert read_csv(tmp_path / "g" / "frontier.csv") == rows
     assert (tmp_path / "g" / "samples.md").read_text().count("> **") == 2  # two prompts, the one way of SHOWN
     assert eval_generation.main(config) == rows  # seeded
     with pytest.raises(UserError, match="0 test documents have more than 5005 tokens"):
-        eval_generation.main(replace(config, tokens=5000))
+        eval_generation.main(replace(config, new_tokens=5000))
 
 
-def test_a_paragraph_goes_on_behind_its_opening(smoke):
-    metrics = main(smoke)
-    trained, model, vocabulary = load(metrics.directory)
-    config = GenerationConfig(run=metrics.directory, prompts=3, opening=5, tokens=10)
-    openings, articles = eval_generation.openings_of(config, trained.cleaning.out, vocabulary)
-    assert all(opening[0] == vocabulary.end and len(opening) == 6 for opening in openings)
+def test_a_paragraph_goes_on_behind_its_opening(trained):
+    config, model, tokenizer = load_run(trained.directory)
+    asked = GenerationConfig(run=trained.directory, prompts=3, prompt_tokens=5, new_tokens=10)
+    prompts, articles = eval_generation.held_out_prompts(asked, config.cleaning.out, tokenizer)
+    assert all(prompt[0] == tokenizer.end_id and len(prompt) == 6 for prompt in prompts)
     assert all(len(ids) == 10 for ids in articles.ids)
-    greedy = eval_generation.write(model, vocabulary, openings, config, WAYS["greedy"])
-    ids = torch.tensor([openings[0]])
+    greedy = eval_generation.continuations(model, tokenizer, prompts, asked, WAYS["greedy"])
+    ids = torch.tensor([prompts[0]])
     for written in greedy.ids[0][:5]:
-        scores = model(ids)[0, -1].clone()
-        scores[[vocabulary.pad, vocabulary.mask, vocabulary.end]] = -torch.inf
-        assert scores.argmax() == written
+        logits = model(ids)[0, -1].clone()
+        logits[[tokenizer.pad_id, tokenizer.mask_id, tokenizer.end_id]] = -torch.inf
+        assert logits.argmax() == written
         ids = torch.cat([ids, torch.tensor([[written]])], 1)
 
 
@@ -126,13 +132,13 @@ class Reader(torch.nn.Module):
 
 def test_perplexity_counts_the_continuation_alone():
     reader, tokenizer = Reader(), Tokenizer()
-    texts = Texts(["abc", "d"], [], ["de", "abcde"])
+    both = Continuations(["abc", "d"], [], ["de", "abcde"])
     log = reader.table.weight.log_softmax(-1)
     total = 0.0
-    for prompt, written in zip(texts.prompts, texts.written, strict=True):
+    for prompt, written in zip(both.prompts, both.texts, strict=True):
         ids = tokenizer(prompt + written)["input_ids"]
         total += sum(log[ids[i - 1], ids[i]].item() for i in range(len(prompt), len(ids)))
-    assert perplexity.__wrapped__(reader, tokenizer, texts) == pytest.approx(math.exp(-total / 7), rel=1e-5)
+    assert perplexity.__wrapped__(reader, tokenizer, both) == pytest.approx(math.exp(-total / 7), rel=1e-5)
 
 
 def test_an_embedding_does_not_see_padding():

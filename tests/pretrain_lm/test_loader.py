@@ -5,16 +5,12 @@ import json
 import pytest
 
 from projects.pretrain_lm.analysis.loader import LoaderConfig, main, moved, repeat
-from projects.pretrain_lm.data.clean_corpus import CorpusConfig
-from projects.pretrain_lm.data.clean_corpus import main as clean
 from shared.errors import UserError
 
 
-@pytest.fixture
-def corpus(corpus_file, tmp_path):
-    config = CorpusConfig(dataset=str(corpus_file), vocabulary=300, context=16, out=tmp_path / "corpus")
-    clean(config)
-    return config.out
+@pytest.fixture(scope="session")
+def corpus(prepared):
+    return prepared.corpus
 
 
 def chunks_of(folder):

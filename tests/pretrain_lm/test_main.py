@@ -1,6 +1,7 @@
 """The default run, smaller: train, verify, reload, the 5-gram, paragraphs; and the sweep on the same small corpus."""
 
 import json
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -12,8 +13,7 @@ from projects.pretrain_lm.analysis import eval_generation
 from projects.pretrain_lm.analysis.eval_generation import WAYS
 from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.peer import PeerConfig
-from projects.pretrain_lm.study import StudyConfig, finished, views
-from projects.pretrain_lm.train_pretrain import main as train
+from projects.pretrain_lm.study import StudyConfig, cells, finished, views
 from shared.errors import UserError
 from shared.fingerprint import verify
 from shared.report import read_csv
@@ -23,59 +23,68 @@ class Judge:
     """Stands for the two models, which take seconds to load."""
 
     def __call__(self, texts):
-        return {"similarity": 0.5, "perplexity": 10.0 + len(texts.written[0])}
+        return {"similarity": 0.5, "perplexity": 10.0 + len(texts.texts[0])}
 
 
-@pytest.fixture(autouse=True)
-def quick(monkeypatch):
-    monkeypatch.setattr(eval_generation, "Judge", Judge)
-    monkeypatch.setattr(eval_generation, "WAYS", {k: WAYS[k] for k in ("greedy", "temperature 0.8", "top-p 0.8")})
+@pytest.fixture(scope="module", autouse=True)
+def _quick():
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(eval_generation, "Judge", Judge)
+        patched.setattr(eval_generation, "WAYS", {k: WAYS[k] for k in ("greedy", "temperature 0.8", "top-p 0.8")})
+        yield
 
 
 def test_the_default_run(smoke, capsys):
-    default_run.main(smoke)
+    default_run.main(replace(smoke, steps=6))
     shown = capsys.readouterr().out
     for words in ("Fingerprints", "Reloaded: test loss", "Kneser–Ney 5-gram", "Diversity and coherence", "(greedy)"):
         assert words in shown, words
     assert (smoke.out / "generation" / "frontier.png").exists()
 
 
-def test_a_changed_checkpoint_is_found(smoke):
-    metrics = train(replace(smoke, steps=2))
-    (path,) = metrics.directory.glob("checkpoints/*/model.safetensors")
+def test_a_changed_checkpoint_is_found(trained, tmp_path):
+    run = shutil.copytree(trained.directory, tmp_path / "run")
+    (path,) = run.glob("checkpoints/*/model.safetensors")
     data = bytearray(path.read_bytes())
     data[-1] ^= 1
     path.write_bytes(data)
     with pytest.raises(UserError, match="TAMPERED"):
-        demo.check_saved(metrics)
+        demo.check_saved(replace(trained, directory=run))
 
 
-@pytest.fixture
-def peer(corpus_file, tmp_path):
-    text = tmp_path / "one.txt"
+@pytest.fixture(scope="module")
+def peer(corpus_file, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("peer")
+    text = folder / "one.txt"
     text.write_text(" ".join(json.loads(line)["text"] for line in corpus_file.read_text().splitlines()[:20]))
     recipe = PeerConfig(dataset=str(text), layers=1, heads=2, width=16, context=8, batch_size=3, steps=4)
-    return replace(recipe, corpora=tmp_path / "corpora")
+    return replace(recipe, corpora=folder / "corpora")
 
 
-@pytest.fixture
-def sweep(smoke, peer, tmp_path, monkeypatch):
-    """A cell or two of each study, and a README of empty blocks."""
-    small = replace(smoke, out=None, steps=6)
+@pytest.fixture(scope="module")
+def sweep(prepared, peer, tmp_path_factory):
+    """A cell or two of each study, run once; the README and that of the results have the blocks of their tables."""
+    folder = tmp_path_factory.mktemp("sweep")
+    small = replace(prepared, steps=6)
     made = {
         "news-seed0": small,
         "peer-ours-seed0": peer,
         **{f"masking-static-0.15-seed{seed}": replace(small, objective="static", seed=seed) for seed in (0, 1)},
         "context-16-seed0": small,
     }
-    monkeypatch.setattr(study, "cells", lambda _: made)
-    monkeypatch.setattr(study.loader, "main", lambda _: [read_once(copies) for copies in (1, 4)])
-    config = StudyConfig(runs=tmp_path / "runs", out=tmp_path / "pretrain_lm" / "results")
+    config = StudyConfig(runs=folder / "runs", out=folder / "pretrain_lm" / "results")
     config.out.mkdir(parents=True)
-    names = ("news", "masking", "context", "loader", "frontier", "peer", "samples")
-    blocks = "".join(f"<!-- begin {name} -->\n<!-- end {name} -->\n" for name in names)
-    (config.out.parent / "README.md").write_text(blocks)
-    return config
+    for place, names in {
+        "README.md": ("news", "frontier", "peer"),
+        "results/README.md": ("masking", "context", "loader", "samples"),
+    }.items():
+        blocks = "".join(f"<!-- begin {name} -->\n<!-- end {name} -->\n" for name in names)
+        (config.out.parent / place).write_text(blocks)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(study, "cells", lambda _: made)
+        patched.setattr(study.loader, "main", lambda _: [read_once(copies) for copies in (1, 4)])
+        study.main(config)
+        yield config
 
 
 def read_once(copies):
@@ -84,7 +93,6 @@ def read_once(copies):
 
 
 def test_the_study_writes_sealed_tables_whose_numbers_are_in_the_logs(sweep):
-    study.main(sweep)
     runs = read_csv(sweep.out / "runs.csv")
     assert [row["study"] for row in runs] == ["news", "masking", "masking", "context"]
     findings = verify(sweep.out, recompute=True)
@@ -95,7 +103,7 @@ def test_the_study_writes_sealed_tables_whose_numbers_are_in_the_logs(sweep):
     (masked,) = read_csv(sweep.out / "masking.csv")
     assert masked["seeds"] == 2
     assert masked["test_loss"] == pytest.approx(sum(row["test_loss"] for row in runs[1:3]) / 2)
-    shown = (sweep.out.parent / "README.md").read_text()
+    shown = (sweep.out.parent / "README.md").read_text() + (sweep.out / "README.md").read_text()
     for table, rows in views(sweep.out).values():
         assert table.markdown(rows) in shown
     assert (sweep.out / "samples.md").read_text().rstrip() in shown
@@ -106,7 +114,6 @@ def test_the_study_writes_sealed_tables_whose_numbers_are_in_the_logs(sweep):
 
 
 def test_every_epoch_and_every_size_of_the_loader_is_a_row(sweep):
-    study.main(sweep)
     log = [json.loads(line) for line in (sweep.runs / "news-seed0" / "metrics.jsonl").read_text().splitlines()]
     ends = [record for record in log if "validation_loss" in record]
     epochs = read_csv(sweep.out / "epochs.csv")
@@ -115,17 +122,17 @@ def test_every_epoch_and_every_size_of_the_loader_is_a_row(sweep):
     assert [(row["copies"], row["tokens"]) for row in read_csv(sweep.out / "loader.csv")] == [(1, 9), (4, 36)]
 
 
-def test_a_study_that_is_done_is_not_made_again_and_another_corpus_is_measured_anew(sweep, smoke, monkeypatch):
-    study.main(sweep)
+def test_a_study_that_is_done_is_not_made_again_and_another_corpus_is_measured_anew(sweep, prepared, monkeypatch):
     before = {name: (sweep.out / name).read_bytes() for name in ("runs.csv", "peer.csv", "epochs.csv", "loader.csv")}
     for name in ("pretrain", "train_peer"):
         monkeypatch.setattr(study, name, lambda _: pytest.fail("trained again"))
+    monkeypatch.setattr(study, "write_news", lambda *_: None)  # it follows from the run and is written each time
     measured = []
     monkeypatch.setattr(study.loader, "main", lambda _: measured.append("again") or [read_once(1)])
     study.main(sweep)
     assert measured == [] and all((sweep.out / name).read_bytes() == text for name, text in before.items())
     monkeypatch.setattr(study, "corpus_digest", lambda _: "aa")
-    assert study.loaded(sweep.runs / "loader", smoke).directory == sweep.runs / "loader-2"
+    assert study.loaded(sweep.runs / "loader", prepared).directory == sweep.runs / "loader-2"
     assert measured == ["again"]
 
 
@@ -161,7 +168,7 @@ def test_a_peer_run_that_was_cut_short_starts_anew(peer, tmp_path, monkeypatch):
 
 
 def test_the_plan_keeps_the_names_and_settings_that_finished_runs_have():
-    planned = study.cells(Config())
+    planned = cells(Config())
     assert len(planned) == 34
     assert planned["masking-dynamic-0.3-seed2"] == Config(
         limit=60, tokenizer="char", context=64, width=64, epochs=8, log_every=10,

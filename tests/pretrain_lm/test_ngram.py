@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from projects.pretrain_lm.ngram import FALLBACK, KneserNey, discounts, documents_of
-from projects.pretrain_lm.train_pretrain import main, read_corpus
+from projects.pretrain_lm.train_pretrain import read_corpus
 from shared.errors import UserError
 
 END = 1
@@ -94,17 +94,16 @@ def test_discounts_by_hand():
 
 def test_a_longer_history_helps_where_there_is_something_to_remember():
     texts = [[END, *[2, 3, 4, 5, 2, 4, 3, 5] * 5, END]] * 3
-    losses = [KneserNey(texts, 9, order).predict(texts).loss for order in (2, 3, 4)]
+    losses = [KneserNey(texts, 9, order).evaluate(texts).loss for order in (2, 3, 4)]
     assert losses == sorted(losses, reverse=True)
-    assert KneserNey(texts, 9, 4).predict(texts).perplexity < 1.3
+    assert KneserNey(texts, 9, 4).evaluate(texts).perplexity < 1.3
 
 
-def test_it_reads_the_tokens_that_the_transformer_reads(smoke):
-    metrics = main(smoke)
-    corpus = read_corpus(smoke)
-    model = KneserNey(documents_of(corpus.folder, "train"), len(corpus.vocabulary))
-    found = model.predict(documents_of(corpus.folder, "test"))
-    assert found.labels == metrics.test.labels
+def test_it_reads_the_tokens_that_the_transformer_reads(trained, prepared):
+    corpus = read_corpus(prepared)
+    model = KneserNey(documents_of(corpus.folder, "train"), len(corpus.tokenizer))
+    found = model.evaluate(documents_of(corpus.folder, "test"))
+    assert found.labels == trained.test.labels
     bytes_of_text = corpus.report["splits"]["test"]["bytes"]
     assert found.bits_per_byte(bytes_of_text) == pytest.approx(
         found.labels * math.log2(found.perplexity) / bytes_of_text

@@ -18,7 +18,7 @@ def _no_work(monkeypatch):
     def work(*_):
         raise AssertionError("work has begun")
 
-    monkeypatch.setattr(train_pretrain, "prepare", work)
+    monkeypatch.setattr(train_pretrain, "prepare_corpus", work)
     monkeypatch.setattr(peer, "read_text", work)
 
 

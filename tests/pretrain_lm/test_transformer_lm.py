@@ -8,23 +8,30 @@ from torch.testing import assert_close
 from transformers import GPT2Config, GPT2LMHeadModel
 
 from projects.pretrain_lm.models.sampling import Sampling, generate, probabilities
-from projects.pretrain_lm.models.transformer_lm import Cache, Size, TransformerLM, gpt2_weights, rotate, rotations
+from projects.pretrain_lm.models.transformer_lm import (
+    KVCache,
+    ModelConfig,
+    TransformerLM,
+    apply_rotary,
+    gpt2_weights,
+    rotary_cos_sin,
+)
 from shared.errors import UserError
 
-SIZE = {"vocabulary": 40, "context": 12, "layers": 3, "heads": 4, "width": 32}
+SIZE = {"vocab_size": 40, "context_length": 12, "num_layers": 3, "num_heads": 4, "hidden_size": 32}
 KINDS = [{"positions": "learned"}, {"positions": "rotary"}, {"bias": False}]
 
 
 def model_of(seed=0, **more):
     torch.manual_seed(seed)
-    model = TransformerLM(Size(**{**SIZE, **more})).eval()
+    model = TransformerLM(ModelConfig(**{**SIZE, **more})).eval()
     for parameter in model.parameters():  # away from the start, where norms are 1 and biases 0
         torch.nn.init.normal_(parameter, std=0.15)
     return model
 
 
 def ids_of(*shape, seed=0):
-    return torch.randint(SIZE["vocabulary"], shape, generator=torch.Generator().manual_seed(seed))
+    return torch.randint(SIZE["vocab_size"], shape, generator=torch.Generator().manual_seed(seed))
 
 
 def gpt2(seed=0):
@@ -39,8 +46,8 @@ def gpt2(seed=0):
 
 
 def test_with_its_weights_it_is_gpt2_in_scores_and_gradients():
-    theirs, mine = gpt2(), TransformerLM(Size(**SIZE)).eval()
-    mine.load_state_dict(gpt2_weights(theirs.state_dict(), layers=3))
+    theirs, mine = gpt2(), TransformerLM(ModelConfig(**SIZE)).eval()
+    mine.load_state_dict(gpt2_weights(theirs.state_dict(), num_layers=3))
     ids = ids_of(5, 12)
     assert_close(mine(ids), theirs(ids).logits, atol=1e-5, rtol=1e-5)
     theirs(ids, labels=ids).loss.backward()
@@ -48,7 +55,7 @@ def test_with_its_weights_it_is_gpt2_in_scores_and_gradients():
     summed, count = mine.loss(ids, labels)
     (summed / count).backward()
     assert count == 5 * 11
-    expected = gpt2_weights({n: p.grad for n, p in theirs.named_parameters()}, layers=3)
+    expected = gpt2_weights({n: p.grad for n, p in theirs.named_parameters()}, num_layers=3)
     for name, parameter in mine.named_parameters():
         assert_close(parameter.grad, expected[name], atol=1e-5, rtol=1e-4)
 
@@ -75,9 +82,9 @@ def test_a_bidirectional_model_sees_both_sides(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_padded_row_is_the_row_alone(causal, kind):
     model, ids = model_of(causal=causal, **kind), ids_of(2, 12)
-    readable = torch.ones(2, 12, dtype=torch.bool)
-    readable[0, 8:] = False
-    together = model(ids, readable)
+    mask = torch.ones(2, 12, dtype=torch.bool)
+    mask[0, 8:] = False
+    together = model(ids, mask)
     assert_close(together[:1, :8], model(ids[:1, :8]), atol=1e-5, rtol=0)
     assert_close(together[1:], model(ids[1:]), atol=1e-5, rtol=0)
 
@@ -85,7 +92,7 @@ def test_a_padded_row_is_the_row_alone(causal, kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_step_with_the_cache_is_the_whole_pass(kind):
     model, ids = model_of(**kind), ids_of(3, 12)
-    cache = Cache.empty()
+    cache = KVCache.empty()
     pieces = [model(ids[:, :5], cache=cache), *(model(ids[:, t : t + 1], cache=cache) for t in range(5, 12))]
     assert cache.length == 12
     assert_close(torch.cat(pieces, 1), model(ids), atol=1e-4, rtol=0)
@@ -94,26 +101,26 @@ def test_a_step_with_the_cache_is_the_whole_pass(kind):
 @pytest.mark.parametrize("kind", KINDS)
 def test_several_new_tokens_behind_a_cache_do_not_see_each_others_future(kind):
     model, ids = model_of(**kind), ids_of(3, 12)
-    cache = Cache.empty()
+    cache = KVCache.empty()
     pieces = [model(some, cache=cache) for some in ids.split((4, 3, 1, 4), 1)]
     assert_close(torch.cat(pieces, 1), model(ids), atol=1e-4, rtol=0)
 
 
 def test_rotated_products_depend_on_the_distance_alone():
-    table = rotations(50, 8)
+    table = rotary_cos_sin(50, 8)
     q, k = torch.randn(2, 1, 1, 1, 8)
 
     def product(i, j):
-        return (rotate(q, table[:, i : i + 1]) * rotate(k, table[:, j : j + 1])).sum()
+        return (apply_rotary(q, table[:, i : i + 1]) * apply_rotary(k, table[:, j : j + 1])).sum()
 
     assert_close(product(3, 7), product(30, 34), atol=1e-5, rtol=0)
     assert (product(3, 7) - product(3, 8)).abs() > 1e-4
-    assert_close(rotate(q, table[:, 9:10]).norm(), q.norm())
+    assert_close(apply_rotary(q, table[:, 9:10]).norm(), q.norm())
 
 
 def test_the_first_loss_is_that_of_a_guess():
     torch.manual_seed(0)
-    model = TransformerLM(Size(**{**SIZE, "vocabulary": 500}))
+    model = TransformerLM(ModelConfig(**{**SIZE, "vocab_size": 500}))
     ids = torch.randint(500, (16, 12))
     summed, count = model.loss(ids, ids.roll(-1, 1))
     assert summed.item() / count == pytest.approx(math.log(500), rel=0.02)
@@ -121,7 +128,7 @@ def test_the_first_loss_is_that_of_a_guess():
 
 def test_the_embedding_scores_too_and_is_counted_once():
     model = model_of()
-    assert model.head.weight is model.tokens.weight
+    assert model.lm_head.weight is model.token_embedding.weight
     per_block = 4 * 32 + (3 * 32 * 32 + 3 * 32) + (32 * 32 + 32) + (8 * 32 * 32 + 4 * 32 + 32)
     assert sum(p.numel() for p in model.parameters()) == 40 * 32 + 12 * 32 + 3 * per_block + 2 * 32
 
@@ -139,15 +146,15 @@ def test_loss_is_over_labels_alone():
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("width", 30, "does not divide"),
-        ("layers", 0, "at least 1"),
-        ("heads", 32, "odd"),
-        ("context", -1, "at least 1"),
+        ("hidden_size", 30, "does not divide"),
+        ("num_layers", 0, "at least 1"),
+        ("num_heads", 32, "odd"),
+        ("context_length", -1, "at least 1"),
     ],
 )
 def test_a_shape_that_does_not_fit_is_one_line(field, value, message):
     with pytest.raises(UserError, match=message):
-        Size(**{**SIZE, "positions": "rotary", field: value})
+        ModelConfig(**{**SIZE, "positions": "rotary", field: value})
 
 
 def test_a_sequence_beyond_the_context_is_one_line():
@@ -160,7 +167,7 @@ def test_a_sequence_beyond_the_context_is_one_line():
 
 def test_generation_with_the_cache_is_generation_without():
     model, prompt = model_of(), ids_of(2, 3)
-    written = generate(model, prompt, tokens=9, how=Sampling(temperature=0.0))
+    written = generate(model, prompt, new_tokens=9, sampling=Sampling(temperature=0.0))
     ids = prompt
     for _ in range(9):
         ids = torch.cat([ids, model(ids)[:, -1:].argmax(2)], 1)
@@ -168,30 +175,34 @@ def test_generation_with_the_cache_is_generation_without():
 
 
 def test_generation_goes_on_beyond_the_context():
-    written = generate(model_of(), ids_of(1, 30), tokens=40, how=Sampling(temperature=0.0))
+    written = generate(model_of(), ids_of(1, 30), new_tokens=40, sampling=Sampling(temperature=0.0))
     assert written.shape == (1, 40)
 
 
 def test_tokens_that_are_never_to_be_written_are_not():
     how, draw = Sampling(temperature=5.0), torch.Generator().manual_seed(0)
-    written = generate(model_of(), ids_of(4, 3), tokens=60, how=how, generator=draw, never=(0, 7))
+    written = generate(model_of(), ids_of(4, 3), new_tokens=60, sampling=how, generator=draw, suppressed=(0, 7))
     assert not torch.isin(written, torch.tensor([0, 7])).any()
     assert len(written.unique()) > 20
-    with_a_hot_one = generate(model_of(), ids_of(4, 3), tokens=5, how=Sampling(temperature=3e38), never=(0, 7))
+    with_a_hot_one = generate(
+        model_of(), ids_of(4, 3), new_tokens=5, sampling=Sampling(temperature=3e38), suppressed=(0, 7)
+    )
     assert not torch.isin(with_a_hot_one, torch.tensor([0, 7])).any()
 
 
 @pytest.mark.parametrize("temperature", [1e-300, 1e-45, 1e-30, 1e-10])
 def test_a_temperature_next_to_nothing_is_greedy(temperature):
     greedy, cold = (
-        generate(model_of(), ids_of(2, 3), tokens=9, how=Sampling(temperature=t)) for t in (0.0, temperature)
+        generate(model_of(), ids_of(2, 3), new_tokens=9, sampling=Sampling(temperature=t)) for t in (0.0, temperature)
     )
     assert torch.equal(greedy, cold)
 
 
 def test_the_same_generator_writes_the_same_text():
     texts = [
-        generate(model_of(), ids_of(1, 3), tokens=20, how=Sampling(), generator=torch.Generator().manual_seed(seed))
+        generate(
+            model_of(), ids_of(1, 3), new_tokens=20, sampling=Sampling(), generator=torch.Generator().manual_seed(seed)
+        )
         for seed in (1, 1, 2)
     ]
     assert torch.equal(texts[0], texts[1])
@@ -241,17 +252,19 @@ def test_a_setting_that_draws_nothing_is_one_line(field):
 
 def test_a_bidirectional_model_or_an_empty_prompt_cannot_be_continued():
     with pytest.raises(UserError, match="bidirectional"):
-        generate(model_of(causal=False), ids_of(1, 3), tokens=1, how=Sampling())
+        generate(model_of(causal=False), ids_of(1, 3), new_tokens=1, sampling=Sampling())
     with pytest.raises(UserError, match="empty"):
-        generate(model_of(), ids_of(1, 0), tokens=1, how=Sampling())
+        generate(model_of(), ids_of(1, 0), new_tokens=1, sampling=Sampling())
 
 
 def test_weights_start_as_gpt2s():
     torch.manual_seed(0)
-    model = TransformerLM(Size(vocabulary=300, layers=8, width=64, heads=4))
+    model = TransformerLM(ModelConfig(vocab_size=300, num_layers=8, hidden_size=64, num_heads=4))
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
-            writes = name.endswith(("outward.weight", "down.weight"))  # to the stream: 16 summands of one variance
+            writes = name.endswith(
+                ("out_proj.weight", "down_proj.weight")
+            )  # to the stream: 16 summands of one variance
             assert parameter.std().item() == pytest.approx(0.02 / 4 if writes else 0.02, rel=0.05), name
         else:
             assert parameter.unique().tolist() == [1.0 if name.endswith("norm.weight") else 0.0], name

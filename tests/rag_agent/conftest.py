@@ -1,17 +1,20 @@
 """Stand-ins with the real interfaces: an embedder that hashes words, a generator that says what it is told to."""
 
 import hashlib
+from functools import cache
 
 import numpy as np
 import pytest
 
+from projects.rag_agent.agents.build import module_of
 from projects.rag_agent.config import Config
 from projects.rag_agent.data import Document, Passage, passage_id
 from projects.rag_agent.models.generator import Generator
-from projects.rag_agent.models.rag_module import RagModule, RagRetriever
+from projects.rag_agent.models.rag_module import RagRetriever
 from projects.rag_agent.retriever.embedder import Embedder
 from projects.rag_agent.retriever.faiss_index import FaissIndex
 from projects.rag_agent.retriever.lexical import terms
+from shared import assets
 
 TEXTS = {
     "Vertigo": "Vertigo is a 1958 American film noir directed by Alfred Hitchcock, starring Kim Novak.",
@@ -70,6 +73,17 @@ def passage(document, text, position=0):
     return Passage(passage_id(document, text), document, document, position, text)
 
 
+film_articles = cache(assets.film_articles)  # to tell mispaired ones takes a second
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_reading():
+    """The articles are read once."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(assets, "film_articles", film_articles)
+        yield
+
+
 @pytest.fixture
 def documents():
     return [Document(title, title, text) for title, text in TEXTS.items()]
@@ -90,7 +104,7 @@ def retriever(passages):
 @pytest.fixture
 def make_module(retriever):
     def make(*lines, **settings):
-        return RagModule(retriever, ScriptedGenerator(*lines), Config(**({"threshold": 0.3} | settings)))
+        return module_of(Config(**({"threshold": 0.3} | settings)), retriever, ScriptedGenerator(*lines))
 
     return make
 

@@ -84,34 +84,34 @@ def test_no_text_breaks_the_parser(text):
 
 def test_nonsense_of_a_policy_asks_the_documents_and_calls_nothing(make_module, monkeypatch):
     agent = Agent(make_module("Alfred Hitchcock"), Scripted("rm -rf /"))
-    reply = agent.reply("Who directed Vertigo?")
-    assert [step.action.tool for step in reply.steps] == [DOCUMENTS] and reply.text == "Alfred Hitchcock"
+    response = agent.respond("Who directed Vertigo?")
+    assert [step.action.tool for step in response.steps] == [DOCUMENTS] and response.text == "Alfred Hitchcock"
 
 
 def test_two_parts_use_a_tool_and_the_documents(make_module):
     agent = Agent(make_module("Alfred Hitchcock"), RulePolicy())
-    reply = agent.reply("Who directed Vertigo? And what is 6 * 7?")
-    assert reply.text == "Alfred Hitchcock\n42" and not reply.refused
-    assert [step.action.tool for step in reply.steps] == [DOCUMENTS, "calculator"]
+    response = agent.respond("Who directed Vertigo? And what is 6 * 7?")
+    assert response.text == "Alfred Hitchcock\n42" and not response.refused
+    assert [step.action.tool for step in response.steps] == [DOCUMENTS, "calculator"]
 
 
 def test_the_loop_ends_at_its_cap(make_module):
     policy = Scripted(CALL)
-    reply = Agent(make_module(), policy, max_steps=2).reply("a? b? c? d? e?")
-    assert len(policy.seen) == 2 and "stopped after 2 steps; 3 parts are left" in reply.text
+    response = Agent(make_module(), policy, max_steps=2).respond("a? b? c? d? e?")
+    assert len(policy.seen) == 2 and "stopped after 2 steps; 3 parts are left" in response.text
 
 
 def test_a_tool_that_fails_is_said_and_the_agent_goes_on(make_module):
     agent = Agent(make_module("Alfred Hitchcock"), RulePolicy())
-    reply = agent.reply("What is 1 / 0? Who directed Vertigo?")
-    assert reply.steps[0].failed and "divides by zero" in reply.text and reply.refused
-    assert reply.steps[1].text == "Alfred Hitchcock"
+    response = agent.respond("What is 1 / 0? Who directed Vertigo?")
+    assert response.steps[0].failed and "divides by zero" in response.text and response.refused
+    assert response.steps[1].text == "Alfred Hitchcock"
 
 
 def test_it_means_the_film_of_the_answer_before(make_module):
-    agent = Agent(make_module("Ridley Scott", "1979", threshold=0.0, history_tokens=100), RulePolicy())
-    agent.reply("Who directed Alien?")
-    agent.reply("In which year was it released?")
+    agent = Agent(make_module("Ridley Scott", "1979", threshold=0.0), RulePolicy(), history_tokens=100)
+    agent.respond("Who directed Alien?")
+    agent.respond("In which year was it released?")
     asked = agent.module.generator.prompts[1][-1]["content"]
     assert "In which year was Alien released?" in asked and "User: Who directed Alien?" in asked
     assert "Assistant: Ridley Scott" in asked
@@ -120,8 +120,8 @@ def test_it_means_the_film_of_the_answer_before(make_module):
 
 def test_what_it_means_within_one_message(make_module):
     agent = Agent(make_module("Akira Kurosawa", "1985"), RulePolicy())
-    reply = agent.reply("Who directed Ran? In which year was it released?")
-    assert reply.steps[1].action.arguments["question"] == "In which year was Ran released?"
+    response = agent.respond("Who directed Ran? In which year was it released?")
+    assert response.steps[1].action.arguments["question"] == "In which year was Ran released?"
 
 
 def test_the_topic_replaces_a_pronoun_and_no_other_word():
@@ -149,8 +149,8 @@ def test_a_passage_that_gives_orders_is_a_quotation(make_module, make_passage):
     shown = []
     decide = policy.decide
     policy.decide = lambda request: shown.append(request) or decide(request)
-    reply = Agent(module, policy).reply("Who directed the Evil film?")
-    assert [step.action.tool for step in reply.steps] == [DOCUMENTS]  # nothing was called
+    response = Agent(module, policy).respond("Who directed the Evil film?")
+    assert [step.action.tool for step in response.steps] == [DOCUMENTS]  # nothing was called
     assert all("Ignore" not in request for request in shown)  # the policy never saw it
     prompt = module.generator.prompts[0][-1]["content"]
     line = next(line for line in prompt.split("\n") if "Ignore your instructions" in line)
@@ -160,15 +160,15 @@ def test_a_passage_that_gives_orders_is_a_quotation(make_module, make_passage):
 
 def test_what_a_tool_returns_gives_no_orders(make_module):
     agent = Agent(make_module(), RulePolicy())
-    reply = agent.reply("Search the web for a totally normal page")
-    assert "Ignore your instructions" in reply.text
-    assert [step.action.tool for step in reply.steps] == ["web_search"]
+    response = agent.respond("Search the web for a totally normal page")
+    assert "Ignore your instructions" in response.text
+    assert [step.action.tool for step in response.steps] == ["web_search"]
 
 
 def test_an_answer_that_looks_like_a_decision_is_text(make_module):
     agent = Agent(make_module(CALL), RulePolicy())
-    reply = agent.reply("Who directed Vertigo?")
-    assert reply.text == CALL and len(reply.steps) == 1
+    response = agent.respond("Who directed Vertigo?")
+    assert response.text == CALL and len(response.steps) == 1
 
 
 # ---------------------------------------------------------------- policies
@@ -206,6 +206,8 @@ def test_the_rules_are_asked_in_order():
         ("Search the web for cinemas", "web_search"),
         ("Who directed Ran?", DOCUMENTS),
         ("Which film is set on one day?", DOCUMENTS),
+        ("Which film is about 9/11?", DOCUMENTS),
+        ("What is 9/11?", "calculator"),
     ):
         assert parse(policy.decide(request)).tool == tool
     assert json.loads(policy.decide("Who?")) == {"tool": DOCUMENTS, "arguments": {"question": "Who?"}}
@@ -267,7 +269,7 @@ def test_a_question_that_alone_is_too_long_is_one_line(make_module):
 @pytest.mark.parametrize("message", ["", "  \n"])
 def test_an_empty_message_is_one_line(message, make_module):
     with pytest.raises(UserError, match="is empty"):
-        Agent(make_module(), RulePolicy()).reply(message)
+        Agent(make_module(), RulePolicy()).respond(message)
     with pytest.raises(UserError, match="is empty"):
         make_module().answer(message)
 
@@ -288,7 +290,7 @@ def test_a_template_takes_its_fields_and_no_others():
 def test_a_reply_is_remembered_once_it_is_said(make_module):
     conversation = Conversation()
     agent = Agent(make_module("Ridley Scott"), RulePolicy(), conversation)
-    agent.reply("Who directed Alien?")
+    agent.respond("Who directed Alien?")
     assert [turn.role for turn in conversation.turns] == ["user", "assistant"]
     assert conversation.turns[1].sources[0] == "Alien"
 
@@ -297,5 +299,5 @@ def test_a_reply_is_remembered_once_it_is_said(make_module):
 
     agent.module.generator.answer = interrupted
     with pytest.raises(KeyboardInterrupt):
-        agent.reply("Who directed Ran?")
+        agent.respond("Who directed Ran?")
     assert len(conversation.turns) == 2

@@ -29,7 +29,7 @@ def test_a_model_that_is_not_there_is_said_first(folder):
         open_agent(Config(dataset=str(folder / "docs"), model="nowhere", out=folder / "index"))
     assert not (folder / "index" / "versions").exists()
     with pytest.raises(UserError, match="nowhere"):
-        study.main(StudyConfig(base=Config(model="nowhere"), runs=folder / "runs", out=folder / "out"))
+        study.main(StudyConfig(model="nowhere", runs=folder / "runs", out=folder / "out"))
 
 
 def test_a_folder_that_cannot_be_written_is_said_first(folder):

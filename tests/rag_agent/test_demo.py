@@ -35,7 +35,7 @@ def test_every_answer_is_marked(make_module, capsys):
 def test_a_persons_conversation_is_not_the_demos(tmp_path, monkeypatch, make_module):
     kept = Conversation.open(tmp_path / "conversation.json")
     made = Agent(make_module("Ridley Scott"), RulePolicy(), kept)
-    made.reply("Who directed Alien?")
+    made.respond("Who directed Alien?")
     monkeypatch.setattr(demo, "open_agent", lambda _, conversation: Agent(made.module, RulePolicy(), conversation))
-    demo.opened(Config(out=tmp_path)).reply("6 * 7")
+    demo.opened(Config(out=tmp_path)).respond("6 * 7")
     assert Conversation.open(tmp_path / "conversation.json").turns == kept.turns != []

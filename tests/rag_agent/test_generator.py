@@ -1,25 +1,46 @@
-"""The generator on a small random model with the real tokenizer: batches, padding, streaming, likelihoods."""
+"""Both generators on a small random model with the real tokenizer: batches, padding, streaming, likelihoods."""
 
 import pytest
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from projects.rag_agent.agents.build import open_generator
+from projects.rag_agent.config import Config
+from projects.rag_agent.models import engine_generator
 from projects.rag_agent.models.generator import Generator, first_line
 from projects.rag_agent.prompts import TEMPLATES
 from shared.assets import load_causal_lm
+from shared.errors import UserError
 
 SIZE = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "num_key_value_heads": 2}
+SIZE |= {
+    "head_dim": 16,
+    "initializer_range": 0.3,
+    "eos_token_id": 2,
+}  # so wide that no two tokens are nearly equally likely
 
 
 @pytest.fixture(scope="module")
-def generator(tmp_path_factory):
+def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("model")
     _, tokenizer = load_causal_lm("smollm2")
     torch.manual_seed(0)
     config = LlamaConfig(vocab_size=len(tokenizer), intermediate_size=64, max_position_embeddings=512, **SIZE)
     LlamaForCausalLM(config).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def generator(folder):
     return Generator(str(folder))
+
+
+@pytest.fixture(scope="module")
+def on_engine(folder, tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CC0C2_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return open_generator(Config(model=str(folder), backend="engine"))
 
 
 def prompt(question):
@@ -53,6 +74,27 @@ def test_what_is_streamed_is_the_answer(generator):
     pieces = []
     (answer,) = generator.answer(PROMPTS[:1], max_tokens=8, stream=pieces.append)
     assert "".join(pieces).strip() == answer and answer == by_hand(generator, PROMPTS[0], 8)
+
+
+def test_the_engine_gives_the_same_answers_and_likelihoods(generator, on_engine):
+    pieces = []
+    assert on_engine.answer(PROMPTS, max_tokens=8) == generator.answer(PROMPTS, max_tokens=8)
+    assert on_engine.answer(PROMPTS[:1], max_tokens=8, stream=pieces.append) == ["".join(pieces).strip()]
+    assert on_engine.answer(PROMPTS[:1], max_tokens=8) == ["".join(pieces).strip()]
+    assert on_engine.answer([], max_tokens=8) == []
+    options = ["calculator", "documents and more"]
+    expected = generator.likelihoods(PROMPTS[0], options)
+    assert on_engine.likelihoods(PROMPTS[0], options) == pytest.approx(expected, rel=1e-4)
+    assert on_engine.count(PROMPTS[0]) == generator.count(PROMPTS[0])
+
+
+def test_without_what_the_engine_needs_the_extra_is_named(monkeypatch):
+    def missing(*_):
+        raise ModuleNotFoundError("No module named 'onnx'", name="onnx")
+
+    monkeypatch.setattr(engine_generator.engine, "load_engine", missing)
+    with pytest.raises(UserError, match=r'--backend engine needs onnx: pip install -e "\.\[engine\]"'):
+        open_generator(Config(backend="engine"))
 
 
 def test_nothing_is_said_on_the_side(generator, capfd):

@@ -7,11 +7,9 @@ import pytest
 from projects.rag_agent.config import Config
 from projects.rag_agent.measure import Arm
 from projects.rag_agent.questions import FACTS, SEARCHES
-from projects.rag_agent.study import RESULTS, plots, views
-from shared.report import between_marks, read_csv
-from shared.runs import read_json
-
-README = RESULTS.parent / "README.md"
+from projects.rag_agent.study import RESULTS, StudyConfig, plots, views
+from shared.files import read_json
+from shared.report import read_csv, stale_tables
 
 
 @pytest.fixture(scope="module")
@@ -19,10 +17,12 @@ def read():
     return {path.stem: read_csv(path) for path in RESULTS.glob("*.csv")}
 
 
-@pytest.mark.parametrize("block", ["retrieval", "answers", "kinds", "refusal", "routing", "recall", "bench"])
-def test_the_readmes_tables_are_those_of_the_files(block):
-    table, rows = views(RESULTS)[block]
-    assert between_marks(README, block) == table.markdown(rows)
+def test_the_readmes_tables_are_those_of_the_files():
+    assert stale_tables(RESULTS, views(RESULTS)) == []
+
+
+def test_the_study_starts_from_the_default_configuration():
+    assert StudyConfig().base == Config(out=RESULTS)
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,7 @@ def test_the_intervals_in_the_readmes_text_are_those_of_the_differences(kind, mi
     low, high = (f"{row[name]:+.{digits}f}".replace("-", "−") for name in ("low", "high"))
     said = f"{row['mrr']:+.{digits}f}, {low} to {high}".replace("-", "−")
     said = said if kind == "reworded" else said.replace(", +", ", ").replace(" +", " ")
-    assert said in " ".join(README.read_text().split())
+    assert said in " ".join((RESULTS / "README.md").read_text(encoding="utf-8").split())
 
 
 def test_every_cell_of_the_design_is_there(read):

@@ -11,7 +11,6 @@ import pytest
 
 from projects.rag_agent import measure, study
 from projects.rag_agent.agents import routing
-from projects.rag_agent.config import Config
 from projects.rag_agent.evaluate import balanced_accuracy, best_threshold
 from projects.rag_agent.measure import Arm
 from projects.rag_agent.questions import FACTS, SEARCHES, Question
@@ -101,14 +100,12 @@ def ran(tmp_path_factory, request):
     patched = pytest.MonkeyPatch()
     request.addfinalizer(patched.undo)
     folder = tmp_path_factory.mktemp("rag_agent")
-    config = StudyConfig(
-        base=Config(limit=90, passage_tokens=64, answer_tokens=4),
-        runs=folder / "runs",
-        out=folder / "rag_agent" / "results",
-    )
+    places = {"runs": folder / "runs", "out": folder / "rag_agent" / "results"}
+    config = StudyConfig(limit=60, passage_tokens=64, answer_tokens=4, **places)
     patched.setattr(HashingEmbedder, "_word", cache(HashingEmbedder._word))
     patched.setattr(measure, "Embedder", lambda *_, **__: HashingEmbedder())
     patched.setattr(measure, "Generator", lambda *_: ScriptedGenerator())
+    patched.setattr(measure, "open_bench", cache(measure.open_bench))  # the second study asks the same one
     patched.setattr(study, "GRID", [each for each in study.GRID if each[1] in (0.1, 0.5) and each[2] == 10.0])
     patched.setattr(study, "SIZES", {"tune": 2, "test": 3})
     patched.setattr(lexical, "terms", cache(lexical.terms))  # of few texts, again and again

@@ -5,8 +5,10 @@ import torch
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import BertConfig, BertModel, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from projects.rlhf_ppo import train_rlhf
 from projects.rlhf_ppo.models.policy import Policy
 from projects.rlhf_ppo.models.text_encoder import TextEncoder
+from shared.assets import load_dataset
 
 WORDS = ("<|im_end|> [UNK] the a film story is was not good bad dull bright and very plot actors . , it").split()  # noqa: SIM905 - a list of twenty strings is harder to read
 END = 0
@@ -37,6 +39,19 @@ def tiny_encoder(seed=0):
     torch.manual_seed(seed)
     size = {"hidden_size": 16, "num_hidden_layers": 4, "num_attention_heads": 2, "intermediate_size": 32}
     return TextEncoder(BertModel(BertConfig(vocab_size=len(WORDS), **size)).eval(), word_tokenizer("right"))
+
+
+@pytest.fixture(scope="session")
+def reviews():
+    """The film reviews, read once: to divide them takes a second."""
+    return load_dataset("movie_reviews")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _reviews_once(reviews):
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(train_rlhf, "load_dataset", lambda _: reviews)
+        yield
 
 
 @pytest.fixture

@@ -53,7 +53,7 @@ def test_wilson_by_hand():
 
 
 def log_of(rounds):
-    names = [*metrics_rl.WATCHED, "gold_gain"]
+    names = [*metrics_rl.PLOTTED, "gold_gain"]
     return [{"step": i, **{name: 0.1 * i + len(name) for name in names}} for i in range(1, rounds + 1)]
 
 

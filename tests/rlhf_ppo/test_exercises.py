@@ -85,5 +85,5 @@ def test_the_lost_tokens_against_both_masks():
     responses = torch.full((v["n"], v["t"]), 7)
     responses[: v["m"], v["l"] - 1 :] = 0
     made = join(torch.ones(v["n"], 1, dtype=torch.long), torch.ones(v["n"], 1, dtype=torch.long), responses, (0,))
-    lost = made.mask & (responses == 0)
-    assert answer.solve(v) == pytest.approx(lost.sum().item() / made.mask.sum().item())
+    lost = made.response_mask & (responses == 0)
+    assert answer.solve(v) == pytest.approx(lost.sum().item() / made.response_mask.sum().item())

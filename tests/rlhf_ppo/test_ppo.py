@@ -8,7 +8,7 @@ import torch
 from torch.testing import assert_close
 
 from projects.rlhf_ppo.rl import ppo
-from projects.rlhf_ppo.rl.ppo import Experience, KLControl, Settings
+from projects.rlhf_ppo.rl.ppo import KLControl, Rollout, Settings
 
 
 def full(*shape):
@@ -86,6 +86,18 @@ def test_the_score_lands_on_the_last_real_token():
     kl = torch.tensor([[0.5, 9.0, 9.0, 9.0], [1.0, -2.0, 3.0, 9.0]])
     rewards = ppo.token_rewards(torch.tensor([10.0, 20.0]), kl, mask, beta=0.1)
     assert_close(rewards, torch.tensor([[9.95, 0, 0, 0], [-0.1, 0.2, 19.7, 0]]))
+
+
+@pytest.mark.parametrize("garbage", [9.0, float("inf"), float("nan")])
+def test_the_divergence_of_a_rollout_is_that_of_its_tokens(garbage):
+    rollout = Rollout(
+        mask=lengths_mask([1, 3], 3),
+        logprobs=torch.tensor([[-1.0, garbage, garbage], [-1.0, -2.0, -3.0]]),
+        reference=torch.tensor([[-1.5, 0.0, 0.0], [-2.0, -1.0, -3.5]]),
+        values=torch.zeros(2, 3),
+        scores=torch.zeros(2),
+    )
+    assert_close(rollout.kl, torch.tensor([[0.5, 0, 0], [1.0, -1.0, 0.5]]))
 
 
 @pytest.mark.parametrize("score", [float("nan"), float("inf"), -float("inf")])
@@ -206,12 +218,12 @@ def payoffs(seed):
     return torch.rand(STEPS, TOKENS, generator=torch.Generator().manual_seed(100 + seed))
 
 
-def play(policy, table, draw, sequences=64):
+def sample_rollout(policy, table, draw, sequences=64):
     actions = torch.multinomial(policy.logits.softmax(1), sequences, replacement=True, generator=draw).T
     with torch.no_grad():
         seen = policy.evaluate(actions)
     scores = table[torch.arange(STEPS), actions].sum(1)
-    return actions, Experience(
+    return actions, Rollout(
         mask=full(sequences, STEPS),
         logprobs=seen.logprobs,
         reference=seen.logprobs,
@@ -225,11 +237,11 @@ def train_bandit(seed, iterations=150, **settings):
     optimizer = torch.optim.Adam(policy.parameters(), lr=0.05)
     draw = torch.Generator().manual_seed(seed)
     for _ in range(iterations):
-        actions, experience = play(policy, table, draw)
+        actions, rollout = sample_rollout(policy, table, draw)
         logged = ppo.update(
             lambda rows, actions=actions: policy.evaluate(actions[rows]),
             optimizer,
-            experience,
+            rollout,
             beta=0.0,
             settings=Settings(minibatch=32, **settings),
             generator=draw,
@@ -246,32 +258,32 @@ def test_ppo_reaches_the_optimum_of_a_bandit_over_tokens(seed):
 
 def test_the_first_minibatch_has_ratio_1_and_an_update_changes_it():
     policy, draw = TokenBandit(0), torch.Generator().manual_seed(0)
-    actions, experience = play(policy, payoffs(0), draw)
+    actions, rollout = sample_rollout(policy, payoffs(0), draw)
     optimizer = torch.optim.SGD(policy.parameters(), lr=1.0)
     once = Settings(epochs=1, minibatch=64)
     logged = ppo.update(
-        lambda rows: policy.evaluate(actions[rows]), optimizer, experience, beta=0.1, settings=once, generator=draw
+        lambda rows: policy.evaluate(actions[rows]), optimizer, rollout, beta=0.1, settings=once, generator=draw
     )
     assert (logged["first_ratio"], logged["approx_kl"], logged["clip_fraction"]) == (0, 0, 0)
     again = ppo.update(
-        lambda rows: policy.evaluate(actions[rows]), optimizer, experience, beta=0.1, settings=once, generator=draw
+        lambda rows: policy.evaluate(actions[rows]), optimizer, rollout, beta=0.1, settings=once, generator=draw
     )
-    assert again["first_ratio"] > 0  # the experience is of the policy before
+    assert again["first_ratio"] > 0  # the rollout is of the policy before
     assert again["approx_kl"] > 0
 
 
 def test_advantages_are_whitened_and_returns_are_not():
     """At ratio 1 the surrogate is the mean advantage: 0 once whitened. Values are fitted to raw returns."""
     policy, draw = TokenBandit(1), torch.Generator().manual_seed(0)
-    actions, experience = play(policy, payoffs(1), draw)
-    experience = replace(experience, scores=experience.scores + 3)
+    actions, rollout = sample_rollout(policy, payoffs(1), draw)
+    rollout = replace(rollout, scores=rollout.scores + 3)
     once = Settings(epochs=1, minibatch=64, value_clip=100.0)
     optimizer = torch.optim.SGD(policy.parameters(), lr=0.0)
     logged = ppo.update(
-        lambda rows: policy.evaluate(actions[rows]), optimizer, experience, beta=0.0, settings=once, generator=draw
+        lambda rows: policy.evaluate(actions[rows]), optimizer, rollout, beta=0.0, settings=once, generator=draw
     )
-    rewards = ppo.token_rewards(experience.scores, torch.zeros(64, STEPS), experience.mask, 0.0)
-    raw, returns = ppo.gae(rewards, experience.values, experience.mask, gamma=once.gamma, lam=once.lam)
+    rewards = ppo.token_rewards(rollout.scores, torch.zeros(64, STEPS), rollout.mask, 0.0)
+    raw, returns = ppo.gae(rewards, rollout.values, rollout.mask, gamma=once.gamma, lam=once.lam)
     assert raw.mean() > 1 and logged["policy_loss"] == pytest.approx(0, abs=1e-6)
     assert logged["value_loss"] == pytest.approx(0.5 * (returns**2).mean().item(), rel=1e-5)
 

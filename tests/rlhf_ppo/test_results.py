@@ -2,8 +2,9 @@
 
 import pytest
 
-from projects.rlhf_ppo.study import ARMS, BENCH, RESULTS, SEEDS, views
-from shared.report import between_marks, mean_sd, read_csv
+from projects.rlhf_ppo.config import Config
+from projects.rlhf_ppo.study import ARMS, BENCH, RESULTS, SEEDS, StudyConfig, views
+from shared.report import mean_sd, read_csv, stale_tables
 
 
 def table(name):
@@ -11,8 +12,11 @@ def table(name):
 
 
 def test_the_readmes_tables_are_those_of_the_files():
-    for block, (shown, rows) in {**views(RESULTS), "bench": (BENCH, table("bench"))}.items():
-        assert between_marks(RESULTS.parent / "README.md", block) == shown.markdown(rows)
+    assert stale_tables(RESULTS, {**views(RESULTS), "bench": (BENCH, table("bench"))}) == []
+
+
+def test_the_study_starts_from_the_default_configuration():
+    assert StudyConfig().base == Config(pairs=1200, iterations=25, held_out=128, out=RESULTS)
 
 
 def test_every_run_of_the_plan_is_there():

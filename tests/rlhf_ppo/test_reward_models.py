@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch.testing import assert_close
 
-from projects.rlhf_ppo.models.gold_reward import GoldReward, repetition, train_gold
+from projects.rlhf_ppo.models.gold_reward import GoldReward, repetition, train_gold_reward
 from projects.rlhf_ppo.models.reward_model import Pairs, RewardModel, bradley_terry, fit_reward_model, pair_accuracy
 from shared.errors import UserError
 from shared.fingerprint.origin import data_digest
@@ -73,7 +73,7 @@ def test_rewards_of_the_training_texts_have_mean_0_and_deviation_1(encoder_of):
 def test_the_backbone_does_not_move_and_only_the_head_is_trained(encoder_of):
     model = RewardModel(encoder_of())
     before = backbone_digest(model)
-    vectors = model.encoder.vectors(TEXTS)
+    vectors = model.encoder.embed(TEXTS)
     fit_reward_model(model, Pairs(vectors[:2], vectors[2:]), Pairs(vectors[:2], vectors[2:]), lr=1e-2)
     assert backbone_digest(model) == before
     assert [name for name, p in model.named_parameters() if p.requires_grad] == ["head.weight"]
@@ -93,12 +93,12 @@ def test_the_mean_is_over_real_tokens(encoder_of):
     ids, mask = torch.tensor([[2, 4, 6, 0, 0]]), torch.tensor([[1, 1, 1, 0, 0]])
     with torch.no_grad():
         hidden = encoder.encoder(input_ids=ids[:, :3]).last_hidden_state
-        assert_close(encoder.pooled(ids, mask), hidden.mean(1), atol=1e-5, rtol=0)
+        assert_close(encoder.mean_pool(ids, mask), hidden.mean(1), atol=1e-5, rtol=0)
 
 
 def test_no_pair_is_one_line(encoder_of):
     none = Pairs(torch.zeros(0, 16), torch.zeros(0, 16))
-    with pytest.raises(UserError, match="hold no pair"):
+    with pytest.raises(UserError, match="too few comparisons"):
         fit_reward_model(RewardModel(encoder_of()), none, planted_pairs(3, 0), lr=1e-2)
 
 
@@ -118,9 +118,9 @@ def test_repetition_by_hand(text, share):
 
 
 def test_the_judge_fines_short_and_repetitive_responses(encoder_of):
-    gold = GoldReward(encoder_of(), short_fine=2.0, repeated_fine=4.0).eval()
+    judge = GoldReward(encoder_of(), short_fine=2.0, repeated_fine=4.0).eval()
     responses = ["", "good " * 11 + "good", "the film is good and the story is not bad , very bright"]
-    said = gold(["the film "] * 3, responses)
+    said = judge(["the film "] * 3, responses)
     assert said.short.tolist() == [1.0, 0.0, 0.0]
     assert said.repeated.tolist() == pytest.approx([0.0, 10 / 11, 0.0])
     assert_close(said.total, said.sentiment - torch.tensor([2.0, 40 / 11, 0.0]))
@@ -130,11 +130,11 @@ def test_the_judge_learns_what_raters_say(encoder_of):
     texts = [f"the {noun} is {word}" for noun in ("film", "story", "plot", "actors") for word in ("good", "bad")] * 64
     scores = [2.0 if text.endswith("good") else -2.0 for text in texts]
     torch.manual_seed(0)
-    gold = GoldReward(encoder_of())
-    frozen = gold.encoder.encoder.encoder.layer[0].output.dense.weight.clone()
-    train_gold(gold, texts, scores, lr=3e-3, batch_size=8, seed=0)
+    judge = GoldReward(encoder_of())
+    frozen = judge.encoder.encoder.encoder.layer[0].output.dense.weight.clone()
+    train_gold_reward(judge, texts, scores, lr=3e-3, batch_size=8, seed=0)
     with torch.no_grad():
-        good, bad = gold.head(gold.encoder(["the film is good", "the film is bad"]))[:, 0].tolist()
+        good, bad = judge.head(judge.encoder(["the film is good", "the film is bad"]))[:, 0].tolist()
     assert good > 1
     assert bad < -1
-    assert torch.equal(gold.encoder.encoder.encoder.layer[0].output.dense.weight, frozen)
+    assert torch.equal(judge.encoder.encoder.encoder.layer[0].output.dense.weight, frozen)

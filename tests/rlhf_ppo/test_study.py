@@ -33,7 +33,7 @@ def small(small_models, tmp_path, monkeypatch):
         pairs=40,
         stages=tmp_path / "stages",
     )
-    return StudyConfig(base=base, runs=tmp_path / "runs", out=tmp_path / "rlhf_ppo" / "results")
+    return StudyConfig(**{**vars(base), "runs": tmp_path / "runs", "out": tmp_path / "rlhf_ppo" / "results"})
 
 
 def test_the_study_runs_once_and_its_tables_come_from_the_logs(small):
@@ -81,7 +81,7 @@ def planned(monkeypatch, tmp_path):
 
     monkeypatch.setattr(shared.study, "complete", complete)
     monkeypatch.setattr(shared.study, "read_source", lambda directory, key: directory)
-    monkeypatch.setattr(study, "prompts_digest", lambda cell: "aa")
+    monkeypatch.setattr(study, "digest_of", lambda cell: "aa")
     return StudyConfig(runs=tmp_path), asked
 
 
@@ -101,7 +101,7 @@ def test_one_arm_is_trained_alone_and_writes_no_table(planned, tmp_path):
 
 def test_every_arm_is_told_by_its_settings():
     for arm, settings in study.ARMS.items():
-        assert study.cell_name(replace(study.BASE, **settings, seed=4)) == f"{arm}-seed4"
+        assert study.cell_name(replace(StudyConfig().base, **settings, seed=4)) == f"{arm}-seed4"
 
 
 def test_the_interval_of_a_correlation_is_scipys():

@@ -9,13 +9,18 @@ import pytest
 import torch
 from transformers import GPT2Config, GPT2LMHeadModel
 
-from projects.rlhf_ppo import stages, train_rlhf
+from projects.rlhf_ppo import train_rlhf
 from projects.rlhf_ppo.config import SMOKE, Config
-from projects.rlhf_ppo.evaluate import distinct, judge
-from projects.rlhf_ppo.train_rlhf import main, report
+from projects.rlhf_ppo.data.prompts import split_prompts
+from projects.rlhf_ppo.evaluate import distinct, evaluate
+from projects.rlhf_ppo.models.text_encoder import load_text_encoder
+from projects.rlhf_ppo.stages import Stage, load_judge, read_pairs
+from projects.rlhf_ppo.train_rlhf import main, prepare, report
+from shared.assets import load_causal_lm
 from shared.errors import UserError
 from shared.fingerprint import verify
-from shared.runs import latest_checkpoint, verified_tensors
+from shared.run_directories import latest_checkpoint
+from shared.runs import verified_tensors
 
 
 @pytest.fixture(scope="module")
@@ -30,16 +35,14 @@ def folders(tmp_path_factory, small_models):
     return root
 
 
+def small(folders):
+    models = {"model": str(folders / "policy"), "encoder": str(folders / "encoder")}
+    return replace(SMOKE, **models, max_length=32, stages=folders / "stages")
+
+
 @pytest.fixture
 def config(folders, tmp_path):
-    return replace(
-        SMOKE,
-        model=str(folders / "policy"),
-        encoder=str(folders / "encoder"),
-        max_length=32,
-        stages=folders / "stages",
-        out=tmp_path / "run",
-    )
+    return replace(small(folders), out=tmp_path / "run")
 
 
 def logged(directory):
@@ -51,8 +54,15 @@ def logged(directory):
     ]
 
 
-def test_the_whole_loop_runs_and_every_file_verifies(config, capsys):
-    metrics = main(config)
+@pytest.fixture(scope="module")
+def trained(folders):
+    """The configuration of the tests, trained once, for those that look at what is left."""
+    config = replace(small(folders), out=folders / "trained")
+    return config, main(config)
+
+
+def test_the_whole_loop_runs_and_every_file_verifies(trained, capsys):
+    config, metrics = trained
     assert metrics.iterations == 2
     assert len(metrics.before.gold) == len(metrics.after.gold) == config.held_out
     assert max(map(abs, metrics.before.kl)) == 0
@@ -62,8 +72,8 @@ def test_the_whole_loop_runs_and_every_file_verifies(config, capsys):
     assert "after PPO" in capsys.readouterr().out
 
 
-def test_every_round_starts_with_ratio_1(config):
-    main(config)
+def test_every_round_starts_with_ratio_1(trained):
+    config, _ = trained
     rounds = [record for record in logged(config.out) if "first_ratio" in record]
     assert [record["first_ratio"] for record in rounds] == [0, 0]
     assert rounds[0]["kl"] == 0
@@ -73,14 +83,15 @@ def test_a_resumed_run_equals_an_uninterrupted_one(config, tmp_path, monkeypatch
     config = replace(config, iterations=4, save_every=2)
     whole = main(config)
     broken = replace(config, out=tmp_path / "broken")
-    round_of = train_rlhf.one_round
+    update, rounds = train_rlhf.update, []
 
-    def killed(*arguments):
-        if arguments[-1] == 4:
+    def killed(*arguments, **settings):
+        rounds.append(None)
+        if len(rounds) == 4:
             raise KeyboardInterrupt
-        return round_of(*arguments)
+        return update(*arguments, **settings)
 
-    monkeypatch.setattr(train_rlhf, "one_round", killed)
+    monkeypatch.setattr(train_rlhf, "update", killed)
     with pytest.raises(KeyboardInterrupt):
         main(broken)
     monkeypatch.undo()
@@ -99,14 +110,13 @@ def test_an_exploding_divergence_stops_and_keeps_the_last_good_checkpoint(config
     verified_tensors(latest_checkpoint(config.out))
 
 
-def test_beta_0_leaves_the_score_alone_and_a_target_moves_beta(config):
-    free = replace(config, beta=0.0, kl_target=None, out=config.out / "free")
+def test_beta_0_leaves_the_score_alone_and_a_target_moves_beta(config, trained):
+    free = replace(config, beta=0.0, kl_target=None)
     main(free)
     assert {r["beta"] for r in logged(free.out) if "beta" in r} == {0.0}
-    steered = replace(config, out=config.out / "steered")
-    main(steered)
+    steered, _ = trained
     betas = [r["beta"] for r in logged(steered.out) if "beta" in r]
-    assert betas[1] < betas[0] == config.beta  # no divergence at first: the penalty is lowered
+    assert betas[1] < betas[0] == steered.beta  # no divergence at first: the penalty is lowered
 
 
 @pytest.mark.parametrize(
@@ -134,12 +144,11 @@ def test_what_can_be_refused_is_refused_before_anything_is_trained(config, tmp_p
     assert [path.name for path in (tmp_path / "taken").iterdir()] == ["letter.txt"]
 
 
-def test_resuming_with_other_settings_is_refused_before_other_stages_are_made(config):
-    main(config)
-    other = replace(config, noise=0.25, resume=True)
+def test_resuming_with_other_settings_is_refused_before_other_stages_are_made(trained):
+    other = replace(trained[0], noise=0.25, resume=True)
     with pytest.raises(UserError, match="another noise"):
         main(other)
-    assert not stages.stage_directory(other, "preferences").exists()
+    assert not Stage.of(other, "preferences").directory.exists()
 
 
 def test_a_model_without_the_projections_of_llama_is_refused_before_anything_is_trained(config, tmp_path):
@@ -152,48 +161,57 @@ def test_a_model_without_the_projections_of_llama_is_refused_before_anything_is_
     assert not (tmp_path / "stages").exists()
 
 
-def test_stages_are_made_once_and_another_setting_makes_another(config):
-    gold = stages.gold_reward(config)
-    first = stages.preferences(config, gold)
-    directory = stages.stage_directory(config, "preferences")
-    written = (directory / "pairs" / "preferences.jsonl").stat().st_mtime_ns
-    assert stages.preferences(replace(config, iterations=99, lr=1e-6), gold) == first
-    assert (directory / "pairs" / "preferences.jsonl").stat().st_mtime_ns == written
-    assert stages.stage_directory(replace(config, noise=0.1), "preferences") != directory
-    assert stages.stage_directory(replace(config, noise=0.1), "gold") == stages.stage_directory(config, "gold")
+def stages_of(config, reviews):
+    """Judge, preferences, reward model and its accuracy."""
+    return prepare(config, *load_causal_lm(config.model), reviews, split_prompts(reviews, config.prompt_words))
 
 
-def test_a_stage_is_not_begun_again_where_anything_else_is_in_its_folder(config):
+def judge_of(config, reviews):
+    encoder = load_text_encoder(config.encoder, max_length=config.max_length)
+    return load_judge(Stage.of(config, "gold"), encoder, reviews, limit=config.gold_texts, lr=config.gold_lr, seed=0)
+
+
+def test_stages_are_made_once_and_another_setting_makes_another(config, reviews):
+    _, first, *_ = stages_of(config, reviews)
+    stage = Stage.of(config, "preferences")
+    written = (stage.pairs / "preferences.jsonl").stat().st_mtime_ns
+    assert stages_of(replace(config, iterations=99, lr=1e-6), reviews)[1] == first == read_pairs(stage)
+    assert (stage.pairs / "preferences.jsonl").stat().st_mtime_ns == written
+    other = replace(config, noise=0.1)
+    assert Stage.of(other, "preferences").directory != stage.directory
+    assert Stage.of(other, "gold").directory == Stage.of(config, "gold").directory
+
+
+def test_a_stage_is_not_begun_again_where_anything_else_is_in_its_folder(config, reviews):
     config = replace(config, data_seed=11)
-    folder = stages.stage_directory(config, "gold")
+    folder = Stage.of(config, "gold").directory
     folder.mkdir(parents=True)
     (folder / "letter.txt").write_text("mine")
     with pytest.raises(UserError, match="in use"):
-        stages.gold_reward(config)
+        judge_of(config, reviews)
     assert (folder / "letter.txt").read_text() == "mine"
 
 
-def test_preferences_that_were_edited_are_refused(config):
-    config = replace(config, data_seed=7)
-    gold = stages.gold_reward(config)
-    stages.preferences(config, gold)
-    path = stages.stage_directory(config, "preferences") / "pairs" / "preferences.jsonl"
+def test_preferences_that_were_edited_are_refused(config, reviews):
+    config = replace(config, data_seed=7, pairs=24)
+    stages_of(config, reviews)
+    path = Stage.of(config, "preferences").pairs / "preferences.jsonl"
     path.write_text(path.read_text().replace('"a"', '"b"'))
     with pytest.raises(UserError, match="not loaded"):
-        stages.preferences(config, gold)
+        stages_of(config, reviews)
 
 
-def test_no_prompt_and_no_text_is_in_two_splits():
-    prompts = stages.split_openings(Config())
+def test_no_prompt_and_no_text_is_in_two_splits(reviews):
+    prompts = split_prompts(reviews, Config().prompt_words)
     train, validation, test = (set(found) for found in prompts.values())
     assert not train & validation
     assert not (train | validation) & test
     assert min(map(len, (train, validation, test))) > 500
 
 
-def test_judging_draws_from_generators_of_its_own(config, policy_of, decoder_tokenizer):
-    gold, policy = stages.gold_reward(config), policy_of()
-    ask = partial(judge, policy, decoder_tokenizer, ["the film"] * 8, lambda t: torch.zeros(len(t)), gold, tokens=3)
+def test_judging_draws_from_generators_of_its_own(config, policy_of, decoder_tokenizer, reviews):
+    judge, policy = judge_of(config, reviews), policy_of()
+    ask = partial(evaluate, policy, decoder_tokenizer, ["the film"] * 8, lambda t: torch.zeros(len(t)), judge, tokens=3)
     torch.manual_seed(1)
     state = torch.random.get_rng_state()
     first = ask(seed=5)

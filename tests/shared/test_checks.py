@@ -19,11 +19,14 @@ class Given:
 
 
 def test_what_is_in_its_bounds_passes():
-    checks.at_least(Given(), 1, "count", "limit")  # a limit that is not given limits nothing
-    checks.at_least(Given(count=0), 0, "count")
-    checks.positive(Given(), "rate", "count")
-    checks.resumable(Given())
-    checks.resumable(Given(resume=True, out=Path("run")))
+    passed = [
+        checks.at_least(Given(), 1, "count", "limit"),  # a limit that is not given limits nothing
+        checks.at_least(Given(count=0), 0, "count"),
+        checks.positive(Given(), "rate", "count"),
+        checks.resumable(Given()),
+        checks.resumable(Given(resume=True, out=Path("run"))),
+    ]
+    assert passed == [None] * 5  # a refusal is raised
 
 
 @pytest.mark.parametrize("value", [0, -3, float("nan")])

@@ -18,7 +18,9 @@ from shared.errors import UserError
 from shared.files import atomic_directory, is_temporary, write_json
 from shared.fingerprint import Verdict, team_key, verify
 from shared.fingerprint.citations import read_source
-from shared.runs import Run, claim, discard, latest_checkpoint, trainable_state
+from shared.run_directories import claim, discard, latest_checkpoint
+from shared.runs import Run
+from shared.tensors import trainable_state
 
 STEPS = 6
 PROJECT = "killed"

@@ -5,7 +5,17 @@ import statistics
 import pytest
 
 from shared.errors import UserError
-from shared.report import between_marks, markdown_table, mean_sd, put_into_readme, read_csv, spread, write_csv
+from shared.report import (
+    between_marks,
+    markdown_table,
+    mean_sd,
+    put_into_readme,
+    put_tables,
+    read_csv,
+    spread,
+    stale_tables,
+    write_csv,
+)
 
 
 def test_csv_gives_back_numbers_as_numbers(tmp_path):
@@ -47,3 +57,26 @@ def test_missing_marks_are_an_error_and_leave_the_file(tmp_path):
     with pytest.raises(UserError, match="lacks the marks"):
         put_into_readme(readme, "x", "table")
     assert readme.read_text() == "<!-- begin x -->"
+
+
+class Shout:
+    """A table whose view is its rows, said aloud."""
+
+    def markdown(self, rows, language="en"):
+        return f"{language}: {' '.join(row['x'] for row in rows)}"
+
+
+def test_tables_are_put_into_every_readme_and_what_is_stale_is_seen(tmp_path):
+    out = tmp_path / "results"
+    out.mkdir()
+    for readme, block in (("README.md", "a"), ("README.es.md", "a"), ("results/README.md", "b")):
+        (tmp_path / readme).write_text(f"before\n<!-- begin {block} -->\n<!-- end {block} -->\nafter\n")
+    views = {"a": (Shout(), [{"x": "1"}]), "b": (Shout(), [{"x": "2"}])}
+    assert put_tables(out, views) == ["README.md", "README.es.md", "results/README.md"]
+    assert between_marks(tmp_path / "README.es.md", "a") == "es: 1" and stale_tables(out, views) == []
+    assert put_tables(out, views) == []
+    views["a"] = (Shout(), [{"x": "3"}])
+    views["c"] = (Shout(), [])
+    del views["b"]
+    stale = [f"{tmp_path / name}: {block}" for name, block in (("README.md", "a"), ("README.es.md", "a"))]
+    assert stale_tables(out, views) == [*stale, f"{out / 'README.md'}: b", "c: in no README"]

@@ -12,18 +12,13 @@ from torch import nn
 from shared import optim
 from shared.errors import UserError
 from shared.files import atomic_directory, atomic_path, write_text
-from shared.fingerprint import Verdict, verify
+from shared.fingerprint import Verdict, team_key, verify
+from shared.fingerprint.citations import manifest_digest
 from shared.fingerprint.origin import file_digest
 from shared.lab.fingerprint.attacks.edits import body_of, flip
-from shared.runs import (
-    Run,
-    latest_checkpoint,
-    new_directory,
-    open_checkpoint,
-    restore,
-    trainable_state,
-    verified_tensors,
-)
+from shared.run_directories import claim, latest_checkpoint, new_directory
+from shared.runs import Run, open_checkpoint, restore, verified_tensors
+from shared.tensors import trainable_state
 
 
 @dataclass(frozen=True)
@@ -75,6 +70,16 @@ def test_a_resumed_run_equals_an_uninterrupted_one(tmp_path):
     assert {f.verdict for f in verify(tmp_path)} == {Verdict.UNTRUSTED_DEMO}
 
 
+def test_each_checkpoint_names_the_one_before_it_and_one_of_a_resumed_run_that_which_it_went_on_from(tmp_path):
+    with pytest.raises(Killed):
+        train(tmp_path / "run", steps=6, kill_at=4)
+    train(tmp_path / "run", steps=6, resume=True)
+    folders = [tmp_path / "run" / "checkpoints" / f"step-{step:06d}" for step in (2, 4, 6)]
+    digests = [manifest_digest(folder, team_key()) for folder in folders]
+    parents = [open_checkpoint(folder).body["parent"] for folder in folders]
+    assert parents == [None, {"step": 2, "manifest": digests[0]}, {"step": 4, "manifest": digests[1]}]
+
+
 def test_tensorboard_holds_the_same_numbers(tmp_path):
     train(tmp_path / "run", steps=4)
     events = EventAccumulator(str(tmp_path / "run")).Reload().Scalars("loss")
@@ -97,6 +102,9 @@ def test_resuming_what_cannot_be_resumed(tmp_path):
     train(tmp_path / "run", steps=2)
     with pytest.raises(UserError, match="made with another width"):
         Run(tmp_path / "run", project="test", config=Config(width=5), resume=True)
+    with pytest.raises(UserError, match="made with another width"):
+        claim(tmp_path / "run", resume=True, config=Config(width=5))
+    claim(tmp_path / "run", resume=True, config=Config())
 
 
 def test_a_tampered_checkpoint_is_not_resumed(tmp_path):

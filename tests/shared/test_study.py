@@ -4,15 +4,16 @@ import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
 from shared import study
 from shared.errors import UserError
-from shared.files import write_json
+from shared.files import read_json, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import manifest_digest
-from shared.runs import Run, read_json
+from shared.runs import Run
 from shared.study import (
     Cells,
     Table,
@@ -164,6 +165,30 @@ def test_a_table_says_mean_deviation_and_interval_of_the_cells_behind_a_row(tmp_
     items[1].pop()
     with pytest.raises(ValueError, match="argument 2 is shorter"):
         publish(table, [group], tmp_path / "test" / "results", "test")
+
+
+def test_an_interval_of_95_percent_is_that_of_the_normal_distribution_for_many_items():
+    """1.96 standard errors on either side (Efron and Tibshirani 1993, §13.3); 90 % would be 1.64 of them."""
+    items = np.random.default_rng(1).normal(3.0, 2.0, 2_000)
+    low, high = bootstrap(list(items))
+    error = items.std() / len(items) ** 0.5
+    assert [(items.mean() - low) / error, (high - items.mean()) / error] == pytest.approx([1.96, 1.96], abs=0.08)
+
+
+def test_the_best_candidate_is_the_one_with_the_best_line_not_the_best_last_line(tmp_path):
+    """Seed 0 is best in its first epoch and falls; seed 1 ends higher than seed 0 does, and never reaches its best."""
+    scores = {0: (0.9, 0.2), 1: (0.5, 0.6)}
+
+    def train(config):
+        with Run(config.out, project="test", config=config, resume=config.resume, data="aa") as run:
+            for step, score in enumerate(scores[config.seed], start=1):
+                run.log(step, score=score)
+                run.save(step, {"w": torch.ones(1)})
+        write_json(config.out / "result.json", {})
+
+    name = lambda config: f"seed{config.seed}"  # noqa: E731
+    cells = Cells(tmp_path / "runs", train, project="test", name=name, data=lambda _: "aa", by="score")
+    assert cells.best([Repeated(seed=1), Repeated(seed=0)]).seed == 0
 
 
 def test_a_run_that_was_made_again_is_not_published(tmp_path):

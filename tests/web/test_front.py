@@ -1,5 +1,6 @@
 """What stands before every route: ids, headers, logs without content, limits, problems."""
 
+import asyncio
 import json
 import logging
 
@@ -40,6 +41,24 @@ def test_an_error_that_nobody_caught_is_a_problem_whose_cause_is_in_the_log_alon
     failed = next(each for each in lines() if each["event"] == "failed")
     assert failed["error"] == "RuntimeError" and failed["id"] == answer.json()["request_id"]
     assert failed["at"][-1].startswith("probe.py:") and SECRET not in json.dumps(lines())
+
+
+def test_half_an_answer_is_not_followed_by_another(lines):
+    """The status is sent already: the error goes on to the server, which closes the connection."""
+    sent = []
+
+    async def half(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        raise RuntimeError(SECRET)
+
+    async def keep(message):
+        sent.append(message)
+
+    envelope = front.Envelope(half, observe=lambda *_: None, page=None)
+    with pytest.raises(RuntimeError):
+        asyncio.run(envelope({"type": "http", "method": "GET", "path": "/", "headers": []}, None, keep))
+    assert [message["type"] for message in sent] == ["http.response.start"]
+    assert [each["event"] for each in lines()] == ["failed", "request"]
 
 
 def test_logs_hold_no_content_no_query_and_no_address(client, lines):

@@ -1,5 +1,6 @@
 """A server as a process: it says where, finishes what it has begun when it is told to stop, and fails in one line."""
 
+import asyncio
 import signal
 import socket
 import threading
@@ -8,7 +9,7 @@ import httpx
 import pytest
 
 from shared.errors import UserError
-from shared.web.launch import running
+from shared.web.launch import listening, running
 
 
 @pytest.fixture(scope="module")
@@ -58,3 +59,23 @@ def test_a_thousand_lines_of_log_do_not_stop_it(server):
     with httpx.Client(base_url=server.url) as client:
         ids = {client.get("/health").headers["X-Request-ID"] for _ in range(1000)}
     assert len(ids) == 1000
+
+
+def test_an_answer_is_sent_at_once():
+    """Nagle's algorithm would hold the second packet of each answer back until the first is acknowledged, 40 ms."""
+    found = []
+
+    async def accepted(_, writer):
+        found.append(writer.get_extra_info("socket").getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+        writer.close()
+
+    async def main():
+        opened = listening("127.0.0.1", 0)
+        async with await asyncio.start_server(accepted, sock=opened):
+            reader, writer = await asyncio.open_connection(*opened.getsockname()[:2])
+            await reader.read()
+            writer.close()
+
+    asyncio.run(main())
+    (off,) = found
+    assert off

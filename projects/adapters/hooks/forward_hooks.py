@@ -26,10 +26,10 @@ from torch import Tensor, nn
 from projects.adapters.models.adapter import Adapter
 from shared.errors import UserError
 
-SLOT = "adapter"  # name of the submodule
+SUBMODULE = "adapter"  # name of an adapter in the module that it adapts
 
 
-def register_adapters(model: nn.Module, patterns: Iterable[str], make: Callable[[str], Adapter]) -> list[str]:
+def register_adapters(model: nn.Module, patterns: Iterable[str], make_adapter: Callable[[str], Adapter]) -> list[str]:
     """Hook an adapter to every module that a pattern names. Returns the names of the modules.
 
     A module that has an adapter of the same kind and size already keeps it: inserting twice is inserting once.
@@ -48,30 +48,32 @@ def register_adapters(model: nn.Module, patterns: Iterable[str], make: Callable[
 
     Args:
         model: Any module; its attention may return tuples, of which the first element is adapted.
-        patterns: As in `matching`.
-        make: From a module's name to its adapter.
+        patterns: As in `match_modules`.
+        make_adapter: From a module's name to its adapter.
 
     Raises:
         UserError: If a pattern names nothing, a module has another adapter or another submodule of that name, or the
             model is compiled; the model is then unchanged.
     """
     refuse_compiled(model)
-    names = sorted({name for pattern in patterns for name in matching(model, pattern)})
-    made = {name: make(name) for name in names}  # all of them before the first insertion: an error leaves it whole
-    fresh = {name: adapter for name, adapter in made.items() if _is_fresh(model.get_submodule(name), name, adapter)}
-    for name, adapter in fresh.items():
+    names = sorted({name for pattern in patterns for name in match_modules(model, pattern)})
+    made = {
+        name: make_adapter(name) for name in names
+    }  # all of them before the first insertion: an error leaves it whole
+    new = {name: adapter for name, adapter in made.items() if _needs(model.get_submodule(name), name, adapter)}
+    for name, adapter in new.items():
         _insert(model.get_submodule(name), adapter)
     return names
 
 
 def enable_adapters(model: nn.Module) -> int:
-    """Let every adapter work again. Returns how many there are."""
-    return _switch(model, on=True)
+    """Let every adapter add its update again. Returns how many there are."""
+    return _set_enabled(model, on=True)
 
 
 def disable_adapters(model: nn.Module) -> int:
-    """Let every hook pass the base's output through untouched. Returns how many there are."""
-    return _switch(model, on=False)
+    """Let every hook return the base's output untouched. Returns how many there are."""
+    return _set_enabled(model, on=False)
 
 
 def remove_adapters(model: nn.Module) -> int:
@@ -83,20 +85,20 @@ def remove_adapters(model: nn.Module) -> int:
     refuse_compiled(model)
     found = [name for name, _ in adapters_of(model)]
     for name in found:
-        _take_out(model.get_submodule(name))
+        _remove(model.get_submodule(name))
     return len(found)
 
 
 @contextmanager
-def inserted(model: nn.Module, patterns: Iterable[str], make: Callable[[str], Adapter]) -> Iterator[list[str]]:
+def inserted(model: nn.Module, patterns: Iterable[str], make_adapter: Callable[[str], Adapter]) -> Iterator[list[str]]:
     """Adapters inside the block only; those that were there before stay. Yields the names of the new ones' modules."""
     before = {name for name, _ in adapters_of(model)}
-    names = [name for name in register_adapters(model, patterns, make) if name not in before]
+    names = [name for name in register_adapters(model, patterns, make_adapter) if name not in before]
     try:
         yield names
     finally:
         for name in names:
-            _take_out(model.get_submodule(name))
+            _remove(model.get_submodule(name))
 
 
 @contextmanager
@@ -114,32 +116,32 @@ def disabled(model: nn.Module) -> Iterator[None]:
 def adapters_of(model: nn.Module) -> Iterator[tuple[str, Adapter]]:
     """(name of the adapted module, its adapter) of every adapter in the model."""
     for name, module in model.named_modules():
-        adapter = module._modules.get(SLOT)
+        adapter = module._modules.get(SUBMODULE)
         if isinstance(adapter, Adapter):
             yield name, adapter
 
 
-def matching(model: nn.Module, pattern: str) -> list[str]:
-    """Names of the modules that a pattern means: it is compared, part by part, with the end of the name.
+def match_modules(model: nn.Module, pattern: str) -> list[str]:
+    """Names of the modules that a pattern names: it is compared, part by part, with the end of the name.
 
     "feed_forward" takes blocks.0.feed_forward; "layer.*.output.dense" takes encoder.layer.0.output.dense and not
-    encoder.layer.0.attention.output.dense, since * stands for one part. Modules inside adapters are never meant.
+    encoder.layer.0.attention.output.dense, since * stands for one part. Modules inside adapters are left out.
 
     Raises:
         UserError: If there are none; the message names what is nearest.
     """
-    names = [name for name in _plain_names(model) if name]
+    names = [name for name in _names_outside_adapters(model) if name]
     parts = pattern.split(".")
-    found = [name for name in names if _ends_like(name.split("."), parts)]
+    found = [name for name in names if _matches_end(name.split("."), parts)]
     if not found:
-        known = sorted({_generic(name) for name in names} | {name.rsplit(".", 1)[-1] for name in names})
+        known = sorted({_without_numbers(name) for name in names} | {name.rsplit(".", 1)[-1] for name in names})
         near = difflib.get_close_matches(pattern, known, n=3, cutoff=0.4) or known[:3]
         raise UserError(f"pattern {pattern!r} names no module of the model; near it: {', '.join(near)}")
     return found
 
 
 def refuse_compiled(model: nn.Module) -> None:
-    """Stop before a change that a compiled model would not see.
+    """Refuse a change that a compiled model would not see.
 
     Raises:
         UserError: If the model, or a part of it, went through torch.compile or Module.compile.
@@ -151,9 +153,9 @@ def refuse_compiled(model: nn.Module) -> None:
             raise UserError(f"{where} compiled, and would not see hooks that come or go now: compile after hooking")
 
 
-def _is_fresh(module: nn.Module, name: str, adapter: Adapter) -> bool:
+def _needs(module: nn.Module, name: str, adapter: Adapter) -> bool:
     """Whether the module still needs the adapter."""
-    there = getattr(module, SLOT, None)
+    there = getattr(module, SUBMODULE, None)
     if there is None:
         return True
     if type(there) is not type(adapter) or there.extra_repr() != adapter.extra_repr():
@@ -166,49 +168,49 @@ def _insert(module: nn.Module, adapter: Adapter) -> None:
     if like is not None:
         adapter.to(like)
     adapter.train(module.training)
-    module.add_module(SLOT, adapter)
-    adapter.handle = module.register_forward_hook(_adapt, with_kwargs=True)
+    module.add_module(SUBMODULE, adapter)
+    adapter.handle = module.register_forward_hook(adapter_hook, with_kwargs=True)
 
 
-def _take_out(module: nn.Module) -> None:
-    adapter = module._modules.pop(SLOT)
+def _remove(module: nn.Module) -> None:
+    adapter = module._modules.pop(SUBMODULE)
     assert isinstance(adapter, Adapter) and adapter.handle is not None
     adapter.handle.remove()
     adapter.handle = None
 
 
-def _adapt(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
-    """The hook. It is one function for all modules and holds no state."""
-    adapter = module._modules[SLOT]
+def adapter_hook(module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> Any:
+    """The forward hook: one function for all modules, without state of its own."""
+    adapter = module._modules[SUBMODULE]
     assert isinstance(adapter, Adapter)
     if not adapter.enabled:
         return output
-    given = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
+    sublayer_input = next(value for value in (*args, *kwargs.values()) if isinstance(value, Tensor))
     if isinstance(output, Tensor):
-        return adapter(output, given)
+        return adapter(output, sublayer_input)
     if isinstance(output, tuple) and isinstance(output[0], Tensor):  # attention: (context, weights)
-        return (adapter(output[0], given), *output[1:])
+        return (adapter(output[0], sublayer_input), *output[1:])
     raise UserError(f"{type(module).__name__} returns {type(output).__name__}: hook a module that returns a tensor")
 
 
-def _switch(model: nn.Module, *, on: bool) -> int:
+def _set_enabled(model: nn.Module, *, on: bool) -> int:
     found = [adapter for _, adapter in adapters_of(model)]
     for adapter in found:
         adapter.enabled = on
     return len(found)
 
 
-def _plain_names(model: nn.Module) -> list[str]:
+def _names_outside_adapters(model: nn.Module) -> list[str]:
     inside = {id(part) for _, adapter in adapters_of(model) for part in adapter.modules()}
     return [name for name, module in model.named_modules() if id(module) not in inside]
 
 
-def _ends_like(name: list[str], parts: list[str]) -> bool:
+def _matches_end(name: list[str], parts: list[str]) -> bool:
     tail = name[-len(parts) :]
     return len(tail) == len(parts) and all(fnmatchcase(n, p) for n, p in zip(tail, parts, strict=True))
 
 
-def _generic(name: str) -> str:
+def _without_numbers(name: str) -> str:
     return ".".join("*" if part.isdigit() else part for part in name.split("."))
 
 
@@ -236,9 +238,9 @@ def unfreeze(base: nn.Module) -> None:
     vars(base).pop("train", None)
 
 
-def exempt(part: nn.Module) -> None:
+def keep_trainable(part: nn.Module) -> None:
     """Train a part of a frozen base all the same, a norm for example: it is saved with the adapters."""
-    vars(part)["exempt"] = True
+    vars(part)["kept_trainable"] = True
     part.requires_grad_(True)
 
 
@@ -247,9 +249,9 @@ def is_frozen(module: nn.Module) -> bool:
     return "train" in vars(module)
 
 
-def is_exempt(module: nn.Module) -> bool:
-    """Whether `exempt` was called on this very module."""
-    return "exempt" in vars(module)
+def is_kept_trainable(module: nn.Module) -> bool:
+    """Whether `keep_trainable` was called on this very module."""
+    return "kept_trainable" in vars(module)
 
 
 def _train_adapters(base: nn.Module, mode: bool = True) -> nn.Module:

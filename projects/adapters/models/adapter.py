@@ -4,7 +4,7 @@ Both add scale · up(relu(down(·))) to what a sublayer (attention or feed-forwa
 the norm. They differ in what they read: the bottleneck adapter the sublayer's output, the parallel one its input.
 """
 
-# d width · m bottleneck
+# d hidden size · m bottleneck
 
 import math
 from typing import Literal
@@ -24,8 +24,7 @@ class Adapter(nn.Module):
     """What both kinds share: two projections, their initialisation, and the switch that hooks look at.
 
     Args:
-        width: Of the sublayer's output (and input), d.
-        bottleneck: Inner width m; one adapter has 2dm + d + m parameters.
+        bottleneck: Inner size m; one adapter has 2dm + d + m parameters.
         init: "zero_up" starts the up-projection (weight and bias) at zero, so that the network starts as the base;
             "he" and "xavier" draw both projections from that distribution, which breaks the identity.
         down_init: Distribution of the down-projection when `init` is "zero_up"; else it is that of `init`.
@@ -38,7 +37,7 @@ class Adapter(nn.Module):
 
     def __init__(
         self,
-        width: int,
+        hidden_size: int,
         bottleneck: int,
         *,
         init: Init = "zero_up",
@@ -51,22 +50,23 @@ class Adapter(nn.Module):
             raise UserError(f"bottleneck {bottleneck}: an adapter needs at least one inner unit")
         if not 0 < scale < math.inf or not 0 <= dropout < 1:
             raise UserError(f"scale {scale} must be positive and finite, dropout {dropout} in [0, 1)")
-        self.width, self.bottleneck, self.scale = width, bottleneck, scale
+        self.hidden_size, self.bottleneck, self.scale = hidden_size, bottleneck, scale
         self.enabled = True
         self.handle: RemovableHandle | None = None  # of the hook that calls this adapter
-        self.down = nn.Linear(width, bottleneck)
+        self.down = nn.Linear(hidden_size, bottleneck)
         self.dropout = nn.Dropout(dropout)
-        self.up = nn.Linear(bottleneck, width)
-        initialise(self.down, down_init if init == "zero_up" else init)
-        initialise(self.up, init)
+        self.up = nn.Linear(bottleneck, hidden_size)
+        init_projection(self.down, down_init if init == "zero_up" else init)
+        init_projection(self.up, init)
 
     def update(self, x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        """What is added, before the scale."""
+        """up(relu(down(x))): what is added, before the scale."""
         return self.up(self.dropout(torch.relu(self.down(x))))  # (*b,d) -> (*b,m) -> (*b,d)
 
     def extra_repr(self) -> str:
         """What `print(model)` shows."""
-        return f"width={self.width}, bottleneck={self.bottleneck}, scale={self.scale:g}, enabled={self.enabled}"
+        shape = f"hidden_size={self.hidden_size}, bottleneck={self.bottleneck}"
+        return f"{shape}, scale={self.scale:g}, enabled={self.enabled}"
 
 
 class AdapterBottleneck(Adapter):
@@ -83,15 +83,12 @@ class AdapterBottleneck(Adapter):
     True
     """
 
-    def forward(self, output: Float[Tensor, "*b d"], given: Tensor | None = None) -> Float[Tensor, "*b d"]:
-        """The adapted output.
-
-        Args:
-            output: What the sublayer returned.
-            given: What the sublayer was given; this kind does not read it.
-        """
-        del given
-        return torch.add(output, self.update(output), alpha=self.scale)
+    def forward(
+        self, sublayer_output: Float[Tensor, "*b d"], sublayer_input: Tensor | None = None
+    ) -> Float[Tensor, "*b d"]:
+        """The adapted output; this kind does not read the sublayer's input."""
+        del sublayer_input
+        return torch.add(sublayer_output, self.update(sublayer_output), alpha=self.scale)
 
 
 class AdapterParallel(Adapter):
@@ -105,14 +102,11 @@ class AdapterParallel(Adapter):
     True
     """
 
-    def forward(self, output: Float[Tensor, "*b d"], given: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
-        """The adapted output.
-
-        Args:
-            output: What the sublayer returned.
-            given: What the sublayer was given.
-        """
-        return torch.add(output, self.update(given), alpha=self.scale)
+    def forward(
+        self, sublayer_output: Float[Tensor, "*b d"], sublayer_input: Float[Tensor, "*b d"]
+    ) -> Float[Tensor, "*b d"]:
+        """The adapted output."""
+        return torch.add(sublayer_output, self.update(sublayer_input), alpha=self.scale)
 
 
 KINDS: dict[str, type[AdapterBottleneck] | type[AdapterParallel]] = {
@@ -121,7 +115,7 @@ KINDS: dict[str, type[AdapterBottleneck] | type[AdapterParallel]] = {
 }
 
 
-def initialise(layer: nn.Linear, init: Init) -> None:
+def init_projection(layer: nn.Linear, init: Init) -> None:
     """Fill a projection; biases start at zero.
 
     he: normal, variance 2/fan_in (He et al. 2015, eq. 10). xavier: uniform, variance 2/(fan_in + fan_out) (Glorot and
@@ -136,10 +130,10 @@ def initialise(layer: nn.Linear, init: Init) -> None:
     nn.init.zeros_(layer.bias)
 
 
-def adapter_parameters(width: int, bottleneck: int) -> int:
+def adapter_parameters(hidden_size: int, bottleneck: int) -> int:
     """Parameters of one adapter: two matrices and their biases.
 
     >>> adapter_parameters(384, 64)
     49600
     """
-    return 2 * width * bottleneck + width + bottleneck
+    return 2 * hidden_size * bottleneck + hidden_size + bottleneck

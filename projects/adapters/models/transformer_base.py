@@ -4,7 +4,7 @@ The order of norm and sum is a flag: after the sum (Vaswani et al. 2017; BERT) o
 2020). `encoder_from_bert` copies a pretrained BERT into it; the hidden states are then the same to 1e-5.
 """
 
-# b batch · t time · d width · f inner width of the feed-forward part · h heads · e width of one head · c classes
+# b batch · t time · d hidden size · f intermediate size · h heads · e size of one head · c classes
 
 from dataclasses import dataclass
 
@@ -17,81 +17,79 @@ from shared.errors import UserError
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
-    """Everything that the shape of an encoder depends on.
+class ModelConfig:
+    """Shapes and constants of an encoder.
 
     Attributes:
-        vocabulary: Number of token ids.
-        positions: Longest text in tokens.
-        width: Of the hidden states, d.
-        layers: Number of blocks.
-        heads: Of each attention; divides the width.
-        inner: Width f between the two feed-forward layers.
-        types: Segments that BERT tells apart; here always the first.
-        dropout: Probability, after embeddings, inside attention and after each sublayer.
-        epsilon: Added to the variance in a norm.
-        norm_first: Norm before the sublayer instead of after the sum; then one more norm ends the stack.
+        context_length: Longest text, in tokens.
+        num_heads: Divides `hidden_size`.
+        intermediate_size: Inner size f of the feed-forward part.
+        type_vocab_size: Segments that BERT tells apart; every token here is of the first one.
+        dropout: Probability after the embeddings, inside attention and after each sublayer.
+        layer_norm_eps: Added to the variance in a norm.
+        norm_first: Norm before each sublayer instead of after the sum; one more norm then ends the stack.
     """
 
-    vocabulary: int
-    positions: int = 512
-    width: int = 384
-    layers: int = 6
-    heads: int = 12
-    inner: int = 1536
-    types: int = 2
+    vocab_size: int
+    context_length: int = 512
+    hidden_size: int = 384
+    num_layers: int = 6
+    num_heads: int = 12
+    intermediate_size: int = 1536
+    type_vocab_size: int = 2
     dropout: float = 0.1
-    epsilon: float = 1e-12
+    layer_norm_eps: float = 1e-12
     norm_first: bool = False
 
 
 class Embeddings(nn.Module):
-    """Sum of what a token is, where it stands, and its segment; normed."""
+    """Sum of the embeddings of token, position and segment, normed."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.words = nn.Embedding(size.vocabulary, size.width)
-        self.positions = nn.Embedding(size.positions, size.width)
-        self.types = nn.Embedding(size.types, size.width)
-        self.norm = nn.LayerNorm(size.width, eps=size.epsilon)
-        self.dropout = nn.Dropout(size.dropout)
+        self.token_embedding = nn.Embedding(config.vocab_size, config.hidden_size)
+        self.position_embedding = nn.Embedding(config.context_length, config.hidden_size)
+        self.segment_embedding = nn.Embedding(config.type_vocab_size, config.hidden_size)
+        self.norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(self, input_ids: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
-        """Vectors of a text's tokens."""
-        time = torch.arange(input_ids.shape[1], device=input_ids.device)
-        summed = self.words(input_ids) + self.positions(time) + self.types.weight[0]
+        """Vectors of the tokens, before the first block."""
+        position = torch.arange(input_ids.shape[1], device=input_ids.device)
+        summed = self.token_embedding(input_ids) + self.position_embedding(position) + self.segment_embedding.weight[0]
         return self.dropout(self.norm(summed))
 
 
 class SelfAttention(nn.Module):
-    """Every position reads every real position. What it returns is not yet summed with what it was given."""
+    """Multi-head attention without residual and norm, which are the block's."""
 
-    def __init__(self, width: int, heads: int, dropout: float) -> None:
+    def __init__(self, hidden_size: int, num_heads: int, dropout: float) -> None:
         super().__init__()
-        if width % heads:
-            raise UserError(f"a width of {width} does not divide into {heads} heads")
-        self.heads, self.attention_dropout = heads, dropout
-        self.query, self.key, self.value, self.output = (nn.Linear(width, width) for _ in range(4))
+        if hidden_size % num_heads:
+            raise UserError(f"a hidden size of {hidden_size} does not divide into {num_heads} heads")
+        self.num_heads, self.attention_dropout = num_heads, dropout
+        self.query, self.key, self.value, self.output = (nn.Linear(hidden_size, hidden_size) for _ in range(4))
         self.dropout = nn.Dropout(dropout)
 
-    def forward(self, x: Float[Tensor, "b t d"], readable: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
-        """Attend; `readable` is true on real tokens and false on padding, which nobody reads."""
+    def forward(self, x: Float[Tensor, "b t d"], attention_mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+        """Attend from every position to those where `attention_mask` is true: real tokens, and no padding."""
         q, k, v = self._split(self.query(x)), self._split(self.key(x)), self._split(self.value(x))
         dropout = self.attention_dropout if self.training else 0.0
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=readable[:, None, None, :], dropout_p=dropout)
-        return self.dropout(self.output(read.transpose(1, 2).flatten(2)))  # (b,h,t,e) -> (b,t,d)
+        mask = attention_mask[:, None, None, :]  # (b,1,1,t): the same for every head and every query
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, dropout_p=dropout)
+        return self.dropout(self.output(attended.transpose(1, 2).flatten(2)))  # (b,h,t,e) -> (b,t,d)
 
     def _split(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b h t e"]:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 class FeedForward(nn.Module):
-    """Two layers on each position for itself. What it returns is not yet summed with what it was given."""
+    """Two linear layers on each position, without residual and norm, which are the block's."""
 
-    def __init__(self, width: int, inner: int, dropout: float) -> None:
+    def __init__(self, hidden_size: int, intermediate_size: int, dropout: float) -> None:
         super().__init__()
-        self.up = nn.Linear(width, inner)
-        self.down = nn.Linear(inner, width)
+        self.up = nn.Linear(hidden_size, intermediate_size)
+        self.down = nn.Linear(intermediate_size, hidden_size)
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b t d"]:
@@ -106,40 +104,40 @@ class Block(nn.Module):
     and its output before residual and norm, which is where adapters belong.
     """
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.norm_first = size.norm_first
-        self.attention = SelfAttention(size.width, size.heads, size.dropout)
-        self.attention_norm = nn.LayerNorm(size.width, eps=size.epsilon)
-        self.feed_forward = FeedForward(size.width, size.inner, size.dropout)
-        self.feed_forward_norm = nn.LayerNorm(size.width, eps=size.epsilon)
+        self.norm_first = config.norm_first
+        self.attention = SelfAttention(config.hidden_size, config.num_heads, config.dropout)
+        self.attention_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.feed_forward = FeedForward(config.hidden_size, config.intermediate_size, config.dropout)
+        self.feed_forward_norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
 
-    def forward(self, x: Float[Tensor, "b t d"], readable: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
-        """One block; `readable` as in SelfAttention."""
+    def forward(self, x: Float[Tensor, "b t d"], attention_mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
+        """Hidden states after the block; `attention_mask` as in SelfAttention."""
         if self.norm_first:
-            x = x + self.attention(self.attention_norm(x), readable)
+            x = x + self.attention(self.attention_norm(x), attention_mask)
             return x + self.feed_forward(self.feed_forward_norm(x))
-        x = self.attention_norm(x + self.attention(x, readable))
+        x = self.attention_norm(x + self.attention(x, attention_mask))
         return self.feed_forward_norm(x + self.feed_forward(x))
 
 
 class TransformerEncoder(nn.Module):
     """Embeddings and a stack of blocks; weights start as BERT's do, normal of 0.02 and zero biases."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.size = size
-        self.embeddings = Embeddings(size)
-        self.blocks = nn.ModuleList(Block(size) for _ in range(size.layers))
-        self.final_norm = nn.LayerNorm(size.width, eps=size.epsilon) if size.norm_first else nn.Identity()
-        self.apply(_start)
+        self.config = config
+        self.embeddings = Embeddings(config)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        norm = nn.LayerNorm(config.hidden_size, eps=config.layer_norm_eps)
+        self.final_norm = norm if config.norm_first else nn.Identity()
+        self.apply(init_weights)
 
     def forward(self, input_ids: Int[Tensor, "b t"], attention_mask: Int[Tensor, "b t"]) -> Float[Tensor, "b t d"]:
         """Hidden states of the last block; attention_mask is 1 on real tokens and 0 on padding."""
-        readable = attention_mask.bool()
         x = self.embeddings(input_ids)
         for block in self.blocks:
-            x = block(x, readable)
+            x = block(x, attention_mask.bool())
         return self.final_norm(x)
 
 
@@ -149,8 +147,8 @@ class SequenceClassifier(nn.Module):
     def __init__(self, encoder: TransformerEncoder, classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.size.width, classes)
-        _start(self.head)
+        self.head = nn.Linear(encoder.config.hidden_size, classes)
+        init_weights(self.head)
 
     def forward(self, input_ids: Int[Tensor, "b t"], attention_mask: Int[Tensor, "b t"]) -> Float[Tensor, "b c"]:
         """Scores before the softmax."""
@@ -163,8 +161,8 @@ class TokenClassifier(nn.Module):
     def __init__(self, encoder: TransformerEncoder, classes: int) -> None:
         super().__init__()
         self.encoder = encoder
-        self.head = nn.Linear(encoder.size.width, classes)
-        _start(self.head)
+        self.head = nn.Linear(encoder.config.hidden_size, classes)
+        init_weights(self.head)
 
     def forward(self, input_ids: Int[Tensor, "b t"], attention_mask: Int[Tensor, "b t"]) -> Float[Tensor, "b t c"]:
         """Scores before the softmax."""
@@ -177,11 +175,11 @@ def mean_over_tokens(hidden: Float[Tensor, "b t d"], mask: Int[Tensor, "b t"]) -
     return (hidden * weights).sum(1) / weights.sum(1).clamp(min=1.0)
 
 
-# Where each part of BERT's state goes; {} is the number of the block.
+# Names of our parts → BERT's, those of a block without its number.
 BERT_NAMES = {
-    "embeddings.words": "embeddings.word_embeddings",
-    "embeddings.positions": "embeddings.position_embeddings",
-    "embeddings.types": "embeddings.token_type_embeddings",
+    "embeddings.token_embedding": "embeddings.word_embeddings",
+    "embeddings.position_embedding": "embeddings.position_embeddings",
+    "embeddings.segment_embedding": "embeddings.token_type_embeddings",
     "embeddings.norm": "embeddings.LayerNorm",
 }
 BERT_BLOCK_NAMES = {
@@ -194,6 +192,17 @@ BERT_BLOCK_NAMES = {
     "feed_forward.down": "output.dense",
     "feed_forward_norm": "output.LayerNorm",
 }
+BERT_CONFIG = {
+    "vocab_size": "vocab_size",
+    "context_length": "max_position_embeddings",
+    "hidden_size": "hidden_size",
+    "num_layers": "num_hidden_layers",
+    "num_heads": "num_attention_heads",
+    "intermediate_size": "intermediate_size",
+    "type_vocab_size": "type_vocab_size",
+    "dropout": "hidden_dropout_prob",
+    "layer_norm_eps": "layer_norm_eps",
+}
 
 
 def encoder_from_bert(bert: nn.Module) -> TransformerEncoder:
@@ -202,39 +211,28 @@ def encoder_from_bert(bert: nn.Module) -> TransformerEncoder:
     Raises:
         UserError: If the model is no BERT, or of a kind that this encoder does not compute.
     """
-    size = size_of(getattr(bert, "config", None))
-    encoder = TransformerEncoder(size)
-    theirs, mine = bert.state_dict(), {}
+    encoder = TransformerEncoder(model_config_of(getattr(bert, "config", None)))
+    pretrained, weights = bert.state_dict(), {}
     for name in encoder.state_dict():
         part, _, tensor = name.rpartition(".")
         source = f"{_bert_name(part)}.{tensor}"
-        if source not in theirs:
+        if source not in pretrained:
             raise UserError(f"the pretrained model has no {source}: it is no BERT that this encoder can take over")
-        mine[name] = theirs[source]
-    encoder.load_state_dict(mine)
+        weights[name] = pretrained[source]
+    encoder.load_state_dict(weights)
     return encoder.eval()
 
 
-def size_of(config: object) -> Size:
-    """The size that a BERT's configuration describes.
+def model_config_of(bert_config: object) -> ModelConfig:
+    """Our names for what a BERT's configuration says.
 
     Raises:
         UserError: If the configuration is of another architecture or activation.
     """
-    kind, act = getattr(config, "model_type", None), getattr(config, "hidden_act", None)
+    kind, act = getattr(bert_config, "model_type", None), getattr(bert_config, "hidden_act", None)
     if kind != "bert" or act != "gelu":
         raise UserError(f"--model: a model of type {kind} with activation {act}; this encoder takes BERT with gelu")
-    return Size(
-        vocabulary=config.vocab_size,  # type: ignore[attr-defined]
-        positions=config.max_position_embeddings,  # type: ignore[attr-defined]
-        width=config.hidden_size,  # type: ignore[attr-defined]
-        layers=config.num_hidden_layers,  # type: ignore[attr-defined]
-        heads=config.num_attention_heads,  # type: ignore[attr-defined]
-        inner=config.intermediate_size,  # type: ignore[attr-defined]
-        types=config.type_vocab_size,  # type: ignore[attr-defined]
-        dropout=config.hidden_dropout_prob,  # type: ignore[attr-defined]
-        epsilon=config.layer_norm_eps,  # type: ignore[attr-defined]
-    )
+    return ModelConfig(**{ours: getattr(bert_config, theirs) for ours, theirs in BERT_CONFIG.items()})
 
 
 def _bert_name(part: str) -> str:
@@ -244,7 +242,8 @@ def _bert_name(part: str) -> str:
     return f"encoder.layer.{number}.{BERT_BLOCK_NAMES[rest]}"
 
 
-def _start(module: nn.Module) -> None:
+def init_weights(module: nn.Module) -> None:
+    """BERT's initialisation of a linear layer or an embedding; other modules are left alone."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear):

@@ -1,15 +1,14 @@
 """From raw reviews to tokenised splits: clean, drop copies, divide by review, tokenise, and report all of it.
 
     python -m projects.hf_finetune.data.preprocess
-    python -m projects.hf_finetune.data.preprocess --data.dataset my.csv --data.scores --report build/data.json
+    python -m projects.hf_finetune.data.preprocess --dataset my.csv --scores --out build/mine
 
-Copies and near copies are dropped before the division, so that no sentence of a test review was seen in training, and
-a review is never divided, since its sentences share author, product and mood.
+Copies and near copies are dropped before the split, so that no sentence of a test review was seen in training, and a
+review is never divided, since its sentences share author, product and mood.
 """
 
 import statistics
 from collections import Counter
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ from typing import Any
 from datasets import ClassLabel, Dataset, Features, Value, disable_progress_bars
 from transformers import PreTrainedTokenizerFast
 
-from projects.hf_finetune.config import Config
+from projects.hf_finetune.config import DataConfig
 from projects.hf_finetune.data.cleaning import clean
 from projects.hf_finetune.data.sources import Row, read_rows
 from projects.hf_finetune.training.models import load_tokenizer
@@ -25,7 +24,7 @@ from shared.assets.corpora import similar_sentences
 from shared.assets.splits import FRACTIONS, assign, shuffled, to_dataset
 from shared.assets.text import text_key
 from shared.errors import UserError, command
-from shared.files import write_json
+from shared.files import refuse_unwritable, write_json
 from shared.fingerprint.origin import data_digest
 from shared.progress import table
 
@@ -36,14 +35,14 @@ Dropped = dict[str, list[str]]  # reason → the texts
 
 
 @dataclass(frozen=True)
-class Prepared:
+class PreparedData:
     """Tokenised splits and what is known of them.
 
     Attributes:
         splits: train, validation and test with text, group, labels, input_ids and attention_mask.
         classes: Names of the labels, in order.
         report: JSON values: lengths, classes, what was dropped and why.
-        digest: Of every text and label, for the run's fingerprint.
+        digest: Digest of every text and label, for the run's fingerprint.
     """
 
     splits: dict[str, Dataset]
@@ -53,60 +52,49 @@ class Prepared:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PreprocessConfig:
-    """Clean, divide and tokenise a dataset, and print what was found in it."""
+class PreprocessConfig(DataConfig):
+    """Clean, split and tokenise a dataset, and print what was found in it."""
 
-    data: Config = Config()
-    """Which dataset, and how it is read; settings of the training are not used."""
-    report: Path | None = None
-    """Write the report as JSON to this file too."""
+    out: Path | None = None
+    """Folder for data.json, the report as JSON; by default it is only printed."""
 
 
 def main(config: PreprocessConfig) -> dict[str, Any]:
-    """Clean, divide and tokenise a dataset, and print what was found in it."""
-    prepared = prepare(config.data, load_tokenizer(config.data.model, max_length=config.data.max_length))
+    """Clean, split and tokenise a dataset, and print what was found in it."""
+    if config.out is not None:
+        refuse_unwritable(config.out)
+    prepared = prepare(config, load_tokenizer(config.model, max_length=config.max_length))
     show(prepared.report)
-    if config.report is not None:
-        write_json(config.report, prepared.report)
+    if config.out is not None:
+        write_json(config.out / "data.json", prepared.report)
     return prepared.report
 
 
-def prepare(config: Config, tokenizer: PreTrainedTokenizerFast) -> Prepared:
-    """Read, clean, divide and tokenise the configuration's dataset.
+def prepare(config: DataConfig, tokenizer: PreTrainedTokenizerFast) -> PreparedData:
+    """Read, clean, split and tokenise a dataset.
 
     Raises:
         UserError: If the data cannot be read, or hold fewer than two classes or ten groups.
     """
     disable_progress_bars()
-    rows, classes = read_rows(
-        config.dataset,
-        text_column=config.text_column,
-        label_column=config.label_column,
-        scores=config.scores,
-        band=config.neutral_band,
-    )
-    kept, dropped = without_copies(cleaned(rows))
+    rows, classes = read_rows(config)
+    kept, dropped = without_copies([{**row, "text": clean(row["text"])} for row in rows])
     require_enough(config.dataset, kept)
-    parts = divided(kept)
-    parts["train"] = drawn(parts["train"], config.limit)
+    parts = split_by_group(kept)
+    parts["train"] = subsample(parts["train"], config.limit)
     for name in ("validation", "test"):  # short texts together: evaluation pads less, and its order does not matter
         parts[name].sort(key=lambda row: len(row["text"]))
-    splits = {name: tokenised(part, classes, tokenizer) for name, part in parts.items()}
+    splits = {name: tokenise(part, classes, tokenizer) for name, part in parts.items()}
     report = {
         "dataset": Path(config.dataset).name,
         "read": len(rows),
         "changed_by_cleaning": sum(clean(row["text"]) != row["text"] for row in rows),
         "dropped": {why: {"count": len(texts), "examples": texts[:EXAMPLES]} for why, texts in dropped.items()},
         "kept": len(kept),
-        "splits": {name: described(split, classes, config.max_length) for name, split in splits.items()},
+        "splits": {name: split_report(split, classes, config.max_length) for name, split in splits.items()},
     }
     digest = data_digest(classes, *(column for s in splits.values() for column in (s["text"], s["labels"])))
-    return Prepared(splits, classes, report, digest)
-
-
-def cleaned(rows: Iterable[Row]) -> list[Row]:
-    """Rows with cleaned texts."""
-    return [{**row, "text": clean(row["text"])} for row in rows]
+    return PreparedData(splits, classes, report, digest)
 
 
 def without_copies(rows: list[Row]) -> tuple[list[Row], Dropped]:
@@ -136,7 +124,7 @@ def without_copies(rows: list[Row]) -> tuple[list[Row], Dropped]:
 
 
 def require_enough(dataset: str, rows: list[Row]) -> None:
-    """Raise a UserError unless there are two classes and enough groups to divide."""
+    """Raise a UserError unless there are two classes and enough groups to split."""
     present = sorted({row["label"] for row in rows})
     if len(present) < 2:
         held = f"only '{present[0]}'" if present else "nothing"
@@ -151,8 +139,8 @@ def group_of(row: Row) -> str:
     return str(row.get("group") or text_key(row["text"]))
 
 
-def divided(rows: list[Row]) -> dict[str, list[Row]]:
-    """Rows by split, in an order of their own: the set's own division, or one by group."""
+def split_by_group(rows: list[Row]) -> dict[str, list[Row]]:
+    """Rows by split, in a fixed order: the dataset's own split, or one that divides no group."""
     rows = [{**row, "group": group_of(row)} for row in rows]
     rows.sort(key=lambda row: shuffled(row["group"]))
     if all("split" in row for row in rows):
@@ -163,22 +151,24 @@ def divided(rows: list[Row]) -> dict[str, list[Row]]:
     return {name: [row for row in rows if split[row["group"]] == name] for name in FRACTIONS}
 
 
-def drawn(rows: list[Row], limit: int | None) -> list[Row]:
-    """So many rows, drawn by a digest of their texts: from all reviews, and the same whatever the seed."""
+def subsample(rows: list[Row], limit: int | None) -> list[Row]:
+    """At most `limit` rows, drawn by a digest of their texts: from all reviews, and the same whatever the seed."""
     chosen = sorted(rows, key=lambda row: shuffled(row["text"]))[:limit]
     kept = {id(row) for row in chosen}
     return [row for row in rows if id(row) in kept]
 
 
-def tokenised(rows: list[Row], classes: list[str], tokenizer: PreTrainedTokenizerFast) -> Dataset:
+def tokenise(rows: list[Row], classes: list[str], tokenizer: PreTrainedTokenizerFast) -> Dataset:
     """A typed table with token ids, cut at the tokenizer's limit; padding is left to each batch."""
     features = Features(text=Value("string"), group=Value("string"), label=ClassLabel(names=classes))
     data = to_dataset(rows, features).rename_column("label", "labels")
-    return data.map(lambda batch: tokenizer(batch["text"], truncation=True), batched=True, keep_in_memory=True)
+    # A name of our own for the result: the library would pickle the whole vocabulary to find one, which takes seconds.
+    told = {"batched": True, "keep_in_memory": True, "new_fingerprint": f"{data._fingerprint}-tokens"}
+    return data.map(lambda batch: tokenizer(batch["text"], truncation=True), **told)
 
 
-def described(split: Dataset, classes: list[str], max_length: int) -> dict[str, Any]:
-    """Counts of a split: rows, groups, classes, and the lengths of its texts in tokens (after cutting)."""
+def split_report(split: Dataset, classes: list[str], max_length: int) -> dict[str, Any]:
+    """Count rows, groups and classes of a split, and the lengths of its texts in tokens (after cutting)."""
     lengths = sorted(len(ids) for ids in split["input_ids"]) or [0]
     counts = Counter(split["labels"])
     return {

@@ -1,8 +1,9 @@
 """Rows with text, label and group, from wherever `--dataset` points, before anything is cleaned."""
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from projects.hf_finetune.config import DataConfig
 from shared.assets import NAMES, load_dataset, package_file
 from shared.assets.splits import FRACTIONS
 from shared.assets.tables import SUFFIXES, read_table
@@ -10,7 +11,6 @@ from shared.errors import UserError
 
 TONES = ("negative", "neutral", "positive")
 Row = dict[str, Any]
-Split = Literal["train", "validation", "test"]
 RATED = ("hutto_ICWSM_2014", "amazonReviewSnippets_GroundTruth.txt")
 
 
@@ -41,21 +41,22 @@ def tone(score: float, band: float) -> str:
     return "positive" if score > 0 else "negative"
 
 
-def read_rows(
-    dataset: str, *, text_column: str, label_column: str, scores: bool, band: float
-) -> tuple[list[Row], list[str]]:
-    """Rows, and the classes in order. Rows of a set that comes divided carry their `split`.
+def read_rows(config: DataConfig) -> tuple[list[Row], list[str]]:
+    """Rows, and the classes in order. Rows of a dataset that comes with splits carry their `split`.
 
     Raises:
         UserError: One line that says what is wrong with the data, where, and what to do.
     """
+    dataset = config.dataset
     if dataset == "product_reviews":
-        return rated_sentences(band), list(TONES)
+        return rated_sentences(config.neutral_band), list(TONES)
     if dataset not in NAMES and dataset.lower().endswith(SUFFIXES):
-        return _from_file(dataset, text_column, label_column, scores=scores, band=band)
-    if scores:
-        raise UserError(f"--scores: {dataset} holds classes; it goes with a file whose '{label_column}' holds numbers")
-    splits = load_dataset(dataset, text_column=text_column, label_column=label_column)
+        return _from_file(config)
+    if config.scores:
+        raise UserError(
+            f"--scores: {dataset} holds classes; use it for a file whose '{config.label_column}' is a number"
+        )
+    splits = load_dataset(dataset, text_column=config.text_column, label_column=config.label_column)
     classes = list(splits["train"].features["label"].names)
     rows = []
     for split in FRACTIONS:
@@ -65,15 +66,15 @@ def read_rows(
     return rows, classes
 
 
-def _from_file(
-    dataset: str, text_column: str, label_column: str, *, scores: bool, band: float
-) -> tuple[list[Row], list[str]]:
-    path = Path(dataset).expanduser()
-    rows = read_table(path, text_column, label_column)
-    if scores:
-        rows = [{**row, "label": tone(_number(path, n, row["label"]), band)} for n, row in enumerate(rows, start=1)]
+def _from_file(config: DataConfig) -> tuple[list[Row], list[str]]:
+    path = Path(config.dataset).expanduser()
+    rows = read_table(path, config.text_column, config.label_column)
+    if not config.scores:
+        return rows, sorted({row["label"] for row in rows})
+    scores = [_number(path, number, row["label"]) for number, row in enumerate(rows, start=1)]
+    rows = [{**row, "label": tone(s, config.neutral_band)} for row, s in zip(rows, scores, strict=True)]
     present = {row["label"] for row in rows}
-    return rows, [name for name in TONES if name in present] if scores else sorted(present)
+    return rows, [name for name in TONES if name in present]
 
 
 def _number(path: object, row: int, text: str) -> float:

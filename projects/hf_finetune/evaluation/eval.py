@@ -18,13 +18,13 @@ from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTok
 from projects.hf_finetune.config import Config
 from projects.hf_finetune.data.preprocess import prepare
 from projects.hf_finetune.evaluation.metrics import calibration, confusion, per_class, scores, softmax
-from projects.hf_finetune.evaluation.plots import confusion_matrix, reliability
+from projects.hf_finetune.evaluation.plots import confusion_matrix
 from projects.hf_finetune.training.models import load_trained
 from shared import devices
 from shared.errors import UserError, command
-from shared.files import write_json, write_text
+from shared.files import read_json, write_json, write_text
 from shared.progress import table
-from shared.runs import open_checkpoint, read_json
+from shared.runs import open_checkpoint
 
 WORST = 10  # errors that the report shows, the most confident first
 BATCH = 64
@@ -45,13 +45,13 @@ def main(config: EvalConfig) -> dict[str, Any]:
     """Show what a finished run's classifier did on the test split."""
     found = read_json(config.run / "evaluation" / "report.json")
     if config.again:
-        once_more(config.run, found)
+        evaluate_again(config.run, found)
     show(found)
-    sys.stdout.write(f"Figures and the report as text: {config.run / 'evaluation'}\n")
+    sys.stdout.write(f"The figure and the report as text: {config.run / 'evaluation'}\n")
     return found
 
 
-def once_more(run: Path, before: dict[str, Any]) -> None:
+def evaluate_again(run: Path, before: dict[str, Any]) -> None:
     """Evaluate the saved model on the test split again.
 
     Raises:
@@ -65,7 +65,7 @@ def once_more(run: Path, before: dict[str, Any]) -> None:
     if list(model.config.id2label.values()) != data.classes:
         raise UserError(f"{run}: its model knows {', '.join(model.config.id2label.values())}, not the data's classes")
     probabilities = softmax(logits_of(model, tokenizer, data.splits["test"]))
-    now = described(probabilities, data.splits["test"], data.classes)
+    now = evaluation_report(probabilities, data.splits["test"], data.classes)
     for name in ("accuracy", "precision", "recall", "macro_f1", "ece"):
         if abs(now[name] - before[name]) > TOLERANCE:
             raise UserError(f"{run}: {name} was {before[name]:.6f} after training and is {now[name]:.6f} now")
@@ -87,12 +87,11 @@ def run_config(run: Path) -> Config:
 def evaluate(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, split: Any, classes: list[str], folder: Path
 ) -> dict[str, Any]:
-    """Classify a split, write report.json, report.txt and two figures into the folder. Returns the report."""
-    found = described(softmax(logits_of(model, tokenizer, split)), split, classes)
+    """Classify a split, write report.json, report.txt and the confusion matrix into the folder. Returns the report."""
+    found = evaluation_report(softmax(logits_of(model, tokenizer, split)), split, classes)
     write_json(folder / "report.json", found)
-    write_text(folder / "report.txt", as_text(found))
+    write_text(folder / "report.txt", classification_report(found))
     confusion_matrix(found, folder / "confusion_matrix.png")
-    reliability(found, folder / "reliability.png")
     return found
 
 
@@ -111,41 +110,43 @@ def logits_of(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, split:
     return found
 
 
-def described(probabilities: np.ndarray, split: Any, classes: list[str]) -> dict[str, Any]:
-    """Everything that the report holds, as JSON values."""
+def evaluation_report(probabilities: np.ndarray, split: Any, classes: list[str]) -> dict[str, Any]:
+    """Scores, calibration, confusion matrix and worst errors, as JSON values."""
     labels, predicted = np.asarray(split["labels"]), probabilities.argmax(1)
     matrix = confusion(labels, predicted, len(classes))
     each = per_class(matrix)
-    held = calibration(probabilities, labels)
+    calibrated = calibration(probabilities, labels)
     return {
         **vars(scores(matrix)),
-        "ece": held.ece,
-        "calibration": asdict(held),
+        "ece": calibrated.ece,
+        "calibration": asdict(calibrated),
         "classes": classes,
         "per_class": {name: [float(value) for value in values] for name, values in each.items()},
         "support": [int(n) for n in matrix.sum(1)],
         "confusion": matrix.tolist(),
-        "worst": worst(probabilities, labels, list(split["text"]), classes),
+        "worst": worst_errors(probabilities, labels, list(split["text"]), classes),
     }
 
 
-def worst(probabilities: np.ndarray, labels: np.ndarray, texts: list[str], classes: list[str]) -> list[dict[str, Any]]:
+def worst_errors(
+    probabilities: np.ndarray, labels: np.ndarray, texts: list[str], classes: list[str]
+) -> list[dict[str, Any]]:
     """The errors in which the classifier was most confident, with their texts."""
-    predicted, sure = probabilities.argmax(1), probabilities.max(1)
-    wrong = sorted(np.flatnonzero(predicted != labels).tolist(), key=lambda row: -sure[row])[:WORST]
+    predicted, confidence = probabilities.argmax(1), probabilities.max(1)
+    wrong = sorted(np.flatnonzero(predicted != labels).tolist(), key=lambda row: -confidence[row])[:WORST]
     return [
         {
             "text": texts[row][:160],
             "true": classes[labels[row]],
             "predicted": classes[predicted[row]],
-            "confidence": round(float(sure[row]), 4),
+            "confidence": round(float(confidence[row]), 4),
         }
         for row in wrong
     ]
 
 
-def as_text(found: dict[str, Any]) -> str:
-    """The classification report in the form that scikit-learn gave everybody the habit of."""
+def classification_report(found: dict[str, Any]) -> str:
+    """Precision, recall and F1 of each class and their means, in scikit-learn's layout."""
     lines = [f"{'':>12}{'precision':>12}{'recall':>12}{'f1-score':>12}{'support':>12}", ""]
     each, support = found["per_class"], found["support"]
     for index, name in enumerate(found["classes"]):
@@ -160,7 +161,7 @@ def as_text(found: dict[str, Any]) -> str:
 
 def show(found: dict[str, Any]) -> None:
     """Print the report, the confusions, the calibration and the worst errors."""
-    sys.stdout.write(as_text(found) + "\n")
+    sys.stdout.write(classification_report(found) + "\n")
     columns = ["true \\ predicted", *found["classes"]]
     table("Confusion matrix", columns, [[n, *row] for n, row in zip(found["classes"], found["confusion"], strict=True)])
     sys.stdout.write(f"Expected calibration error in 10 bins: {found['ece']:.4f}\n\n")

@@ -59,11 +59,11 @@ def confusion(labels: Int[np.ndarray, " n"], predicted: Int[np.ndarray, " n"], c
 def per_class(matrix: Int[np.ndarray, "c c"]) -> dict[str, Float[np.ndarray, " c"]]:
     """Precision, recall and F1 of each class; 0/0 is 0."""
     right = np.diag(matrix).astype(float)
-    predicted, there = matrix.sum(0), matrix.sum(1)
+    predicted, support = matrix.sum(0), matrix.sum(1)
     return {
         "precision": _ratio(right, predicted),
-        "recall": _ratio(right, there),
-        "f1": _ratio(2 * right, predicted + there),
+        "recall": _ratio(right, support),
+        "f1": _ratio(2 * right, predicted + support),
     }
 
 
@@ -75,14 +75,14 @@ def scores(matrix: Int[np.ndarray, "c c"]) -> Scores:
 
 
 def calibration(probabilities: Float[np.ndarray, "n c"], labels: Int[np.ndarray, " n"]) -> Calibration:
-    """Confidence against accuracy in BINS bins (0, 0.1], (0.1, 0.2], …"""
+    """Compare confidence with accuracy in BINS bins (0, 0.1], (0.1, 0.2], …"""
     confidence, right = probabilities.max(1), probabilities.argmax(1) == labels
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
     counts = np.bincount(place, minlength=BINS)
-    believed = _ratio(np.bincount(place, confidence, BINS), counts)
-    held = _ratio(np.bincount(place, right, BINS), counts)
-    ece = float((counts / max(1, counts.sum()) * np.abs(held - believed)).sum())
-    return Calibration(ece, counts.tolist(), believed.tolist(), held.tolist())
+    mean_confidence = _ratio(np.bincount(place, confidence, BINS), counts)
+    accuracy = _ratio(np.bincount(place, right, BINS), counts)
+    ece = float((counts / max(1, counts.sum()) * np.abs(accuracy - mean_confidence)).sum())
+    return Calibration(ece, counts.tolist(), mean_confidence.tolist(), accuracy.tolist())
 
 
 def softmax(logits: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
@@ -101,9 +101,9 @@ def sign_flip_p(differences: Sequence[float]) -> float:
 
     Source: Fisher 1935, "The Design of Experiments", §21.
     """
-    seen = abs(sum(differences))
+    observed = abs(sum(differences))
     flips = list(itertools.product((1, -1), repeat=len(differences)))
-    far = sum(abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= seen - 1e-12 for signs in flips)
+    far = sum(abs(sum(s * d for s, d in zip(signs, differences, strict=True))) >= observed - 1e-12 for signs in flips)
     return far / len(flips)
 
 

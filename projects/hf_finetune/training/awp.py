@@ -14,38 +14,37 @@ from torch import Tensor, nn
 
 
 def perturbable(model: nn.Module) -> list[nn.Parameter]:
-    """Weights that AWP moves: those that are trained and have more than one dimension (no bias, no norm's gain)."""
+    """Weights that AWP perturbs: those that are trained and have more than one dimension (no bias, no norm's gain)."""
     return [p for p in model.parameters() if p.requires_grad and p.ndim > 1]
 
 
 @torch.no_grad()
-def step_sizes(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], gamma: float) -> list[float]:
+def perturbation_scales(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], gamma: float) -> list[float]:
     """γ·‖w‖/‖g‖ for each weight: what its gradient is multiplied by to give δ. 0 where there is no gradient.
 
     Args:
-        weights: Not changed.
-        gradients: Of the loss, one a weight; None or all zero where the loss does not depend on it.
+        gradients: Gradient of the loss for each weight; None or all zero where the loss does not depend on it.
         gamma: Relative size of the perturbation, 0 or more.
     """
-    sizes = []
+    scales = []
     for weight, gradient in zip(weights, gradients, strict=True):
         norm = 0.0 if gradient is None else gradient.norm().item()
-        sizes.append(gamma * weight.norm().item() / norm if norm > 0 else 0.0)
-    return sizes
+        scales.append(gamma * weight.norm().item() / norm if norm > 0 else 0.0)
+    return scales
 
 
 @contextmanager
-def displaced(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], sizes: Sequence[float]) -> Iterator[None]:
-    """Inside the block each weight stands at w + size·gradient; after it every bit is back, also after an exception.
+def perturbed(weights: Sequence[Tensor], gradients: Sequence[Tensor | None], scales: Sequence[float]) -> Iterator[None]:
+    """Inside the block each weight stands at w + scale·gradient; after it every bit is back, also after an exception.
 
     The way back is a copy: (w + δ) − δ is not w in floating point.
     """
-    moved = [(w, g, size) for w, g, size in zip(weights, gradients, sizes, strict=True) if g is not None and size]
+    moved = [(w, g, scale) for w, g, scale in zip(weights, gradients, scales, strict=True) if g is not None and scale]
     saved = [weight.detach().clone() for weight, _, _ in moved]
     try:
         with torch.no_grad():
-            for weight, gradient, size in moved:
-                weight.add_(gradient, alpha=size)
+            for weight, gradient, scale in moved:
+                weight.add_(gradient, alpha=scale)
         yield
     finally:
         with torch.no_grad():

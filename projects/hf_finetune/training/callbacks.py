@@ -18,7 +18,8 @@ from transformers.trainer_utils import PREFIX_CHECKPOINT_DIR
 from projects.hf_finetune.training.supervisor import limit_memory
 from shared.files import write_json
 from shared.progress import track
-from shared.runs import Run, contiguous
+from shared.runs import Run
+from shared.tensors import contiguous
 
 SCORE = "eval_macro_f1"  # decides which epoch is kept and when to stop
 TARGETS = "mixout_targets.safetensors"
@@ -42,18 +43,18 @@ class EarlyStopping(TrainerCallback, ExportableState):
     """Stops when the validation score has not grown for some evaluations. Its counters travel in every checkpoint.
 
     Args:
-        patience: Evaluations without a better score that are borne.
+        patience: Evaluations in a row without a better score after which it stops.
     """
 
     def __init__(self, patience: int) -> None:
         self.patience = patience
         self.best = -1.0
         self.best_step = 0
-        self.stale = 0
+        self.patience_counter = 0
 
     def state(self) -> dict[str, Any]:
         """What the Trainer writes into trainer_state.json and gives back on resuming."""
-        counters = {"best": self.best, "best_step": self.best_step, "stale": self.stale}
+        counters = {"best": self.best, "best_step": self.best_step, "patience_counter": self.patience_counter}
         return {"args": {"patience": self.patience}, "attributes": counters}
 
     def on_evaluate(
@@ -66,15 +67,16 @@ class EarlyStopping(TrainerCallback, ExportableState):
     ) -> TrainerControl:
         """Count, and ask for the end when patience is over."""
         if metrics[SCORE] > self.best:
-            self.best, self.best_step, self.stale = metrics[SCORE], state.global_step, 0
+            self.best, self.best_step, self.patience_counter = metrics[SCORE], state.global_step, 0
         else:
-            self.stale += 1
-        control.should_training_stop = control.should_training_stop or self.stale >= self.patience
+            self.patience_counter += 1
+        if self.patience_counter >= self.patience:
+            control.should_training_stop = True
         return control
 
 
 class RunLog(TrainerCallback):
-    """The Trainer's numbers go into the run's chained log and to TensorBoard; one that is NaN stops the training."""
+    """Writes the Trainer's numbers into the run's chained log and to TensorBoard; a NaN stops the training."""
 
     def __init__(self, run: Run) -> None:
         self.run = run
@@ -123,7 +125,7 @@ class Sealing(TrainerCallback):
         self.run.keep_checkpoints(counters["best_step"], state.global_step)
 
 
-class SaveWithin(TrainerCallback):
+class SaveEverySteps(TrainerCallback):
     """Asks for a checkpoint every so many steps inside an epoch; at its end the Trainer saves anyway."""
 
     def __init__(self, every: int) -> None:
@@ -153,7 +155,7 @@ class ProgressBar(TrainerCallback):
         next(self._bar, None)
 
     def on_step_end(self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_: Any) -> None:
-        """One further."""
+        """Advance it by one."""
         next(self._bar, None)
 
     def on_train_end(self, _args: TrainingArguments, _state: TrainerState, _control: TrainerControl, **_: Any) -> None:

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 LEVELS = 2**16  # a mask is drawn with 16 bits a weight: four from each 64-bit number, which is what a mask costs
 
 
-def targets_of(model: nn.Module, head: str = "classifier") -> dict[str, Tensor]:
+def mixout_targets(model: nn.Module, head: str = "classifier") -> dict[str, Tensor]:
     """Frozen copies of the weights that mixout returns to: every linear layer's but the head's, by parameter name."""
     linear = {name: module for name, module in model.named_modules() if isinstance(module, nn.Linear)}
     return {
@@ -33,22 +33,22 @@ def keep_mask(weight: Tensor, p: float) -> Tensor:
     """K: 0 with probability p, else 1/(1 − p), with p rounded to a multiple of 2⁻¹⁶ in both places.
 
     Args:
-        weight: Gives shape, type and device.
+        weight: Only its shape, type and device matter.
         p: In [0, 1).
     """
-    lost = round(p * LEVELS)
+    replaced = round(p * LEVELS)
     words = torch.empty(-(-weight.numel() // 4), dtype=torch.int64, device=weight.device).random_(-(2**63), None)
     draws = words.view(torch.int16)[: weight.numel()].view(weight.shape)  # uniform in −2¹⁵ … 2¹⁵ − 1
-    return (draws >= lost - LEVELS // 2).to(weight.dtype).mul_(LEVELS / (LEVELS - lost))
+    return (draws >= replaced - LEVELS // 2).to(weight.dtype).mul_(LEVELS / (LEVELS - replaced))
 
 
 def mix(weight: Tensor, target: Tensor, keep: Tensor) -> Tensor:
     """The mixed weight u + K∘(w − u): where K is 0 the target's very bits. Differentiable in the weight.
 
     Args:
-        weight: w, trained.
-        target: u, of the same shape, without gradient; zero gives dropconnect.
-        keep: K, from `keep_mask`.
+        weight: The trained w.
+        target: The pretrained u, without gradient; zero gives dropconnect.
+        keep: The mask K, from `keep_mask`.
     """
     return torch.addcmul(target, keep, weight - target)
 
@@ -61,8 +61,7 @@ def mixed(model: nn.Module, targets: Mapping[str, Tensor], p: float) -> Iterator
     random number is drawn.
 
     Args:
-        model: Holds a parameter for each name in `targets`.
-        targets: Of `targets_of`, taken before training began.
+        targets: What `mixout_targets` gave before training began.
         p: In [0, 1).
     """
     replaced: list[tuple[dict[str, nn.Parameter | None], str, nn.Parameter]] = []

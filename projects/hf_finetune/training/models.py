@@ -8,7 +8,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, PreT
 
 from projects.hf_finetune.training.supervisor import is_out_of_memory
 from shared.assets import resolve_model
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 from shared.errors import UserError
 
 # What the library raises for a folder without a model, a model of another kind or size, a damaged file.
@@ -28,7 +28,7 @@ def load_tokenizer(name: str, *, max_length: int) -> PreTrainedTokenizerFast:
         with quiet():
             tokenizer = AutoTokenizer.from_pretrained(source, use_fast=True)
     except BROKEN as error:
-        raise_if_starved(error)
+        raise_if_out_of_memory(error)
         raise UserError(f"--model {name}: no tokenizer that can be loaded ({first_line(error)})") from None
     tokenizer.model_max_length = max_length
     return tokenizer
@@ -51,7 +51,7 @@ def load_classifier(name: str, classes: list[str], *, max_length: int) -> PreTra
                 label2id={name: index for index, name in enumerate(classes)},
             )
     except BROKEN as error:
-        raise_if_starved(error)
+        raise_if_out_of_memory(error)
         raise UserError(
             f"--model {name}: no classifier of {len(classes)} classes in it ({first_line(error)})"
         ) from None
@@ -77,7 +77,7 @@ def load_trained(folder: Path, *, max_length: int) -> tuple[PreTrainedModel, Pre
     return model.eval(), load_tokenizer(str(folder), max_length=max_length)
 
 
-def raise_if_starved(error: BaseException) -> None:
+def raise_if_out_of_memory(error: BaseException) -> None:
     """Let a failed allocation through: the files are not to blame for it."""
     if is_out_of_memory(error):
         raise error

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers import Trainer
 
-from projects.hf_finetune.training.awp import displaced, perturbable, step_sizes
+from projects.hf_finetune.training.awp import perturbable, perturbation_scales, perturbed
 from projects.hf_finetune.training.mixout import mixed
-from projects.hf_finetune.training.order import LikeLengths
+from projects.hf_finetune.training.sampler import LengthGroupedSampler
 
 Inputs = MutableMapping[str, Any]  # a BatchEncoding
 
@@ -31,9 +31,9 @@ class RegularisedTrainer(Trainer):
     """A Trainer whose step takes the gradient at perturbed, mixed weights. γ = 0 and p = 0 leave it as it was.
 
     Args:
-        awp: γ, relative size of the weight perturbation.
-        mixout: p, probability of a pretrained weight.
-        targets: The pretrained weights (`mixout.targets_of`).
+        awp: Relative size γ of the weight perturbation.
+        mixout: Probability p of a pretrained weight.
+        targets: The pretrained weights (`mixout_targets`).
         options: The Trainer's own arguments; the loss is `window_loss`.
     """
 
@@ -43,11 +43,11 @@ class RegularisedTrainer(Trainer):
         self._window: tuple[list[Inputs], Tensor | int | None] = ([], None)
         self._ascent: tuple[list[Tensor | None], list[float]] | None = None
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LikeLengths:
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthGroupedSampler:
         """Batches of like length in the place of random ones; the library offers no public way to say so."""
         data = self.train_dataset if train_dataset is None else train_dataset
         batch = self.args.per_device_train_batch_size * self.args.gradient_accumulation_steps
-        return LikeLengths([len(row["input_ids"]) for row in data], batch=batch, seed=self.args.seed)
+        return LengthGroupedSampler([len(row["input_ids"]) for row in data], batch=batch, seed=self.args.seed)
 
     def get_batch_samples(
         self, epoch_iterator: Iterator[Inputs], num_batches: int, device: torch.device
@@ -64,8 +64,8 @@ class RegularisedTrainer(Trainer):
         weights = perturbable(model)
         if self._ascent is None:
             gradients = self.window_gradients(model, weights)
-            self._ascent = gradients, step_sizes(weights, gradients, self.awp)
-        with displaced(weights, *self._ascent):
+            self._ascent = gradients, perturbation_scales(weights, gradients, self.awp)
+        with perturbed(weights, *self._ascent):
             return self.mixed_step(model, inputs, num_items_in_batch)
 
     def mixed_step(self, model: nn.Module, inputs: Inputs, num_items_in_batch: Tensor | int | None) -> Tensor:

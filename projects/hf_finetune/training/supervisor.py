@@ -9,9 +9,11 @@ import errno
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -22,15 +24,15 @@ from typing import Any
 
 from projects.hf_finetune.config import Config
 from shared.errors import INTERRUPTED, UserError, deaf_children
-from shared.files import write_json
+from shared.files import read_json, write_json
 from shared.fingerprint.citations import LOG_NAME
-from shared.runs import discard, latest_checkpoint, read_json
+from shared.run_directories import discard, latest_checkpoint
 
 OUT_OF_MEMORY = 86  # how our own process says that it caught the error and has no memory to go on
 PARENT_GONE = 87
-STALL = 120.0  # seconds asleep after which a process is taken for starved; waiting for a hub ends sooner
+STALL = 120.0  # seconds asleep after which a process is taken for out of memory; waiting for a hub ends sooner
 # SIGKILL (the kernel's, or as a shell reports it), and SIGABRT: native code ends so when an allocation fails.
-STARVED = {OUT_OF_MEMORY, -signal.SIGKILL, 128 + signal.SIGKILL, -signal.SIGABRT, 128 + signal.SIGABRT}
+OUT_OF_MEMORY_CODES = {OUT_OF_MEMORY, -signal.SIGKILL, 128 + signal.SIGKILL, -signal.SIGABRT, 128 + signal.SIGABRT}
 SAYS_MEMORY = re.compile(
     r"can't allocate memory|not enough memory|cannot allocate memory|out of memory|bad_alloc|enforce fail at alloc",
     re.IGNORECASE,
@@ -42,16 +44,16 @@ class Attempt:
     """One start of the training process.
 
     Attributes:
-        config: Of the run; `out` is its directory.
+        config: Its `out` is the run's directory.
         accumulation: Micro-batches of a step.
         resume: Whether a checkpoint is there to go on from.
-        alone: Whether it has a process of its own, which then may end without tidying up.
+        own_process: Whether it has a process of its own, which then may end without tidying up.
     """
 
     config: Config
     accumulation: int
     resume: bool
-    alone: bool = False
+    own_process: bool = False
 
 
 def supervise(config: Config, launch: Callable[[Attempt], int]) -> int:
@@ -68,24 +70,24 @@ def supervise(config: Config, launch: Callable[[Attempt], int]) -> int:
     assert config.out is not None, "the directory is chosen before"
     accumulation, resume = _accumulation(config), config.resume
     while code := launch(Attempt(config, accumulation, resume)):
-        if code not in STARVED:
+        if code not in OUT_OF_MEMORY_CODES:
             raise SystemExit(code)
         micro = config.batch_size // accumulation
-        kept = latest_checkpoint(config.out)
-        place = kept.name if kept else "none"
+        checkpoint = latest_checkpoint(config.out)
+        name = checkpoint.name if checkpoint else "none"
         if micro == 1:
             raise UserError(
                 f"out of memory with one sentence at a time: lower --max_length ({config.max_length}) or take a "
-                f"smaller --model; last checkpoint in {config.out}: {place}"
+                f"smaller --model; last checkpoint in {config.out}: {name}"
             )
         accumulation = next_divisor(config.batch_size, 2 * accumulation)
         sys.stderr.write(
-            f"out of memory with {micro} sentences at a time: going on from checkpoint {place} "
+            f"out of memory with {micro} sentences at a time: going on from checkpoint {name} "
             f"with {config.batch_size // accumulation} × {accumulation}\n"
         )
-        if kept is None and (config.out / LOG_NAME).exists():
+        if checkpoint is None and (config.out / LOG_NAME).exists():
             discard(config.out, "hf_finetune")
-        resume = kept is not None
+        resume = checkpoint is not None
     return accumulation
 
 
@@ -99,11 +101,11 @@ def next_divisor(batch: int, least: int) -> int:
 
 
 def _accumulation(config: Config) -> int:
-    """That of the checkpoint to resume from, since a run that shrank its micro-batches goes on with the small ones."""
-    kept = latest_checkpoint(config.out) if config.resume and config.out else None
-    if kept is None:
+    """Micro-batches to begin with: a run that shrank them and is resumed goes on with the small ones."""
+    checkpoint = latest_checkpoint(config.out) if config.resume and config.out else None
+    if checkpoint is None:
         return config.accumulation
-    return int(read_json(kept / "state.json").get("accumulation", config.accumulation))
+    return int(read_json(checkpoint / "state.json").get("accumulation", config.accumulation))
 
 
 def spawn(attempt: Attempt) -> int:
@@ -113,12 +115,14 @@ def spawn(attempt: Attempt) -> int:
     pipe closes and the child ends itself (`die_with_parent`).
     """
     assert attempt.config.out is not None
-    order = attempt.config.out.with_name(f".{attempt.config.out.name}.attempt.json")
+    # A folder of its own: two commands with one --out do not mix, and no file of a person's is overwritten.
+    folder = Path(tempfile.mkdtemp(prefix="hf_finetune-"))
+    request = folder / "attempt.json"
     values = {**vars(attempt.config), "out": str(attempt.config.out), "resume": attempt.resume}
-    words = [sys.executable, "-m", "projects.hf_finetune.training.train", "--child", str(order)]
+    words = [sys.executable, "-m", "projects.hf_finetune.training.train", "--child", str(request)]
     child: subprocess.Popen[bytes] | None = None
     try:
-        write_json(order, {"config": values, "accumulation": attempt.accumulation})
+        write_json(request, {"config": values, "accumulation": attempt.accumulation})
         with deaf_children():  # until `run_child` listens: before, Ctrl-C would be a traceback of its imports
             child = subprocess.Popen(words, stdin=subprocess.PIPE)
         return wait_or_kill(child)
@@ -131,7 +135,7 @@ def spawn(attempt: Attempt) -> int:
     finally:
         if child is not None:
             end(child)
-        order.unlink(missing_ok=True)
+        shutil.rmtree(folder)
 
 
 def end(child: subprocess.Popen[bytes]) -> None:
@@ -170,18 +174,18 @@ def _processor_time(pid: int) -> tuple[int, bool]:
     return int(fields[11]) + int(fields[12]), fields[0] == "S"
 
 
-def read_attempt(order: Path) -> Attempt:
-    """Undo of what `spawn` wrote."""
-    saved: dict[str, Any] = read_json(order)
+def read_attempt(request: Path) -> Attempt:
+    """The attempt that `spawn` wrote down for its child."""
+    saved: dict[str, Any] = read_json(request)
     config = Config(**{**saved["config"], "out": Path(saved["config"]["out"])})
-    return Attempt(config, saved["accumulation"], config.resume, alone=True)
+    return Attempt(config, saved["accumulation"], config.resume, own_process=True)
 
 
 def run_child(attempt: Attempt, work: Callable[[Attempt], object]) -> int:
     """In the child: do the work. Returns the exit code, OUT_OF_MEMORY if there was too little of it."""
     try:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})  # blocked by `spawn` so far
-        with ending_at_once(attempt.alone):
+        with ending_at_once(attempt.own_process):
             limit_memory(attempt.config.memory_gb)
             work(attempt)
     except (MemoryError, RuntimeError, OSError) as error:
@@ -194,7 +198,7 @@ def run_child(attempt: Attempt, work: Callable[[Attempt], object]) -> int:
 
 
 @contextmanager
-def ending_at_once(alone: bool) -> Iterator[None]:
+def ending_at_once(own_process: bool) -> Iterator[None]:
     """Inside the block a process of its own that runs out of memory ends there and then.
 
     Tidying up needs memory too: a thread that writes TensorBoard's file and cannot allocate never answers, and whoever
@@ -204,7 +208,7 @@ def ending_at_once(alone: bool) -> Iterator[None]:
     try:
         yield
     except (MemoryError, RuntimeError, OSError) as error:
-        if alone and is_out_of_memory(error):
+        if own_process and is_out_of_memory(error):
             os._exit(OUT_OF_MEMORY)
         raise
 

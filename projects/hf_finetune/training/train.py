@@ -7,7 +7,7 @@ python -m projects.hf_finetune.training.train --out runs/hf_finetune/mine --resu
 
 import sys
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,11 +17,11 @@ from transformers import DataCollatorWithPadding, PreTrainedModel, PreTrainedTok
 from transformers.utils.logging import disable_progress_bar
 
 from projects.hf_finetune.config import Config
-from projects.hf_finetune.data.preprocess import Prepared, prepare
+from projects.hf_finetune.data.preprocess import PreparedData, prepare
 from projects.hf_finetune.evaluation.eval import evaluate
 from projects.hf_finetune.evaluation.metrics import trainer_metrics
 from projects.hf_finetune.training.callbacks import TARGETS
-from projects.hf_finetune.training.mixout import targets_of
+from projects.hf_finetune.training.mixout import mixout_targets
 from projects.hf_finetune.training.models import load_classifier, load_tokenizer
 from projects.hf_finetune.training.regularised import RegularisedTrainer
 from projects.hf_finetune.training.supervisor import (
@@ -36,10 +36,11 @@ from projects.hf_finetune.training.supervisor import (
 from projects.hf_finetune.training.trainer_config import callbacks, training_arguments
 from shared import devices
 from shared.errors import command, reported
-from shared.files import write_json
+from shared.files import read_json, write_json
 from shared.fingerprint.citations import CHECKPOINTS
 from shared.progress import table
-from shared.runs import Run, claim, latest_checkpoint, new_directory, open_checkpoint, read_json, verified_tensors
+from shared.run_directories import claim, latest_checkpoint, new_directory
+from shared.runs import Run, open_checkpoint, verified_tensors
 from shared.seeding import seed_everything
 
 LOGS = Path("projects/hf_finetune/logs")
@@ -50,16 +51,11 @@ class Metrics:
     """What a run came to.
 
     Attributes:
-        directory: Of the run.
-        accuracy: On the test split, 0 to 1, as are precision, recall, macro-F1 and the calibration error.
-        precision: See `accuracy`.
-        recall: See `accuracy`.
-        macro_f1: See `accuracy`.
-        ece: See `accuracy`.
-        validation_macro_f1: Of the epoch that was kept.
-        steps: Optimizer steps done.
+        accuracy: On the test split, 0 to 1, as are the four numbers after it.
+        ece: Expected calibration error.
+        validation_macro_f1: Score of the epoch that was kept.
         micro_batch: Sentences in a micro-batch at the end.
-        seconds: Of training and validation in the last process, without set-up and test.
+        seconds: Training and validation in the last process, without set-up and test.
     """
 
     directory: Path
@@ -91,14 +87,11 @@ def fit(attempt: Attempt) -> Metrics:
     devices.use_all_cores()
     disable_progress_bar()  # of the library, for each file that it writes
     devices.pick(config.device)
-    tokenizer = load_tokenizer(config.model, max_length=config.max_length)
-    data = prepare(config, tokenizer)
-    seed_everything(config.seed)
-    model = load_classifier(config.model, data.classes, max_length=config.max_length)
+    model, tokenizer, data = load_model_and_data(config)
     described = replace(config, memory_gb=None)  # says where it ran, not what it did: a resumed run may have more
     with (
         Run(directory, project="hf_finetune", config=described, resume=attempt.resume, data=data.digest) as run,
-        ending_at_once(attempt.alone),
+        ending_at_once(attempt.own_process),
     ):
         started = time.perf_counter()
         progress = train(attempt, model, tokenizer, data, run)
@@ -108,42 +101,58 @@ def fit(attempt: Attempt) -> Metrics:
         save_for_pipeline(model, tokenizer, run, progress["step"])
         found = evaluate(model, tokenizer, data.splits["test"], data.classes, directory / "evaluation")
         tested = {name: found[name] for name in ("accuracy", "precision", "recall", "macro_f1", "ece")}
-        micro_batch = config.batch_size // attempt.accumulation
-        named = {f"test_{name}": value for name, value in tested.items()}
-        run.log(progress["step"], **named, micro_batch=micro_batch, seconds=seconds)
-    metrics = Metrics(
-        directory=directory,
-        **tested,
-        validation_macro_f1=progress["best"],
-        steps=progress["step"],
-        micro_batch=micro_batch,
-        seconds=seconds,
-    )
-    write_json(directory / "result.json", {k: v for k, v in asdict(metrics).items() if k != "directory"})
-    return metrics
+        ran = {"micro_batch": config.batch_size // attempt.accumulation, "seconds": seconds}
+        run.log(progress["step"], **{f"test_{name}": value for name, value in tested.items()}, **ran)
+    result = {**tested, "validation_macro_f1": progress["best"], "steps": progress["step"], **ran}
+    write_json(directory / "result.json", result)
+    return read_metrics(directory)
 
 
-def train(
-    attempt: Attempt, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: Prepared, run: Run
-) -> dict[str, Any]:
-    """Let the Trainer train. Returns the last step, and of the best epoch its step and validation macro-F1."""
-    config = attempt.config
-    unfinished = run.directory / CHECKPOINTS / ".trainer.tmp"
-    targets = pretrained_targets(config, model, run)
+def load_model_and_data(config: Config) -> tuple[PreTrainedModel, PreTrainedTokenizerFast, PreparedData]:
+    """The classifier before its first step, its tokenizer, and the data."""
+    tokenizer = load_tokenizer(config.model, max_length=config.max_length)
+    data = prepare(config, tokenizer)
+    seed_everything(config.seed)
+    return load_classifier(config.model, data.classes, max_length=config.max_length), tokenizer, data
+
+
+def make_trainer(
+    config: Config,
+    model: PreTrainedModel,
+    tokenizer: PreTrainedTokenizerFast,
+    data: PreparedData,
+    *,
+    directory: Path,
+    accumulation: int,
+    **more: Any,
+) -> RegularisedTrainer:
+    """The Trainer of a configuration; `more` are its targets of mixout and its callbacks."""
     trainer = RegularisedTrainer(
         awp=config.awp,
         mixout=config.mixout,
-        targets=targets,
         model=model,
-        args=training_arguments(config, directory=str(unfinished), accumulation=attempt.accumulation),
+        args=training_arguments(config, directory=str(directory), accumulation=accumulation),
         train_dataset=data.splits["train"],
         eval_dataset=data.splits["validation"],
         processing_class=tokenizer,
         data_collator=DataCollatorWithPadding(tokenizer),
         compute_metrics=trainer_metrics,
-        callbacks=callbacks(config, run, accumulation=attempt.accumulation, targets=targets),
+        **more,
     )
     trainer.remove_callback(PrinterCallback)
+    return trainer
+
+
+def train(
+    attempt: Attempt, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, data: PreparedData, run: Run
+) -> dict[str, Any]:
+    """Let the Trainer train. Returns the last step, and of the best epoch its step and validation macro-F1."""
+    config, accumulation = attempt.config, attempt.accumulation
+    unfinished = run.directory / CHECKPOINTS / ".trainer.tmp"
+    targets = pretrained_targets(config, model, run)
+    around = callbacks(config, run, accumulation=accumulation, targets=targets)
+    told: dict[str, Any] = {"directory": unfinished, "accumulation": accumulation}
+    trainer = make_trainer(config, model, tokenizer, data, **told, targets=targets, callbacks=around)
     if not finished(run.checkpoint, config):
         trainer.train(resume_from_checkpoint=str(run.checkpoint) if run.checkpoint else None)
     if unfinished.exists():
@@ -158,7 +167,7 @@ def pretrained_targets(config: Config, model: PreTrainedModel, run: Run) -> dict
     if config.mixout == 0:
         return {}
     if run.checkpoint is None:
-        return targets_of(model)
+        return mixout_targets(model)
     return load(open_checkpoint(run.checkpoint, run.key).read(TARGETS))
 
 
@@ -177,7 +186,7 @@ def finished(checkpoint: Path | None, config: Config) -> bool:
     if checkpoint is None:
         return False
     progress = progress_of(checkpoint)
-    return progress["step"] >= progress["of"] or progress["stale"] >= config.patience
+    return progress["step"] >= progress["of"] or progress["patience_counter"] >= config.patience
 
 
 def save_for_pipeline(model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, run: Run, step: int) -> None:
@@ -211,11 +220,11 @@ def report(metrics: Metrics) -> None:
     table(str(metrics.directory), columns, [row])
 
 
-def child(order: Path) -> int:
+def child(request: Path) -> int:
     """The training process that `spawn` started."""
     die_with_parent()
     with reported():
-        return run_child(read_attempt(order), fit)
+        return run_child(read_attempt(request), fit)
     raise AssertionError("unreachable")  # `reported` exits or re-raises
 
 

@@ -12,7 +12,7 @@ from projects.hf_finetune.training.callbacks import (
     InjectedFault,
     ProgressBar,
     RunLog,
-    SaveWithin,
+    SaveEverySteps,
     Sealing,
 )
 from shared.runs import Run
@@ -21,10 +21,9 @@ EVALUATION_BATCH = 64
 
 
 def training_arguments(config: Config, *, directory: str, accumulation: int) -> TrainingArguments:
-    """What the Trainer is told.
+    """The Trainer's arguments.
 
     Args:
-        config: Of the run.
         directory: Where it writes its checkpoints.
         accumulation: Micro-batches of a step; it divides the batch, whose size does not change.
     """
@@ -62,7 +61,7 @@ def callbacks(config: Config, run: Run, *, accumulation: int, targets: dict[str,
         EarlyStopping(config.patience),
         RunLog(run),
         Sealing(run, accumulation, targets),
-        SaveWithin(config.save_every),
+        SaveEverySteps(config.save_every),
         ProgressBar(run.directory.name),
     ]
     if os.environ.get(FAULT):

@@ -12,6 +12,8 @@ from shared.errors import command
 from shared.plotting import COLOURS, MARKERS, figure, panels
 from shared.report import read_csv
 
+ASIDE, BESIDE = 1.45, 1.09  # factors: between methods of one size, and between a mean and its single runs
+
 
 @dataclass(frozen=True, kw_only=True)
 class PlotConfig:
@@ -31,31 +33,38 @@ def main(config: PlotConfig) -> None:
 
 
 def parameters_and_accuracy(summary: list[dict[str, Any]], runs: list[dict[str, Any]], path: Path) -> None:
-    """Trained parameters against test accuracy: each run a small dot, each method's mean a large mark with its sd.
+    """Trained parameters against test accuracy: each method's mean with its sd, its runs as open circles beside it.
 
-    The linear head is far below the rest: it is named at the lower edge instead of squeezing the others together.
-    Methods with equally many parameters stand side by side.
+    Each mark is named where it stands; methods with equally many parameters stand side by side. The linear head is far
+    below the rest: it is named at the lower edge instead of squeezing the others together.
     """
     title = "LoRA reaches full fine-tuning with a few per cent of its parameters"
     (head,) = (row for row in summary if "head" in row["method"])
     rest = [row for row in summary if row is not head]
-    with figure(path, title=title, xlabel="trained parameters", ylabel="test accuracy", size=(7.2, 4.4)) as axes:
+    with figure(
+        path,
+        title=title,
+        xlabel="trained parameters (methods of one size side by side)",
+        ylabel="test accuracy",
+        size=(7.6, 4.6),
+    ) as axes:
         axes.set_xscale("log")
         for index, row in enumerate(rest):
-            mine = [
-                r["accuracy"] for r in runs if r["final"] and method(r["arm"], r["rank"], r["scaling"]) == row["method"]
-            ]
-            aside = 1.15 if row["trained"] in [other["trained"] for other in rest[:index]] else 1.0
-            x = row["trained"] * aside
-            axes.scatter([x] * len(mine), mine, s=10, color=COLOURS[index], alpha=0.5)
-            axes.errorbar(x, row["accuracy"], yerr=row["accuracy_sd"], label=row["method"], **_mark(index, size=8))
+            earlier = sum(row["trained"] == other["trained"] for other in rest[:index])
+            x, side = row["trained"] * ASIDE**earlier, -1 if earlier else 1  # named above its bar, or below
+            each = [run["accuracy"] for run in runs if run["final"] and method_of(run) == row["method"]]
+            axes.scatter([x / BESIDE] * len(each), each, s=16, facecolors="none", edgecolors=COLOURS[index])
+            axes.errorbar(x, row["accuracy"], yerr=row["accuracy_sd"], **_mark(index, size=8))
+            bar = row["accuracy"] + side * row["accuracy_sd"]
+            y = max(bar, *each) if side > 0 else min(bar, *each)
+            axes.annotate(row["method"].replace(", r", ",\nr"), (x, y), (0, 6 * side), textcoords="offset points",
+                          ha="center", va="bottom" if side > 0 else "top", fontsize=9)  # fmt: skip
         axes.annotate(
             f"↓ {head['method']}: {head['accuracy']:.3f} with {head['trained']:,} parameters",
             (0.02, 0.03),
             xycoords="axes fraction",
         )
-        axes.legend(loc="upper left", fontsize=9, ncols=2)
-        axes.margins(y=0.35)
+        axes.margins(x=0.12, y=0.25)
 
 
 def rates_and_convergence(curves: list[dict[str, Any]], runs: list[dict[str, Any]], path: Path) -> None:
@@ -100,6 +109,11 @@ def scaling_rules(summary: list[dict[str, Any]], path: Path) -> None:
         axes.set_xscale("log", base=2)
         axes.set_xticks([_rank(r["method"]) for r in plain], labels=[str(_rank(r["method"])) for r in plain])
         axes.legend(loc="lower left")
+
+
+def method_of(run: dict[str, Any]) -> str:
+    """Name of the method of a row of runs.csv."""
+    return method(run["arm"], run["rank"], run["scaling"])
 
 
 def _mark(index: int, size: int = 6) -> dict[str, Any]:

@@ -14,16 +14,14 @@ class Classifier(nn.Module):
 
     Args:
         encoder: A transformers encoder: takes input_ids and attention_mask, returns last_hidden_state.
-        width: Of its hidden states.
-        classes: Number of classes.
         dropout: Probability, before the head.
     """
 
-    def __init__(self, encoder: nn.Module, width: int, classes: int, *, dropout: float = 0.1) -> None:
+    def __init__(self, encoder: nn.Module, hidden_size: int, num_classes: int, *, dropout: float = 0.1) -> None:
         super().__init__()
         self.encoder = encoder
         self.dropout = nn.Dropout(dropout)
-        self.head = nn.Linear(width, classes)
+        self.head = nn.Linear(hidden_size, num_classes)
 
     def forward(self, input_ids: Int[Tensor, "b t"], attention_mask: Int[Tensor, "b t"]) -> Float[Tensor, "b c"]:
         """Scores before the softmax; attention_mask is 1 on real tokens and 0 on padding."""

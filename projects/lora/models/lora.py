@@ -4,7 +4,7 @@ The paper writes the update of W (k×d) as ΔW = B·A with B k×r and A r×d. He
 multiplied from the left, so that A is d×r, B is r×k, and y = x·Wᵀ + b + scale·(x·A)·B. The two are transposes.
 """
 
-# b batch · t time · d input width · k output width · r rank · h heads · e width of one head
+# b batch · t time · d input width · k output width · r rank · h heads · e head size
 
 import difflib
 import math
@@ -158,7 +158,7 @@ def scale_of(rank: int, alpha: float, scaling: Scaling) -> float:
 class LoRAAttention(nn.Module):
     """Multi-head attention with LoRA on the query, key, value and output projections.
 
-    >>> attention = LoRAAttention(width=16, heads=4, rank=2, alpha=2.0)
+    >>> attention = LoRAAttention(hidden_size=16, num_heads=4, rank=2, alpha=2.0)
     >>> x = torch.randn(2, 5, 16)
     >>> attention(x, x, x, is_causal=True).shape
     torch.Size([2, 5, 16])
@@ -166,24 +166,27 @@ class LoRAAttention(nn.Module):
     256
 
     Args:
-        width: Of the input and of all heads together; a multiple of `heads`.
-        heads: Number of heads.
-        rank: As in LoRALinear, as are `alpha`, `dropout` (of the updates) and `scaling`.
-        alpha: See `rank`.
-        dropout: See `rank`.
-        scaling: See `rank`.
+        hidden_size: Width of the input and of all heads together; a multiple of `num_heads`.
+        rank: r of each update; `alpha`, `dropout` and `scaling` as in LoRALinear.
     """
 
     def __init__(
-        self, width: int, heads: int, rank: int, alpha: float, *, dropout: float = 0.0, scaling: Scaling = "alpha/r"
+        self,
+        hidden_size: int,
+        num_heads: int,
+        rank: int,
+        alpha: float,
+        *,
+        dropout: float = 0.0,
+        scaling: Scaling = "alpha/r",
     ) -> None:
         super().__init__()
-        if width % heads:
-            raise UserError(f"a width of {width} does not divide into {heads} heads")
-        self.heads = heads
+        if hidden_size % num_heads:
+            raise UserError(f"a hidden size of {hidden_size} does not divide into {num_heads} heads")
+        self.num_heads = num_heads
 
         def projection() -> LoRALinear:
-            return LoRALinear(nn.Linear(width, width), rank, alpha, dropout=dropout, scaling=scaling)
+            return LoRALinear(nn.Linear(hidden_size, hidden_size), rank, alpha, dropout=dropout, scaling=scaling)
 
         self.query, self.key, self.value, self.output = (projection() for _ in range(4))
 
@@ -213,25 +216,22 @@ class LoRAAttention(nn.Module):
         key_padding_mask: Bool[Tensor, "b s"] | None = None,
         is_causal: bool = False,
     ) -> Float[Tensor, "b t d"]:
-        """Attend.
+        """Softmax attention, all heads at once.
 
         Args:
-            query: What asks.
-            key: What is compared with it.
-            value: What is read.
-            key_padding_mask: True where a key is padding and must not be read (torch's convention).
-            is_causal: Position i reads positions up to i only.
+            key_padding_mask: True where a key is padding and must not be attended to (torch's convention).
+            is_causal: Position i attends to positions up to i only.
         """
         q, k, v = self._split(self.query(query)), self._split(self.key(key)), self._split(self.value(value))
-        mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]  # (b,1,1,s), True = read
+        mask = None if key_padding_mask is None else ~key_padding_mask[:, None, None, :]  # (b,1,1,s), True = attend
         if mask is not None and is_causal:
             causal = torch.ones(q.shape[-2], k.shape[-2], dtype=torch.bool, device=q.device).tril()
             mask, is_causal = mask & causal, False
-        read = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)  # (b,h,t,e)
-        return self.output(read.transpose(1, 2).flatten(2))
+        attended = F.scaled_dot_product_attention(q, k, v, attn_mask=mask, is_causal=is_causal)  # (b,h,t,e)
+        return self.output(attended.transpose(1, 2).flatten(2))
 
     def _split(self, x: Float[Tensor, "b t d"]) -> Float[Tensor, "b h t e"]:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        return x.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
 
 
 def inject_lora(
@@ -263,10 +263,7 @@ def inject_lora(
     Args:
         model: Any module, for example one from transformers.
         targets: Names, or the last parts of names: "query" takes encoder.layer.0.attention.self.query.
-        rank: As in LoRALinear, as are `alpha`, `dropout` and `scaling`.
-        alpha: See `rank`.
-        dropout: See `rank`.
-        scaling: See `rank`.
+        rank: r of each update; `alpha`, `dropout` and `scaling` as in LoRALinear.
 
     Raises:
         UserError: If a target names no linear layer, or one that has LoRA already, or the rank does not fit one; the
@@ -274,7 +271,7 @@ def inject_lora(
     """
     layers, targets = _layers(model), list(targets)
     for name, _ in lora_layers(model, every_name=True):
-        if any(_means(target, name) for target in targets):
+        if any(_matches(target, name) for target in targets):
             raise UserError(f"{name} has LoRA already: remove_lora first, or name other targets")
     chosen = {id(layers[name]): layers[name] for target in targets for name in _matching(target, layers)}
     for layer in chosen.values():  # all of them before the first change: an error leaves the model whole
@@ -348,7 +345,7 @@ def named(layer: str) -> Iterator[None]:
 
 
 def trained_state(model: nn.Module) -> dict[str, Tensor]:
-    """What is trained, by layer and not by requires_grad, which may be off by the time of saving.
+    """Trained tensors, by layer and not by requires_grad, which may be off by the time of saving.
 
     A and B of every LoRA layer, all that is outside of what `inject_lora` froze (the head), and inside it what is
     trainable all the same.
@@ -360,7 +357,7 @@ def trained_state(model: nn.Module) -> dict[str, Tensor]:
 
 
 def base_state(model: nn.Module) -> dict[str, Tensor]:
-    """What is not trained, under the names and with the values that it has without the updates."""
+    """Tensors that are not trained, under the names and with the values that they have without the updates."""
     trained = {id(p) for p in trained_state(model).values()}
     own = {id(layer.base.weight): layer.merged_base for _, layer in lora_layers(model) if layer.merged_base is not None}
     state: dict[int, tuple[str, Tensor]] = {}
@@ -379,7 +376,7 @@ def _layers(model: nn.Module) -> dict[str, nn.Linear]:
 
 
 def _matching(target: str, linear: dict[str, nn.Linear]) -> list[str]:
-    names = [name for name in linear if _means(target, name)]
+    names = [name for name in linear if _matches(target, name)]
     if not names:
         known = sorted({part for name in linear for part in (name, name.rsplit(".", 1)[-1])})
         near = difflib.get_close_matches(target, known, n=3, cutoff=0.4) or known[:3]
@@ -397,7 +394,7 @@ def _unwrap(model: nn.Module) -> int:
     return len({id(layer) for _, layer in layers})
 
 
-def _means(target: str, name: str) -> bool:
+def _matches(target: str, name: str) -> bool:
     return name == target or name.endswith(f".{target}")
 
 

@@ -16,14 +16,16 @@ from torch.optim import AdamW
 
 from projects.lora.config import Config
 from projects.lora.data import Batch, Corpus
-from projects.lora.scripts.train_lora import build, load_trainable, parameter_groups, read_corpus, training_step
+from projects.lora.scripts.train_lora import build, parameter_groups, read_corpus, training_step
 from shared import devices, optim
 from shared.assets import load_encoder
 from shared.errors import UserError, command
+from shared.files import read_json
 from shared.fingerprint import audit
 from shared.progress import table
-from shared.runs import open_checkpoint, read_json, restore
+from shared.runs import open_checkpoint, restore
 from shared.seeding import seed_everything
+from shared.tensors import load_trainable
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,7 +110,7 @@ def replay(config: Config, checkpoint: Path | None, steps: int) -> dict[int, dic
 def batches_from(config: Config, corpus: Corpus, epoch: int) -> Iterator[Batch]:
     """The batches of an epoch and of those after it, in the order of training."""
     for each in range(epoch, config.epochs):
-        yield from corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=each)
+        yield from corpus.train.shuffled_batches(config.batch_size, seed=config.seed, epoch=each)
 
 
 if __name__ == "__main__":

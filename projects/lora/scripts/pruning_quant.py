@@ -24,17 +24,17 @@ from torch.nn.utils import prune
 
 from projects.lora.config import Config
 from projects.lora.data import Texts
-from projects.lora.demo import load_tuned
+from projects.lora.demo import load_trained
 from projects.lora.evaluate import logits_of, score
 from projects.lora.models.classifier import Classifier
 from projects.lora.models.lora import fold_lora
 from projects.lora.scripts.train_lora import read_corpus
 from shared import devices
 from shared.errors import UserError, command
-from shared.files import refuse_unwritable, write_json
+from shared.files import read_json, refuse_unwritable, write_json
 from shared.progress import table, track
 from shared.report import write_csv
-from shared.runs import contiguous, read_json
+from shared.tensors import contiguous
 
 Masks = dict[str, Tensor]
 
@@ -62,7 +62,7 @@ class PruneConfig:
 
 @dataclass(frozen=True)
 class Variant:
-    """One model to measure.
+    """A model to measure.
 
     Attributes:
         name: What was done to it, in order.
@@ -80,7 +80,7 @@ def main(config: PruneConfig) -> list[dict[str, Any]]:
     refuse_unwritable(config.out)
     devices.use_all_cores()
     trained = training_config(config.run)
-    model, tokenizer, _ = load_tuned(config.run, trained, merge=False)
+    model, tokenizer, _ = load_trained(config.run, trained, merge=False)
     test = read_corpus(trained, tokenizer).test
     variants = list(variants_of(model, config.levels))
     times = latencies(variants, test, config.rounds)

@@ -17,7 +17,7 @@ from torch.optim import AdamW, Optimizer
 from transformers import PreTrainedModel
 
 from projects.lora.config import Config
-from projects.lora.data import Batch, Corpus, load_corpus
+from projects.lora.data import Batch, Corpus, Texts, load_corpus
 from projects.lora.evaluate import logits_of, score
 from projects.lora.models.classifier import Classifier
 from projects.lora.models.lora import inject_lora
@@ -28,23 +28,23 @@ from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import write_json
 from shared.progress import table, track
-from shared.runs import Run, claim, new_directory, open_checkpoint, trainable_state, verified_tensors
+from shared.run_directories import claim, new_directory
+from shared.runs import Run, open_checkpoint, verified_tensors
 from shared.seeding import seed_everything
+from shared.tensors import load_trainable, trainable_state
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """What a run came to.
+    """Result of a run.
 
     Attributes:
-        directory: Of the run.
-        accuracy: On the test split, 0 to 1, as is `macro_f1`.
-        macro_f1: See `accuracy`.
-        validation_accuracy: Of the epoch that was kept.
-        trained: Parameters that training moved.
-        parameters: All of the model's.
+        accuracy: On the test split, 0 to 1; `macro_f1` too.
+        validation_accuracy: Best over the epochs; its epoch's weights are the ones tested.
+        trained: Number of trainable parameters.
+        parameters: Number of all parameters.
         steps: Optimizer steps done.
-        seconds: Of training and validation, without set-up and test.
+        seconds: Training and validation, without set-up and test.
     """
 
     directory: Path
@@ -70,26 +70,29 @@ def main(config: Config) -> Metrics:
     with Run(directory, project="lora", config=config, resume=config.resume, data=corpus.digest()) as run:
         started = time.perf_counter()
         step, validated = probe(model, corpus, run) if config.arm == "head" else train(config, model, corpus, run)
-        seconds = time.perf_counter() - started
-        tested = score(logits_of(model, corpus.test), corpus.test.labels)
-        trained, parameters = optim.count_parameters(model)
-        size = {"trained": trained, "parameters": parameters}
-        run.log(step, test_accuracy=tested.accuracy, test_macro_f1=tested.macro_f1, **size, seconds=seconds)
+        metrics = evaluate_test(model, corpus.test, run, step, validated, time.perf_counter() - started)
         if config.arm == "lora" and not (directory / "adapter").exists():
             with run.sealed("adapter", step) as folder:
                 write_lora_state(model, folder)
-    metrics = Metrics(
-        directory=directory,
+    write_json(directory / "result.json", {k: v for k, v in vars(metrics).items() if k != "directory"})
+    return metrics
+
+
+def evaluate_test(model: Classifier, texts: Texts, run: Run, step: int, validated: float, seconds: float) -> Metrics:
+    """Score the test split, once, and log it with what training came to."""
+    tested = score(logits_of(model, texts), texts.labels)
+    trained, parameters = optim.count_parameters(model)
+    size = {"trained": trained, "parameters": parameters}
+    run.log(step, test_accuracy=tested.accuracy, test_macro_f1=tested.macro_f1, **size, seconds=seconds)
+    return Metrics(
+        directory=run.directory,
         accuracy=tested.accuracy,
         macro_f1=tested.macro_f1,
         validation_accuracy=validated,
-        trained=trained,
-        parameters=parameters,
+        **size,
         steps=step,
         seconds=seconds,
     )
-    write_json(directory / "result.json", {k: v for k, v in vars(metrics).items() if k != "directory"})
-    return metrics
 
 
 def read_corpus(config: Config, tokenizer: object) -> Corpus:
@@ -104,11 +107,11 @@ def read_corpus(config: Config, tokenizer: object) -> Corpus:
     )
 
 
-def build(config: Config, encoder: PreTrainedModel, classes: int) -> Classifier:
+def build(config: Config, encoder: PreTrainedModel, num_classes: int) -> Classifier:
     """The classifier with exactly the parameters trainable that the arm trains."""
     if getattr(encoder, "pooler", None) is not None:
         encoder.pooler = None  # the classifier reads the mean of the tokens: these weights would be counted, not used
-    model = Classifier(encoder, encoder.config.hidden_size, classes)
+    model = Classifier(encoder, encoder.config.hidden_size, num_classes)
     if config.arm == "lora":
         inject_lora(
             encoder,
@@ -157,8 +160,7 @@ class Progress:
 
     Attributes:
         epoch: Epochs done.
-        best: Best validation accuracy so far, and `best_step` the steps done when it was reached.
-        best_step: See `best`.
+        best: Best validation accuracy so far, reached after `best_step` steps.
         stale: Epochs since then; early stopping compares it with the patience.
     """
 
@@ -185,7 +187,7 @@ def train(config: Config, model: Classifier, corpus: Corpus, run: Run) -> tuple[
         progress = Progress(**run.restore(lambda tensors: load_trainable(model, tensors), optimizer, schedule))
     while progress.epoch < config.epochs and progress.stale < config.patience:
         model.train()
-        batches = corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=progress.epoch)
+        batches = corpus.train.shuffled_batches(config.batch_size, seed=config.seed, epoch=progress.epoch)
         for batch in track(
             batches, description=f"{run.directory.name} epoch {progress.epoch + 1}", total=steps_per_epoch
         ):
@@ -229,13 +231,6 @@ def probe(model: Classifier, corpus: Corpus, run: Run) -> tuple[int, float]:
     run.log(0, **fitted)
     run.save(0, trainable_state(model), extra=fitted)
     return 0, fitted["validation_accuracy"]
-
-
-@torch.no_grad()
-def load_trainable(model: nn.Module, tensors: dict[str, torch.Tensor]) -> None:
-    """Copy saved values into the trainable parameters of the same names."""
-    for name, parameter in trainable_state(model).items():
-        parameter.copy_(tensors[name])
 
 
 def report(metrics: Metrics) -> None:

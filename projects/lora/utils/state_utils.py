@@ -18,8 +18,8 @@ from torch import Tensor, nn
 
 from projects.lora.models.lora import base_state, lora_layers, merge_lora, named, trained_state, unmerge_lora
 from shared.errors import UserError
-from shared.files import atomic_directory, write_json
-from shared.runs import contiguous, load_tensors, read_json
+from shared.files import atomic_directory, read_json, write_json
+from shared.tensors import contiguous, load_tensors
 
 FORMAT = "lora-state.v1"
 TENSORS, DESCRIPTION = "adapter.safetensors", "adapter.json"

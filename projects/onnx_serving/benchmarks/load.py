@@ -17,11 +17,12 @@ import httpx
 import numpy as np
 
 from projects.onnx_serving.paths import EXPORTED, RESULTS
-from projects.onnx_serving.server.launch import Running, running
+from projects.onnx_serving.server.launch import running
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import write_json
 from shared.progress import table
+from shared.web.launch import Running
 
 ROWS = 4  # of a batch
 WAITING = 3  # in the queue: who is accepted waits for the batch under way and goes with the next one
@@ -38,12 +39,12 @@ NEW = 16  # tokens a request
 class LoadConfig:
     """Measure the server: cold start, overhead, batching, and overload."""
 
-    models: Path = EXPORTED
+    graphs: Path = EXPORTED
     """Folder of the exported graphs."""
     seconds: float = 60.0
-    """Of overload."""
+    """How long the server is overloaded."""
     closed_seconds: float = 8.0
-    """Of each measurement of throughput."""
+    """How long each measurement of throughput takes."""
     alone: int = 40
     """Requests, one after the other, from which the unloaded latency is taken."""
     precision: str = "int8"
@@ -58,8 +59,8 @@ class LoadConfig:
 
 
 @dataclass(frozen=True)
-class Reply:
-    """One answer: when it was asked for (seconds since the start), its status, and its latency in seconds."""
+class Response:
+    """When a request was sent (seconds since the start), the status of its answer, and its latency in seconds."""
 
     at: float
     status: int
@@ -67,57 +68,52 @@ class Reply:
     retry_after: bool
 
 
-Ask = Callable[[httpx.AsyncClient, int], Awaitable[httpx.Response]]
+Send = Callable[[httpx.AsyncClient, int], Awaitable[httpx.Response]]
+"""Sends a route's request of this number."""
 
 
 async def generate(client: httpx.AsyncClient, number: int) -> httpx.Response:
-    """A short chat."""
+    """Ask for the answer to a short prompt."""
     return await client.post("/generate", json={"prompt": PROMPTS[number % len(PROMPTS)], "max_new_tokens": NEW})
 
 
 def question(number: int) -> dict[str, str]:
     """A question about one sentence."""
-    said = f"Film {number} is a 1958 American film directed by Alfred Hitchcock, starring James Stewart and Kim Novak."
-    return {"question": f"Who directed Film {number}?", "context": said}
+    text = f"Film {number} is a 1958 American film directed by Alfred Hitchcock, starring James Stewart and Kim Novak."
+    return {"question": f"Who directed Film {number}?", "context": text}
 
 
 async def answer(client: httpx.AsyncClient, number: int) -> httpx.Response:
-    """The same over HTTP."""
+    """Ask it over HTTP."""
     return await client.post("/qa", json=question(number))
 
 
-ROUTES: dict[str, Ask] = {"/generate": generate, "/qa": answer}
+ROUTES: dict[str, Send] = {"/generate": generate, "/qa": answer}
 
 
 def main(config: LoadConfig) -> dict[str, Any]:
     """Measure the server: cold start, overhead, batching against none, and twice the sustainable load."""
-    cores = devices.cores()
-    core = 0 if cores > 1 else None  # the server on one core, whoever asks on the others
-    options = {"models": config.models, "precision": config.precision, "threads": 1, "rows": ROWS, "waiting": WAITING}
+    core = 0 if devices.cores() > 1 else None  # the server on one core, its clients on the others
+    options = {"models": config.graphs, "precision": config.precision, "threads": 1, "rows": ROWS, "waiting": WAITING}
     with running({**options, "waiting": 64, "batching": 0}, core=core) as server:
-        single = {route: asyncio.run(throughput(server, ask, config)) for route, ask in ROUTES.items()}
+        single = {route: asyncio.run(throughput(server, send, config)) for route, send in ROUTES.items()}
     with running({**options, "waiting": 64}, core=core) as server:
-        together = {route: asyncio.run(throughput(server, ask, config)) for route, ask in ROUTES.items()}
+        together = {route: asyncio.run(throughput(server, send, config)) for route, send in ROUTES.items()}
     with running(options, core=core) as server:
         resident = server.resident_mb()
-        alone = {route: asyncio.run(one_by_one(server, ask, config.alone)) for route, ask in ROUTES.items()}
+        alone = {route: asyncio.run(unloaded_latencies(server, send, config.alone)) for route, send in ROUTES.items()}
         bare = bare_milliseconds(config, core)
         rate = 2 * together["/generate"]
-        replies, memory = asyncio.run(overload(server, generate, rate, config.seconds))
+        responses, memory = asyncio.run(overload(server, generate, rate, config.seconds))
+    facts = {
+        "cold_start_s": round(server.cold_seconds, 2),
+        "resident_mb": round(resident, 1),
+        "resident_after_mb": [round(each, 1) for each in memory],
+        "overhead_ms": round(1000 * float(np.median(alone["/qa"])) - bare, 3),
+        "bare_qa_ms": round(bare, 3),
+    }
     routes = [route_row(route, single[route], together[route], alone[route]) for route in ROUTES]
-    return publish(
-        config,
-        routes,
-        overload_row(rate, replies, alone["/generate"]),
-        {
-            "cold_start_s": round(server.cold_seconds, 2),
-            "resident_mb": round(resident, 1),
-            "resident_after_mb": [round(each, 1) for each in memory],
-            "overhead_ms": round(1000 * float(np.median(alone["/qa"])) - bare, 3),
-            "bare_qa_ms": round(bare, 3),
-        },
-        replies,
-    )
+    return publish(config, routes, overload_row(rate, responses, alone["/generate"]), facts, responses)
 
 
 def client_of(server: Running, connections: int) -> httpx.AsyncClient:
@@ -126,18 +122,18 @@ def client_of(server: Running, connections: int) -> httpx.AsyncClient:
     return httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits)
 
 
-async def throughput(server: Running, ask: Ask, config: LoadConfig) -> float:
+async def throughput(server: Running, send: Send, config: LoadConfig) -> float:
     """Answers a second when 2 × ROWS clients ask without a pause: what the server sustains."""
     done = 0
     async with client_of(server, 2 * ROWS) as client:
         for number in range(2 * ROWS):
-            await ask(client, number)  # warm-up
+            await send(client, number)  # warm-up
         end = time.perf_counter() + config.closed_seconds
 
         async def keep_asking(number: int) -> None:
             nonlocal done
             while time.perf_counter() < end:
-                (await ask(client, number)).raise_for_status()
+                (await send(client, number)).raise_for_status()
                 done += 1
 
         started = time.perf_counter()
@@ -145,13 +141,13 @@ async def throughput(server: Running, ask: Ask, config: LoadConfig) -> float:
         return done / (time.perf_counter() - started)
 
 
-async def one_by_one(server: Running, ask: Ask, count: int) -> list[float]:
+async def unloaded_latencies(server: Running, send: Send, count: int) -> list[float]:
     """Latencies in seconds of requests that nothing else disturbs."""
     spent = []
     async with client_of(server, 1) as client:
         for number in range(count + 3):
             started = time.perf_counter()
-            (await ask(client, number)).raise_for_status()
+            (await send(client, number)).raise_for_status()
             spent.append(time.perf_counter() - started)
     return spent[3:]
 
@@ -165,13 +161,13 @@ def bare_milliseconds(config: LoadConfig, core: int | None) -> float:
     try:
         if core is not None:
             os.sched_setaffinity(0, {core})
-        questions = load(Settings(models=config.models, precision=config.precision)).questions
+        answerer = load(Settings(models=config.graphs, precision=config.precision)).answerer
         spent = []
         for number in range(config.alone + 3):
-            said = question(number)
+            body = question(number)
             started = time.perf_counter()
-            spans = questions.run([questions.asked(said["question"], said["context"])])
-            questions.answers(spans[0], said["context"], 1)
+            spans = answerer.run([answerer.work(body["question"], body["context"])])
+            answerer.answers(spans[0], body["context"], 1)
             spent.append(time.perf_counter() - started)
         return 1000 * float(np.median(spent[3:]))
     finally:
@@ -179,19 +175,20 @@ def bare_milliseconds(config: LoadConfig, core: int | None) -> float:
             os.sched_setaffinity(0, allowed)
 
 
-async def overload(server: Running, ask: Ask, rate: float, seconds: float) -> tuple[list[Reply], list[float]]:
-    """Poisson arrivals for so long; what each came to, and the server's memory before, each sixth, and after."""
-    replies: list[Reply] = []
+async def overload(server: Running, send: Send, rate: float, seconds: float) -> tuple[list[Response], list[float]]:
+    """Send Poisson arrivals for so long. Returns every response, and the memory before, after each sixth, and after."""
+    responses: list[Response] = []
     memory = [server.resident_mb()]
     draw = random.Random(0)
 
     async def one(client: httpx.AsyncClient, number: int, at: float) -> None:
-        started = time.perf_counter()
+        started, status, retry_after = time.perf_counter(), 0, False
         try:
-            reply = await ask(client, number)
-            replies.append(Reply(at, reply.status_code, time.perf_counter() - started, "retry-after" in reply.headers))
+            reply = await send(client, number)
+            status, retry_after = reply.status_code, "retry-after" in reply.headers
         except httpx.HTTPError:
-            replies.append(Reply(at, 0, time.perf_counter() - started, False))
+            pass  # status 0: no answer, which the table counts as "other"
+        responses.append(Response(at, status, time.perf_counter() - started, retry_after))
 
     async with client_of(server, 256) as client, asyncio.TaskGroup() as tasks:
         started = time.perf_counter()
@@ -205,7 +202,7 @@ async def overload(server: Running, ask: Ask, rate: float, seconds: float) -> tu
                 memory.append(server.resident_mb())
     if server.process.poll() is not None:
         raise UserError(f"the server ended under load with code {server.process.returncode}")
-    return replies, [*memory, server.resident_mb()]
+    return responses, [*memory, server.resident_mb()]
 
 
 def route_row(route: str, single: float, together: float, alone: list[float]) -> dict[str, Any]:
@@ -220,19 +217,19 @@ def route_row(route: str, single: float, together: float, alone: list[float]) ->
     }
 
 
-def overload_row(rate: float, replies: list[Reply], alone: list[float]) -> dict[str, Any]:
-    """What a minute of too many requests came to."""
-    taken = [reply.seconds for reply in replies if reply.status == 200]
-    refused = [reply for reply in replies if reply.status == 503]
+def overload_row(rate: float, responses: list[Response], alone: list[float]) -> dict[str, Any]:
+    """Summary of the responses to too many requests."""
+    accepted = [response.seconds for response in responses if response.status == 200]
+    refused = [response for response in responses if response.status == 503]
     unloaded = float(np.percentile(alone, 99))
-    p50, p99 = (float(np.percentile(taken, share)) for share in (50, 99))
+    p50, p99 = (float(np.percentile(accepted, percent)) for percent in (50, 99))
     return {
         "rate": round(rate, 2),
-        "requests": len(replies),
-        "accepted": len(taken),
+        "requests": len(responses),
+        "accepted": len(accepted),
         "refused": len(refused),
-        "refused_with_retry_after": sum(reply.retry_after for reply in refused),
-        "other": len(replies) - len(taken) - len(refused),
+        "refused_with_retry_after": sum(response.retry_after for response in refused),
+        "other": len(responses) - len(accepted) - len(refused),
         "accepted_p50_ms": round(1000 * p50, 1),
         "accepted_p99_ms": round(1000 * p99, 1),
         "over_unloaded_p99": round(p99 / unloaded, 3),
@@ -241,12 +238,16 @@ def overload_row(rate: float, replies: list[Reply], alone: list[float]) -> dict[
 
 
 def publish(
-    config: LoadConfig, routes: list[dict[str, Any]], load: dict[str, Any], facts: dict[str, Any], replies: list[Reply]
+    config: LoadConfig,
+    routes: list[dict[str, Any]],
+    load: dict[str, Any],
+    facts: dict[str, Any],
+    responses: list[Response],
 ) -> dict[str, Any]:
     """server.csv, load.csv, arrivals.csv (a line a second), server.json, and the README's tables."""
     from projects.onnx_serving import study
 
-    for name, rows in (("server.csv", routes), ("load.csv", [load]), ("arrivals.csv", by_second(replies))):
+    for name, rows in (("server.csv", routes), ("load.csv", [load]), ("arrivals.csv", by_second(responses))):
         study.write(config.out / name, rows)
     details = {"rows": ROWS, "waiting": WAITING, "new": NEW, "precision": config.precision, "threads_of_server": 1}
     write_json(config.out / "server.json", {**facts, **details, "seconds": config.seconds, **devices.machine()})
@@ -255,16 +256,16 @@ def publish(
     return load
 
 
-def by_second(replies: list[Reply]) -> list[dict[str, Any]]:
+def by_second(responses: list[Response]) -> list[dict[str, Any]]:
     """Accepted and refused requests by the second of their arrival, with the largest latency of the accepted."""
-    seconds: dict[int, list[Reply]] = {}
-    for reply in replies:
-        seconds.setdefault(int(reply.at), []).append(reply)
+    seconds: dict[int, list[Response]] = {}
+    for response in responses:
+        seconds.setdefault(int(response.at), []).append(response)
     rows = []
     for second, mine in sorted(seconds.items()):
-        taken = [reply.seconds for reply in mine if reply.status == 200]
+        taken = [response.seconds for response in mine if response.status == 200]
         longest = round(1000 * max(taken, default=0.0), 1)
-        refused = sum(reply.status == 503 for reply in mine)
+        refused = sum(response.status == 503 for response in mine)
         rows.append({"second": second, "accepted": len(taken), "refused": refused, "longest_ms": longest})
     return rows
 

@@ -20,16 +20,16 @@ def claim_export(out: Path) -> None:
         UserError: If there is, or if a file of an export was changed.
     """
     if (out / MANIFEST).exists():
-        unchanged(out)
+        require_unchanged(out)
     elif os.path.lexists(out):  # a link to nothing, too
         raise UserError(f"{out} is no export of this project and is not overwritten: move it")
 
 
-def exported(qa: Path, out: Path) -> Path:
-    """The folder of graphs made from this very model; exports it unless it is there.
+def export_if_needed(qa: Path, out: Path) -> Path:
+    """Export a model unless the folder holds the graphs of this very model. Returns the folder.
 
     Args:
-        qa: Folder of the trained model, sealed.
+        qa: Sealed folder of the trained model.
         out: Folder of the graphs; one that was made from another model is replaced.
 
     Raises:
@@ -44,7 +44,7 @@ def exported(qa: Path, out: Path) -> Path:
     return export(ExportConfig(qa=qa, out=out))
 
 
-def unchanged(folder: Path) -> None:
+def require_unchanged(folder: Path) -> None:
     """Check a sealed folder.
 
     Raises:

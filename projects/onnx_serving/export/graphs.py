@@ -1,6 +1,6 @@
 """The two models as an exporter wants them: tensors in, tensors out, and one graph for prefill and step.
 
-Shapes are said in words: a checker that looked at them while the graph is traced would freeze them.
+Shapes are in the docstrings: a checker that looked at them while the graph is traced would freeze them.
 """
 
 # b rows · t new tokens · p tokens in the cache · h key heads · d width of a head · v vocabulary
@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-HIDDEN = torch.finfo(torch.float32).min  # finite: a row of padding alone must not divide by zero
+MASKED_SCORE = torch.finfo(torch.float32).min  # finite: a row of padding alone must not divide by zero
 
 
 class EncoderGraph(nn.Module):
@@ -58,7 +58,7 @@ class DecoderGraph(nn.Module):
             cache.update(past[2 * layer], past[2 * layer + 1], layer)
         output = self.model(
             input_ids=input_ids,
-            attention_mask=visible(attention_mask, input_ids),
+            attention_mask=causal_attention_bias(attention_mask, input_ids),
             position_ids=position_ids,
             past_key_values=cache,
             use_cache=True,
@@ -68,16 +68,13 @@ class DecoderGraph(nn.Module):
         return output.logits[:, -1], *present
 
 
-def visible(mask: Tensor, input_ids: Tensor) -> Tensor:
-    """What is added to attention scores: 0 where a new token may look, else a very negative number.
+def causal_attention_bias(attention_mask: Tensor, input_ids: Tensor) -> Tensor:
+    """What is added to attention scores, b × 1 × t × s: 0 where a new token may attend, else a very negative number.
 
     Args:
-        mask: 1 for every token, in the cache or new, that is no padding; b × s.
+        attention_mask: 1 for every token, in the cache or new, that is no padding; b × s.
         input_ids: The new ones, which are the last; b × t.
-
-    Returns:
-        b × 1 × t × s.
     """
-    total, new = mask.shape[1], input_ids.shape[1]
+    total, new = attention_mask.shape[1], input_ids.shape[1]
     earlier = torch.arange(total)[None, :] <= torch.arange(new)[:, None] + (total - new)  # (t,s)
-    return torch.where(earlier[None, None] & mask[:, None, None, :].bool(), 0.0, HIDDEN)
+    return torch.where(earlier[None, None] & attention_mask[:, None, None, :].bool(), 0.0, MASKED_SCORE)

@@ -19,9 +19,9 @@ import onnxruntime
 import torch
 
 from projects.onnx_serving.export.graphs import DecoderGraph, EncoderGraph
-from projects.onnx_serving.export.smoothing import STRENGTH, smoothed
+from projects.onnx_serving.export.smoothing import STRENGTH, smooth_activations
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS, Inputs
-from projects.onnx_serving.inference.spans import padded
+from projects.onnx_serving.inference.spans import pad_windows
 from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
 from shared.errors import UserError, command
 from shared.files import atomic_directory, atomic_path, write_json
@@ -30,7 +30,7 @@ from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.origin import describe_code, file_digest
 
 OPSET = 20
-TYPICAL_FILMS = 24  # training films whose questions calibrate: some eighty windows
+CALIBRATION_FILMS = 24  # training films whose questions calibrate: some eighty windows
 BLOCK = 32  # numbers that share a scale in the decoder
 MARK = "\u0001"  # stands for the user's words while the chat template is cut in two
 
@@ -41,8 +41,8 @@ class ExportConfig:
 
     qa: Path = QA / "model"
     """Folder of the trained question-answering model."""
-    model: str = "smollm2"
-    """Decoder: an embedded model, a local folder, or a Hugging Face id."""
+    decoder: str = "smollm2"
+    """Causal language model: an embedded one, a local folder, or a Hugging Face id."""
     out: Path = EXPORTED
     """Folder that is made; it is not overwritten."""
 
@@ -53,38 +53,33 @@ def main(config: ExportConfig) -> Path:
     from projects.onnx_serving.inference.pipelines import question_answering
     from shared.assets import load_causal_lm
 
-    questions = question_answering(config.qa)
-    model, tokenizer = load_causal_lm(config.model)
+    answering = question_answering(config.qa)
+    decoder, tokenizer = load_causal_lm(config.decoder)
     with atomic_directory(config.out) as folder:
-        export_encoder(questions, folder)
-        to_onnx(model, folder / DECODER)
+        export_encoder(answering, folder)
+        to_onnx(decoder, folder / DECODER)
         quantise_blocks(folder / DECODER, folder / DECODER_INT8)
-        (folder / "qa_tokenizer.json").write_text(questions.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
+        (folder / "qa_tokenizer.json").write_text(answering.tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
         (folder / "lm_tokenizer.json").write_text(tokenizer.backend_tokenizer.to_str(), encoding="utf-8")
-        known = serving(questions.model, model, tokenizer)
-        write_json(folder / "serving.json", {**known, "made_from": file_digest(config.qa / MANIFEST)})
-        check(questions.model, model, tokenizer.pad_token_id, folder)
+        settings = serving_settings(answering.model, decoder, tokenizer)
+        write_json(folder / "serving.json", {**settings, "made_from": file_digest(config.qa / MANIFEST)})
+        check(answering.model, decoder, tokenizer.pad_token_id, folder)
         seal_directory(folder, {"project": "onnx_serving", "step": 0, **describe_code()}, team_key())
     return config.out
 
 
-def export_encoder(questions: Any, folder: Path) -> None:
-    """Write the encoder's graphs, in float32 and int8.
-
-    Args:
-        questions: The pipeline for questions.
-        folder: Where they go.
-    """
-    to_onnx(questions.model, folder / ENCODER)
-    quantise(folder / ENCODER, folder / ENCODER_INT8, typical_inputs(questions))
+def export_encoder(answering: Any, folder: Path) -> None:
+    """Write the graphs of a question-answering pipeline's encoder, in float32 and int8."""
+    to_onnx(answering.model, folder / ENCODER)
+    quantise(folder / ENCODER, folder / ENCODER_INT8, calibration_inputs(answering))
 
 
-def serving(encoder: Any, decoder: Any, tokenizer: Any) -> dict[str, Any]:
-    """What a server must know beside weights and tokenizers."""
+def serving_settings(encoder: Any, decoder: Any, tokenizer: Any) -> dict[str, Any]:
+    """What a server needs beside weights and tokenizers."""
     from projects.onnx_serving.inference.pipelines import settings_of
 
-    said = [{"role": "user", "content": MARK}]
-    before, _, after = tokenizer.apply_chat_template(said, tokenize=False, add_generation_prompt=True).partition(MARK)
+    chat = [{"role": "user", "content": MARK}]
+    before, _, after = tokenizer.apply_chat_template(chat, tokenize=False, add_generation_prompt=True).partition(MARK)
     ends = decoder.generation_config.eos_token_id
     return {
         "qa": settings_of(encoder),
@@ -128,25 +123,26 @@ def encoder_example(model: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
 
 
 def decoder_example(model: Any) -> tuple[tuple[Any, ...], dict[str, Any]]:
-    """As `encoder_example`, with two rows of three new tokens after five in the cache."""
+    """The same for a decoder: two rows of three new tokens after five in the cache."""
     config = model.config
-    rows, new, old = 2, 3, 5
-    width = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    past = [torch.zeros(rows, config.num_key_value_heads, old, width) for _ in range(2 * config.num_hidden_layers)]
+    rows, new, cached = 2, 3, 5
+    head_size = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    shape = (rows, config.num_key_value_heads, cached, head_size)
+    past = [torch.zeros(shape) for _ in range(2 * config.num_hidden_layers)]
     ids = torch.arange(rows * new).reshape(rows, new) % config.vocab_size
-    mask = torch.ones(rows, old + new, dtype=torch.long)
-    positions = torch.arange(old, old + new).expand(rows, -1).contiguous()
+    mask = torch.ones(rows, cached + new, dtype=torch.long)
+    positions = torch.arange(cached, cached + new).expand(rows, -1).contiguous()
     layers = [f"{part}_{layer}" for layer in range(config.num_hidden_layers) for part in ("key", "value")]
-    fresh, cached = {0: "rows", 1: "new"}, {0: "rows", 2: "past"}
+    fresh, kept = {0: "rows", 1: "new"}, {0: "rows", 2: "past"}
     return (ids, mask, positions, past), {
         "input_names": [*DECODER_INPUTS, *(f"past_{name}" for name in layers)],
         "output_names": ["logits", *(f"present_{name}" for name in layers)],
-        "dynamic_shapes": (fresh, {0: "rows", 1: "total"}, fresh, [cached] * len(past)),
+        "dynamic_shapes": (fresh, {0: "rows", 1: "total"}, fresh, [kept] * len(past)),
     }
 
 
 def _export(graph: torch.nn.Module, example: tuple[Any, ...], options: dict[str, Any], path: Path) -> Path:
-    with tempfile.TemporaryDirectory(dir=path.parent) as place, silent():
+    with tempfile.TemporaryDirectory(dir=path.parent) as place, silenced():
         program = torch.onnx.export(
             graph.eval(), example, dynamo=True, opset_version=OPSET, optimize=False, verbose=False, **options
         )
@@ -154,11 +150,11 @@ def _export(graph: torch.nn.Module, example: tuple[Any, ...], options: dict[str,
         raw = Path(place) / "raw.onnx"
         program.save(str(raw), external_data=False)
         with atomic_path(path) as temporary:
-            fold(raw, temporary)
+            fold_constants(raw, temporary)
     return path
 
 
-def fold(source: Path, target: Path) -> None:
+def fold_constants(source: Path, target: Path) -> None:
     """Compute in advance what depends on no input, above all transposed weights, which the quantiser would not know.
 
     The runtime's own basic pass: it holds on every processor, and takes seconds where the exporter's takes minutes.
@@ -170,18 +166,14 @@ def fold(source: Path, target: Path) -> None:
     onnxruntime.InferenceSession(source, options, providers=["CPUExecutionProvider"])
 
 
-def typical_inputs(questions: Any) -> list[Inputs]:
-    """Batches of windows of training questions, to learn from how large each activation gets.
-
-    Args:
-        questions: The pipeline for questions.
-    """
+def calibration_inputs(answering: Any) -> list[Inputs]:
+    """Batches of windows of training questions, from which the size of each activation is learned."""
     from projects.onnx_serving.data import load_films, questions_of
 
-    cutter = questions.cutter()
-    films = load_films()["train"][:TYPICAL_FILMS]
-    windows = [cutter(asked.text, asked.context)[0] for asked in questions_of(films, seed=0)]
-    return [padded(windows[start : start + 16], cutter.padding) for start in range(0, len(windows), 16)]
+    splitter = answering.splitter()
+    films = load_films()["train"][:CALIBRATION_FILMS]
+    windows = [splitter(question.text, question.context)[0] for question in questions_of(films, seed=0)]
+    return [pad_windows(windows[start : start + 16], splitter.pad_id) for start in range(0, len(windows), 16)]
 
 
 def quantise(
@@ -195,7 +187,7 @@ def quantise(
         source: A float32 graph.
         target: Where the quantised one goes.
         calibration: Typical inputs; with them, outliers of activations are first moved into the weights.
-        strength: How much of them, in [0, 1].
+        strength: α of the smoothing, in [0, 1].
 
     Raises:
         UserError: If the source cannot be read as a graph.
@@ -205,9 +197,9 @@ def quantise(
     model = read_graph(source)
     del model.graph.value_info[:]  # the exporter's notes of shapes contradict what the quantiser infers
     if calibration:
-        model = smoothed(model, calibration, strength)
+        model = smooth_activations(model, calibration, strength)
     products = {"op_types_to_quantize": ["MatMul", "Gemm"]}
-    with atomic_path(target) as temporary, silent():
+    with atomic_path(target) as temporary, silenced():
         quantize_dynamic(model, temporary, per_channel=True, weight_type=QuantType.QInt8, **products)
     return target
 
@@ -230,7 +222,7 @@ def quantise_blocks(source: Path, target: Path) -> Path:
 
     model = read_graph(source)
     del model.graph.value_info[:]
-    with atomic_path(target) as temporary, silent(logging.INFO):
+    with atomic_path(target) as temporary, silenced(logging.INFO):
         # Accuracy level 4: activations become int8 too, block by block, so that the products are of integers.
         quantiser = MatMulNBitsQuantizer(model, bits=8, block_size=BLOCK, is_symmetric=True, accuracy_level=4)
         quantiser.process()
@@ -239,7 +231,7 @@ def quantise_blocks(source: Path, target: Path) -> Path:
 
 
 def read_graph(path: Path) -> Any:
-    """The graph of a file.
+    """Read the graph of a file.
 
     Raises:
         UserError: If the file is missing, cut, or no graph.
@@ -257,8 +249,8 @@ def read_graph(path: Path) -> Any:
     return model
 
 
-def counted(path: Path) -> dict[str, int]:
-    """Matrix products of a graph: how many are in int8, how many with weights or between activations are not."""
+def count_products(path: Path) -> dict[str, int]:
+    """Number of a graph's matrix products in int8, of those with float weights, and of those between activations."""
     model = read_graph(path)
     weights = {each.name for each in model.graph.initializer}
     products = [node for node in model.graph.node if node.op_type in ("MatMul", "Gemm")]
@@ -270,7 +262,7 @@ def counted(path: Path) -> dict[str, int]:
 
 
 @contextmanager
-def silent(level: int = logging.WARNING) -> Iterator[None]:
+def silenced(level: int = logging.WARNING) -> Iterator[None]:
     """Keep the exporter's and the quantiser's notices, up to this level, off the screen inside the block."""
     disabled = logging.root.manager.disable
     logging.disable(level)

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from projects.onnx_serving.export.onnx_export import counted
+from projects.onnx_serving.export.onnx_export import count_products
 from projects.onnx_serving.export.reload import FILES, STEPS, write_arrays
-from projects.onnx_serving.inference.token_by_token import left_padded, positions_of
+from projects.onnx_serving.inference.token_by_token import left_pad, position_ids_of
 from projects.onnx_serving.inference.torch_backend import TorchDecoder, TorchEncoder
 from shared.errors import UserError
 from shared.files import read_json, write_json
@@ -22,13 +22,13 @@ ROWS, ENCODER_TOKENS, DECODER_TOKENS = (1, 2, 8), (1, 2, 64), (1, 2, 60)
 LONGEST_PROMPT = 512
 
 
-def check(encoder: Any, decoder: Any, padding: int, folder: Path) -> list[dict[str, Any]]:
+def check(encoder: Any, decoder: Any, pad_id: int, folder: Path) -> list[dict[str, Any]]:
     """Compare all graphs with torch and write parity.json beside them.
 
     Args:
-        encoder: The model for questions.
-        decoder: The causal language model.
-        padding: Token id that fills the decoder's short rows.
+        encoder: A model for question answering.
+        decoder: A causal language model.
+        pad_id: Fills the decoder's short rows.
         folder: Holds the graphs.
 
     Returns:
@@ -37,11 +37,11 @@ def check(encoder: Any, decoder: Any, padding: int, folder: Path) -> list[dict[s
     Raises:
         UserError: If a float32 graph differs from torch by more than rounding, or cannot be loaded.
     """
-    cases = dict(cases_of(encoder, decoder, padding))
-    answers = reloaded(folder, cases)
-    wanted = {name: torch_answer(encoder, decoder, name, case) for name, case in cases.items()}
+    cases = dict(cases_of(encoder, decoder, pad_id))
+    found = fresh_logits(folder, cases)
+    expected = {name: torch_logits(encoder, decoder, name, case) for name, case in cases.items()}
     rows = [
-        compared(file, name, answers[f"{file}/{name}"], wanted[name])
+        compare(file, name, found[f"{file}/{name}"], expected[name])
         for kind in FILES
         for file in FILES[kind]
         for name in cases
@@ -54,7 +54,7 @@ def check(encoder: Any, decoder: Any, padding: int, folder: Path) -> list[dict[s
     return rows
 
 
-def cases_of(encoder: Any, decoder: Any, padding: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def cases_of(encoder: Any, decoder: Any, pad_id: int) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Random tokens in every combination of rows and tokens, the longest among them; rows of mixed lengths.
 
     A decoder's case has tokens for the prefill and for the steps after it.
@@ -72,13 +72,13 @@ def cases_of(encoder: Any, decoder: Any, padding: int) -> Iterator[tuple[str, di
             lengths = draw.integers(1, tokens, size=rows, endpoint=True)
             lengths[0] = tokens
             texts = [draw.integers(0, decoder.config.vocab_size, n + STEPS).tolist() for n in lengths]
-            ids, mask = left_padded(texts, padding)
-            inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": positions_of(mask)}
+            ids, mask = left_pad(texts, pad_id)
+            inputs = {"input_ids": ids, "attention_mask": mask, "position_ids": position_ids_of(mask)}
             yield f"decoder/{rows}x{tokens}", inputs
 
 
-def reloaded(folder: Path, cases: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
-    """What a fresh process answers.
+def fresh_logits(folder: Path, cases: dict[str, dict[str, np.ndarray]]) -> dict[str, np.ndarray]:
+    """Logits of the graphs in a fresh process.
 
     Raises:
         UserError: With its last line, if it fails.
@@ -97,8 +97,8 @@ def reloaded(folder: Path, cases: dict[str, dict[str, np.ndarray]]) -> dict[str,
             return dict(file)
 
 
-def torch_answer(encoder: Any, decoder: Any, name: str, case: dict[str, np.ndarray]) -> np.ndarray:
-    """The same by torch. The decoder's has no cache: each step is a full forward pass over all tokens so far."""
+def torch_logits(encoder: Any, decoder: Any, name: str, case: dict[str, np.ndarray]) -> np.ndarray:
+    """The same logits by torch. The decoder uses no cache: each step is a full forward pass over all tokens so far."""
     if name.startswith("encoder"):
         return np.stack(TorchEncoder(encoder)(case))
     run = TorchDecoder(decoder)
@@ -107,20 +107,20 @@ def torch_answer(encoder: Any, decoder: Any, name: str, case: dict[str, np.ndarr
     return np.stack([run(ids[:, :n], mask[:, :n], positions[:, :n], None)[0] for n in ends])
 
 
-def compared(graph: str, case: str, given: np.ndarray, wanted: np.ndarray) -> dict[str, Any]:
+def compare(graph: str, case: str, found: np.ndarray, expected: np.ndarray) -> dict[str, Any]:
     """How far two arrays of logits are apart."""
-    largest = float(np.abs(given - wanted).max())
+    largest = float(np.abs(found - expected).max())
     return {
         "graph": graph,
         "case": case.partition("/")[2],
         "largest": largest,
-        "relative": largest / float(np.abs(wanted).max()),
-        "same_argmax": float((given.argmax(-1) == wanted.argmax(-1)).mean()),
+        "relative": largest / float(np.abs(expected).max()),
+        "same_argmax": float((found.argmax(-1) == expected.argmax(-1)).mean()),
     }
 
 
 def summary(rows: list[dict[str, Any]]) -> list[tuple[str, int, str, float]]:
-    """Of each graph: cases, largest difference over the largest logit, mean share of equal argmax."""
+    """For each graph: cases, largest difference over the largest logit, mean share of equal argmax."""
     found = []
     for graph in dict.fromkeys(row["graph"] for row in rows):
         mine = [row for row in rows if row["graph"] == graph]
@@ -131,7 +131,7 @@ def summary(rows: list[dict[str, Any]]) -> list[tuple[str, int, str, float]]:
 
 def show(folder: Path) -> None:
     """Print how the graphs compare with torch, as a fresh process found it when they were exported."""
-    products = {name: counted(folder / name) for name in sorted(path.name for path in folder.glob("*.onnx"))}
+    products = {name: count_products(folder / name) for name in sorted(path.name for path in folder.glob("*.onnx"))}
     rows = [
         (graph, f"{(folder / graph).stat().st_size / 1e6:.0f} MB", products[graph]["int8"], cases, gap, f"{same:.1%}")
         for graph, cases, gap, same in summary(read_json(folder / "parity.json"))

@@ -31,7 +31,7 @@ class ReloadConfig:
     answers: Path
     """Where the outputs go, by the name file/case/output."""
     threads: int = 1
-    """Of the runtime."""
+    """Threads of the runtime."""
 
 
 def main(config: ReloadConfig) -> None:
@@ -47,7 +47,9 @@ def main(config: ReloadConfig) -> None:
     for name in FILES["decoder"]:
         decoder = OnnxDecoder(config.folder / name, config.threads)
         for case in names_of(cases, "decoder"):
-            answers[f"{name}/{case}"] = stepped(decoder, {part: cases[f"{case}/{part}"] for part in DECODER_INPUTS})
+            answers[f"{name}/{case}"] = prefill_and_steps(
+                decoder, {part: cases[f"{case}/{part}"] for part in DECODER_INPUTS}
+            )
     if "torch" in sys.modules:
         raise UserError(
             "the exported graphs were loaded beside torch: the check would not show that they run without it"
@@ -66,7 +68,7 @@ def names_of(cases: Mapping[str, np.ndarray], kind: str) -> list[str]:
     return sorted({name.rpartition("/")[0] for name in cases if name.startswith(kind)})
 
 
-def stepped(decoder: OnnxDecoder, case: Mapping[str, np.ndarray]) -> np.ndarray:
+def prefill_and_steps(decoder: OnnxDecoder, case: Mapping[str, np.ndarray]) -> np.ndarray:
     """Logits of the prefill of all but the last tokens, then of each last token from the cache: (steps + 1) × b × v."""
     ids, mask, positions = (case[name] for name in DECODER_INPUTS)
     first = ids.shape[1] - STEPS

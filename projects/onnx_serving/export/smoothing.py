@@ -20,13 +20,13 @@ STRENGTH = 0.8  # α, chosen where the margins of validation questions stayed ne
 SMALLEST = 1e-5  # a channel that calibration never saw at work is treated as this large
 
 
-def smoothed(model: Any, calibration: Sequence[Mapping[str, np.ndarray]], strength: float) -> Any:
-    """A graph that computes the same, its activations more even where they meet weights.
+def smooth_activations(model: Any, calibration: Sequence[Mapping[str, np.ndarray]], strength: float) -> Any:
+    """Build a graph that computes the same, with activations that are more even where they meet weights.
 
     Products that read the same activations (queries, keys and values) share one division.
 
     Args:
-        model: A float32 graph.
+        model: A float32 graph; it is not changed.
         calibration: Typical inputs: the largest size of each channel is taken from them.
         strength: α in [0, 1], how much of the unevenness the weights take over.
     """
@@ -62,7 +62,7 @@ def smoothing_scale(
 
     Args:
         activations: Largest size of each channel.
-        matrices: Whose rows the channels meet.
+        matrices: Weights whose rows the channels meet.
         strength: α.
     """
     rows = np.max([np.abs(matrix).max(1) for matrix in matrices], axis=0)

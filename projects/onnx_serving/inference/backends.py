@@ -20,7 +20,7 @@ class Encoder(Protocol):
     """Start and end logits of padded windows."""
 
     def __call__(self, inputs: Inputs) -> tuple[Logits, Logits]:
-        """Args: input_ids, attention_mask and token_type_ids, each b × t."""
+        """Run input_ids, attention_mask and token_type_ids, each b × t."""
         ...
 
 
@@ -31,20 +31,20 @@ class Decoder(Protocol):
     def __call__(
         self,
         input_ids: Int[np.ndarray, "b t"],
-        mask: Int[np.ndarray, "b s"],
-        positions: Int[np.ndarray, "b t"],
+        attention_mask: Int[np.ndarray, "b s"],
+        position_ids: Int[np.ndarray, "b t"],
         cache: Any,
     ) -> tuple[Float[np.ndarray, "b v"], Any]:
-        """One forward pass; `cache` is None at first (prefill), then what the last pass gave back (step).
+        """Run one forward pass.
 
         Args:
             input_ids: New tokens, padded on the left.
-            mask: 1 for every token, in the cache or new, that is no padding.
-            positions: Of the new tokens, counted from the row's first that is no padding.
-            cache: Of the p tokens before. It belongs to the pass: it may be changed in place.
+            attention_mask: 1 for every token, in the cache or new, that is no padding.
+            position_ids: Positions of the new tokens, counted from the row's first that is no padding.
+            cache: None at first (prefill), then what the last pass returned (step); it may be changed in place.
         """
         ...
 
-    def keep(self, cache: Any, rows: Sequence[int]) -> Any:
+    def select_rows(self, cache: Any, rows: Sequence[int]) -> Any:
         """The cache of these rows alone."""
         ...

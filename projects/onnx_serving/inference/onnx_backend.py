@@ -15,58 +15,58 @@ from shared.errors import UserError
 
 
 class OnnxEncoder:
-    """The same from an exported graph."""
+    """An `Encoder` from an exported graph."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        self._session = session(path, threads, ENCODER_INPUTS)
+        self._session = open_session(path, threads, ENCODER_INPUTS)
 
     def __call__(self, inputs: Inputs) -> tuple[Logits, Logits]:
-        """See `Encoder`."""
+        """Run the graph."""
         start, end = self._session.run(None, {name: inputs[name] for name in ENCODER_INPUTS})
         return start, end
 
 
 class OnnxDecoder:
-    """The same from an exported graph, whose cache stays in the runtime's own memory between two steps."""
+    """A `Decoder` from an exported graph; its cache stays in the runtime's own memory between two steps."""
 
     def __init__(self, path: Path, threads: int) -> None:
-        self._session = session(path, threads, DECODER_INPUTS)
+        self._session = open_session(path, threads, DECODER_INPUTS)
         past = [each for each in self._session.get_inputs() if each.name not in DECODER_INPUTS]
         self._past = [each.name for each in past]
         self._outputs = [each.name for each in self._session.get_outputs()]
-        self._heads, self._width = past[0].shape[1], past[0].shape[3]
+        self._heads, self._head_size = past[0].shape[1], past[0].shape[3]
 
     def __call__(
         self,
         input_ids: Int[np.ndarray, "b t"],
-        mask: Int[np.ndarray, "b s"],
-        positions: Int[np.ndarray, "b t"],
+        attention_mask: Int[np.ndarray, "b s"],
+        position_ids: Int[np.ndarray, "b t"],
         cache: list[Any] | None,
     ) -> tuple[Float[np.ndarray, "b v"], list[Any]]:
-        """See `Decoder`."""
+        """Run the graph once."""
         if cache is None:
-            nothing = np.zeros((len(input_ids), self._heads, 0, self._width), np.float32)
-            cache = [_value(nothing)] * len(self._past)
-        arrays = zip(DECODER_INPUTS, map(_value, (input_ids, mask, positions)), strict=True)
-        given = {**dict(arrays), **dict(zip(self._past, cache, strict=True))}
-        logits, *present = self._session.run_with_ort_values(self._outputs, given)
+            empty = np.zeros((len(input_ids), self._heads, 0, self._head_size), np.float32)
+            cache = [_ort_value(empty)] * len(self._past)
+        arrays = map(_ort_value, (input_ids, attention_mask, position_ids))
+        inputs = dict(zip((*DECODER_INPUTS, *self._past), (*arrays, *cache), strict=True))
+        logits, *present = self._session.run_with_ort_values(self._outputs, inputs)
         return logits.numpy(), present
 
-    def keep(self, cache: list[Any], rows: Sequence[int]) -> list[Any]:
-        """See `Decoder`."""
-        return [_value(each.numpy()[list(rows)]) for each in cache]
+    def select_rows(self, cache: list[Any], rows: Sequence[int]) -> list[Any]:
+        """The cache of these rows alone."""
+        return [_ort_value(each.numpy()[list(rows)]) for each in cache]
 
 
-def _value(array: np.ndarray) -> Any:
+def _ort_value(array: np.ndarray) -> Any:
     return onnxruntime.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(array))
 
 
-def session(path: Path, threads: int, inputs: Sequence[str]) -> Any:
+def open_session(path: Path, threads: int, inputs: Sequence[str]) -> Any:
     """An ONNX Runtime session on so many threads.
 
     Args:
-        path: Of the graph.
-        threads: That one operation is spread over; operations run one after the other.
+        path: The graph's file.
+        threads: Threads for one operation; operations run one after the other.
         inputs: Names that the graph must take.
 
     Raises:

@@ -14,13 +14,13 @@ from transformers import AutoModelForQuestionAnswering, pipeline, pipelines
 from transformers.pipelines import PIPELINE_REGISTRY
 from transformers.pipelines.base import ChunkPipeline
 
-from projects.onnx_serving.inference.spans import Cutter, Window, decode, padded, ranked
+from projects.onnx_serving.inference.spans import Window, WindowSplitter, decode_answers, pad_windows, rank_spans
 from shared.assets import load_causal_lm
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 from shared.errors import UserError
 
 TASK = "question-answering"
-LENGTH, OVERLAP = 96, 28  # tokens, where a model's folder does not say otherwise
+MAX_SEQ_LEN, DOC_STRIDE = 96, 28  # tokens, where a model's folder does not say otherwise
 
 
 class QuestionAnsweringPipeline(ChunkPipeline):
@@ -50,36 +50,37 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         self,
         top_k: int | None = None,
         threshold: float | None = None,
-        length: int | None = None,
-        overlap: int | None = None,
+        max_seq_len: int | None = None,
+        doc_stride: int | None = None,
     ) -> tuple[dict[str, Any], dict[str, Any], dict[str, Any]]:
         if top_k is not None and top_k < 1:
             raise UserError(f"top_k {top_k}: must be at least 1")
-        cutting = {"length": length, "overlap": overlap}
-        choosing = {"top_k": top_k, "threshold": threshold}
-        return _given(cutting), {}, _given(choosing)
+        preprocess = {"max_seq_len": max_seq_len, "doc_stride": doc_stride}
+        postprocess = {"top_k": top_k, "threshold": threshold}
+        return _given(preprocess), {}, _given(postprocess)
 
     def preprocess(
-        self, inputs: dict[str, str], length: int | None = None, overlap: int | None = None
+        self, inputs: dict[str, str], max_seq_len: int | None = None, doc_stride: int | None = None
     ) -> Iterator[Any]:
         """A question's windows, one a chunk."""
-        windows = self.cutter(length, overlap)(inputs["question"], inputs["context"])
+        windows = self.splitter(max_seq_len, doc_stride)(inputs["question"], inputs["context"])
         for number, window in enumerate(windows, start=1):
             yield {"window": window, "context": inputs["context"], "is_last": number == len(windows)}
 
-    def cutter(self, length: int | None = None, overlap: int | None = None) -> Cutter:
-        """What cuts into windows; unless told otherwise, as the model was trained."""
-        known = settings_of(self.model)
-        size = length or known["window"], overlap or known["overlap"]
-        made: dict[tuple[int, int], Cutter] = self.__dict__.setdefault("_cutters", {})
+    def splitter(self, max_seq_len: int | None = None, doc_stride: int | None = None) -> WindowSplitter:
+        """Splits into windows; unless told otherwise, as the model was trained."""
+        trained = settings_of(self.model)
+        size = max_seq_len or trained["window"], doc_stride or trained["overlap"]
+        made: dict[tuple[int, int], WindowSplitter] = self.__dict__.setdefault("_splitters", {})
         if size not in made:
-            made[size] = Cutter(self.tokenizer.backend_tokenizer.to_str(), length=size[0], overlap=size[1])
+            tokenizer = self.tokenizer.backend_tokenizer.to_str()
+            made[size] = WindowSplitter(tokenizer, max_length=size[0], stride=size[1])
         return made[size]
 
     def _forward(self, chunk: dict[str, Any]) -> dict[str, Any]:
         import torch
 
-        arrays = padded([chunk["window"]], self.tokenizer.pad_token_id)
+        arrays = pad_windows([chunk["window"]], self.tokenizer.pad_token_id)
         output = self.model(**{name: torch.from_numpy(array).to(self.device) for name, array in arrays.items()})
         return {**chunk, "start": output.start_logits[0], "end": output.end_logits[0]}
 
@@ -90,8 +91,8 @@ class QuestionAnsweringPipeline(ChunkPipeline):
         windows: list[Window] = [output["window"] for output in outputs]
         logits = [(output["start"].float().numpy(), output["end"].float().numpy()) for output in outputs]
         limit = settings_of(self.model)["threshold"] if threshold is None else threshold
-        spans = ranked(windows, logits, top_k=top_k)
-        answers = [asdict(answer) for answer in decode(spans, outputs[0]["context"], threshold=limit)]
+        spans = rank_spans(windows, logits, top_k=top_k)
+        answers = [asdict(answer) for answer in decode_answers(spans, outputs[0]["context"], threshold=limit)]
         return answers[0] if top_k == 1 else answers[:top_k]
 
 
@@ -100,8 +101,9 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 
 def settings_of(model: Any) -> dict[str, Any]:
-    """How a model's windows are cut and from which margin it answers; training writes it into the model's config."""
-    return {"window": LENGTH, "overlap": OVERLAP, "threshold": 0.0, **getattr(model.config, "question_answering", {})}
+    """Size and overlap of a model's windows, and the margin from which it answers, as training wrote them."""
+    default = {"window": MAX_SEQ_LEN, "overlap": DOC_STRIDE, "threshold": 0.0}
+    return {**default, **getattr(model.config, "question_answering", {})}
 
 
 def register() -> None:
@@ -120,7 +122,7 @@ register()
 
 
 def question_answering(folder: Path) -> Any:
-    """The pipeline over a folder that `training.save` wrote, or that `save_pretrained` did.
+    """The pipeline over a folder that training or `save_pretrained` wrote.
 
     Raises:
         UserError: If the folder holds no such model.
@@ -139,11 +141,7 @@ def question_answering(folder: Path) -> Any:
 
 
 def text_generation(name: str = "smollm2") -> Any:
-    """The library's own pipeline over the embedded decoder; it pads on the left and answers greedily.
-
-    Raises:
-        UserError: As `shared.assets.load_causal_lm`.
-    """
+    """The library's own pipeline over the embedded decoder; it pads on the left and decodes greedily."""
     model, tokenizer = load_causal_lm(name)
     model.generation_config.max_length = None
     model.generation_config.pad_token_id = tokenizer.pad_token_id

@@ -15,7 +15,7 @@ from tokenizers import Encoding, Tokenizer
 from shared.errors import UserError
 
 LONGEST_ANSWER = 48  # tokens: a cast of ten
-NO_SCORE = -1e9  # of a token that cannot begin or end an answer
+MASKED_LOGIT = -1e9  # logit of a token that cannot begin or end an answer
 
 
 @dataclass(frozen=True)
@@ -64,7 +64,7 @@ class Candidate:
     Attributes:
         margin: Its start and end logit minus those of [CLS] in the same window, which is what training made of "not
             here". Logits of two windows have no common zero; margins have.
-        chance: Probability of its start times that of its end, in its window.
+        probability: Its start's probability times its end's, in its window.
         start: First character in the context.
         end: One past the last.
 
@@ -72,31 +72,31 @@ class Candidate:
     """
 
     margin: float
-    chance: float
+    probability: float
     start: int
     end: int
 
 
-class Cutter:
-    """Cuts contexts into windows that together cover them; neighbours share tokens, so that no answer falls between.
+class WindowSplitter:
+    """Splits contexts into windows that together cover them; neighbours overlap, so that no answer falls between.
 
-    It is made of the tokenizer's own file and shares nothing with other users of it, so that threads may cut at once.
+    It is made of the tokenizer's own file and shares nothing with other users of it, so that threads may split at once.
 
     Args:
         tokenizer: Its definition as JSON (`tokenizer.json`).
-        length: Tokens of a window, question and special ones included.
-        overlap: Tokens of the context that two neighbouring windows share.
+        max_length: Tokens of a window, question and special ones included.
+        stride: Tokens of the context that two neighbouring windows share.
     """
 
-    def __init__(self, tokenizer: str, *, length: int, overlap: int) -> None:
+    def __init__(self, tokenizer: str, *, max_length: int, stride: int) -> None:
         self._counter, self._tokenizer = Tokenizer.from_str(tokenizer), Tokenizer.from_str(tokenizer)
         self._counter.no_truncation()
         for each in (self._counter, self._tokenizer):
             each.no_padding()
             each.encode_special_tokens = True  # "[SEP]" in a text is text
-        self._tokenizer.enable_truncation(length, stride=overlap, strategy="only_second")
-        self.padding: int = self._tokenizer.token_to_id("[PAD]") or 0
-        self.longest_question = length - 3 - 2 * overlap
+        self._tokenizer.enable_truncation(max_length, stride=stride, strategy="only_second")
+        self.pad_id: int = self._tokenizer.token_to_id("[PAD]") or 0
+        self.max_question_length = max_length - 3 - 2 * stride
 
     def __call__(self, question: str, context: str) -> list[Window]:
         """The windows, in the order of the context.
@@ -106,9 +106,11 @@ class Cutter:
         """
         if not question.strip() or not context.strip():
             raise UserError("question and context must hold more than spaces")
-        asked = len(self._counter.encode(question, add_special_tokens=False).ids)
-        if asked > self.longest_question:
-            raise UserError(f"the question has {asked} tokens; at most {self.longest_question} leave room for the text")
+        length = len(self._counter.encode(question, add_special_tokens=False).ids)
+        if length > self.max_question_length:
+            raise UserError(
+                f"the question has {length} tokens; at most {self.max_question_length} leave room for the text"
+            )
         first = self._tokenizer.encode(question, context)
         return [_window(each) for each in (first, *first.overflowing)]
 
@@ -133,61 +135,60 @@ def best_spans(
     """The spans of the highest start + end logit, best first: (score, first token, last token), end ≥ start.
 
     Args:
-        start: Logit of each token to be the first.
-        end: Logit of each token to be the last.
-        allowed: Tokens that may be.
+        start: Logits of the first token.
+        end: Logits of the last token.
+        allowed: Which tokens may be either.
         count: How many spans; fewer if there are not so many.
     """
     tokens = len(start)
-    scores = np.where(allowed, start, NO_SCORE)[:, None] + np.where(allowed, end, NO_SCORE)[None, :]  # (t,t)
+    scores = np.where(allowed, start, MASKED_LOGIT)[:, None] + np.where(allowed, end, MASKED_LOGIT)[None, :]  # (t,t)
     distance = np.arange(tokens)[None, :] - np.arange(tokens)[:, None]
-    scores = np.where((distance >= 0) & (distance < LONGEST_ANSWER), scores, 2 * NO_SCORE)
+    scores = np.where((distance >= 0) & (distance < LONGEST_ANSWER), scores, 2 * MASKED_LOGIT)
     order = np.argsort(-scores, axis=None, kind="stable")[:count]
     found = [(float(scores.flat[flat]), int(flat) // tokens, int(flat) % tokens) for flat in order]
-    return [span for span in found if span[0] > NO_SCORE / 2]
+    return [span for span in found if span[0] > MASKED_LOGIT / 2]
 
 
-def ranked(
+def rank_spans(
     windows: Sequence[Window],
     logits: Sequence[tuple[Float[np.ndarray, " _"], Float[np.ndarray, " _"]]],
     *,
     top_k: int = 1,
 ) -> list[Candidate]:
-    """The best spans over all windows by margin, best first, each with characters of its own.
+    """The best spans over all windows of a question by margin, best first, each with characters of its own.
 
     Args:
-        windows: Of one question.
+        windows: All that the context was split into.
         logits: (start, end) of each window, without padding.
         top_k: How many spans at most.
     """
     found: dict[tuple[int, int], Candidate] = {}
     for window, (start, end) in zip(windows, logits, strict=True):
         null = float(start[0] + end[0])
-        everything = _log_total(start, window.allowed) + _log_total(end, window.allowed)
+        log_partition = _logsumexp(start, window.allowed) + _logsumexp(end, window.allowed)
         for total, first, last in best_spans(start, end, window.allowed, top_k):
             place = window.offsets[first][0], window.offsets[last][1]
-            span = Candidate(total - null, float(np.exp(total - everything)), *place)
+            span = Candidate(total - null, float(np.exp(total - log_partition)), *place)
             if place not in found or span.margin > found[place].margin:
                 found[place] = span
     return sorted(found.values(), key=lambda span: (-span.margin, span.start, span.end))[:top_k]
 
 
-def decode(spans: Sequence[Candidate], context: str, *, threshold: float = 0.0) -> list[Answer]:
-    """The answers that ranked spans come to; the empty answer leads where the best margin is below `threshold`.
+def decode_answers(spans: Sequence[Candidate], context: str, *, threshold: float = 0.0) -> list[Answer]:
+    """The answers of ranked spans; the empty answer leads where the best margin is below `threshold`.
 
     Args:
         spans: Best first.
-        context: That the windows were cut from.
         threshold: Margin that an answer must reach; chosen on validation.
     """
-    nothing = _sigmoid(threshold - spans[0].margin) if spans else 1.0
-    answers = [Answer(context[s.start : s.end], s.start, s.end, s.chance, nothing) for s in spans]
+    no_answer = _sigmoid(threshold - spans[0].margin) if spans else 1.0
+    answers = [Answer(context[s.start : s.end], s.start, s.end, s.probability, no_answer) for s in spans]
     if not spans or spans[0].margin < threshold:
-        return [Answer("", 0, 0, nothing, nothing), *answers]
+        return [Answer("", 0, 0, no_answer, no_answer), *answers]
     return answers
 
 
-def padded(windows: Sequence[Window], padding: int) -> dict[str, Int[np.ndarray, "w t"]]:
+def pad_windows(windows: Sequence[Window], pad_id: int) -> dict[str, Int[np.ndarray, "w t"]]:
     """Model inputs of several windows, filled on the right to the longest of them."""
     longest = max(map(len, windows))
 
@@ -195,14 +196,14 @@ def padded(windows: Sequence[Window], padding: int) -> dict[str, Int[np.ndarray,
         return np.array([row + [value] * (longest - len(row)) for row in rows], dtype=np.int64)
 
     return {
-        "input_ids": filled([w.input_ids for w in windows], padding),
+        "input_ids": filled([w.input_ids for w in windows], pad_id),
         "attention_mask": filled([[1] * len(w) for w in windows], 0),
         "token_type_ids": filled([w.token_type_ids for w in windows], 0),
     }
 
 
-def _log_total(logits: Float[np.ndarray, " t"], allowed: Bool[np.ndarray, " t"]) -> float:
-    """Logarithm of Σ exp over [CLS] and the tokens that may be."""
+def _logsumexp(logits: Float[np.ndarray, " t"], allowed: Bool[np.ndarray, " t"]) -> float:
+    """Logarithm of Σ exp over [CLS] and the allowed tokens."""
     kept = np.append(logits[allowed], logits[0])
     return float(np.log(np.exp(kept - kept.max()).sum()) + kept.max())
 

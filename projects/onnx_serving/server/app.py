@@ -6,7 +6,7 @@ app = create_app(models, settings)
 import asyncio
 import json
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import asdict
 from functools import partial
 from importlib.util import find_spec
@@ -23,9 +23,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.exceptions import HTTPException
 
 from projects.onnx_serving.inference.sampling import Sampling
-from projects.onnx_serving.inference.spans import Candidate
-from projects.onnx_serving.inference.token_by_token import Prompt
-from projects.onnx_serving.server.batching import Batcher, OverloadedError
+from projects.onnx_serving.server.batching import OverloadedError
 from projects.onnx_serving.server.guard import Guard, plain
 from projects.onnx_serving.server.schemas import (
     FILM,
@@ -39,9 +37,8 @@ from projects.onnx_serving.server.schemas import (
     Refusal,
     refusal,
 )
-from projects.onnx_serving.server.service import Asked, Models, TextStream, Writing
+from projects.onnx_serving.server.service import GenerationWork, Models, Service
 from projects.onnx_serving.server.settings import Settings
-from projects.onnx_serving.server.telemetry import Telemetry
 from shared.errors import UserError
 
 Result = TypeVar("Result")
@@ -78,30 +75,13 @@ class ClientLeftError(Exception):
     """Nobody waits for the answer any more."""
 
 
-class Service:
-    """The models behind their queues, and what is counted."""
-
-    def __init__(self, models: Models, settings: Settings) -> None:
-        self.models, self.telemetry = models, Telemetry()
-        rows = settings.rows if settings.batching else 1
-        common = {"rows": rows, "budget": settings.budget, "waiting": settings.waiting}
-        self.questions: Batcher[Asked, list[Candidate]] = Batcher(
-            models.questions.run, observe=self.telemetry.batch_of("encoder"), **common
-        )
-        self.writings: Batcher[Writing, list[int]] = Batcher(
-            models.writer.run, observe=self.telemetry.batch_of("decoder"), **common
-        )
-        self.telemetry.watch("encoder", lambda: self.questions.depth)
-        self.telemetry.watch("decoder", lambda: self.writings.depth)
-
-
-def service_of(request: Request) -> Service:
-    """The application's service."""
+async def service_of(request: Request) -> Service:
+    """The application's service; a function that is no coroutine would cost every request a hop to a thread."""
     service: Service = request.app.state.service
     return service
 
 
-Given = Annotated[Service, Depends(service_of)]
+ServiceOf = Annotated[Service, Depends(service_of)]
 
 
 def create_app(models: Models, settings: Settings) -> FastAPI:
@@ -114,9 +94,8 @@ def create_app(models: Models, settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        service: Service = app.state.service
-        async with service.questions, service.writings:
-            yield  # leaving lets what waits finish: SIGTERM drains
+        async with app.state.service.running():
+            yield  # leaving lets those that wait finish: SIGTERM drains
 
     app = FastAPI(
         title="onnx_serving",
@@ -128,12 +107,24 @@ def create_app(models: Models, settings: Settings) -> FastAPI:
     )
     app.state.service = Service(models, settings)
     app.add_middleware(Guard, largest=settings.body, observe=app.state.service.telemetry.request)
-    app.add_exception_handler(RequestValidationError, unfit)
-    app.add_exception_handler(UnicodeEncodeError, unreadable)  # half a surrogate pair in the name of a field
-    app.add_exception_handler(HTTPException, unreadable)
-    app.add_exception_handler(UserError, unfit)
+    add_error_handlers(app)
+    add_routes(app)
+    add_documentation(app)
+    return app
+
+
+def add_error_handlers(app: FastAPI) -> None:
+    """Every error that a request can cause, with its status."""
+    app.add_exception_handler(RequestValidationError, validation_error)
+    app.add_exception_handler(UnicodeEncodeError, unreadable_body)  # half a surrogate pair in the name of a field
+    app.add_exception_handler(HTTPException, unreadable_body)
+    app.add_exception_handler(UserError, validation_error)
     app.add_exception_handler(OverloadedError, overloaded)
-    app.add_exception_handler(ClientLeftError, left)
+    app.add_exception_handler(ClientLeftError, client_left)
+
+
+def add_routes(app: FastAPI) -> None:
+    """The handlers under their paths."""
     app.post("/generate", responses=REFUSALS, summary="Continue a prompt")(generate)
     app.post(
         "/generate/stream", response_class=StreamingResponse, responses={**REFUSALS, **STREAM}, summary="Token by token"
@@ -141,97 +132,70 @@ def create_app(models: Models, settings: Settings) -> FastAPI:
     app.post("/qa", responses=REFUSALS, summary="Answer a question from a text")(answer)
     app.get("/health", summary="Is the server up")(health)
     app.get("/metrics", response_class=PlainTextResponse, summary="Numbers for Prometheus")(metrics)
-    add_documentation(app)
-    return app
 
 
 async def generate(
-    asked: Annotated[GenerateRequest, Body(openapi_examples=GENERATE_EXAMPLES)], request: Request, service: Given
+    body: Annotated[GenerateRequest, Body(openapi_examples=GENERATE_EXAMPLES)], request: Request, service: ServiceOf
 ) -> GenerateResponse:
     """The whole continuation at once."""
-    writing = writing_of(asked, service)
-    try:
-        tokens = await until_gone(request, service.writings.submit(writing))
-    finally:
-        writing.gone = True
-    service.telemetry.generated(len(tokens))
+    work = work_of(body, service)
+    tokens = await unless_disconnected(request, service.generate(work))
     return GenerateResponse(
-        text=service.models.writer.text_of(tokens),
+        text=service.models.generator.decode(tokens),
         new_tokens=len(tokens),
-        prompt_tokens=len(writing.prompt.tokens),
-        finish="length" if len(tokens) == asked.max_new_tokens else "end",
+        prompt_tokens=len(work.prompt.token_ids),
+        finish="length" if len(tokens) == body.max_new_tokens else "end",
     )
 
 
 async def stream(
-    asked: Annotated[GenerateRequest, Body(openapi_examples=GENERATE_EXAMPLES)], service: Given
+    body: Annotated[GenerateRequest, Body(openapi_examples=GENERATE_EXAMPLES)], service: ServiceOf
 ) -> StreamingResponse:
     """Server-sent events: pieces of text as JSON strings, then one `done` event."""
-    loop = asyncio.get_running_loop()
-    tokens: asyncio.Queue[int | None] = asyncio.Queue()  # at most max_new_tokens, which the schema bounds
-    writing = writing_of(asked, service)
-    writing.emit = lambda token: loop.call_soon_threadsafe(tokens.put_nowait, token)
-    job = asyncio.create_task(service.writings.submit(writing))
-    job.add_done_callback(lambda _: tokens.put_nowait(None))
-    await asyncio.sleep(0)  # a full queue refuses at once, and then this is still a 503
-    if job.done():
-        job.result()
+    work = work_of(body, service)
+    pieces = await service.stream(work)  # a full queue refuses here, and is still a 503
 
     async def events() -> AsyncIterator[str]:
-        pieces = TextStream(service.models.writer.text_of)
-        try:
-            while (token := await tokens.get()) is not None:
-                if piece := pieces.push(token):
-                    yield event("piece", piece)
-            if piece := pieces.rest():
+        async with aclosing(pieces):
+            async for piece in pieces:
                 yield event("piece", piece)
-            made = len(job.result())
-            service.telemetry.generated(made)
-            yield event("done", {"new_tokens": made, "finish": "length" if made == asked.max_new_tokens else "end"})
-        finally:  # also when the client left: the row leaves its batch at the next step
-            if not job.done():
-                service.telemetry.left()
-            writing.gone = True
-            job.cancel()
+        made = len(work.generated)
+        yield event("done", {"new_tokens": made, "finish": "length" if made == body.max_new_tokens else "end"})
 
     return StreamingResponse(events(), media_type="text/event-stream", headers={"Cache-Control": "no-store"})
 
 
 async def answer(
-    asked: Annotated[QARequest, Body(openapi_examples=QA_EXAMPLES)], request: Request, service: Given
+    body: Annotated[QARequest, Body(openapi_examples=QA_EXAMPLES)], request: Request, service: ServiceOf
 ) -> QAResponse:
     """Spans of the text, best first; an empty answer says that the text holds none."""
-    questions = service.models.questions
-    spans = await until_gone(
-        request, service.questions.submit(questions.asked(asked.question, asked.context, asked.top_k))
-    )
-    found = questions.answers(spans, asked.context, asked.top_k)
+    found = await unless_disconnected(request, service.answer(body.question, body.context, body.top_k))
     return QAResponse(answers=[QAAnswer(**asdict(each)) for each in found])
 
 
-async def health(service: Given) -> Health:
+async def health(service: ServiceOf) -> Health:
     """Up, with its graphs and the length of its queues."""
-    waiting = {"encoder": service.questions.depth, "decoder": service.writings.depth}
-    return Health(status="ok", graphs=list(service.models.graphs), waiting=waiting)
+    return Health(status="ok", graphs=list(service.models.graphs), waiting=service.waiting)
 
 
-async def metrics(service: Given) -> PlainTextResponse:
+async def metrics(service: ServiceOf) -> PlainTextResponse:
     """Counters and histograms in Prometheus' text format."""
     return PlainTextResponse(service.telemetry.page(), media_type=CONTENT_TYPE_LATEST)
 
 
-def writing_of(asked: GenerateRequest, service: Service) -> Writing:
-    """A request's work.
+def work_of(body: GenerateRequest, service: Service) -> GenerationWork:
+    """The work of a request.
 
     Raises:
         UserError: If the prompt has too many tokens.
     """
-    tokens = service.models.writer.tokens_of(asked.prompt, chat=asked.chat)
-    sampling = Sampling(temperature=asked.temperature, top_p=asked.top_p, seed=asked.seed)
-    return Writing(Prompt(tokens=tokens, limit=asked.max_new_tokens, sampling=sampling))
+    sampling = Sampling(temperature=body.temperature, top_p=body.top_p, seed=body.seed)
+    return service.models.generator.work(
+        body.prompt, chat=body.chat, max_new_tokens=body.max_new_tokens, sampling=sampling
+    )
 
 
-async def until_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
+async def unless_disconnected(request: Request, work: Coroutine[Any, Any, Result]) -> Result:
     """The work's result, unless the client leaves first: then the work is cancelled and its place is free.
 
     Raises:
@@ -248,6 +212,7 @@ async def until_gone(request: Request, work: Coroutine[Any, Any, Result]) -> Res
     finally:
         job.cancel()
         leaving.cancel()
+        await asyncio.wait([job])  # it has let go of its place when the client is told
 
 
 def event(name: str, value: Any) -> str:
@@ -255,7 +220,7 @@ def event(name: str, value: Any) -> str:
     return f"event: {name}\ndata: {json.dumps(value)}\n\n"
 
 
-async def unfit(_: Request, error: Exception) -> JSONResponse:
+async def validation_error(_: Request, error: Exception) -> JSONResponse:
     """422, without repeating the input: it may hold what JSON cannot (NaN, half a surrogate pair)."""
     if isinstance(error, RequestValidationError):
         problems = [
@@ -266,7 +231,7 @@ async def unfit(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(refusal(str(error), "body"), status_code=422)
 
 
-async def unreadable(request: Request, error: Exception) -> Response:
+async def unreadable_body(request: Request, error: Exception) -> Response:
     """A body that no parser takes (nested too deep, a number of 5,000 digits) is 422 like every other misfit."""
     if not isinstance(error, HTTPException) or error.status_code == 400:
         return JSONResponse(refusal("the body cannot be read as JSON", "body", kind="json_invalid"), status_code=422)
@@ -280,7 +245,7 @@ async def overloaded(_: Request, error: Exception) -> JSONResponse:
     return JSONResponse(body, status_code=503, headers={"Retry-After": str(error.retry_after)})
 
 
-async def left(request: Request, _: Exception) -> PlainTextResponse:
+async def client_left(request: Request, _: Exception) -> PlainTextResponse:
     """Nobody reads this answer; 499 is what logs call it."""
     request.app.state.service.telemetry.left()
     return PlainTextResponse("", status_code=499)

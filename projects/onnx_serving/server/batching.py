@@ -21,7 +21,7 @@ SMOOTHING = 0.2  # weight of the last batch in the running mean of seconds a req
 
 @runtime_checkable
 class Work(Protocol):
-    """What a request hands to a model."""
+    """Work of a request for a model."""
 
     @property
     def rows(self) -> int:
@@ -51,13 +51,13 @@ class OverloadedError(Exception):
 
 
 @dataclass(frozen=True)
-class Observed:
-    """What a batch was, for the metrics.
+class BatchStats:
+    """Numbers of a batch, for the metrics.
 
     Attributes:
-        requests: In it.
-        seconds: That it took.
-        waited: Of each request, seconds in the queue.
+        requests: How many it held.
+        seconds: How long it took.
+        waited: Seconds that each request was in the queue.
     """
 
     requests: int
@@ -75,7 +75,7 @@ class _Job(Generic[Item, Result]):
 
 
 class Batcher(Generic[Item, Result]):
-    """Use as an async context manager; leaving it lets what waits finish.
+    """A bounded queue before a model; an async context manager, which lets what waits finish when it is left.
 
     Args:
         run: Computes a batch, in the worker thread; one result an item, in order.
@@ -92,7 +92,7 @@ class Batcher(Generic[Item, Result]):
         rows: int,
         budget: int,
         waiting: int,
-        observe: Callable[[Observed], None] = lambda _: None,
+        observe: Callable[[BatchStats], None] = lambda _: None,
     ) -> None:
         self._run, self._rows, self._budget, self._limit, self._observe = run, rows, budget, waiting, observe
         self._queue: deque[_Job[Item, Result]] = deque()
@@ -145,11 +145,11 @@ class Batcher(Generic[Item, Result]):
                 self._arrived.clear()
                 await self._arrived.wait()
                 continue
-            batch = self._next()
+            batch = self._next_batch()
             if batch:
                 await self._compute(batch)
 
-    def _next(self) -> list[_Job[Item, Result]]:
+    def _next_batch(self) -> list[_Job[Item, Result]]:
         """The oldest jobs that somebody waits for, as many as fit; in the order they came, so that none starves."""
         batch: list[_Job[Item, Result]] = []
         rows = longest = 0
@@ -179,7 +179,7 @@ class Batcher(Generic[Item, Result]):
         for job, result in zip(batch, results, strict=True):
             with suppress(asyncio.InvalidStateError):  # cancelled meanwhile: its client left
                 job.answer.set_result(result)
-        self._note(batch, started)
+        self._record(batch, started)
 
     def _results(self, items: list[Item]) -> list[Result]:
         """One result an item, in the worker thread; what goes wrong there is an error that a future can carry.
@@ -196,12 +196,12 @@ class Batcher(Generic[Item, Result]):
             raise RuntimeError(f"the model gave {len(results)} results for {len(items)} requests")
         return results
 
-    def _note(self, batch: list[_Job[Item, Result]], started: float) -> None:
+    def _record(self, batch: list[_Job[Item, Result]], started: float) -> None:
         """Count the batch for `retry_after` and for whoever observes; an observer that fails costs no request."""
         seconds = time.monotonic() - started
         each = seconds / len(batch)
         self._seconds_each += SMOOTHING * (each - self._seconds_each) if self._seconds_each else each
         try:
-            self._observe(Observed(len(batch), seconds, [started - job.since for job in batch]))
+            self._observe(BatchStats(len(batch), seconds, [started - job.since for job in batch]))
         except (Exception, asyncio.CancelledError):  # nothing is awaited here: a cancellation is the observer's own
             LOG.exception("a batch was answered but not observed")

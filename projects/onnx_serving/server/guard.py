@@ -1,4 +1,4 @@
-"""What stands before the routes: bodies that are too large or no UTF-8 are refused, and every answer is timed."""
+"""Middleware before the routes: bodies that are too large or no UTF-8 are refused, and every answer is timed."""
 
 import json
 import time
@@ -16,9 +16,9 @@ class Guard:
     """ASGI middleware.
 
     Args:
-        app: What is guarded.
-        largest: Bytes of a body.
-        observe: Told of each request: path of the route, status (499 if the client left before one), seconds.
+        app: The application that is guarded.
+        largest: Largest body, in bytes.
+        observe: Called after each request: path of the route, status (499 if the client left before one), seconds.
     """
 
     def __init__(self, app: ASGIApp, *, largest: int, observe: Observe) -> None:

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from projects.onnx_serving.server.batching import Observed
+from projects.onnx_serving.server.batching import BatchStats
 
 SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 REQUESTS = (1, 2, 4, 8, 16, 32, 64)
@@ -33,31 +33,31 @@ class Telemetry:
         self._waiting = Gauge("waiting", "Requests in the queue", ["model"], registry=self.registry)
 
     def request(self, route: str, status: int, seconds: float) -> None:
-        """An answer was sent."""
+        """Count an answer that was sent."""
         self._requests.labels(route, str(status)).inc()
         self._seconds.labels(route).observe(seconds)
 
-    def batch_of(self, model: str) -> Callable[[Observed], None]:
-        """What a batcher of this model tells."""
+    def batches_of(self, model: str) -> Callable[[BatchStats], None]:
+        """The observer of a model's batches."""
 
-        def note(observed: Observed) -> None:
-            self._batch.labels(model).observe(observed.requests)
-            self._computing.labels(model).observe(observed.seconds)
-            for seconds in observed.waited:
+        def observe(batch: BatchStats) -> None:
+            self._batch.labels(model).observe(batch.requests)
+            self._computing.labels(model).observe(batch.seconds)
+            for seconds in batch.waited:
                 self._waited.labels(model).observe(seconds)
 
-        return note
+        return observe
 
     def watch(self, model: str, depth: Callable[[], int]) -> None:
         """Read the depth of this model's queue whenever the numbers are asked for."""
         self._waiting.labels(model).set_function(depth)
 
     def left(self) -> None:
-        """A client left before its answer."""
+        """Count a client that left before its answer."""
         self._left.inc()
 
     def generated(self, tokens: int) -> None:
-        """Tokens were made."""
+        """Count generated tokens."""
         self._tokens.inc(tokens)
 
     def page(self) -> bytes:

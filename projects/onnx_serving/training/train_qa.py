@@ -17,44 +17,40 @@ from torch.optim import AdamW
 from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from projects.onnx_serving.config import Config
-from projects.onnx_serving.data import Film, Question, load_films, questions_of
-from projects.onnx_serving.inference.spans import Cutter
+from projects.onnx_serving.data import Film, load_films, questions_of
+from projects.onnx_serving.inference.spans import MASKED_LOGIT, WindowSplitter
 from projects.onnx_serving.inference.torch_backend import TorchEncoder
 from projects.onnx_serving.paths import RUNS
 from projects.onnx_serving.phrasings import Wording
-from projects.onnx_serving.training.evaluate import Judged, chosen_threshold, judge, score_at
+from projects.onnx_serving.training.evaluate import Prediction, best_threshold, predict_spans, score_at
 from projects.onnx_serving.training.windows import Batch, Example, examples_of, shuffled
 from shared import devices, optim
 from shared.assets import load_encoder, resolve_model
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 from shared.errors import UserError, command
 from shared.files import read_json, write_json
 from shared.fingerprint.origin import data_digest
 from shared.progress import table, track
-from shared.runs import Run, claim, new_directory
+from shared.run_directories import claim, new_directory
+from shared.runs import Run
 from shared.seeding import generator, seed_everything
 
-HIDDEN = -1e9  # logit of a token that cannot begin or end an answer
 EVALUATION = 1  # seed of the questions that are validated and tested on: the same for every training seed
-CHOSEN: tuple[Wording, ...] = ("trained", "chosen_on")  # the threshold is chosen on validation films in these
+SELECTION: tuple[Wording, ...] = ("trained", "validation")  # the threshold is chosen on validation films in these
 TESTED: tuple[Wording, ...] = ("trained", "held_out")
 
 
 @dataclass(frozen=True, kw_only=True)
 class Metrics:
-    """What a run came to; scores in [0, 1], see `training.evaluate`.
+    """Result of a run; scores in [0, 1], of answerable questions on held-out films where nothing else is said.
 
     Attributes:
-        directory: Of the run.
-        films_f1: Answerable questions on held-out films, wordings as trained; `films_exact` likewise.
-        films_exact: See `films_f1`.
-        wordings_f1: Answerable questions on held-out films in held-out wordings; `wordings_exact` likewise.
-        wordings_exact: See `wordings_f1`.
-        no_answer_f1: F1 of "no answer" on held-out films, wordings as trained.
+        films_f1: In wordings as trained, as is `films_exact`.
+        wordings_f1: In held-out wordings, as is `wordings_exact`.
+        no_answer_f1: F1 of "no answer", in wordings as trained.
         wordings_no_answer_f1: The same in held-out wordings.
         threshold: Margin that an answer must reach, chosen on validation.
         validation_f1: Over all questions on validation films, in wordings as trained and in others, at that threshold.
-        steps: Optimizer steps done.
         cpu_seconds: Processor time of training.
     """
 
@@ -79,19 +75,14 @@ def main(config: Config) -> Metrics:
     films = films_of(config)
     seed_everything(config.seed)
     model, tokenizer = build(config)
-    cutter = Cutter(tokenizer.backend_tokenizer.to_str(), length=config.window, overlap=config.overlap)
+    splitter = WindowSplitter(tokenizer.backend_tokenizer.to_str(), max_length=config.window, stride=config.overlap)
     data = digest_of(films)
     with Run(directory, project="onnx_serving", config=config, resume=config.resume, data=data) as run:
         started = time.process_time()
-        step = train(config, model, cutter, films["train"], run)
+        step = train(config, model, splitter, films["train"], run)
         seconds = time.process_time() - started
-        judged = [
-            each
-            for wording in CHOSEN
-            for each in judged_by(model, cutter, questions_of(films["validation"], seed=EVALUATION, wording=wording))
-        ]
-        threshold = chosen_threshold(judged)
-        scores = {"validation_f1": score_at(judged, threshold).f1, **tested(model, cutter, films["test"], threshold)}
+        threshold, validation_f1 = chosen_threshold(model, splitter, films["validation"])
+        scores = {"validation_f1": validation_f1, **held_out_scores(model, splitter, films["test"], threshold)}
         run.log(step, **scores, threshold=threshold)
         with run.sealed("model", step) as folder:
             save_model(config, model, tokenizer, threshold, folder)
@@ -100,17 +91,17 @@ def main(config: Config) -> Metrics:
     return metrics
 
 
-def films_of(config: Config) -> dict[str, list[Film]]:
-    """What a configuration learns from, is validated and is tested on."""
+def films_of(config: Config) -> dict[str, tuple[Film, ...]]:
+    """The films that a configuration trains, validates and tests on."""
     return limited(load_films(), config.limit)
 
 
-def digest_of(films: dict[str, list[Film]]) -> str:
+def digest_of(films: dict[str, tuple[Film, ...]]) -> str:
     """Digest of the data: the questions about the films of each split."""
     return data_digest(*([q.as_json() for q in questions_of(part, seed=EVALUATION)] for part in films.values()))
 
 
-def limited(films: dict[str, list[Film]], limit: int | None) -> dict[str, list[Film]]:
+def limited(films: dict[str, tuple[Film, ...]], limit: int | None) -> dict[str, tuple[Film, ...]]:
     """The first films of each split."""
     return {name: part[:limit] for name, part in films.items()}
 
@@ -141,25 +132,25 @@ def qa_loss(start: Float[Tensor, "b t"], end: Float[Tensor, "b t"], batch: Batch
     hidden = ~batch.allowed.to(start.device)
     first, last = batch.first.to(start.device), batch.last.to(start.device)
     return (
-        F.cross_entropy(start.masked_fill(hidden, HIDDEN), first)
-        + F.cross_entropy(end.masked_fill(hidden, HIDDEN), last)
+        F.cross_entropy(start.masked_fill(hidden, MASKED_LOGIT), first)
+        + F.cross_entropy(end.masked_fill(hidden, MASKED_LOGIT), last)
     ) / 2
 
 
-def train(config: Config, model: PreTrainedModel, cutter: Cutter, films: Sequence[Film], run: Run) -> int:
+def train(config: Config, model: PreTrainedModel, splitter: WindowSplitter, films: Sequence[Film], run: Run) -> int:
     """Train all epochs; a checkpoint after each. Returns the steps done."""
     rates = {"all": (lambda _: True, config.lr)}
     optimizer = AdamW(optim.parameter_groups(model, rates, weight_decay=config.weight_decay))
-    epochs = [epoch_examples(config, cutter, films, epoch) for epoch in range(config.epochs)]
+    epochs = [epoch_examples(config, splitter, films, epoch) for epoch in range(config.epochs)]
     sizes = [math.ceil(len(examples) / config.batch_size) for examples in epochs]
     schedule = optim.linear_schedule(optimizer, total=sum(sizes), warmup=config.warmup)
     step, done = run.step, 0
     if run.checkpoint:
-        done = run.restore(lambda tensors: load_all(model, tensors), optimizer, schedule)["epoch"]
+        done = run.restore(lambda tensors: load_weights(model, tensors), optimizer, schedule)["epoch"]
     model.train()
     for epoch in range(done, config.epochs):
         source = generator(config.seed, epoch, 1)
-        batches = shuffled(epochs[epoch], config.batch_size, padding=cutter.padding, source=source)
+        batches = shuffled(epochs[epoch], config.batch_size, pad_id=splitter.pad_id, source=source)
         for batch in track(batches, description=f"{run.directory.name} epoch {epoch + 1}", total=sizes[epoch]):
             loss = loss_of(config, model, batch)
             grad_norm = optim.step(optimizer, loss, max_norm=config.max_norm)
@@ -181,23 +172,32 @@ def loss_of(config: Config, model: PreTrainedModel, batch: Batch) -> Float[Tenso
     return qa_loss(output.start_logits.float(), output.end_logits.float(), batch)
 
 
-def epoch_examples(config: Config, cutter: Cutter, films: Sequence[Film], epoch: int) -> list[Example]:
+def epoch_examples(config: Config, splitter: WindowSplitter, films: Sequence[Film], epoch: int) -> list[Example]:
     """The windows of an epoch: every epoch asks in other wordings, and about other films in other articles."""
     seed = 1000 * config.seed + epoch
-    return examples_of(questions_of(films, seed=seed), cutter, seed=seed)
+    return examples_of(questions_of(films, seed=seed), splitter, seed=seed)
 
 
-def judged_by(model: PreTrainedModel, cutter: Cutter, questions: Sequence[Question]) -> list[Judged]:
-    """The model's best span for each question, whatever its margin."""
-    return judge(TorchEncoder(model.eval()), cutter, questions)
+def predictions_of(
+    model: PreTrainedModel, splitter: WindowSplitter, films: Sequence[Film], wording: Wording
+) -> list[Prediction]:
+    """The model's best span for each question about the films, whatever its margin."""
+    questions = questions_of(films, seed=EVALUATION, wording=wording)
+    return predict_spans(TorchEncoder(model.eval()), splitter, questions)
 
 
-def tested(model: PreTrainedModel, cutter: Cutter, films: Sequence[Film], threshold: float) -> dict[str, float]:
+def chosen_threshold(model: PreTrainedModel, splitter: WindowSplitter, films: Sequence[Film]) -> tuple[float, float]:
+    """The best margin to answer from on validation films, and its F1."""
+    predictions = [each for wording in SELECTION for each in predictions_of(model, splitter, films, wording)]
+    threshold = best_threshold(predictions)
+    return threshold, score_at(predictions, threshold).f1
+
+
+def held_out_scores(
+    model: PreTrainedModel, splitter: WindowSplitter, films: Sequence[Film], threshold: float
+) -> dict[str, float]:
     """Scores on held-out films, in wordings that were trained and in wordings that were not."""
-    as_trained, reworded = (
-        score_at(judged_by(model, cutter, questions_of(films, seed=EVALUATION, wording=wording)), threshold)
-        for wording in TESTED
-    )
+    as_trained, reworded = (score_at(predictions_of(model, splitter, films, wording), threshold) for wording in TESTED)
     return {
         "films_f1": as_trained.answered_f1,
         "films_exact": as_trained.answered_exact,
@@ -211,7 +211,7 @@ def tested(model: PreTrainedModel, cutter: Cutter, films: Sequence[Film], thresh
 def save_model(
     config: Config, model: PreTrainedModel, tokenizer: PreTrainedTokenizerFast, threshold: float, folder: Path
 ) -> None:
-    """Write the folder that `inference.pipelines.question_answering` reads."""
+    """Write the folder from which `question_answering` makes its pipeline."""
     model.config.question_answering = {"window": config.window, "overlap": config.overlap, "threshold": threshold}
     with quiet():
         model.save_pretrained(folder)
@@ -219,14 +219,14 @@ def save_model(
 
 
 @torch.no_grad()
-def load_all(model: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
+def load_weights(model: torch.nn.Module, tensors: dict[str, Tensor]) -> None:
     """Copy saved values into the parameters of the same names."""
     for name, parameter in model.named_parameters():
         parameter.copy_(tensors[name])
 
 
 def report(directory: Path) -> None:
-    """Print what a finished run came to."""
+    """Print the scores of a finished run."""
     found = read_json(directory / "result.json")
     rows = [
         ("in wordings as trained", found["films_f1"], found["films_exact"], found["no_answer_f1"]),

@@ -6,24 +6,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from projects.onnx_serving.config import Config
-from projects.onnx_serving.export.folder import unchanged
+from projects.onnx_serving.export.folder import require_unchanged
 from projects.onnx_serving.paths import QA, RUNS
 from projects.onnx_serving.training.train_qa import digest_of, films_of
 from projects.onnx_serving.training.train_qa import main as train
 from shared.errors import UserError
+from shared.files import read_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import LOG_NAME, read_source
-from shared.runs import describe_config, differing, discard, latest_checkpoint, read_json
+from shared.run_directories import describe_config, differing, discard, latest_checkpoint
 
 
-def trained(config: Config) -> Path:
-    """The run of the question-answering model; trains it unless it is done, or goes on where it stopped.
+def trained_run(config: Config) -> Path:
+    """Directory of a configuration's run, trained now unless it is done, or resumed where it stopped.
 
     Raises:
         UserError: If the directory holds a run of another configuration or other data, one that was changed since, or
             anything that is no run of this project. Nothing in it is touched then.
     """
-    directory = config.out or place_of(config)
+    directory = config.out or run_directory(config)
     if (directory / "result.json").exists():
         require_same(config, directory)
     else:
@@ -31,12 +32,12 @@ def trained(config: Config) -> Path:
         if not resume and (directory / LOG_NAME).exists():
             discard(directory, "onnx_serving")
         train(replace(config, out=directory, resume=resume))
-    unchanged(directory / "model")
+    require_unchanged(directory / "model")
     return directory
 
 
-def place_of(config: Config) -> Path:
-    """Where a run goes that has no --out: each configuration has one of its own."""
+def run_directory(config: Config) -> Path:
+    """Directory of a run without --out: each configuration has one of its own."""
     described = describe_config(config)
     if not differing(described, describe_config(Config())):
         return QA

@@ -11,12 +11,12 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from projects.onnx_serving.data import Question
-from projects.onnx_serving.inference.spans import Cutter, Window, padded, token_span
+from projects.onnx_serving.inference.spans import Window, WindowSplitter, pad_windows, token_span
 from shared import batching
 
-WITHOUT = 0.25  # share of the answered questions that also give a window of the article without the answer
-FIRST = 0.75  # share of the unanswerable ones whose window is the opening, which holds what tempts to answer
-CLS = 0  # where "not here" points
+NEGATIVES = 0.25  # share of the answered questions that also give a window of the article without the answer
+OPENINGS = 0.75  # share of the unanswerable ones whose window is the opening, which holds what tempts to answer
+CLS = 0  # target of "not here"
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Batch:
     """Padded windows and their targets.
 
     Attributes:
-        inputs: What the model takes, by name; each b × t.
+        inputs: Inputs of the model by name, each b × t.
         allowed: Tokens that may begin or end an answer, [CLS] among them.
         first: Target of the start.
         last: Target of the end.
@@ -45,27 +45,21 @@ class Batch:
     last: Int[Tensor, " b"]
 
 
-def examples_of(questions: Sequence[Question], cutter: Cutter, *, seed: int) -> list[Example]:
-    """One or two windows a question.
-
-    Args:
-        questions: With their articles.
-        cutter: Into windows.
-        seed: Decides which windows stand for a question.
-    """
+def examples_of(questions: Sequence[Question], splitter: WindowSplitter, *, seed: int) -> list[Example]:
+    """One or two windows a question; the seed decides which."""
     draw = random.Random(seed)
     found = []
     for question in questions:
-        windows = cutter(question.text, question.context)
+        windows = splitter(question.text, question.context)
         places = [(w, _place(w, question)) for w in windows]
         holding = [Example(w, *place) for w, place in places if place]
         empty = [Example(w, CLS, CLS) for w, place in places if not place]
         if holding:
             found.append(draw.choice(holding))
-            if empty and draw.random() < WITHOUT:
+            if empty and draw.random() < NEGATIVES:
                 found.append(draw.choice(empty))
         elif not question.answerable:
-            found.append(empty[0] if draw.random() < FIRST else draw.choice(empty))
+            found.append(empty[0] if draw.random() < OPENINGS else draw.choice(empty))
     return found
 
 
@@ -76,9 +70,11 @@ def _place(window: Window, question: Question) -> tuple[int, int] | None:
     return token_span(window, question.start, question.start + len(question.answer))
 
 
-def batch_of(examples: Sequence[Example], padding: int) -> Batch:
-    """The examples, padded to the longest of them."""
-    inputs = {name: torch.from_numpy(array) for name, array in padded([e.window for e in examples], padding).items()}
+def collate(examples: Sequence[Example], pad_id: int) -> Batch:
+    """A batch of the examples, padded to the longest of them."""
+    inputs = {
+        name: torch.from_numpy(array) for name, array in pad_windows([e.window for e in examples], pad_id).items()
+    }
     allowed = torch.zeros(inputs["input_ids"].shape, dtype=torch.bool)
     for row, example in enumerate(examples):
         allowed[row, : len(example.window)] = torch.from_numpy(example.window.allowed)
@@ -87,8 +83,8 @@ def batch_of(examples: Sequence[Example], padding: int) -> Batch:
     return Batch(inputs, allowed, first, last)
 
 
-def shuffled(examples: Sequence[Example], size: int, *, padding: int, source: torch.Generator) -> Iterator[Batch]:
+def shuffled(examples: Sequence[Example], size: int, *, pad_id: int, source: torch.Generator) -> Iterator[Batch]:
     """Every example once, in batches of like length, in an order that `source` alone decides."""
     order, lengths = batching.shuffled(len(examples), source), [len(example.window) for example in examples]
     for rows in batching.of_like_length(order, lengths, size, source):
-        yield batch_of([examples[row] for row in rows], padding)
+        yield collate([examples[row] for row in rows], pad_id)

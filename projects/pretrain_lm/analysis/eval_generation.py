@@ -20,12 +20,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from projects.pretrain_lm.analysis import plots
-from projects.pretrain_lm.data.vocabulary import Vocabulary
+from projects.pretrain_lm.data.tokenizer import CorpusTokenizer
 from projects.pretrain_lm.evaluate import distinct, repetition, self_bleu
 from projects.pretrain_lm.models.sampling import Sampling, generate
 from projects.pretrain_lm.models.transformer_lm import TransformerLM
 from projects.pretrain_lm.ngram import documents_of
-from projects.pretrain_lm.train_pretrain import load
+from projects.pretrain_lm.train_pretrain import load_run
 from shared import checks, devices
 from shared.assets import load_causal_lm, load_encoder
 from shared.errors import UserError, command
@@ -59,103 +59,107 @@ class GenerationConfig:
     """A finished run of a causal model."""
     prompts: int = 12
     """Articles whose openings are continued, at most."""
-    opening: int = 16
-    """Tokens of a prompt."""
-    tokens: int = 80
-    """To write, 50 to 100 for a short paragraph."""
+    prompt_tokens: int = 16
+    """Tokens of an opening."""
+    new_tokens: int = 80
+    """Tokens to generate, 50 to 100 for a short paragraph."""
     seed: int = 0
-    """Of the sampling."""
+    """Seeds the sampling."""
     out: Path = Path("runs/pretrain_lm/generation")
-    """Where frontier.csv, samples.md and the figure go."""
+    """Where frontier.csv, samples.md and the figures go."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot be measured."""
-        checks.at_least(self, 2, "prompts", "opening", "tokens")
+        checks.at_least(self, 2, "prompts", "prompt_tokens", "new_tokens")
 
 
 @dataclass
-class Texts:
-    """What was written in one way.
+class Continuations:
+    """Texts that go on from the same openings.
 
     Attributes:
         prompts: Text of each opening.
         ids: Tokens behind it, all of the same number.
-        written: The same as text.
+        texts: The same as text.
     """
 
     prompts: list[str]
     ids: list[list[int]]
-    written: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)
 
 
 def main(config: GenerationConfig) -> list[dict[str, Any]]:
     """Write paragraphs by every way of sampling, and measure diversity and coherence. Returns a row a way."""
     refuse_unwritable(config.out)
     devices.use_all_cores()
-    trained, model, vocabulary = load(config.run)
-    openings, articles = openings_of(config, trained.cleaning.out, vocabulary)
-    texts = {ARTICLES: articles}
-    for way, how in track(WAYS.items(), description="writing", total=len(WAYS)):
-        texts[way] = write(model, vocabulary, openings, config, how)
+    trained, model, tokenizer = load_run(config.run)
+    prompts, articles = held_out_prompts(config, trained.cleaning.out, tokenizer)
+    written = {ARTICLES: articles}
+    for way, sampling in track(WAYS.items(), description="writing", total=len(WAYS)):
+        written[way] = continuations(model, tokenizer, prompts, config, sampling)
     judge = Judge()
     rows = [
-        {"way": way, **measures(some, config.tokens), **judge(some)}
-        for way, some in track(texts.items(), description="reading", total=len(texts))
+        {"way": way, **diversity(some, config.new_tokens), **judge(some)}
+        for way, some in track(written.items(), description="reading", total=len(written))
     ]
     write_csv(config.out / "frontier.csv", rows)
-    write_text(config.out / "samples.md", samples_markdown(texts))
+    write_text(config.out / "samples.md", samples_markdown(written))
     plots.frontier(rows, config.out)
     show(rows)
-    for sample in samples_markdown(texts, 1).split("\n>\n"):
+    for sample in samples_markdown(written, 1).split("\n>\n"):
         sys.stdout.write(f"{sample.strip().removeprefix('> ')}\n\n")
     sys.stdout.write(f"All measures and figures: {config.out}\n")
     return rows
 
 
-def openings_of(config: GenerationConfig, corpus: Path, vocabulary: Vocabulary) -> tuple[list[list[int]], Texts]:
-    """The first tokens of test articles, and how these go on.
+def held_out_prompts(
+    config: GenerationConfig, corpus: Path, tokenizer: CorpusTokenizer
+) -> tuple[list[list[int]], Continuations]:
+    """The first tokens of test articles, and how the articles themselves go on.
 
     Raises:
         UserError: If there are too few articles that are long enough.
     """
-    needed = config.opening + config.tokens + 1
+    start, needed = config.prompt_tokens + 1, config.prompt_tokens + config.new_tokens + 1  # the end token is in front
     long = (document for document in documents_of(corpus, "test") if len(document) > needed)
-    chosen = list(islice(long, config.prompts))
-    if len(chosen) < 2:  # self-BLEU compares texts
+    documents = list(islice(long, config.prompts))
+    if len(documents) < 2:  # self-BLEU compares texts
         raise UserError(
-            f"{len(chosen)} test documents have more than {needed} tokens: lower --tokens, or bring more text"
+            f"{len(documents)} test documents have more than {needed} tokens: lower --new_tokens, or bring more text"
         )
-    openings = [document[: config.opening + 1] for document in chosen]  # the end token stands in front
-    ids = [document[config.opening + 1 : needed] for document in chosen]
-    prompts = [vocabulary.decode(opening) for opening in openings]
-    return openings, Texts(prompts, ids, [vocabulary.decode(each) for each in ids])
+    prompts = [document[:start] for document in documents]
+    ids = [document[start:needed] for document in documents]
+    return prompts, Continuations(list(map(tokenizer.decode, prompts)), ids, list(map(tokenizer.decode, ids)))
 
 
-def write(
-    model: TransformerLM, vocabulary: Vocabulary, openings: list[list[int]], config: GenerationConfig, how: Sampling
-) -> Texts:
-    """One continuation of each opening; the end token is not written, so that all have one length."""
+def continuations(
+    model: TransformerLM,
+    tokenizer: CorpusTokenizer,
+    prompts: list[list[int]],
+    config: GenerationConfig,
+    sampling: Sampling,
+) -> Continuations:
+    """One continuation of each prompt; the end token is suppressed, so that all have one length."""
     ids = generate(
         model,
-        torch.tensor(openings),
-        tokens=config.tokens,
-        how=how,
+        torch.tensor(prompts),
+        new_tokens=config.new_tokens,
+        sampling=sampling,
         generator=generator(config.seed, 7),
-        never=(vocabulary.pad, vocabulary.mask, vocabulary.end),
+        suppressed=(tokenizer.pad_id, tokenizer.mask_id, tokenizer.end_id),
     ).tolist()
-    return Texts([vocabulary.decode(o) for o in openings], ids, [vocabulary.decode(each) for each in ids])
+    return Continuations(list(map(tokenizer.decode, prompts)), ids, list(map(tokenizer.decode, ids)))
 
 
-def measures(texts: Texts, length: int) -> dict[str, float]:
+def diversity(written: Continuations, length: int) -> dict[str, float]:
     """Diversity between texts and repetition inside them."""
-    words = [text.split() for text in texts.written]
-    found = {
-        "distinct_1": distinct(texts.ids, 1, length),
-        "distinct_2": distinct(texts.ids, 2, length),
-        "self_bleu": self_bleu(words),
-        "repetition_4": sum(repetition(ids) for ids in texts.ids) / len(texts.ids),
+    measured = {
+        "distinct_1": distinct(written.ids, 1, length),
+        "distinct_2": distinct(written.ids, 2, length),
+        "self_bleu": self_bleu([text.split() for text in written.texts]),
+        "repetition_4": sum(repetition(ids) for ids in written.ids) / len(written.ids),
     }
-    return {name: round(value, 4) for name, value in found.items()}
+    return {name: round(value, 4) for name, value in measured.items()}
 
 
 class Judge:
@@ -163,13 +167,16 @@ class Judge:
 
     def __init__(self) -> None:
         self.encoder = load_encoder("minilm", max_length=256)
-        self.reader = load_causal_lm("smollm2")
+        self.language_model = load_causal_lm("smollm2")
 
-    def __call__(self, texts: Texts) -> dict[str, float]:
-        """Similarity of opening and continuation, and the continuation's perplexity behind the opening."""
-        prompts, written = (embed(*self.encoder, some) for some in (texts.prompts, texts.written))
-        similarity = (prompts * written).sum(1).mean().item()
-        return {"similarity": round(similarity, 4), "perplexity": round(perplexity(*self.reader, texts), 2)}
+    def __call__(self, written: Continuations) -> dict[str, float]:
+        """Similarity of prompt and continuation, and the continuation's perplexity given the prompt."""
+        prompts, texts = (embed(*self.encoder, some) for some in (written.prompts, written.texts))
+        similarity = (prompts * texts).sum(1).mean().item()
+        return {
+            "similarity": round(similarity, 4),
+            "perplexity": round(perplexity(*self.language_model, written), 2),
+        }
 
 
 @torch.inference_mode()
@@ -185,26 +192,26 @@ def embed(model: nn.Module, tokenizer: Any, texts: Sequence[str]) -> Float[Tenso
 
 
 @torch.inference_mode()
-def perplexity(model: nn.Module, tokenizer: Any, texts: Texts) -> float:
-    """exp(Σ NLL / Σ tokens) of all continuations, each read behind its opening."""
+def perplexity(model: nn.Module, tokenizer: Any, written: Continuations) -> float:
+    """exp(Σ NLL / Σ tokens) of all continuations, each given its prompt."""
     summed, count = 0.0, 0
-    for prompt, written in zip(texts.prompts, texts.written, strict=True):
+    for prompt, text in zip(written.prompts, written.texts, strict=True):
         before = tokenizer(prompt)["input_ids"]
-        ids = torch.tensor([before + tokenizer(written, add_special_tokens=False)["input_ids"]])
-        scores = model(input_ids=ids).logits[0, len(before) - 1 : -1]
-        summed += F.cross_entropy(scores.float(), ids[0, len(before) :], reduction="sum").item()
+        ids = torch.tensor([before + tokenizer(text, add_special_tokens=False)["input_ids"]])
+        logits = model(input_ids=ids).logits[0, len(before) - 1 : -1]
+        summed += F.cross_entropy(logits.float(), ids[0, len(before) :], reduction="sum").item()
         count += ids.shape[1] - len(before)
     return float(torch.tensor(summed / count).exp())
 
 
-def samples_markdown(texts: dict[str, Texts], count: int = 2) -> str:
-    """The first continuations of some ways, unedited but for line ends."""
+def samples_markdown(written: dict[str, Continuations], count: int = 2) -> str:
+    """The first continuations of some ways of sampling, unedited but for line ends."""
     lines = []
     for place in range(count):
-        opening = " ".join(texts[ARTICLES].prompts[place].split())
+        opening = " ".join(written[ARTICLES].prompts[place].split())
         for way in SHOWN:
-            if way in texts:
-                lines.append(f"> **{opening}** {' '.join(texts[way].written[place].split())} *({way})*")
+            if way in written:
+                lines.append(f"> **{opening}** {' '.join(written[way].texts[place].split())} *({way})*")
     return "\n>\n".join(lines) + "\n"
 
 

@@ -18,13 +18,13 @@ from typing import Any
 
 from projects.pretrain_lm.config import Config
 from projects.pretrain_lm.data.collator import CustomDataCollator
-from projects.pretrain_lm.data.shards import SHARD, Chunks, batches
-from projects.pretrain_lm.data.vocabulary import SPECIAL, Vocabulary
-from projects.pretrain_lm.train_pretrain import Trainer, TransformerLM, prepare, read_corpus
+from projects.pretrain_lm.data.shards import ALONE, SHARD, EpochChunks, batches
+from projects.pretrain_lm.data.tokenizer import SPECIAL, CorpusTokenizer
+from projects.pretrain_lm.train_pretrain import new_state, prepare_corpus, read_corpus, train_step
 from shared import devices
+from shared.devices import peak_memory_mb
 from shared.errors import UserError, command
 from shared.progress import table, track
-from shared.runs import peak_memory_mb
 
 COPIES = (1, 4, 16)
 WARM_UP = 3  # batches beside the model that are not counted: the first reads a shard and makes the optimizer's state
@@ -40,7 +40,7 @@ class LoaderConfig:
     batch_size: int = 16
     """Chunks a batch."""
     read: bool = False
-    """Only read this corpus once, and print what it took as JSON: what each process is started with."""
+    """Only read this corpus once, and print the cost as JSON; each measuring process is started with it."""
 
 
 def main(config: LoaderConfig) -> list[dict[str, Any]]:
@@ -64,14 +64,14 @@ def main(config: LoaderConfig) -> list[dict[str, Any]]:
 
 
 def repeat(corpus: Path, folder: Path, copies: int) -> None:
-    """A corpus of so many copies of the training chunks, each with other tokens."""
-    vocabulary = Vocabulary.load(corpus)
-    vocabulary.save(folder)
-    ordinary = len(vocabulary) - len(SPECIAL)
+    """Write a corpus of so many copies of the training chunks, each with other tokens."""
+    tokenizer = CorpusTokenizer.load(corpus)
+    tokenizer.save(folder)
+    ordinary = len(tokenizer) - len(SPECIAL)
     target, number = folder / "chunks" / "train", 0
     target.mkdir(parents=True)
     for copy in range(copies):
-        other = [moved(token, copy, ordinary) for token in range(len(vocabulary))]
+        other = [moved(token, copy, ordinary) for token in range(len(tokenizer))]
         for path in sorted((corpus / "chunks" / "train").glob("shard-*.jsonl")):
             with path.open(encoding="utf-8") as file, (target / SHARD.format(number)).open("w") as out:
                 for line in file:
@@ -82,13 +82,13 @@ def repeat(corpus: Path, folder: Path, copies: int) -> None:
 
 
 def moved(token: int, copy: int, ordinary: int) -> int:
-    """The token that stands for it in a copy; special ones stay."""
+    """The token that replaces it in a copy; special ones stay."""
     first = len(SPECIAL)
     return token if token < first else first + (token - first + copy * STRIDE) % ordinary
 
 
 def measured(folder: Path, batch_size: int) -> dict[str, Any]:
-    """What a fresh process took to read the corpus."""
+    """Tokens, peak memory and speed of a fresh process that reads the corpus."""
     words = ["--corpus", str(folder), "--batch_size", str(batch_size), "--read"]
     done = subprocess.run(
         [sys.executable, "-m", "projects.pretrain_lm.analysis.loader", *words], capture_output=True, text=True
@@ -99,13 +99,13 @@ def measured(folder: Path, batch_size: int) -> dict[str, Any]:
 
 
 def read(config: LoaderConfig) -> dict[str, Any]:
-    """One shuffled epoch of causal batches."""
-    vocabulary = Vocabulary.load(config.corpus)
-    collator = CustomDataCollator("causal", vocabulary=len(vocabulary), padding=vocabulary.pad)
-    chunks = Chunks(config.corpus / "chunks" / "train", batch=config.batch_size, seed=0)
+    """Read one shuffled epoch of causal batches."""
+    tokenizer = CorpusTokenizer.load(config.corpus)
+    collator = CustomDataCollator("causal", vocab_size=len(tokenizer), pad_id=tokenizer.pad_id)
+    chunks = EpochChunks(config.corpus / "chunks" / "train", batch_size=config.batch_size, seed=0)
     tokens, started = 0, time.process_time()
     for batch in batches(chunks, collator):
-        tokens += batch.ids.numel() if batch.readable is None else int(batch.readable.sum())
+        tokens += batch.input_ids.numel() if batch.attention_mask is None else int(batch.attention_mask.sum())
     seconds = time.process_time() - started
     return {"tokens": tokens, "peak_mb": round(peak_memory_mb(), 1), "tokens_per_second": round(tokens / seconds)}
 
@@ -113,20 +113,20 @@ def read(config: LoaderConfig) -> dict[str, Any]:
 def consume(config: Config, count: int) -> list[dict[str, Any]]:
     """Tokens a second that the loader gives and that training takes, over so many batches in turn."""
     devices.use_all_cores()
-    prepare(config)
+    prepare_corpus(config)
     corpus = read_corpus(config)
-    trainer = Trainer(config, TransformerLM(config.size(len(corpus.vocabulary))), corpus)
-    stream = trainer.batches_of(0)
+    state = new_state(config, corpus, ALONE)
+    stream = corpus.training_batches(config, ALONE, epoch=0)
     loading, training, tokens = 0.0, 0.0, 0
     for number in track(range(count + WARM_UP), description="loader and model", total=count + WARM_UP):
         start = time.perf_counter()
         batch = next(stream)
         loaded = time.perf_counter()
-        trainer.learn(batch, None)
+        train_step(config, state, batch, ALONE)
         if number >= WARM_UP:
             loading += loaded - start
             training += time.perf_counter() - loaded
-            tokens += batch.ids.numel()
+            tokens += batch.input_ids.numel()
     speeds = {"loader": tokens / loading, "model": tokens / training}
     return [
         {"what": what, "tokens_per_second": round(speed), "over_model": round(speed / speeds["model"], 3)}

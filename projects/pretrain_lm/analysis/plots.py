@@ -1,6 +1,9 @@
 """The figures of results/, each drawn from the rows of a table."""
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +14,7 @@ from shared.plotting import COLOURS, MARKERS, figure
 from shared.report import mean_sd, read_csv
 
 FAMILIES = ("greedy", "temperature", "top-k", "top-p", "the articles")
-NAMED = ("temperature", "top-k", "top-p")  # families whose points say their parameter
-AWAY = 13  # points of the name's middle from its point's
+AWAY, LETTER = 12, 4.4  # points of 1/72 inch: from a point to its name, and the width of a letter
 
 
 def main(results: Path) -> None:
@@ -24,46 +26,71 @@ def main(results: Path) -> None:
 
 
 def frontier(rows: list[dict[str, Any]], out: Path) -> None:
-    """frontier.png and similarity.png: diversity against two measures of coherence, a line for each way of sampling."""
-    title = "Variety against what another model finds predictable"
-    label = "perplexity under SmolLM2 (lower: more predictable)"
-    _against(rows, out / "frontier.png", "perplexity", title, label, log=True)
-    title, label = "Variety against closeness to the opening", "cosine of opening and continuation (MiniLM)"
-    _against(rows, out / "similarity.png", "similarity", title, label, log=False)
+    """frontier.png and similarity.png: variety against two measures of coherence, a line for each way of sampling."""
+    title, label = "Is anything as varied and as predictable as the articles?", "perplexity under SmolLM2"
+    with _variety(rows, out / "frontier.png", "perplexity", title, f"{label} (lower: more predictable)") as axes:
+        axes.set_yscale("log")
+        axes.set_yticks(ticks := (10, 30, 100, 300, 1000, 3000), [f"{tick:,}" for tick in ticks])
+    title = "Does anything stay as close to its opening as the articles do?"
+    with _variety(rows, out / "similarity.png", "similarity", title, "cosine of opening and continuation (MiniLM)"):
+        pass
 
 
-def _against(rows: list[dict[str, Any]], path: Path, column: str, title: str, label: str, *, log: bool) -> None:
-    with figure(path, title=title, xlabel="distinct-2 of the written tokens", ylabel=label, size=(6.8, 4.4)) as axes:
-        if log:
-            axes.set_yscale("log")
-            axes.invert_yaxis()
-        points_of: list[tuple[float, float, str, str]] = []
-        for number, family in enumerate(FAMILIES):
-            points = sorted((r["distinct_2"], r[column], r["way"]) for r in rows if r["way"].startswith(family))
-            x, y = [p[0] for p in points], [p[1] for p in points]
-            axes.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=family)
-            named = family in NAMED
-            points_of += [(a, b, way.split()[-1] if named else "", COLOURS[number]) for a, b, way in points]
-        axes.margins(y=0.1)  # room for a name below the lowest point
-        axes.legend(loc="lower left" if log else "upper left")
-        name_points(axes, points_of)
+@contextmanager
+def _variety(rows: list[dict[str, Any]], path: Path, column: str, title: str, label: str) -> Iterator[Any]:
+    """Every way of sampling by its share of repeated bigrams, fewer to the right, and named beside its point."""
+    xlabel = "repeated bigrams (%), 100 × (1 − distinct-2): more varied to the right"
+    with figure(path, title=title, xlabel=xlabel, ylabel=label, size=(7.2, 4.8)) as axes:
+        axes.set_xscale("log")
+        axes.set_xticks(ticks := (50, 20, 10, 5, 2), list(map(str, ticks)))
+        axes.minorticks_off()
+        axes.set_xlim(100, 1.3)
+        axes.margins(y=0.12)  # room for a name below the lowest point
+        yield axes
+        named: list[tuple[float, float, str, str]] = []
+        for family, colour, marker in zip(FAMILIES, COLOURS, MARKERS, strict=False):
+            some = [row for row in rows if row["way"].startswith(family)]
+            points = sorted(((100 * (1 - r["distinct_2"]), r[column], r["way"]) for r in some), reverse=True)
+            axes.plot([x for x, *_ in points], [y for _, y, _ in points], marker=marker, color=colour)
+            for number, (x, y, way) in enumerate(points):  # the family is named once, at its first point
+                named.append((x, y, way.split()[-1] if number else way.removesuffix(" themselves"), colour))
+        name_points(axes, named)
 
 
 def name_points(axes: Any, points: list[tuple[float, float, str, str]]) -> None:
-    """Write beside each point (x, y, name, colour) its name, on that of eight sides where most room is left."""
+    """Write beside each point (x, y, name, colour) its name, on that of sixteen sides where most room is left."""
     axes.autoscale_view()
-    places = [axes.transData.transform(point[:2]) * 72 / axes.figure.dpi for point in points]
-    taken = list(places)
-    for (x, y, name, colour), place in zip(points, places, strict=True):
+    axes.figure.canvas.draw()  # the layout is fixed now, so that distances on paper are known
+    taken = _along_lines(axes)
+    for x, y, name, colour in points:
         if not name:
             continue
-        sides = [AWAY * np.array([math.cos(k * math.pi / 4), math.sin(k * math.pi / 4)]) for k in range(8)]
-        others = [each for each in taken if each is not place]
-        side = max(sides, key=lambda s, p=place, o=others: min(np.hypot(*(p + s - each)) for each in o))  # type: ignore[misc]
-        taken.append(place + side)
+        half = LETTER * len(name) / 2
+        sides = [np.array([(AWAY + half) * math.cos(a), AWAY * math.sin(a)]) for a in np.arange(16) * math.pi / 8]
+        place, letters = _on_paper(axes, (x, y)), np.stack([np.linspace(-half, half, 5), np.zeros(5)], 1)
+        boxes = [place + side + letters for side in sides]
+        room = [np.hypot(*(box[:, None] - np.array(taken)[None]).transpose(2, 0, 1)).min() for box in boxes]
+        best = int(np.argmax(room))
+        taken.extend(boxes[best])
         look: dict[str, Any] = {"ha": "center", "va": "center", "fontsize": 8, "color": colour}
         look["path_effects"] = [withStroke(linewidth=2, foreground="white")]  # over the lines of others
-        axes.annotate(name, (x, y), xytext=tuple(side), textcoords="offset points", **look)
+        axes.annotate(name, (x, y), xytext=tuple(sides[best]), textcoords="offset points", **look)
+
+
+def _on_paper(axes: Any, point: Any) -> Any:
+    """Points of 1/72 inch from the figure's corner."""
+    return axes.transData.transform(point) * 72 / axes.figure.dpi
+
+
+def _along_lines(axes: Any) -> list[Any]:
+    """Places on paper along every line, close to each other, its points included."""
+    found = []
+    for line in axes.lines:
+        ends = _on_paper(axes, np.column_stack(line.get_data()))
+        found += list(ends)
+        for one, other in pairwise(ends):
+            found += list(np.linspace(one, other, 2 + int(np.hypot(*(other - one)) / 4)))
+    return found
 
 
 def masking(rows: list[dict[str, Any]], path: Path) -> None:

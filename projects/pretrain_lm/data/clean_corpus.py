@@ -20,26 +20,33 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from projects.pretrain_lm.data.collator import Chunk
 from projects.pretrain_lm.data.duplicates import Seen, stories
 from projects.pretrain_lm.data.filters import Dropped, clean
 from projects.pretrain_lm.data.shards import SHARD, chunks_of, write_shard
 from projects.pretrain_lm.data.sources import Document, documents
-from projects.pretrain_lm.data.vocabulary import FILE, SMALLEST, Kind, Vocabulary, describe_vocabulary, train_vocabulary
+from projects.pretrain_lm.data.tokenizer import (
+    FILE,
+    SMALLEST,
+    CorpusTokenizer,
+    Kind,
+    describe_tokenizer,
+    train_tokenizer,
+)
 from shared import checks
 from shared.assets.news_articles import same_story
 from shared.assets.splits import joined
 from shared.assets.text import split_key
 from shared.errors import UserError, command
-from shared.files import is_temporary, refuse_unwritable, write_json, write_text
+from shared.files import is_temporary, read_json, refuse_unwritable, write_json, write_text
 from shared.fingerprint.origin import data_digest
 from shared.progress import table
-from shared.runs import read_json
 
 SPLITS = {"train": 0.9, "validation": 0.05, "test": 0.05}
 PART = "part-{:05d}"
 DIVIDED_BY = "group"  # stands in corpus.json, so that a folder that was divided otherwise is told apart
 PIECE = 100_000  # characters into which a text that is divided by position is cut
-FULLY_COMPARED = 1 << 26  # bytes of a corpus up to which stories are compared by every run of words
+FULLY_COMPARED = 1 << 26  # bytes of a corpus up to which stories are compared by every shingle
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,19 +81,19 @@ class CorpusConfig:
 def main(config: CorpusConfig) -> dict[str, Any]:
     """Clean a corpus, learn a tokenizer and cut the texts into chunks. Returns the report."""
     require_same(config)
-    with disk(config.out):
+    with full_disk_reported(config.out):
         filter_documents(config)
-        divide(config)
-        vocabulary = learn_vocabulary(config)
-        cut(config, vocabulary)
-        report = summarise(config, vocabulary)
+        split_documents(config)
+        tokenizer = trained_tokenizer(config)
+        write_chunks(config, tokenizer)
+        report = summarise(config, tokenizer)
         write_json(config.out / "report.json", report)
     show(report)
     return report
 
 
 def require_same(config: CorpusConfig) -> None:
-    """Write what the folder is made by, or compare with what was written there.
+    """Write the settings of the corpus into its folder, or compare them with those that are there.
 
     Raises:
         UserError: If another corpus is in the folder.
@@ -94,21 +101,21 @@ def require_same(config: CorpusConfig) -> None:
     path = config.out / "corpus.json"
     refuse_unwritable(config.out)
     settings = {k: v for k, v in asdict(config).items() if k != "out"} | {"division": DIVIDED_BY}
-    now = json.loads(json.dumps(settings))
+    settings = json.loads(json.dumps(settings))
     if not path.exists():
         if config.out.is_dir() and not all(map(is_temporary, config.out.iterdir())):
             raise UserError(f"{config.out} is in use and holds no corpus: choose another --out")
         if config.dataset != "news":
             next(documents(config.dataset, config.text_column), None)  # what is not there leaves no folder behind
-        write_json(path, now)
+        write_json(path, settings)
     saved = read_json(path)
-    different = sorted(name for name in now if saved.get(name) != now[name])
+    different = sorted(name for name in settings if saved.get(name) != settings[name])
     if different:
         raise UserError(f"{config.out} holds a corpus with another {', '.join(different)}: choose another --out")
 
 
 @contextmanager
-def disk(folder: Path) -> Iterator[None]:
+def full_disk_reported(folder: Path) -> Iterator[None]:
     """Turn a full disk inside the block into one line.
 
     Raises:
@@ -134,7 +141,7 @@ def filter_documents(config: CorpusConfig) -> None:
         return
     raw, seen, number = raw_documents(config), Seen(), 0
     while (folder / f"{PART.format(number)}.json").exists():
-        recall(folder / PART.format(number), seen)
+        restore_seen(folder / PART.format(number), seen)
         next(islice(raw, config.part_size, config.part_size), None)  # what this part was made of
         number += 1
     while part := list(islice(raw, config.part_size)):
@@ -185,8 +192,8 @@ def write_part(stem: Path, part: list[Document], seen: Seen, *, keep_all: bool) 
     write_json(stem.with_suffix(".json"), counts)
 
 
-def recall(stem: Path, seen: Seen) -> None:
-    """Remember what a finished part had seen."""
+def restore_seen(stem: Path, seen: Seen) -> None:
+    """Bring `seen` to where it was after a finished part."""
     for digest in read_json(stem.with_suffix(".json"))["digests"]:
         seen.copy(digest)
     for row in kept_documents(stem.with_suffix(".jsonl")):
@@ -207,7 +214,7 @@ def kept_documents(path: Path) -> Iterator[dict[str, str]]:
                 raise UserError(f"{path}:{number}: no JSON; the file may be cut: remove the folder") from None
 
 
-def divide(config: CorpusConfig) -> None:
+def split_documents(config: CorpusConfig) -> None:
     """Write documents/splits.json: the split of every kept document, in their order."""
     path = config.out / "documents" / "splits.json"
     if path.exists():
@@ -215,16 +222,16 @@ def divide(config: CorpusConfig) -> None:
     if config.tokenizer == "char":
         write_json(path, [row["name"] for row in rows_of(config)])
         return
-    keep = sampling(config)
+    keep = shingle_sampling(config)
     own = [split_of(row["text"]) for row in rows_of(config)]
-    within = stories((row["text"] for row in rows_of(config)), keep)
-    alike = same_story((row["text"] for row in rows_of(config)), keep=8 * keep)  # as the news' own groups were found
-    links = [(str(number), str(a), str(b)) for number, (a, b) in enumerate(zip(within, alike, strict=True))]
+    contained = stories((row["text"] for row in rows_of(config)), keep)
+    similar = same_story((row["text"] for row in rows_of(config)), keep=8 * keep)  # as the news' own groups were found
+    links = [(str(number), str(a), str(b)) for number, (a, b) in enumerate(zip(contained, similar, strict=True))]
     write_json(path, [own[int(first)] for first in joined(links)])
 
 
-def sampling(config: CorpusConfig) -> int:
-    """Of how many runs of words one is compared: of several in a large corpus, so that memory is bounded."""
+def shingle_sampling(config: CorpusConfig) -> int:
+    """One shingle in so many is compared: all in a small corpus, fewer in a large one, so that memory is bounded."""
     return 1 + sum(each["bytes"] for each in counts_of(config)) // FULLY_COMPARED
 
 
@@ -269,18 +276,18 @@ def texts_of(config: CorpusConfig, split: str) -> Iterator[str]:
 # ---------------------------------------------------------------- tokens
 
 
-def learn_vocabulary(config: CorpusConfig) -> Vocabulary:
-    """The tokenizer, learned if it is not there yet: merges on the training split, an alphabet on the whole text."""
+def trained_tokenizer(config: CorpusConfig) -> CorpusTokenizer:
+    """The tokenizer, trained if it is not there yet: merges on the training split, an alphabet on the whole text."""
     if not (config.out / FILE).exists():
         if next(texts_of(config, "train"), None) is None:
             raise UserError(f"--dataset {config.dataset}: the filters left no text to train on")
         splits = SPLITS if config.tokenizer == "char" else ("train",)  # any text has letters that come once
         texts = (text for split in splits for text in texts_of(config, split))
-        train_vocabulary(texts, config.tokenizer, config.vocabulary).save(config.out)
-    return Vocabulary.load(config.out)
+        train_tokenizer(texts, config.tokenizer, config.vocabulary).save(config.out)
+    return CorpusTokenizer.load(config.out)
 
 
-def cut(config: CorpusConfig, vocabulary: Vocabulary) -> None:
+def write_chunks(config: CorpusConfig, tokenizer: CorpusTokenizer) -> None:
     """Write chunks/<split>/shard-*.jsonl, one a part, and chunks/part-*.json when a part is through.
 
     Raises:
@@ -288,19 +295,14 @@ def cut(config: CorpusConfig, vocabulary: Vocabulary) -> None:
     """
     folder, first, splits = config.out / "chunks", 0, splits_of(config)
     for number, path in enumerate(parts(config)):
-        done = folder / f"{PART.format(number)}.json"
         rows = list(kept_documents(path))
+        done = folder / f"{PART.format(number)}.json"
         if not done.exists():
-            counts: dict[str, list[int]] = {}
+            counts: dict[str, tuple[int, int]] = {}
             for split in SPLITS:
-                chunks = [
-                    chunk
-                    for place, row in enumerate(rows, start=first)
-                    if splits[place] == split
-                    for chunk in pieces(config, vocabulary, row["text"], place)
-                ]
-                if chunks:
-                    counts[split] = list(write_shard(folder / split / SHARD.format(number), chunks, vocabulary))
+                texts = {at: row["text"] for at, row in enumerate(rows, start=first) if splits[at] == split}
+                if chunks := list(chunked(config, tokenizer, texts)):
+                    counts[split] = write_shard(folder / split / SHARD.format(number), chunks, tokenizer)
             write_json(done, counts)
         first += len(rows)
     if tokens(config, "train") < config.context:
@@ -310,9 +312,11 @@ def cut(config: CorpusConfig, vocabulary: Vocabulary) -> None:
         )
 
 
-def pieces(config: CorpusConfig, vocabulary: Vocabulary, text: str, place: int) -> Iterator[Any]:
-    """The chunks of one document."""
-    return chunks_of(vocabulary.encode(text), document=place, context=config.context, end=vocabulary.end)
+def chunked(config: CorpusConfig, tokenizer: CorpusTokenizer, texts: dict[int, str]) -> Iterator[Chunk]:
+    """The chunks of documents, given by their number."""
+    for document, text in texts.items():
+        ids = tokenizer.encode(text)
+        yield from chunks_of(ids, document=document, context_length=config.context, end_id=tokenizer.end_id)
 
 
 def tokens(config: CorpusConfig, split: str) -> int:
@@ -324,34 +328,36 @@ def tokens(config: CorpusConfig, split: str) -> int:
 # ---------------------------------------------------------------- the report
 
 
-def summarise(config: CorpusConfig, vocabulary: Vocabulary) -> dict[str, Any]:
+def summarise(config: CorpusConfig, tokenizer: CorpusTokenizer) -> dict[str, Any]:
     """What was read, what each filter took, and what is left."""
     counts = counts_of(config)
     dropped = sum((Counter(each["dropped"]) for each in counts), Counter[str]())
-    splits = {}
-    for split in SPLITS:
-        texts = list(texts_of(config, split))
-        chunked = [read_json(path) for path in (config.out / "chunks").glob("part-*.json")]
-        splits[split] = {
-            "documents": len(texts),
-            "bytes": sum(len(text.encode()) for text in texts),
-            "chunks": sum(each[split][0] for each in chunked if split in each),
-            "tokens": tokens(config, split),
-        }
     return {
         "dataset": Path(config.dataset).name,
         "read": sum(each["read"] for each in counts),
         "read_bytes": sum(each["bytes"] for each in counts),
         "kept": sum(each["kept"] for each in counts),
         "dropped": dict(sorted(dropped.items(), key=lambda item: -item[1])),
-        "splits": splits,
-        "digest": data_digest(*(texts_of(config, split) for split in SPLITS), [about_tokens(config)]),
-        "tokenizer": describe_vocabulary(vocabulary, texts_of(config, "validation")),
+        "splits": {split: describe_split(config, split) for split in SPLITS},
+        "digest": data_digest(*(texts_of(config, split) for split in SPLITS), [chunking_inputs(config)]),
+        "tokenizer": describe_tokenizer(tokenizer, texts_of(config, "validation")),
     }
 
 
-def about_tokens(config: CorpusConfig) -> dict[str, Any]:
-    """What beside the texts decides the chunks."""
+def describe_split(config: CorpusConfig, split: str) -> dict[str, int]:
+    """How many documents, bytes, chunks and tokens a split has."""
+    texts = list(texts_of(config, split))
+    written = [read_json(path) for path in (config.out / "chunks").glob("part-*.json")]
+    return {
+        "documents": len(texts),
+        "bytes": sum(len(text.encode()) for text in texts),
+        "chunks": sum(counts[split][0] for counts in written if split in counts),
+        "tokens": tokens(config, split),
+    }
+
+
+def chunking_inputs(config: CorpusConfig) -> dict[str, Any]:
+    """What decides the chunks beside the texts."""
     return {"tokenizer": (config.out / FILE).read_text(encoding="utf-8"), "context": config.context}
 
 

@@ -11,23 +11,23 @@ from shared.assets.splits import joined
 from shared.assets.text import shingles, text_key
 
 PERMUTATIONS, BANDS = 64, 16  # 16 bands of 4: a pair of similarity 0.5 meets in some band with probability 0.64
-RUN = 5  # words of a shingle
+SHINGLE = 5  # words
 THRESHOLD = 0.5  # estimated Jaccard similarity from which two documents are near copies
 _DRAWN = np.random.Generator(np.random.PCG64(20170201)).integers(1 << 64, size=(2, PERMUTATIONS), dtype=np.uint64)
 
-STORY = 0.2  # share of the shorter document's runs from which two documents tell one story
-FORMULA = 100  # documents that share a run from which on it is an outlet's formula and tells no story
+STORY = 0.2  # share of the shorter document's shingles from which two documents tell one story
+BOILERPLATE = 100  # a shingle that so many documents share is an outlet's formula and tells no story
 
 Signature = tuple[int, ...]
 
 
 def signature(text: str) -> Signature:
-    """Smallest hashes of the text's runs of five words under 64 permutations.
+    """MinHash signature: the smallest hashes of the text's shingles under 64 permutations.
 
     Source: Broder 1997, "On the resemblance and containment of documents"; the share of equal places estimates the
     Jaccard similarity of two sets.
     """
-    members = np.fromiter(shingles(text, RUN), dtype=np.uint64)
+    members = np.fromiter(shingles(text, SHINGLE), dtype=np.uint64)
     factors, shifts = _DRAWN | np.uint64(1)
     hashed = (members[:, None] * factors + shifts) >> np.uint64(32)  # modulo 2⁶⁴, then the well-mixed half
     return tuple(hashed.min(0).tolist())
@@ -79,29 +79,29 @@ def stories(texts: Iterable[str], keep: int = 1) -> list[int]:
 
     Args:
         texts: In the order in which they are told.
-        keep: One run of words in so many is compared (`shingles`).
+        keep: One shingle in so many is compared.
 
     Source: Broder 1997, §2: containment.
     """
-    drawn = [np.fromiter(shingles(text, RUN, keep), dtype=np.uint64) for text in texts]
-    common = Counter(pair for those in _holders(drawn) for pair in combinations(those, 2))
-    links = [[str(position)] for position in range(len(drawn))]
+    hashes = [np.fromiter(shingles(text, SHINGLE, keep), dtype=np.uint64) for text in texts]
+    common = Counter(pair for those in _sharing(hashes) for pair in combinations(those, 2))
+    links = [[str(position)] for position in range(len(hashes))]
     for (first, second), count in common.items():
-        if count >= STORY * min(len(drawn[first]), len(drawn[second])):
+        if count >= STORY * min(len(hashes[first]), len(hashes[second])):
             links[second].append(str(first))
     return [int(first) for first in joined(links)]
 
 
-def _holders(drawn: list[np.ndarray]) -> Iterator[list[int]]:
-    """Of each run that several documents have, but too few for a formula, their positions in rising order."""
-    if not drawn:
+def _sharing(hashes: list[np.ndarray]) -> Iterator[list[int]]:
+    """For each shingle of several documents, but too few for boilerplate, their positions in rising order."""
+    if not hashes:
         return
-    runs = np.concatenate(drawn)
-    owners = np.repeat(np.arange(len(drawn)), [len(each) for each in drawn])
-    order = np.argsort(runs, kind="stable")
-    runs, owners = runs[order], owners[order]
-    ends = np.append(np.flatnonzero(runs[1:] != runs[:-1]) + 1, len(runs))
+    every = np.concatenate(hashes)
+    owners = np.repeat(np.arange(len(hashes)), [len(each) for each in hashes])
+    order = np.argsort(every, kind="stable")
+    every, owners = every[order], owners[order]
+    ends = np.append(np.flatnonzero(every[1:] != every[:-1]) + 1, len(every))
     starts = np.append(0, ends[:-1])
-    shared = (ends - starts > 1) & (ends - starts <= FORMULA)
+    shared = (ends - starts > 1) & (ends - starts <= BOILERPLATE)
     for start, end in zip(starts[shared].tolist(), ends[shared].tolist(), strict=True):
         yield owners[start:end].tolist()

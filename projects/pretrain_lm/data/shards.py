@@ -6,39 +6,40 @@ together read the very batches that one would, and none reads another's.
 
 import json
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch.utils.data import DataLoader, IterableDataset, get_worker_info
 
 from projects.pretrain_lm.data.collator import Batch, Chunk, CustomDataCollator, word_numbers
-from projects.pretrain_lm.data.vocabulary import Vocabulary
+from projects.pretrain_lm.data.tokenizer import CorpusTokenizer
+from projects.pretrain_lm.distributed import Process
 from shared.errors import UserError
 from shared.files import write_text
 from shared.seeding import generator
 
 PIECES = 1 << 20  # chunks that a document may have; a chunk's id is document · PIECES + piece
 SHARD = "shard-{:05d}.jsonl"
+ALONE = Process()
 
 
-def chunks_of(ids: list[int], *, document: int, context: int, end: int) -> Iterator[Chunk]:
-    """Pieces of a document of at most `context` tokens, each beginning with the last token of the one before.
+def chunks_of(ids: list[int], *, document: int, context_length: int, end_id: int) -> Iterator[Chunk]:
+    """Pieces of a document of at most one context, each beginning with the last token of the one before.
 
     The document stands between two end tokens. By the overlap of one, every token but the first is predicted just once
     in all pieces together, so perplexities do not depend on how the text was cut.
     """
-    tokens = [end, *ids, end]
-    step = context - 1
+    tokens = [end_id, *ids, end_id]
+    step = context_length - 1
     for piece, start in enumerate(range(0, len(tokens) - 1, step)):
-        yield Chunk(document * PIECES + piece, tokens[start : start + context])
+        yield Chunk(document * PIECES + piece, tokens[start : start + context_length])
 
 
-def write_shard(path: Path, chunks: Iterable[Chunk], vocabulary: Vocabulary) -> tuple[int, int]:
-    """One JSON object a line, atomically. Returns (chunks, tokens)."""
+def write_shard(path: Path, chunks: Iterable[Chunk], tokenizer: CorpusTokenizer) -> tuple[int, int]:
+    """Write one JSON object a line, atomically. Returns (chunks, tokens)."""
     lines, tokens = [], 0
     for chunk in chunks:
-        starts = vocabulary.word_starts(chunk.ids)
+        starts = tokenizer.word_starts(chunk.ids)
         lines.append(json.dumps({"id": chunk.id, "ids": chunk.ids, "words": word_numbers(starts)}))
         tokens += len(chunk.ids)
     write_text(path, "".join(f"{line}\n" for line in lines))
@@ -46,7 +47,7 @@ def write_shard(path: Path, chunks: Iterable[Chunk], vocabulary: Vocabulary) -> 
 
 
 def read_line(path: Path, number: int, line: str) -> Chunk:
-    """A chunk.
+    """Parse a line of a shard.
 
     Raises:
         UserError: If the line is no chunk: with file and line.
@@ -58,82 +59,89 @@ def read_line(path: Path, number: int, line: str) -> Chunk:
         raise UserError(f"{path}:{number}: no chunk; the file may be cut: clean the corpus again") from None
 
 
-@dataclass(frozen=True)
-class Part:
-    """Which share of the chunks a process reads.
+def shards_of(folder: Path) -> list[Path]:
+    """The shards of a split, in order.
 
-    Attributes:
-        rank: Number of the process, from 0.
-        world: How many there are.
+    Raises:
+        UserError: If there is none.
     """
+    shards = sorted(folder.glob("shard-*.jsonl"))
+    if not shards:
+        raise UserError(f"{folder} holds no shards: clean a corpus first, or the split is empty")
+    return shards
 
-    rank: int = 0
-    world: int = 1
 
-
-class Chunks:
-    """A split's chunks, batch by batch, in the order of an epoch.
+class EpochChunks:
+    """One epoch of a split's chunks, batch by batch.
 
     Args:
         folder: Holds the shards.
-        batch: Chunks a batch of this process.
-        seed: Of the order; None keeps that of the files, for evaluation.
-        part: Of the processes that share the epoch.
+        batch_size: Chunks a batch of this process.
+        seed: Shuffles, anew in each epoch; None keeps the order of the files, for evaluation.
+        skip: Batches at the beginning that a resumed run has seen.
+        process: Which share of the batches is read.
 
     Raises:
         UserError: If there is no shard.
     """
 
-    def __init__(self, folder: Path, *, batch: int, seed: int | None = None, part: Part = Part()) -> None:
-        self.paths = sorted(folder.glob("shard-*.jsonl"))
-        if not self.paths:
-            raise UserError(f"{folder} holds no shards: clean a corpus first, or the split is empty")
-        self.batch, self.seed, self.part = batch, seed, part
-        self.epoch = 0
-        self.skip = 0  # batches of the epoch that a resumed run has seen
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        batch_size: int,
+        seed: int | None = None,
+        epoch: int = 0,
+        skip: int = 0,
+        process: Process = ALONE,
+    ) -> None:
+        self._shards, self._batch_size, self._process = shards_of(folder), batch_size, process
+        self._seed, self._epoch, self._skip = seed, epoch, skip
 
     def __iter__(self) -> Iterator[list[Chunk]]:
         """Batches of this process; of several workers, worker w takes every w-th."""
-        worker = get_worker_info()
-        mine, workers = (worker.id, worker.num_workers) if worker else (0, 1)
+        info = get_worker_info()
+        worker, workers = (info.id, info.num_workers) if info else (0, 1)
         batch: list[tuple[Path, int, str]] = []
         number = 0
         for place, line in enumerate(self._lines()):
-            if place % self.part.world != self.part.rank:
+            if place % self._process.world_size != self._process.rank:
                 continue
             batch.append(line)
-            if len(batch) == self.batch:
-                if number >= self.skip and (number - self.skip) % workers == mine:
+            if len(batch) == self._batch_size:
+                if number >= self._skip and (number - self._skip) % workers == worker:
                     yield [read_line(*each) for each in batch]
                 batch, number = [], number + 1
-        if batch and self.seed is None and (number - self.skip) % workers == mine:
+        if batch and self._seed is None and (number - self._skip) % workers == worker:
             yield [read_line(*each) for each in batch]  # training leaves the last, short batch out
 
     def _lines(self) -> Iterator[tuple[Path, int, str]]:
-        draw = None if self.seed is None else generator(self.seed, self.epoch, 3)
-        order = range(len(self.paths)) if draw is None else torch.randperm(len(self.paths), generator=draw).tolist()
-        for shard in order:
-            path = self.paths[shard]
+        random = None if self._seed is None else generator(self._seed, self._epoch, 3)
+        for shard in _order(len(self._shards), random):
+            path = self._shards[shard]
             with path.open(encoding="utf-8") as file:
                 lines = file.readlines()
-            rows = range(len(lines)) if draw is None else torch.randperm(len(lines), generator=draw).tolist()
-            yield from ((path, row + 1, lines[row]) for row in rows)
+            yield from ((path, row + 1, lines[row]) for row in _order(len(lines), random))
 
 
-class _Stream(IterableDataset):
+def _order(count: int, random: torch.Generator | None) -> Iterable[int]:
+    return range(count) if random is None else torch.randperm(count, generator=random).tolist()
+
+
+class _Dataset(IterableDataset):
     """What the DataLoader wants to see: chunks that can only be iterated."""
 
-    def __init__(self, chunks: Chunks) -> None:
+    def __init__(self, chunks: EpochChunks) -> None:
         self.chunks = chunks
 
     def __iter__(self) -> Iterator[list[Chunk]]:
         return iter(self.chunks)
 
 
-def batches(chunks: Chunks, collator: CustomDataCollator, *, workers: int = 0) -> Iterable[Batch]:
-    """Collated batches of the epoch that chunks and collator are set to."""
+def batches(chunks: EpochChunks, collator: CustomDataCollator, *, workers: int = 0) -> Iterable[Batch]:
+    """Collated batches of an epoch."""
     return DataLoader(
-        _Stream(chunks),
+        _Dataset(chunks),
         batch_size=None,  # the dataset makes the batches, or their content would depend on the number of workers
         num_workers=workers,
         collate_fn=collator,
@@ -142,10 +150,10 @@ def batches(chunks: Chunks, collator: CustomDataCollator, *, workers: int = 0) -
     )
 
 
-def count_batches(folder: Path, batch: int, part: Part = Part()) -> int:
+def count_batches(folder: Path, batch_size: int, process: Process = ALONE) -> int:
     """Full batches that an epoch gives this process."""
     lines = 0
     for path in sorted(folder.glob("shard-*.jsonl")):
         with path.open("rb") as file:
             lines += sum(1 for _ in file)
-    return (lines - part.rank + part.world - 1) // part.world // batch
+    return (lines - process.rank + process.world_size - 1) // process.world_size // batch_size

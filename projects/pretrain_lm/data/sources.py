@@ -30,7 +30,7 @@ def documents(dataset: str, text_column: str = "text") -> Iterator[Document]:
 
     Args:
         dataset: "news" (embedded), a .txt, .md, .csv, .tsv or .jsonl file, or a folder of such files at any depth.
-        text_column: Of tables.
+        text_column: Column of tables that holds the text.
 
     Raises:
         UserError: If there is nothing to read, or a file is binary, badly encoded or cut: with file and line.

@@ -4,7 +4,7 @@ With learned positions, biases and tanh-GELU it computes what GPT-2 computes: `g
 into it. Rotary positions are the other choice. Generation keeps keys and values: a new token costs one token's work.
 """
 
-# b batch · t time · s time so far · d width · h heads · e width of one head · v vocabulary
+# b batch · t time · s time so far · d hidden size · h heads · e size of one head · v vocabulary
 
 import math
 from dataclasses import dataclass
@@ -18,29 +18,27 @@ from torch import Tensor, nn
 from shared.errors import UserError
 
 Positions = Literal["learned", "rotary"]
+NO_LABEL = -100  # cross_entropy's ignore_index
 
 
 @dataclass(frozen=True, kw_only=True)
-class Size:
-    """All that the shapes depend on.
+class ModelConfig:
+    """Everything that the shapes of the model depend on.
 
     Attributes:
-        vocabulary: Number of token ids.
-        context: Longest sequence, in tokens.
-        layers: Number of blocks.
-        heads: Of each attention; divides the width.
-        width: Of the hidden states, d.
-        causal: Whether a position may read only itself and what is before it.
+        context_length: Longest sequence, in tokens.
+        num_heads: Attention heads of a block; divides the hidden size.
+        causal: Whether a position attends only to itself and to earlier ones.
         positions: A learned vector each, or rotations of queries and keys.
         bias: Whether linear layers and norms have one (GPT-2: yes; nanoGPT's small recipe: no).
         dropout: Probability, after embeddings, in attention and after each sublayer.
     """
 
-    vocabulary: int
-    context: int = 128
-    layers: int = 4
-    heads: int = 4
-    width: int = 128
+    vocab_size: int
+    context_length: int = 128
+    num_layers: int = 4
+    num_heads: int = 4
+    hidden_size: int = 128
     causal: bool = True
     positions: Positions = "learned"
     bias: bool = True
@@ -48,30 +46,30 @@ class Size:
 
     def __post_init__(self) -> None:
         """Refuse shapes that do not fit."""
-        for name in ("vocabulary", "context", "layers", "heads", "width"):
+        for name in ("vocab_size", "context_length", "num_layers", "num_heads", "hidden_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"{name} {getattr(self, name)}: must be at least 1")
-        if self.width % self.heads:
-            raise UserError(f"a width of {self.width} does not divide into {self.heads} heads")
-        if self.positions == "rotary" and self.width // self.heads % 2:
-            raise UserError(f"rotary positions turn pairs: a head of width {self.width // self.heads} has an odd one")
+        if self.hidden_size % self.num_heads:
+            raise UserError(f"a width of {self.hidden_size} does not divide into {self.num_heads} heads")
+        if self.positions == "rotary" and self.head_size % 2:
+            raise UserError(f"rotary positions turn pairs: a head of width {self.head_size} has an odd one")
+
+    @property
+    def head_size(self) -> int:
+        """Width of one attention head, e."""
+        return self.hidden_size // self.num_heads
 
 
 @dataclass
-class Cache:
-    """Keys and values of every block so far.
-
-    Attributes:
-        keys: One [b, h, s, e] a block.
-        values: See `keys`.
-    """
+class KVCache:
+    """Keys and values of every block so far, one tensor [b, h, s, e] a block."""
 
     keys: list[Tensor]
     values: list[Tensor]
 
     @classmethod
-    def empty(cls) -> "Cache":
-        """Before the first token."""
+    def empty(cls) -> "KVCache":
+        """The cache before the first token."""
         return cls([], [])
 
     @property
@@ -91,40 +89,40 @@ class Cache:
 
 
 class Attention(nn.Module):
-    """Multi-head attention; one matrix makes queries, keys and values."""
+    """Multi-head self-attention; one matrix makes queries, keys and values."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.heads, self.dropout = size.heads, size.dropout
-        self.inward = nn.Linear(size.width, 3 * size.width, bias=size.bias)
-        self.outward = nn.Linear(size.width, size.width, bias=size.bias)
+        self.num_heads, self.dropout = config.num_heads, config.dropout
+        self.qkv_proj = nn.Linear(config.hidden_size, 3 * config.hidden_size, bias=config.bias)
+        self.out_proj = nn.Linear(config.hidden_size, config.hidden_size, bias=config.bias)
 
     def forward(
         self,
         x: Float[Tensor, "b t d"],
-        rotation: Float[Tensor, "2 t e"] | None,
+        rotary: Float[Tensor, "2 t e"] | None,
         bias: Float[Tensor, "..."],
-        cache: tuple[Cache, int] | None,
+        cache: tuple[KVCache, int] | None,
     ) -> Float[Tensor, "b t d"]:
         """Attend.
 
         Args:
-            x: Normed hidden states.
-            rotation: Cosines and sines of these positions, for rotary positions.
-            bias: See `attend`.
+            x: Hidden states behind the norm.
+            rotary: Cosines and sines of these positions, for rotary positions.
+            bias: Added to the scores, as in `attend`.
             cache: What came before, and the number of this block in it.
         """
-        width = x.shape[-1]
-        both, v = self.inward(x).split((2 * width, width), -1)
-        both = both.unflatten(-1, (2 * self.heads, -1)).transpose(1, 2)  # (b,t,2d) -> (b,2h,t,e)
-        v = v.unflatten(-1, (self.heads, -1)).transpose(1, 2)
-        if rotation is not None:
-            both = rotate(both, rotation)  # queries and keys at once
-        q, k = both.chunk(2, 1)
+        hidden_size = x.shape[-1]
+        qk, v = self.qkv_proj(x).split((2 * hidden_size, hidden_size), -1)
+        qk = qk.unflatten(-1, (2 * self.num_heads, -1)).transpose(1, 2)  # (b,t,2d) -> (b,2h,t,e)
+        v = v.unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+        if rotary is not None:
+            qk = apply_rotary(qk, rotary)  # queries and keys at once
+        q, k = qk.chunk(2, 1)
         if cache is not None:
             k, v = cache[0].extend(cache[1], k, v)
-        read = attend(q, k, v, bias, self.dropout if self.training else 0.0)
-        return self.outward(read.transpose(1, 2).flatten(2))
+        attended = attend(q, k, v, bias, self.dropout if self.training else 0.0)
+        return self.out_proj(attended.transpose(1, 2).flatten(2))
 
 
 def attend(
@@ -145,157 +143,169 @@ def attend(
         q: Queries.
         k: Keys.
         v: Values.
-        bias: 0 where a query may read a key, −∞ where not; broadcast to (b,h,t,s).
-        dropout: Probability that a weight is dropped.
+        bias: 0 where a query may attend to a key, −∞ where not; broadcast to (b,h,t,s).
+        dropout: Probability that an attention weight is dropped.
     """
     shape = (*q.shape[:3], k.shape[2])
     q, k, v = (each.flatten(0, 1) for each in (q, k, v))
-    spread = bias.expand(shape).flatten(0, 1) if bias.ndim > 2 else bias.expand(q.shape[0], *shape[2:])
-    scores = torch.baddbmm(spread, q, k.transpose(1, 2), alpha=1 / math.sqrt(q.shape[-1]))  # (bh,t,s)
+    bias = bias.expand(shape).flatten(0, 1) if bias.ndim > 2 else bias.expand(q.shape[0], *shape[2:])
+    scores = torch.baddbmm(bias, q, k.transpose(1, 2), alpha=1 / math.sqrt(q.shape[-1]))  # (bh,t,s)
     return (F.dropout(scores.softmax(-1), dropout) @ v).unflatten(0, shape[:2])
 
 
 class Block(nn.Module):
-    """Attention and feed-forward, each behind a norm and added to the stream (pre-norm)."""
+    """Attention and feed-forward, each behind a norm and added to the residual stream (pre-norm)."""
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.attention_norm = nn.LayerNorm(size.width, bias=size.bias)
-        self.attention = Attention(size)
-        self.feed_norm = nn.LayerNorm(size.width, bias=size.bias)
-        self.up = nn.Linear(size.width, 4 * size.width, bias=size.bias)
-        self.down = nn.Linear(4 * size.width, size.width, bias=size.bias)
-        self.dropout = nn.Dropout(size.dropout)
+        width = config.hidden_size
+        self.attention_norm = nn.LayerNorm(width, bias=config.bias)
+        self.attention = Attention(config)
+        self.mlp_norm = nn.LayerNorm(width, bias=config.bias)
+        self.up_proj = nn.Linear(width, 4 * width, bias=config.bias)
+        self.down_proj = nn.Linear(4 * width, width, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout)
 
     def forward(
         self,
         x: Float[Tensor, "b t d"],
-        rotation: Float[Tensor, "2 t e"] | None,
+        rotary: Float[Tensor, "2 t e"] | None,
         bias: Float[Tensor, "..."],
-        cache: tuple[Cache, int] | None,
+        cache: tuple[KVCache, int] | None,
     ) -> Float[Tensor, "b t d"]:
-        """One block; arguments as in Attention."""
-        x = x + self.dropout(self.attention(self.attention_norm(x), rotation, bias, cache))
-        return x + self.dropout(self.down(F.gelu(self.up(self.feed_norm(x)), approximate="tanh")))
+        """Apply the block; arguments as in `Attention.forward`."""
+        x = x + self.dropout(self.attention(self.attention_norm(x), rotary, bias, cache))
+        return x + self.dropout(self.down_proj(F.gelu(self.up_proj(self.mlp_norm(x)), approximate="tanh")))
 
 
 class TransformerLM(nn.Module):
-    """Token ids → scores of the next token (causal) or of the token at each place (bidirectional).
+    """Token ids → logits of the next token (causal) or of the token at each position (bidirectional).
 
-    The matrix that embeds tokens also scores them (weight tying, Press and Wolf 2017). Weights start as GPT-2's: normal
-    of 0.02, and of 0.02/√(2·layers) where a sublayer writes to the stream (Radford et al. 2019, §2.3).
+    The embedding matrix is also the output matrix (weight tying, Press and Wolf 2017). Weights start as GPT-2's: normal
+    with standard deviation 0.02, and 0.02/√(2·layers) where a sublayer writes to the residual stream (Radford et al.
+    2019, §2.3).
 
-    >>> model = TransformerLM(Size(vocabulary=50, context=8, layers=2, heads=2, width=16))
+    >>> model = TransformerLM(ModelConfig(vocab_size=50, context_length=8, num_layers=2, num_heads=2, hidden_size=16))
     >>> model(torch.zeros(3, 8, dtype=torch.long)).shape
     torch.Size([3, 8, 50])
     """
 
-    rotations: Float[Tensor, "2 c e"]
+    rotary: Float[Tensor, "2 c e"]
 
-    def __init__(self, size: Size) -> None:
+    def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.size = size
-        self.tokens = nn.Embedding(size.vocabulary, size.width)
-        self.places = nn.Embedding(size.context, size.width) if size.positions == "learned" else None
-        self.dropout = nn.Dropout(size.dropout)
-        self.blocks = nn.ModuleList(Block(size) for _ in range(size.layers))
-        self.norm = nn.LayerNorm(size.width, bias=size.bias)
-        self.head = nn.Linear(size.width, size.vocabulary, bias=False)
-        self.register_buffer("rotations", rotations(size.context, size.width // size.heads), persistent=False)
-        self.apply(_start)
+        self.config = config
+        width, learned = config.hidden_size, config.positions == "learned"
+        self.token_embedding = nn.Embedding(config.vocab_size, width)
+        self.position_embedding = nn.Embedding(config.context_length, width) if learned else None
+        self.dropout = nn.Dropout(config.dropout)
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.num_layers))
+        self.final_norm = nn.LayerNorm(width, bias=config.bias)
+        self.lm_head = nn.Linear(width, config.vocab_size, bias=False)
+        self.register_buffer("rotary", rotary_cos_sin(config.context_length, config.head_size), persistent=False)
+        self.apply(init_weights)
         for name, parameter in self.named_parameters():
-            if name.endswith(("attention.outward.weight", "down.weight")):
-                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * size.layers))
-        self.head.weight = self.tokens.weight
+            if name.endswith(("out_proj.weight", "down_proj.weight")):
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * config.num_layers))
+        self.lm_head.weight = self.token_embedding.weight
 
     def forward(
         self,
-        ids: Int[Tensor, "b t"],
-        readable: Bool[Tensor, "b t"] | None = None,
+        input_ids: Int[Tensor, "b t"],
+        attention_mask: Bool[Tensor, "b t"] | None = None,
         *,
-        cache: Cache | None = None,
+        cache: KVCache | None = None,
     ) -> Float[Tensor, "b t v"]:
-        """Scores before the softmax.
+        """Logits of every position.
 
         Args:
-            ids: Tokens.
-            readable: False on padding, which nobody reads; None if there is none.
-            cache: Keys and values of the tokens before; extended in place. Then `readable` is not for use.
+            input_ids: Tokens, at most `context_length` with those in the cache.
+            attention_mask: False on padding, to which no position attends; None if there is none.
+            cache: Keys and values of the tokens before, extended in place; only without an attention mask.
 
         Raises:
             UserError: If the sequence, with what is cached, is longer than the context.
         """
-        return self.head(self.hidden(ids, readable, cache=cache))
+        return self.lm_head(self.hidden_states(input_ids, attention_mask, cache=cache))
 
-    def hidden(
-        self, ids: Int[Tensor, "b t"], readable: Bool[Tensor, "b t"] | None = None, *, cache: Cache | None = None
+    def hidden_states(
+        self,
+        input_ids: Int[Tensor, "b t"],
+        attention_mask: Bool[Tensor, "b t"] | None = None,
+        *,
+        cache: KVCache | None = None,
     ) -> Float[Tensor, "b t d"]:
         """Last hidden states; arguments as in `forward`."""
-        before = cache.length if cache else 0
-        end = before + ids.shape[1]
-        if end > self.size.context:
-            raise UserError(f"{end} tokens; the model's context is {self.size.context}")
-        x = self.tokens(ids)
-        rotation = None
-        if self.places is not None:
-            x = x + self.places.weight[before:end]
+        past = cache.length if cache else 0
+        end = past + input_ids.shape[1]
+        if end > self.config.context_length:
+            raise UserError(f"{end} tokens; the model's context is {self.config.context_length}")
+        x = self.token_embedding(input_ids)
+        rotary = None
+        if self.position_embedding is not None:
+            x = x + self.position_embedding.weight[past:end]
         else:
-            rotation = self.rotations[:, before:end]
+            rotary = self.rotary[:, past:end]
         x = self.dropout(x)
-        bias = attention_bias(x, readable, causal=self.size.causal, before=before)
-        for number, block in enumerate(self.blocks):
-            x = block(x, rotation, bias, None if cache is None else (cache, number))
-        return self.norm(x)
+        bias = attention_bias(x, attention_mask, causal=self.config.causal, past=past)
+        for layer, block in enumerate(self.blocks):
+            x = block(x, rotary, bias, None if cache is None else (cache, layer))
+        return self.final_norm(x)
 
     def loss(
-        self, ids: Int[Tensor, "b t"], labels: Int[Tensor, "b t"], readable: Bool[Tensor, "b t"] | None = None
+        self,
+        input_ids: Int[Tensor, "b t"],
+        labels: Int[Tensor, "b t"],
+        attention_mask: Bool[Tensor, "b t"] | None = None,
     ) -> tuple[Float[Tensor, ""], int]:
-        """Summed cross-entropy in nats and the number of labels; −100 is none.
+        """Summed cross-entropy in nats, and the number of labels; NO_LABEL is none.
 
         Labels stand where they are predicted: the collator has shifted those of the causal objective.
         """
-        chosen = labels != -100
-        # Scores are computed where there is a label: of a masked batch that is one place in seven.
-        scores = self.head(self.hidden(ids, readable)[chosen])
-        return F.cross_entropy(scores, labels[chosen], reduction="sum"), int(chosen.sum())
+        labelled = labels != NO_LABEL
+        # Logits are computed only where there is a label: in a masked batch, at one position in seven.
+        logits = self.lm_head(self.hidden_states(input_ids, attention_mask)[labelled])
+        return F.cross_entropy(logits, labels[labelled], reduction="sum"), int(labelled.sum())
 
 
-def rotations(context: int, width: int) -> Float[Tensor, "2 c e"]:
+def rotary_cos_sin(context_length: int, head_size: int) -> Float[Tensor, "2 c e"]:
     """Cosine and sine of position × frequency, each frequency twice; the first half of the sines negated.
 
     Source: Su et al. 2021, "RoFormer", §3.2.2: frequencies 10000^(−2i/e).
     """
-    frequencies = 10_000.0 ** (-torch.arange(0, width, 2).float() / width)
-    angles = torch.arange(context).float()[:, None] * frequencies
+    frequencies = 10_000.0 ** (-torch.arange(0, head_size, 2).float() / head_size)
+    angles = torch.arange(context_length).float()[:, None] * frequencies
     return torch.stack([angles.cos().repeat(1, 2), torch.cat([-angles.sin(), angles.sin()], 1)])
 
 
-def rotate(x: Float[Tensor, "b h t e"], rotation: Float[Tensor, "2 t e"]) -> Float[Tensor, "b h t e"]:
-    """Turn the pairs (i, i + e/2) of each head by their position's angles."""
-    return torch.addcmul(x * rotation[0], x.roll(x.shape[-1] // 2, -1), rotation[1])
+def apply_rotary(x: Float[Tensor, "b h t e"], rotary: Float[Tensor, "2 t e"]) -> Float[Tensor, "b h t e"]:
+    """Rotate the pairs (i, i + e/2) of each head by the angles of their position."""
+    cos, sin = rotary
+    return torch.addcmul(x * cos, x.roll(x.shape[-1] // 2, -1), sin)
 
 
 def attention_bias(
-    x: Float[Tensor, "b t d"], readable: Bool[Tensor, "b t"] | None, *, causal: bool, before: int = 0
+    x: Float[Tensor, "b t d"], attention_mask: Bool[Tensor, "b t"] | None, *, causal: bool, past: int = 0
 ) -> Float[Tensor, "..."]:
-    """0 where a position may read another, −∞ where not: in the future, or on padding.
+    """0 where a position may attend to another, −∞ where not: in the future, or on padding.
 
     Args:
-        x: Of these positions.
-        readable: False on padding.
+        x: Hidden states, for their device and dtype.
+        attention_mask: False on padding.
         causal: Whether the future is hidden.
-        before: Cached positions, which every new one may read.
+        past: Cached positions, to which every new one may attend.
     """
     time = x.shape[1]
     bias = x.new_zeros(1, 1)
     if causal:
-        bias = x.new_full((time, before + time), -torch.inf).triu(before + 1)
-    if readable is None:
+        bias = x.new_full((time, past + time), -torch.inf).triu(past + 1)
+    if attention_mask is None:
         return bias
-    return bias + x.new_zeros(readable.shape).masked_fill(~readable, -torch.inf)[:, None, None, :]
+    return bias + x.new_zeros(attention_mask.shape).masked_fill(~attention_mask, -torch.inf)[:, None, None, :]
 
 
-def _start(module: nn.Module) -> None:
+def init_weights(module: nn.Module) -> None:
+    """Initialise a linear layer or an embedding as GPT-2 does."""
     if isinstance(module, nn.Linear | nn.Embedding):
         nn.init.normal_(module.weight, std=0.02)
     if isinstance(module, nn.Linear) and module.bias is not None:
@@ -304,32 +314,27 @@ def _start(module: nn.Module) -> None:
 
 GPT2_BLOCK = {
     "attention_norm": "ln_1",
-    "attention.inward": "attn.c_attn",
-    "attention.outward": "attn.c_proj",
-    "feed_norm": "ln_2",
-    "up": "mlp.c_fc",
-    "down": "mlp.c_proj",
+    "attention.qkv_proj": "attn.c_attn",
+    "attention.out_proj": "attn.c_proj",
+    "mlp_norm": "ln_2",
+    "up_proj": "mlp.c_fc",
+    "down_proj": "mlp.c_proj",
 }
 
 
-def gpt2_weights(theirs: dict[str, Tensor], layers: int) -> dict[str, Tensor]:
-    """The state of our model from that of a GPT2LMHeadModel. Its linear layers are transposed (Conv1D).
-
-    Args:
-        theirs: Its state_dict.
-        layers: Number of blocks.
-    """
-    mine = {
-        "tokens.weight": theirs["transformer.wte.weight"],
-        "places.weight": theirs["transformer.wpe.weight"],
-        "norm.weight": theirs["transformer.ln_f.weight"],
-        "norm.bias": theirs["transformer.ln_f.bias"],
-        "head.weight": theirs["transformer.wte.weight"],
+def gpt2_weights(gpt2: dict[str, Tensor], num_layers: int) -> dict[str, Tensor]:
+    """Translate the state_dict of a GPT2LMHeadModel into one of ours; its linear layers are transposed (Conv1D)."""
+    weights = {
+        "token_embedding.weight": gpt2["transformer.wte.weight"],
+        "position_embedding.weight": gpt2["transformer.wpe.weight"],
+        "final_norm.weight": gpt2["transformer.ln_f.weight"],
+        "final_norm.bias": gpt2["transformer.ln_f.bias"],
+        "lm_head.weight": gpt2["transformer.wte.weight"],
     }
-    for layer in range(layers):
+    for layer in range(num_layers):
         for ours, name in GPT2_BLOCK.items():
             for kind in ("weight", "bias"):
-                tensor = theirs[f"transformer.h.{layer}.{name}.{kind}"]
-                turned = kind == "weight" and not name.startswith("ln")
-                mine[f"blocks.{layer}.{ours}.{kind}"] = tensor.t().contiguous() if turned else tensor
-    return mine
+                tensor = gpt2[f"transformer.h.{layer}.{name}.{kind}"]
+                transposed = kind == "weight" and not name.startswith("ln")
+                weights[f"blocks.{layer}.{ours}.{kind}"] = tensor.t().contiguous() if transposed else tensor
+    return weights

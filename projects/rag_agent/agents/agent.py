@@ -139,7 +139,7 @@ class ModelPolicy:
 
 
 class FreePolicy:
-    """What the model writes when it is asked for JSON, taken as it is: shows why the two above exist."""
+    """Writes JSON freely, taken as it is: shows why the two above exist."""
 
     def __init__(self, generator: Generator, tools: Sequence[Tool] = TOOLS) -> None:
         self.generator, self.tools = generator, tools
@@ -164,11 +164,9 @@ def described(tools: Sequence[Tool]) -> str:
 
 @dataclass(frozen=True)
 class Step:
-    """What was done about one part of a message.
+    """One part of a message: the action that was decided, and the text that came of it.
 
     Attributes:
-        action: What was decided.
-        text: What came of it.
         answer: The answer from the documents, if they were asked.
         failed: Whether a tool could not do it.
     """
@@ -180,7 +178,7 @@ class Step:
 
 
 @dataclass(frozen=True)
-class Reply:
+class Response:
     """The agent's answer to one message."""
 
     text: str
@@ -188,7 +186,7 @@ class Reply:
 
     @property
     def answers(self) -> list[Answer]:
-        """What the steps that asked the documents answered."""
+        """Answers of the steps that asked the documents."""
         return [step.answer for step in self.steps if step.answer]
 
     @property
@@ -201,11 +199,8 @@ class Agent:
     """Answers messages with tools and documents, and remembers.
 
     Args:
-        module: Answers from documents.
-        policy: Decides.
-        conversation: Remembers.
-        tools: What may be called.
         max_steps: Actions on one message, at most.
+        history_tokens: Tokens of the conversation that a prompt may repeat.
     """
 
     def __init__(
@@ -216,12 +211,14 @@ class Agent:
         *,
         tools: Sequence[Tool] = TOOLS,
         max_steps: int = 4,
+        history_tokens: int = 0,
     ) -> None:
-        self.module, self.policy, self.tools, self.max_steps = module, policy, tools, max_steps
+        self.module, self.policy, self.tools = module, policy, tools
+        self.max_steps, self.history_tokens = max_steps, history_tokens
         self.conversation = conversation or Conversation()
 
-    def reply(self, message: str, *, stream: Callable[[str], None] | None = None) -> Reply:
-        """What the agent says to a message; both are remembered once it is said.
+    def respond(self, message: str, *, stream: Callable[[str], None] | None = None) -> Response:
+        """Respond to a message; both are remembered once it is said.
 
         Args:
             message: What a person typed.
@@ -242,10 +239,10 @@ class Agent:
         said = [step.text for step in steps]
         if len(requests) > self.max_steps:
             said.append(f"(I stopped after {self.max_steps} steps; {len(requests) - self.max_steps} parts are left.)")
-        reply = Reply("\n".join(said), steps)
-        sources = [title for answer in reply.answers for title in _titles(answer)]
-        self.conversation.say(Turn("user", message), Turn("assistant", reply.text, tuple(dict.fromkeys(sources))))
-        return reply
+        response = Response("\n".join(said), steps)
+        sources = [title for answer in response.answers for title in _titles(answer)]
+        self.conversation.say(Turn("user", message), Turn("assistant", response.text, tuple(dict.fromkeys(sources))))
+        return response
 
     def _step(self, request: str, stream: Callable[[str], None] | None) -> Step:
         try:
@@ -253,7 +250,7 @@ class Agent:
         except DecisionError:  # a model that talks nonsense: the documents are asked, nothing is called
             action = Action(DOCUMENTS, {"question": request})
         if action.tool == DOCUMENTS:
-            history = self.conversation.window(self.module.config.history_tokens, self.module.generator.count_text)
+            history = self.conversation.window(self.history_tokens, self.module.generator.count_text)
             answer = self.module.answer(action.arguments["question"], history, stream=stream)
             return Step(action, answer.text, answer)
         tool = next(tool for tool in self.tools if tool.name == action.tool)

@@ -9,7 +9,7 @@ needs it; the turns are kept in the same JSON file as the agent's.
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,18 +25,17 @@ EXTRA = 'pip install -e ".[rag-agent-langchain]"'
 
 
 @dataclass(frozen=True, kw_only=True)
-class FlowConfig:
+class FlowConfig(Config):
     """Ask through a LangChain chain."""
 
-    agent: Config = field(default_factory=Config)
-    """Documents, models and budgets."""
     question: tuple[str, ...] = ("Who directed Blade Runner?", "In which year was it released?")
     """Asked one after another."""
     conversation: Path | None = None
     """JSON file of the turns; by default they are forgotten."""
 
     def __post_init__(self) -> None:
-        """Refuse what is no text."""
+        """Refuse what cannot work, and what is no text."""
+        super().__post_init__()
         for number, question in enumerate(self.question, start=1):
             require_text(question, f"--question {number}")
 
@@ -45,8 +44,8 @@ def main(config: FlowConfig) -> list[str]:
     """Answer questions through an LLMChain with memory."""
     _imported()  # before the models are loaded
     memory = Conversation.open(config.conversation) if config.conversation else Conversation()
-    module = open_module(config.agent)
-    chain = build_chain(module.generator, memory, max_tokens=config.agent.answer_tokens)
+    module = open_module(config)
+    chain = build_chain(module.generator, memory, max_tokens=config.answer_tokens)
     return [ask(chain, module, memory, question) for question in config.question]
 
 
@@ -82,7 +81,7 @@ def build_chain(generator: Generator, conversation: Conversation, *, max_tokens:
 
 def ask(chain: Any, module: RagModule, conversation: Conversation, question: str) -> str:
     """Retrieve, run the chain, remember the turn."""
-    found = module.retriever.search(question, module.config.k)
+    found = module.retriever.search(question, module.k)
     lines = [quoted(n, each.passage.title, each.passage.text) for n, each in enumerate(found, start=1)]
     with _without_deprecations():
         text = chain.invoke({"question": question, "passages": "\n".join(["Passages:", *lines])})["text"]

@@ -19,11 +19,9 @@ Role = Literal["user", "assistant"]
 
 @dataclass(frozen=True)
 class Turn:
-    """What one side said.
+    """A message of one side.
 
     Attributes:
-        role: user or assistant.
-        text: What.
         sources: Titles of the passages that an answer was given with, those that it stands in first.
     """
 
@@ -45,8 +43,7 @@ class Conversation:
     lose nothing.
 
     Attributes:
-        path: Of the file; None keeps the turns in memory alone.
-        turns: All of them.
+        path: The file; None keeps the turns in memory alone.
         notice: What a person should know of how the file was opened; "" if nothing.
     """
 

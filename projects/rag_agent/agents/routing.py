@@ -68,7 +68,7 @@ REQUESTS: tuple[tuple[str, str, str], ...] = (
 
 @dataclass(frozen=True)
 class Verdict:
-    """What became of one request.
+    """Outcome of one request.
 
     Attributes:
         chosen: The tool, or "" where the decision could not be parsed.

@@ -12,17 +12,17 @@ import torch
 from projects.rag_agent.prompts import Message
 from shared import devices
 from shared.assets import load_causal_lm
-from shared.assets.models import quiet
+from shared.assets.quiet import quiet
 
 BATCH = 8
 
 
 class Generator:
-    """A chat model.
+    """A chat model in transformers.
 
     Args:
-        name: See `shared.assets.resolve_model`.
-        device: See `shared.devices.pick`.
+        name: An embedded model, a local folder, or a Hugging Face id.
+        device: auto, cpu, cuda, …
     """
 
     def __init__(self, name: str = "smollm2", *, device: str = "auto") -> None:
@@ -33,10 +33,13 @@ class Generator:
         with quiet():
             self._pipeline = pipeline("text-generation", model=self.model, tokenizer=self.tokenizer)
 
+    def prompt_ids(self, messages: list[Message]) -> list[int]:
+        """Token ids of a prompt, the chat template's own included."""
+        return list(self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))
+
     def count(self, messages: list[Message]) -> int:
-        """Tokens of a prompt, the chat template's own included."""
-        ids = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
-        return len(ids)
+        """Tokens of a prompt."""
+        return len(self.prompt_ids(messages))
 
     def count_text(self, text: str) -> int:
         """Tokens of a text alone."""
@@ -52,7 +55,7 @@ class Generator:
 
         Args:
             prompts: Conversations that end with a user's turn.
-            max_tokens: Of one answer.
+            max_tokens: Longest answer.
             stream: Called with each piece of the answer as it comes; for a single prompt.
         """
         from transformers import GenerationConfig
@@ -78,15 +81,18 @@ class Generator:
         texts = {row: each[0]["generated_text"] for row, each in zip(order, made, strict=True)}
         return [first_line(texts[row]) for row in range(len(prompts))]
 
+    def option_ids(self, option: str) -> list[int]:
+        """Token ids of an answer and of its end."""
+        return [*self.tokenizer(option, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
+
     @torch.inference_mode()
     def likelihoods(self, messages: list[Message], options: Sequence[str]) -> list[float]:
         """Log p(option and end of text | prompt), in nats, for each option."""
         device = self.model.device
-        prompt = self.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False)
+        prompt = self.prompt_ids(messages)
         scores = []
         for option in options:
-            target = [*self.tokenizer(option, add_special_tokens=False)["input_ids"], self.tokenizer.eos_token_id]
-            ids = torch.tensor([[*prompt, *target]], device=device)
+            ids = torch.tensor([[*prompt, *self.option_ids(option)]], device=device)
             logits = self.model(input_ids=ids).logits[0, len(prompt) - 1 : -1]  # the row before each target token
             chosen = torch.log_softmax(logits, dim=-1).gather(1, ids[0, len(prompt) :, None])
             scores.append(chosen.sum().item())
@@ -94,23 +100,33 @@ class Generator:
 
 
 def first_line(text: str) -> str:
-    """What stands before the first line end, without spaces around it."""
+    """The text before the first line end, without spaces around it."""
     return text.strip().split("\n", 1)[0].strip()
 
 
+class FirstLine:
+    """Hands on the pieces of a text as they come; nothing behind the first line end."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        self.text, self._say = "", say
+
+    def push(self, piece: str) -> None:
+        """The next piece."""
+        before = first_line(self.text)
+        self.text += piece
+        after = first_line(self.text)
+        if len(after) > len(before):
+            self._say(after[len(before) :])
+
+
 def _streamer(tokenizer: Any, say: Callable[[str], None]) -> Any:
-    """Hands each piece of text to a function; nothing behind the first line end."""
     from transformers import TextStreamer
 
-    class Streamer(TextStreamer):
-        text = ""
+    line = FirstLine(say)
 
+    class Streamer(TextStreamer):
         def on_finalized_text(self, text: str, stream_end: bool = False) -> None:  # noqa: ARG002 - as the library calls it
-            before = first_line(self.text)
-            self.text += text
-            after = first_line(self.text)
-            if len(after) > len(before):
-                say(after[len(before) :])
+            line.push(text)
 
     return Streamer(tokenizer, skip_prompt=True, skip_special_tokens=True)
 

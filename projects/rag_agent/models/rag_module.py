@@ -6,10 +6,10 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
-from projects.rag_agent.config import Config, Method
-from projects.rag_agent.data import Document, Passage, passages_of
+from projects.rag_agent.config import Method
+from projects.rag_agent.data import Passage
 from projects.rag_agent.models.generator import Generator
-from projects.rag_agent.prompts import NOT_FOUND, TEMPLATES, Template, fitted
+from projects.rag_agent.prompts import NOT_FOUND, Template, fitted
 from projects.rag_agent.retriever import versions
 from projects.rag_agent.retriever.embedder import Embedder
 from projects.rag_agent.retriever.faiss_index import FaissIndex, Vector, Vectors
@@ -24,7 +24,7 @@ SIDECAR = "passages.jsonl"
 
 @runtime_checkable
 class VectorIndex(Protocol):
-    """What the retriever asks of an index: FaissIndex has it, and MilvusIndex."""
+    """Interface of an index: FaissIndex has it, and MilvusIndex."""
 
     dimension: int
 
@@ -49,12 +49,11 @@ class VectorIndex(Protocol):
 
 @dataclass(frozen=True)
 class Found:
-    """A passage with why it was found.
+    """A passage with its scores.
 
     Attributes:
-        passage: What.
-        score: By which it was ranked: the cosine, the share of the best possible BM25, or the fusion's sum.
-        cosine: Of question and passage, in [−1, 1].
+        score: What it was ranked by: the cosine, the share of the best possible BM25, or the fusion's sum.
+        cosine: Cosine of question and passage, in [−1, 1].
         coverage: Share in [0, 1] of the question's words, weighted by rarity, that the passage holds.
     """
 
@@ -70,10 +69,9 @@ class RagRetriever:
     Args:
         embedder: Makes vectors of passages and questions.
         index: Empty, or holding exactly the vectors of `passages`.
-        passages: What the index holds.
-        method: How `search` ranks.
-        constant: Of the fusion of ranks.
-        weight: Of the vectors in either fusion.
+        method: Ranking by vectors, by words (bm25), or by both (hybrid, rrf).
+        constant: c of reciprocal rank fusion.
+        weight: Weight of the vectors in either fusion.
     """
 
     def __init__(
@@ -213,10 +211,9 @@ class RagRetriever:
 
     @classmethod
     def load(cls, root: Path, embedder: Embedder, *, hnsw: bool = False, **settings: Any) -> "RagRetriever":
-        """What `save` wrote.
+        """Load what `save` wrote.
 
         Args:
-            root: As in `save`.
             embedder: Has to be the model that made the vectors.
             hnsw: Whether the index has to be a graph.
             settings: method, constant and weight.
@@ -245,7 +242,7 @@ def save_index(root: Path, index: FaissIndex, passages: Sequence[Passage], model
 
 
 def load_index(root: Path, *, model: str, dimension: int, hnsw: bool = False) -> tuple[FaissIndex, list[Passage]]:
-    """What `save_index` published, if it was made by this model with this dimension and is of this kind.
+    """Load what `save_index` published, if it was made by this model with this dimension and is of this kind.
 
     Raises:
         UserError: If not, or if nothing was saved there or it changed since.
@@ -268,30 +265,12 @@ def load_index(root: Path, *, model: str, dimension: int, hnsw: bool = False) ->
     return index, passages
 
 
-def build_retriever(config: Config, documents: Sequence[Document], embedder: Embedder) -> RagRetriever:
-    """Cut, embed and index documents."""
-    cut = [
-        passage
-        for document in documents
-        for passage in passages_of(document, limit=config.passage_tokens, overlap=config.overlap, count=embedder.count)
-    ]
-    retriever = RagRetriever(embedder, FaissIndex(embedder.dimension, hnsw=config.hnsw), **settings_of(config))
-    retriever.add(cut)
-    return retriever
-
-
-def settings_of(config: Config) -> dict[str, Any]:
-    """How a retriever ranks."""
-    return {"method": config.method, "constant": config.constant, "weight": config.weight}
-
-
 @dataclass(frozen=True)
 class Answer:
-    """What is said, and from what.
+    """An answer from the documents with its sources.
 
     Attributes:
-        text: The answer, or NOT_FOUND.
-        refused: Whether it is the latter.
+        text: The answer, or NOT_FOUND where it is refused.
         sources: The passages that the model was given, in the order of their numbers.
         cited: Numbers (from 1) of the sources that hold what the answer says; empty: none does (see `citations`).
         confidence: What the threshold is compared with, in [0, 1].
@@ -308,17 +287,29 @@ class RagModule:
     """Retriever and generator joined.
 
     Args:
-        retriever: Finds.
-        generator: Reads.
-        config: k, budget, answer_tokens and threshold.
-        template: Of the prompt.
+        template: Prompt of an answer.
+        k: Passages that are retrieved for a question.
+        cosine_share: Weight of the cosine in the confidence.
+        threshold: Confidence below which the answer is NOT_FOUND.
+        budget: Tokens of a prompt.
+        answer_tokens: Tokens of an answer.
     """
 
     def __init__(
-        self, retriever: RagRetriever, generator: Generator, config: Config, template: Template | None = None
+        self,
+        retriever: RagRetriever,
+        generator: Generator,
+        *,
+        template: Template,
+        k: int,
+        cosine_share: float,
+        threshold: float,
+        budget: int,
+        answer_tokens: int,
     ) -> None:
-        self.retriever, self.generator, self.config = retriever, generator, config
-        self.template = template or TEMPLATES[config.template]
+        self.retriever, self.generator, self.template = retriever, generator, template
+        self.k, self.cosine_share, self.threshold = k, cosine_share, threshold
+        self.budget, self.answer_tokens = budget, answer_tokens
 
     def answer(
         self, question: str, history: Sequence[str] = (), *, stream: Callable[[str], None] | None = None
@@ -335,12 +326,12 @@ class RagModule:
         """
         if not question.strip():
             raise UserError("the question is empty")
-        found = self.retriever.search(question, self.config.k)
-        sure = confidence(found, self.config.cosine_share)
-        if sure < self.config.threshold:
+        found = self.retriever.search(question, self.k)
+        sure = confidence(found, self.cosine_share)
+        if sure < self.threshold:
             return Answer(NOT_FOUND, True, found, [], sure)
         messages, used = self.prompt(question, found, history)
-        (text,) = self.generator.answer([messages], max_tokens=self.config.answer_tokens, stream=stream)
+        (text,) = self.generator.answer([messages], max_tokens=self.answer_tokens, stream=stream)
         return Answer(text, False, found[:used], citations(text, found[:used], question), sure)
 
     def prompt(
@@ -348,7 +339,7 @@ class RagModule:
     ) -> tuple[list[dict[str, str]], int]:
         """The model's prompt, and how many of the passages are in it."""
         pairs = [(each.passage.title, each.passage.text) for each in found]
-        return fitted(self.template, question, pairs, history, budget=self.config.budget, count=self.generator.count)
+        return fitted(self.template, question, pairs, history, budget=self.budget, count=self.generator.count)
 
 
 def confidence(found: Sequence[Found], cosine_share: float) -> float:

@@ -31,10 +31,9 @@ class Embedder:
     """An encoder with its tokenizer and a cache.
 
     Args:
-        name: See `shared.assets.resolve_model`.
+        name: An embedded model, a local folder, or a Hugging Face id.
         max_length: Tokens after which a text is cut.
         cache: SQLite file of vectors by model and text; None keeps none.
-        device: See `shared.devices.pick`.
     """
 
     def __init__(
@@ -94,9 +93,8 @@ class VectorCache:
     """Vectors on disk by the digest of model and text; several processes may use one file.
 
     Args:
-        path: Of the SQLite file; made if it is not there.
+        path: The SQLite file; made if it is not there.
         model_id: Vectors of other models are never returned.
-        dimension: Of the vectors.
     """
 
     def __init__(self, path: Path, model_id: str, dimension: int) -> None:

@@ -43,8 +43,7 @@ class FaissIndex:
     tombstone that search passes through and never returns), and the graph is built anew once a fifth is dead.
 
     Args:
-        dimension: Of the vectors.
-        hnsw: Search by a graph.
+        hnsw: Whether to search by a graph.
     """
 
     def __init__(self, dimension: int, *, hnsw: bool = False) -> None:

@@ -22,9 +22,9 @@ from jaxtyping import Float
 from projects.rag_agent.models.rag_module import VectorIndex
 from projects.rag_agent.retriever.faiss_index import FaissIndex, use_threads
 from projects.rag_agent.retriever.milvus_index import MilvusIndex
+from shared.devices import peak_memory_mb
 from shared.interleave import spawned
 from shared.progress import track
-from shared.runs import peak_memory_mb
 
 Arm = Literal["exact", "graph", "milvus"]
 ARMS: tuple[Arm, ...] = ("exact", "graph", "milvus")
@@ -50,11 +50,11 @@ def graph_recall(
 
 @dataclass(frozen=True)
 class Grown:
-    """What an index of one size came to.
+    """Costs of an index of one size.
 
     Attributes:
-        costs: See `build`.
-        ms: Of each search; those of the first round, which is warm-up, are left out.
+        costs: Seconds and megabytes, by name (`build`).
+        ms: Milliseconds of each search, without those of the first round, which is warm-up.
     """
 
     costs: dict[str, float]
@@ -81,7 +81,7 @@ def grow(
 
 @dataclass(frozen=True)
 class Task:
-    """What one process measures."""
+    """An index to be measured in a process of its own."""
 
     arm: Arm
     size: int

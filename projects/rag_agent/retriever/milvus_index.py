@@ -29,9 +29,8 @@ class MilvusIndex:
 
     Args:
         uri: A file's path, or a server's URI.
-        dimension: Of the vectors.
-        collection: Name; made if it is not there.
-        token: Of a server that asks for one.
+        collection: Its name; made if it is not there.
+        token: Password, where a server asks for one.
 
     Raises:
         UserError: If pymilvus is not installed, the server does not answer, or the collection has another dimension.
@@ -157,7 +156,7 @@ class MilvusIndex:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """What the server refuses, in one line."""
+        """Turn what the server refuses into one line."""
         from pymilvus.exceptions import MilvusException
 
         try:

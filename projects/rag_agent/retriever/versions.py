@@ -59,7 +59,7 @@ def publish(root: Path, about: dict[str, Any]) -> Iterator[Path]:
 
 
 def current(root: Path, read: Callable[[Path, dict[str, Any]], Read]) -> Read:
-    """What `read` makes of the current version's folder and of what its manifest says.
+    """Read the current version: returns what `read` makes of its folder and of what its manifest says.
 
     Every file is compared with the manifest before. Whoever saves meanwhile removes what is being read: then the new
     version is read instead.

@@ -51,6 +51,14 @@ _DATE = re.compile(r"\b(?:\d{4}-\d{2}-\d{2}|\d{1,2}/\d{1,2}/\d{4}|\d{1,2}:\d{2})
 _OPERATION = re.compile(rf"\d\)* *(?:\*\*|//|[-+*/%]) *[-+(]*(?:\d|{_CALL}|pi)|\b{_CALL}\(")
 _THOUSANDS = re.compile(rf"(?P<call>{_CALL})?\(|\)|(?<=\d),(?=\d{{3}}(?!\d))")
 _HYPHENATED = re.compile(r"[\d.]+(?:-[\d.]+)+")
+# What asks for a value: a verb anywhere, or these words right before the expression and nothing of weight after it.
+_VERB = re.compile(r"\b(?:calculate|compute|evaluate|solve|work out)\b")
+_ASKS = re.compile(
+    r"(?:\bwhat(?:['’]s| is| are| does)|\bhow (?:much|many) (?:is|are|does)|=)"
+    r"(?: the (?:value|result|difference|quotient) of)? *[+(]*"
+)
+_ENDS = re.compile(r"[)\s,]*(?:(?:equal|make|give|come to|please)\b)?[\s?.!,=]*")
+_LABEL = re.compile(r"[\d.]+(?:[-/][\d.]+)+")
 _LEADING_ZERO = re.compile(r"(?<![\d.])0\d")
 _APART = re.compile(r"[\d.] +[\d.]|\) *\d")
 
@@ -138,6 +146,8 @@ def expression_in(message: str) -> str | None:
     True
     >>> expression_in("Who fought in 1914-1918?") is None
     True
+    >>> expression_in("Which film is set on 9/11?") is None
+    True
     """
     if len(message) > 4 * LONGEST or _DATE.search(message):
         return None
@@ -145,7 +155,7 @@ def expression_in(message: str) -> str | None:
     for pattern, sign in _SPELLED:
         spelled = pattern.sub(sign, spelled)
     runs = [run.strip(" ,.") for run in _RUN.findall(spelled)]
-    found = [run for run in runs if _OPERATION.search(run) and not _names(run)]
+    found = [run for run in runs if _OPERATION.search(run) and not _names(run) and _asked_for(run, spelled)]
     return max(found, key=len).replace(" ", "") if found else None
 
 
@@ -178,3 +188,18 @@ def _names(run: str) -> bool:
         return False
     numbers = [float(part) for part in run.split("-") if part.count(".") < 2 and part != "."]
     return any(left < right for left, right in pairwise(numbers))
+
+
+def _asked_for(run: str, message: str) -> bool:
+    """Whether a message wants the value of this run.
+
+    Numbers with nothing but a slash or a hyphen between them are a name as often as a calculation: open 24/7, the
+    attacks of 9/11, a score of 3-2. They count only where the message says nothing else or asks for a value ("what is
+    9/3?", "compute 24/7"). Other arithmetic (spaces, other signs, words) always counts.
+    """
+    if not _LABEL.fullmatch(run.strip("+()")):
+        return True
+    before, _, after = message.partition(run)
+    alone = not re.search(r"\w", before) and bool(_ENDS.fullmatch(after))
+    asked = re.search(rf"{_ASKS.pattern}$", before) and _ENDS.fullmatch(after)
+    return alone or bool(asked) or bool(_VERB.search(message))

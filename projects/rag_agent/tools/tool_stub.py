@@ -81,7 +81,7 @@ class Tool:
         return arguments
 
     def call(self, arguments: Arguments) -> str:
-        """What the tool says.
+        """Call the function with checked arguments and return its text.
 
         It works in a thread of its own: a tool that does not come back is left behind (Python cannot stop a thread),
         and the agent goes on.
@@ -111,11 +111,7 @@ class Tool:
 
 
 def tool(reads: Callable[[str], Arguments | None], *, seconds: float = 2.0) -> Callable[[Callable[..., str]], Tool]:
-    """Make a function a tool: its name, first docstring line and annotations say the rest.
-
-    Args:
-        reads: See `Tool`.
-        seconds: See `Tool`.
+    """Make a function a tool: its name, first docstring line and annotations say what else a `Tool` is.
 
     Raises:
         TypeError: If an argument is not annotated as str, int or float.

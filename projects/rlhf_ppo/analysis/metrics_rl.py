@@ -17,7 +17,7 @@ from shared.report import read_csv
 
 RESULTS = Path("projects/rlhf_ppo/results")
 ARMS = {"target": "KL steered to a target", "free": "no penalty", "long": "no penalty, twice as long"}
-WATCHED = {
+PLOTTED = {
     "proxy": "reward model's reward",
     "gold": "gold reward (points)",
     "kl": "KL a response (nats)",
@@ -41,11 +41,11 @@ def main(config: PlotConfig) -> list[Path]:
     """Draw. Returns the figures."""
     if config.run is not None:
         points = [{"arm": "target", "seed": 0, **point} for point in read_log(config.run)]
-        watch(points, config.run / "curves.png", title=f"PPO, {config.run.name}")
+        plot_curves(points, config.run / "curves.png", title=f"PPO, {config.run.name}")
         return [config.run / "curves.png"]
     points = read_csv(config.results / "curves.csv")
     curves, frontier = config.results / "curves.png", config.results / "proxy_gold.png"
-    watch(points, curves, title="Both rewards rise; without a penalty KL has no bound and the entropy falls")
+    plot_curves(points, curves, title="Both rewards rise; without a penalty KL has no bound and the entropy falls")
     proxy_against_gold(points, frontier)
     return [curves, frontier]
 
@@ -83,12 +83,12 @@ def stretches(points: list[dict[str, Any]], size: int = 10) -> list[dict[str, An
     return rows
 
 
-def watch(points: list[dict[str, Any]], path: Path, *, title: str) -> None:
+def plot_curves(points: list[dict[str, Any]], path: Path, *, title: str) -> None:
     """Six small multiples by iteration: each seed a thin line, the mean of an arm a thick one."""
     with panels(
-        path, len(WATCHED), title=title, xlabel="iteration", size=(3.2, 2.5), columns=3, share_y=False
+        path, len(PLOTTED), title=title, xlabel="iteration", size=(3.2, 2.5), columns=3, share_y=False
     ) as drawn:
-        for axes, (name, label) in zip(drawn, WATCHED.items(), strict=True):
+        for axes, (name, label) in zip(drawn, PLOTTED.items(), strict=True):
             axes.set_title(label, fontsize=9, fontweight="normal")
             for index, arm in enumerate(dict.fromkeys(point["arm"] for point in points)):
                 seeds = by_seed([point for point in points if point["arm"] == arm], name)

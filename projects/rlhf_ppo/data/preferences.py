@@ -1,6 +1,4 @@
-"""Pairs of continuations and which of the two is preferred, with what the data favour beside the quality.
-
-python -m projects.rlhf_ppo.data.preferences --pairs 200 --out runs/rlhf_ppo/preferences
+"""Pairs of continuations and which of the two is preferred: how they are made, balanced, written and read.
 
 Prompts are the first words of film reviews; SmolLM2 continues each twice; the hidden judge prefers one, with noise.
 """
@@ -29,13 +27,10 @@ class Preference:
     """One comparison.
 
     Attributes:
-        split: Of the review that the prompt opens: no prompt is in two splits.
+        split: The split of the review that the prompt opens: no prompt is in two.
         prompt: First words of a review.
-        a: A continuation; the order of the two is that of sampling, so it means nothing.
-        b: See `a`.
-        preferred: "a" or "b".
-        gold_a: What the judge thinks of a; kept for analysis, never shown to the reward model.
-        gold_b: See `gold_a`.
+        a: A continuation, as is `b`; their order is that of sampling, so it means nothing.
+        gold_a: Gold reward of `a`, as `gold_b` of `b`; kept for analysis, never shown to the reward model.
     """
 
     split: Split

@@ -25,12 +25,12 @@ ENOUGH_WORDS = 12  # a response of fewer pays the fine for shortness in proporti
 
 
 @dataclass(frozen=True)
-class Gold:
+class GoldScores:
     """The judge's opinion of responses, and what it is made of.
 
     Attributes:
         total: Sentiment less both fines.
-        sentiment: As the raters' mean, −4 to 4.
+        sentiment: On the scale of the raters' mean, −4 to 4.
         short: 1 for an empty response, 0 from ENOUGH_WORDS words on.
         repeated: Share of the response's word pairs that occurred in it before, 0 to 1.
     """
@@ -53,19 +53,19 @@ class GoldReward(nn.Module):
         super().__init__()
         self.encoder = encoder
         encoder.encoder.encoder.layer[-LAYERS:].requires_grad_(True)
-        self.head = nn.Linear(encoder.width, 1)
+        self.head = nn.Linear(encoder.hidden_size, 1)
         self.short_fine = short_fine
         self.repeated_fine = repeated_fine
 
     @torch.no_grad()
-    def forward(self, prompts: Sequence[str], responses: Sequence[str]) -> Gold:
+    def forward(self, prompts: Sequence[str], responses: Sequence[str]) -> GoldScores:
         """Judge responses in the context of their prompts."""
         texts = [prompt + response for prompt, response in zip(prompts, responses, strict=True)]
-        sentiment = self.head(self.encoder.vectors(texts))[:, 0]
+        sentiment = self.head(self.encoder.embed(texts))[:, 0]
         short = torch.tensor([max(0.0, 1 - len(each.split()) / ENOUGH_WORDS) for each in responses])
         repeated = torch.tensor([repetition(each) for each in responses])
         total = sentiment - self.short_fine * short - self.repeated_fine * repeated
-        return Gold(total, sentiment, short, repeated)
+        return GoldScores(total, sentiment, short, repeated)
 
 
 def repetition(text: str) -> float:
@@ -75,24 +75,24 @@ def repetition(text: str) -> float:
     return 1 - len(set(pairs)) / len(pairs) if pairs else 0.0
 
 
-def train_gold(
-    gold: GoldReward, texts: Sequence[str], scores: Sequence[float], *, lr: float, batch_size: int, seed: int
+def train_gold_reward(
+    judge: GoldReward, texts: Sequence[str], scores: Sequence[float], *, lr: float, batch_size: int, seed: int
 ) -> None:
     """One pass of regression on the raters' means, the top layers and the head; dropout is on meanwhile."""
     target = torch.tensor(scores, dtype=torch.float32)
     groups = optim.parameter_groups(
-        gold,
+        judge,
         {"head": (lambda name: name.startswith("head."), 10 * lr), "encoder": (lambda _: True, lr)},
         weight_decay=0.01,
     )
     optimizer = AdamW(groups)
-    gold.train()
+    judge.train()
     source = generator(seed)
     lengths = [len(text) for text in texts]
     batches = batching.of_like_length(batching.shuffled(len(texts), source), lengths, batch_size, source)
     schedule = optim.linear_schedule(optimizer, total=len(batches))
     for rows in track(batches, description="training the judge", total=len(batches)):
-        predicted = gold.head(gold.encoder([texts[row] for row in rows]))[:, 0]
+        predicted = judge.head(judge.encoder([texts[row] for row in rows]))[:, 0]
         optim.step(optimizer, ((predicted - target[rows]) ** 2).mean(), max_norm=1.0)
         schedule.step()
-    gold.eval()
+    judge.eval()

@@ -1,9 +1,11 @@
 """The policy: SmolLM2 with LoRA and a value head. The reference is the same network with the adapters switched off."""
 
 # b sequences · p prompt tokens, padded on the left · t response tokens, padded on the right · s = p + t
-# d width · v vocabulary
+# d hidden size · v vocabulary
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import peft
@@ -23,34 +25,61 @@ class Sequences:
     """Prompts and the responses to them.
 
     Attributes:
-        ids: Tokens, [padding, prompt, response, padding].
-        attention: 1 on real tokens.
-        mask: 1 on the response's real tokens, its end token included. From lengths and never from `ids != pad`: in
-            SmolLM2 the end token and the padding are one, and the end would be hidden and never scored.
+        input_ids: Tokens [padding, prompt, response, padding].
+        attention_mask: 1 on real tokens.
+        response_mask: 1 on the real tokens of the response, its end token included. It comes from lengths, never from
+            `ids != pad`: in SmolLM2 end and padding are one token, and the end would be hidden and never scored.
     """
 
-    ids: Int[Tensor, "b s"]
-    attention: Int[Tensor, "b s"]
-    mask: Bool[Tensor, "b t"]
+    input_ids: Int[Tensor, "b s"]
+    attention_mask: Int[Tensor, "b s"]
+    response_mask: Bool[Tensor, "b t"]
 
     @property
     def responses(self) -> Int[Tensor, "b t"]:
         """Tokens of the responses."""
-        return self.ids[:, -self.mask.shape[1] :]
+        return self.input_ids[:, -self.response_mask.shape[1] :]
 
     def rows(self, chosen: Int[Tensor, " n"]) -> "Sequences":
         """Some of them."""
-        return Sequences(self.ids[chosen], self.attention[chosen], self.mask[chosen])
+        return Sequences(self.input_ids[chosen], self.attention_mask[chosen], self.response_mask[chosen])
 
 
 def join(
-    prompts: Int[Tensor, "b p"], attention: Int[Tensor, "b p"], responses: Int[Tensor, "b t"], ends: tuple[int, ...]
+    prompts: Int[Tensor, "b p"],
+    attention_mask: Int[Tensor, "b p"],
+    responses: Int[Tensor, "b t"],
+    ends: tuple[int, ...],
 ) -> Sequences:
     """Prompts and raw responses as sequences: a response is over with its first end token, which belongs to it."""
     ended = torch.isin(responses, torch.tensor(ends))
     before = ended.cumsum(1) - ended.long()  # end tokens in front of each place
     mask = before == 0
-    return Sequences(torch.cat([prompts, responses], 1), torch.cat([attention, mask.long()], 1), mask)
+    return Sequences(torch.cat([prompts, responses], 1), torch.cat([attention_mask, mask.long()], 1), mask)
+
+
+@torch.no_grad()
+def sample(
+    model: PreTrainedModel | peft.PeftModel,
+    prompts: Int[Tensor, "b p"],
+    attention_mask: Int[Tensor, "b p"],
+    *,
+    tokens: int,
+    temperature: float,
+    ends: tuple[int, ...],
+) -> Sequences:
+    """Draw a response of at most `tokens` tokens to each prompt, from the whole vocabulary at the temperature."""
+    settings = GenerationConfig(
+        do_sample=True,
+        temperature=temperature,
+        top_k=0,
+        top_p=1.0,
+        max_new_tokens=tokens,
+        eos_token_id=list(ends),
+        pad_token_id=ends[0],
+    )
+    out = model.generate(input_ids=prompts, attention_mask=attention_mask, generation_config=settings)
+    return join(prompts, attention_mask, out[:, prompts.shape[1] :], ends)
 
 
 class Policy(nn.Module):
@@ -60,6 +89,7 @@ class Policy(nn.Module):
         language: PEFT's model; without its adapters it is the reference.
         value_head: d → 1, zero at the start, so that the first advantages are those of the rewards alone.
         temperature: Divides the logits, in sampling and in scoring alike: else the first ratio is not 1.
+        ends: Tokens that end a response.
     """
 
     def __init__(self, model: PreTrainedModel, *, rank: int, temperature: float, ends: tuple[int, ...]):
@@ -77,47 +107,45 @@ class Policy(nn.Module):
     def forward(self, sequences: Sequences) -> Evaluation:
         """Log-probabilities, values and entropies of the response tokens, [b, t] each, in nats."""
         hidden = self._hidden(sequences)
-        values = self.value_head(hidden)[..., 0]  # before the token is chosen: of the state that chooses it
-        every = self._log_softmax(hidden)
-        chosen = every.gather(2, sequences.responses[..., None])[..., 0]
-        return Evaluation(logprobs=chosen, values=values, entropy=-(every.exp() * every).sum(2))
+        values = self.value_head(hidden)[..., 0]  # (b,t): of the state before each token is chosen
+        log_probs = self._log_softmax(hidden)  # (b,t,v)
+        chosen = log_probs.gather(2, sequences.responses[..., None])[..., 0]  # (b,t,v) -> (b,t)
+        return Evaluation(logprobs=chosen, values=values, entropy=-(log_probs.exp() * log_probs).sum(2))
+
+    @contextmanager
+    def as_reference(self) -> Iterator[None]:
+        """Inside the block the policy is the reference: the model as it was before any training."""
+        with self.language.disable_adapter():
+            yield
 
     @torch.no_grad()
-    def reference(self, sequences: Sequences) -> Float[Tensor, "b t"]:
-        """Log-probabilities of the response tokens under the model as it was before any training."""
-        with self.language.disable_adapter():
-            every = self._log_softmax(self._hidden(sequences))
-        return every.gather(2, sequences.responses[..., None])[..., 0]
+    def reference_logprobs(self, sequences: Sequences) -> Float[Tensor, "b t"]:
+        """Log-probabilities of the response tokens under the reference."""
+        with self.as_reference():
+            log_probs = self._log_softmax(self._hidden(sequences))
+        return log_probs.gather(2, sequences.responses[..., None])[..., 0]
 
     @torch.no_grad()
     def exact_kl(self, sequences: Sequences) -> Float[Tensor, "b t"]:
         """KL(π‖π_ref) before each response token, summed over the vocabulary, in nats."""
-        mine = self._log_softmax(self._hidden(sequences))
-        with self.language.disable_adapter():
-            theirs = self._log_softmax(self._hidden(sequences))
-        return (mine.exp() * (mine - theirs)).sum(2)
+        log_policy = self._log_softmax(self._hidden(sequences))
+        with self.as_reference():
+            log_reference = self._log_softmax(self._hidden(sequences))
+        return (log_policy.exp() * (log_policy - log_reference)).sum(2)
 
-    @torch.no_grad()
-    def sample(self, prompts: Int[Tensor, "b p"], attention: Int[Tensor, "b p"], *, tokens: int) -> Sequences:
-        """Draw a response of at most `tokens` tokens to each prompt, from the whole vocabulary at the temperature."""
-        settings = GenerationConfig(
-            do_sample=True,
-            temperature=self.temperature,
-            top_k=0,
-            top_p=1.0,
-            max_new_tokens=tokens,
-            eos_token_id=list(self.ends),
-            pad_token_id=self.ends[0],
+    def sample(self, prompts: Int[Tensor, "b p"], attention_mask: Int[Tensor, "b p"], *, tokens: int) -> Sequences:
+        """Draw a response to each prompt, as `sample`."""
+        return sample(
+            self.language, prompts, attention_mask, tokens=tokens, temperature=self.temperature, ends=self.ends
         )
-        out = self.language.generate(input_ids=prompts, attention_mask=attention, generation_config=settings)
-        return join(prompts, attention, out[:, prompts.shape[1] :], self.ends)
 
     def _hidden(self, sequences: Sequences) -> Float[Tensor, "b t d"]:
         """Last hidden states in front of each response token."""
-        positions = (sequences.attention.cumsum(1) - 1).clamp(min=0)
+        mask = sequences.attention_mask
+        positions = (mask.cumsum(1) - 1).clamp(min=0)
         decoder = self.language.base_model.model.model
-        hidden = decoder(input_ids=sequences.ids, attention_mask=sequences.attention, position_ids=positions)
-        return hidden.last_hidden_state[:, -sequences.mask.shape[1] - 1 : -1]
+        hidden = decoder(input_ids=sequences.input_ids, attention_mask=mask, position_ids=positions)
+        return hidden.last_hidden_state[:, -sequences.response_mask.shape[1] - 1 : -1]
 
     def _log_softmax(self, hidden: Float[Tensor, "b t d"]) -> Float[Tensor, "b t v"]:
         head = self.language.base_model.model.lm_head

@@ -1,6 +1,6 @@
 """The reward model: a frozen Transformer and a linear head, fitted to preferences after Bradley and Terry."""
 
-# n pairs · b texts · d width
+# n pairs · b texts · d hidden size
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,17 +39,17 @@ class RewardModel(nn.Module):
     def __init__(self, encoder: TextEncoder):
         super().__init__()
         self.encoder = encoder.eval()
-        self.head = nn.Linear(encoder.width, 1, bias=False)
+        self.head = nn.Linear(encoder.hidden_size, 1, bias=False)
         nn.init.zeros_(self.head.weight)
-        self.register_buffer("vector_mean", torch.zeros(encoder.width))
-        self.register_buffer("vector_scale", torch.ones(encoder.width))
+        self.register_buffer("vector_mean", torch.zeros(encoder.hidden_size))
+        self.register_buffer("vector_scale", torch.ones(encoder.hidden_size))
         self.register_buffer("reward_mean", torch.zeros(()))
         self.register_buffer("reward_scale", torch.ones(()))
 
     @torch.no_grad()
     def forward(self, texts: Sequence[str]) -> Float[Tensor, " b"]:
         """Normalised rewards."""
-        return (self.raw(self.encoder.vectors(texts)) - self.reward_mean) / self.reward_scale
+        return (self.raw(self.encoder.embed(texts)) - self.reward_mean) / self.reward_scale
 
     def raw(self, vectors: Float[Tensor, "b d"]) -> Float[Tensor, " b"]:
         """Rewards before normalisation, of the encoder's vectors."""
@@ -83,9 +83,9 @@ class Fit:
 
     Attributes:
         accuracy: Share of validation pairs whose preferred text got the larger reward.
-        loss: Of the validation pairs.
-        decay: Weight decay that was chosen on them.
-        steps: At which the validation loss was lowest.
+        loss: Validation loss, the lowest over all steps and candidates.
+        decay: Weight decay that gave it.
+        steps: Steps after which it was reached.
     """
 
     accuracy: float
@@ -112,17 +112,14 @@ def fit_reward_model(
 
     Args:
         model: Its head and both normalisations are changed.
-        train: Pairs to fit.
-        validation: Pairs to choose by.
-        lr: Learning rate of the head.
-        decays: Candidates.
+        decays: Candidates for the weight decay.
         steps: At most so many, over all pairs at once.
 
     Raises:
         UserError: If there is no pair.
     """
     if len(train.chosen) == 0 or len(validation.chosen) == 0:
-        raise UserError("the preferences hold no pair for training or none for validation")
+        raise UserError("too few comparisons: none is left for training or for validation; raise --pairs")
     model.normalise_inputs(torch.cat([train.chosen, train.rejected]))
     fits = [_fit(model, train, validation, lr, decay, steps) for decay in decays]
     best, weight = min(fits, key=lambda fit: fit[0].loss)

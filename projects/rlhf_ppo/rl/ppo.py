@@ -1,7 +1,7 @@
 """Proximal policy optimisation over tokens: rewards, advantages, the clipped losses and the update.
 
-Nothing here knows a language model. A policy is a function that evaluates rows of an experience again, so a bandit of
-eight tokens is trained by the same lines as SmolLM2.
+Nothing here knows a language model. A policy is a function that evaluates rows of a rollout again, so a bandit of eight
+tokens is trained by the same lines as SmolLM2.
 
 Every [b, t] tensor holds one number a response token; `mask` is 1 on the tokens that the policy chose, its end token
 included, and 0 on the padding behind it. Masked places hold numbers that no result may depend on.
@@ -10,7 +10,7 @@ included, and 0 on the padding behind it. Masked places hold numbers that no res
 # b sequences · t response tokens · n sequences of a minibatch
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -22,7 +22,7 @@ from shared import optim
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Of the update. Defaults are those of lm-human-preferences where it has them."""
+    """Settings of the update. Defaults are those of lm-human-preferences where it has them."""
 
     gamma: float = 1.0
     """Discount of a later token."""
@@ -33,11 +33,11 @@ class Settings:
     value_clip: float = 0.2
     """A value may improve its loss by at most so much of a move."""
     value_weight: float = 0.1
-    """Of the value loss in the sum."""
+    """Weight of the value loss in the sum."""
     entropy_weight: float = 0.0
-    """Of the entropy bonus in the sum."""
+    """Weight of the entropy bonus in the sum."""
     epochs: int = 4
-    """Passes over an experience."""
+    """Passes over a rollout."""
     minibatch: int = 8
     """Sequences of one update."""
     max_norm: float = 1.0
@@ -45,12 +45,12 @@ class Settings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Experience:
-    """What sampling left behind, under the policy that sampled.
+class Rollout:
+    """Sampled sequences, as the policy that sampled them sees them.
 
     Attributes:
         mask: 1 on chosen tokens.
-        logprobs: Of the chosen tokens under the policy, at the temperature of sampling.
+        logprobs: log π of the chosen tokens, at the temperature of sampling.
         reference: The same under the frozen reference.
         values: Expected return before each token.
         scores: The reward model's, one a sequence.
@@ -62,15 +62,18 @@ class Experience:
     values: Float[Tensor, "b t"]
     scores: Float[Tensor, " b"]
 
+    @property
+    def kl(self) -> Float[Tensor, "b t"]:
+        """Log π − log π_ref of each token (k1), 0 outside the mask: its expectation is the divergence."""
+        return torch.where(self.mask, self.logprobs - self.reference, 0)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Evaluation:
-    """What the present policy says of the same tokens, with gradients.
+    """The same tokens under the present policy, with gradients.
 
     Attributes:
-        logprobs: See `Experience`, as are the values.
-        values: See `logprobs`.
-        entropy: Of the distribution from which each token was drawn, in nats.
+        entropy: Entropy of the distribution from which each token was drawn, in nats.
     """
 
     logprobs: Float[Tensor, "n t"]
@@ -79,7 +82,7 @@ class Evaluation:
 
 
 Evaluate = Callable[[Int[Tensor, " n"]], Evaluation]
-"""Row numbers of the experience → their evaluation."""
+"""Row numbers of the rollout → their evaluation."""
 
 
 def masked_mean(x: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, ""]:
@@ -88,7 +91,7 @@ def masked_mean(x: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> Float[Ten
 
 
 def whiten(x: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"]) -> Float[Tensor, "b t"]:
-    """To mean 0 and variance 1 over the mask; 0 elsewhere."""
+    """Shift and scale to mean 0 and variance 1 over the mask; 0 elsewhere."""
     mean = masked_mean(x, mask)
     variance = masked_mean((x - mean) ** 2, mask)
     return torch.where(mask, (x - mean) * torch.rsqrt(variance + 1e-8), 0)
@@ -100,10 +103,8 @@ def token_rewards(
     """−β·KL on each token, and the sequence's score on its last one.
 
     Args:
-        scores: One a sequence.
         kl: Estimate a token, log π − log π_ref (k1): its expectation is the divergence, a single one may be negative.
         mask: A row needs at least one token, else there is no place for its score.
-        beta: Weight of the penalty.
 
     Raises:
         ValueError: If a sequence has no token, or a score is not finite.
@@ -140,12 +141,12 @@ def gae(
     values = torch.where(mask, values, 0)
     rewards = torch.where(mask, rewards, 0)
     advantages = torch.zeros_like(rewards)
-    ahead = torch.zeros_like(rewards[:, 0])  # A_{t+1}
-    following = torch.zeros_like(ahead)  # V_{t+1}
+    next_advantage = torch.zeros_like(rewards[:, 0])  # A_{t+1}
+    next_value = torch.zeros_like(next_advantage)  # V_{t+1}
     for t in reversed(range(rewards.shape[1])):
-        delta = rewards[:, t] + gamma * following - values[:, t]
-        ahead = torch.where(mask[:, t], delta + gamma * lam * ahead, 0)
-        advantages[:, t], following = ahead, values[:, t]
+        delta = rewards[:, t] + gamma * next_value - values[:, t]
+        next_advantage = torch.where(mask[:, t], delta + gamma * lam * next_advantage, 0)
+        advantages[:, t], next_value = next_advantage, values[:, t]
     return advantages, advantages + values
 
 
@@ -197,8 +198,7 @@ class KLControl:
     """β, fixed or steered towards a target of the divergence a sequence.
 
     Attributes:
-        beta: Present weight.
-        target: In nats a sequence; None leaves β alone.
+        target: Divergence in nats a sequence; None leaves β alone.
         horizon: Sequences over which β changes by the clipped error, at most a fifth of itself.
 
     Source: Ziegler et al. 2019, §2.2, with the horizon of lm-human-preferences. There a round of more than five
@@ -220,52 +220,59 @@ class KLControl:
 def update(
     evaluate: Evaluate,
     optimizer: Optimizer,
-    experience: Experience,
+    rollout: Rollout,
     *,
     beta: float,
     settings: Settings,
     generator: torch.Generator,
 ) -> dict[str, float]:
-    """Some epochs of clipped updates on one experience.
+    """Some epochs of clipped updates on one rollout.
 
     Args:
         evaluate: The policy that moves.
         optimizer: Holds its parameters.
-        experience: From the policy as it is now: the first minibatch's ratio is exactly 1.
+        rollout: From the policy as it is now: the first minibatch's ratio is exactly 1.
         beta: Weight of the divergence from the reference in the reward.
-        settings: Of the update.
         generator: Orders the minibatches.
 
     Returns:
         Means over all minibatches, and of the first one `first_ratio`, the largest |ρ − 1|.
     """
-    mask = experience.mask
-    rewards = token_rewards(experience.scores, experience.logprobs - experience.reference, mask, beta)
-    advantages, returns = gae(rewards, experience.values, mask, gamma=settings.gamma, lam=settings.lam)
-    advantages = whiten(advantages, mask)
+    rewards = token_rewards(rollout.scores, rollout.kl, rollout.mask, beta)
+    advantages, returns = gae(rewards, rollout.values, rollout.mask, gamma=settings.gamma, lam=settings.lam)
+    advantages = whiten(advantages, rollout.mask)
     logged: list[dict[str, float]] = []
-    for rows in minibatches(len(mask), settings, generator):
-        now = evaluate(rows)
-        old, chosen = experience.logprobs[rows], mask[rows]
-        surrogate, clipped = policy_loss(now.logprobs, old, advantages[rows], chosen, settings.clip)
-        error = value_loss(now.values, experience.values[rows], returns[rows], chosen, settings.value_clip)
-        entropy = masked_mean(now.entropy, chosen)
-        loss = surrogate + settings.value_weight * error - settings.entropy_weight * entropy
+    for rows in minibatches(len(rollout.mask), settings, generator):
+        now, old = evaluate(rows), rows_of(rollout, rows)
+        loss, terms = ppo_loss(now, old, advantages[rows], returns[rows], settings)
         norm = optim.step(optimizer, loss, max_norm=settings.max_norm)
-        moved = torch.where(chosen, now.logprobs.detach() - old, 0)
-        logged.append(
-            {
-                "policy_loss": surrogate.item(),
-                "value_loss": error.item(),
-                "entropy": entropy.item(),
-                "clip_fraction": clipped.item(),
-                "approx_kl": masked_mean(k3(old, old + moved), chosen).item(),
-                "grad_norm": norm,
-                "ratio": moved.exp().sub(1).abs().max().item(),
-            }
-        )
+        logged.append({**terms, **movement(now, old), "grad_norm": norm})
     means = {name: sum(each[name] for each in logged) / len(logged) for name in logged[0] if name != "ratio"}
     return {**means, "first_ratio": logged[0]["ratio"]}
+
+
+def ppo_loss(
+    now: Evaluation, old: Rollout, advantages: Float[Tensor, "n t"], returns: Float[Tensor, "n t"], settings: Settings
+) -> tuple[Float[Tensor, ""], dict[str, float]]:
+    """Loss of a minibatch, policy + weight · value − weight · entropy, and its terms for the log."""
+    surrogate, clipped = policy_loss(now.logprobs, old.logprobs, advantages, old.mask, settings.clip)
+    error = value_loss(now.values, old.values, returns, old.mask, settings.value_clip)
+    entropy = masked_mean(now.entropy, old.mask)
+    loss = surrogate + settings.value_weight * error - settings.entropy_weight * entropy
+    named = {"policy_loss": surrogate, "value_loss": error, "entropy": entropy, "clip_fraction": clipped}
+    return loss, {name: term.item() for name, term in named.items()}
+
+
+def movement(now: Evaluation, old: Rollout) -> dict[str, float]:
+    """How far the policy is from the one that sampled: the divergence a token, and the largest |ρ − 1|."""
+    moved = torch.where(old.mask, now.logprobs.detach() - old.logprobs, 0)
+    kl = masked_mean(k3(old.logprobs, old.logprobs + moved), old.mask)
+    return {"approx_kl": kl.item(), "ratio": moved.exp().sub(1).abs().max().item()}
+
+
+def rows_of(rollout: Rollout, rows: Int[Tensor, " n"]) -> Rollout:
+    """Some of its sequences."""
+    return Rollout(**{field.name: getattr(rollout, field.name)[rows] for field in fields(Rollout)})
 
 
 def minibatches(sequences: int, settings: Settings, generator: torch.Generator) -> Iterator[Int[Tensor, " n"]]:

@@ -8,6 +8,7 @@ import tyro
 from shared.course.exercises.sheet import sheet_of
 from shared.errors import command
 from shared.fingerprint import team_key
+from shared.fingerprint.keys import DEMO_TEAM
 from shared.progress import table
 
 
@@ -27,6 +28,8 @@ def main(arguments: Arguments) -> int:
     """Imprime los enunciados del equipo o corrige sus respuestas."""
     sheet, team = sheet_of(arguments.project), arguments.team or team_key().team
     if not arguments.check:
+        if team == DEMO_TEAM:
+            sys.stdout.write("Números del equipo de demostración; los de un equipo propio, con --team <equipo>.\n\n")
         sys.stdout.write(sheet.statements(team))
         return 0
     verdicts = sheet.check(team, sheet.answers(team))

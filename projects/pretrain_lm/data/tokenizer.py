@@ -20,32 +20,27 @@ SMALLEST = _BYTES + len(SPECIAL) + 1
 
 
 @dataclass(frozen=True)
-class Vocabulary:
-    """A trained tokenizer.
+class CorpusTokenizer:
+    """A tokenizer that was trained on a corpus: the `tokenizers` library's, with its kind and its special ids."""
 
-    Attributes:
-        tokenizer: Of the tokenizers library.
-        kind: How it was trained.
-    """
-
-    tokenizer: Tokenizer
+    backend: Tokenizer
     kind: Kind
 
     def __len__(self) -> int:
-        return self.tokenizer.get_vocab_size()
+        return self.backend.get_vocab_size()
 
     @property
-    def pad(self) -> int:
+    def pad_id(self) -> int:
         """Fills short chunks."""
         return SPECIAL.index(PAD)
 
     @property
-    def end(self) -> int:
+    def end_id(self) -> int:
         """Stands before and behind every document."""
         return SPECIAL.index(END)
 
     @property
-    def mask(self) -> int:
+    def mask_id(self) -> int:
         """Hides a token."""
         return SPECIAL.index(MASK)
 
@@ -56,23 +51,23 @@ class Vocabulary:
             UserError: If a character is unknown to a character vocabulary.
         """
         if self.kind == "char":
-            known = self.tokenizer.get_vocab()
+            known = self.backend.get_vocab()
             unknown = next((c for c in text if c not in known), None)
             if unknown is not None:
                 raise UserError(f"the character {unknown!r} is not in the vocabulary; use --tokenizer bpe")
             return [known[character] for character in text]
-        self.tokenizer.encode_special_tokens = True  # "<end>" in an article is text
-        return self.tokenizer.encode(text, add_special_tokens=False).ids
+        self.backend.encode_special_tokens = True  # "<end>" in an article is text
+        return self.backend.encode(text, add_special_tokens=False).ids
 
     def decode(self, ids: Iterable[int]) -> str:
         """The text; special tokens are left out."""
         if self.kind == "char":
-            return "".join(self.tokenizer.id_to_token(i) or "" for i in ids if i >= len(SPECIAL))
-        return self.tokenizer.decode([i for i in ids if i >= len(SPECIAL)])
+            return "".join(self.backend.id_to_token(i) or "" for i in ids if i >= len(SPECIAL))
+        return self.backend.decode([i for i in ids if i >= len(SPECIAL)])
 
     def word_starts(self, ids: Iterable[int]) -> list[bool]:
         """Whether each token begins a word: special or behind one, with a space or line end in front, or no letter."""
-        tokens = [self.tokenizer.id_to_token(i) or PAD for i in ids]
+        tokens = [self.backend.id_to_token(i) or PAD for i in ids]
         before = [END, *tokens[:-1]]
         return [
             token in SPECIAL or last in SPECIAL or token[0] in "ĠĊ \n" or not token[0].isalnum()
@@ -81,34 +76,34 @@ class Vocabulary:
 
     def save(self, folder: Path) -> None:
         """Write tokenizer.json atomically."""
-        about = {"kind": self.kind, "tokenizer": json.loads(self.tokenizer.to_str())}
-        write_text(folder / FILE, json.dumps(about, ensure_ascii=False, sort_keys=True))
+        saved = {"kind": self.kind, "tokenizer": json.loads(self.backend.to_str())}
+        write_text(folder / FILE, json.dumps(saved, ensure_ascii=False, sort_keys=True))
 
     @classmethod
-    def load(cls, folder: Path) -> "Vocabulary":
-        """What `save` wrote.
+    def load(cls, folder: Path) -> "CorpusTokenizer":
+        """Read what `save` wrote.
 
         Raises:
             UserError: If it is missing or damaged.
         """
         path = folder / FILE
         try:
-            about = json.loads(path.read_text(encoding="utf-8"))
-            return cls(Tokenizer.from_str(json.dumps(about["tokenizer"])), about["kind"])
+            saved = json.loads(path.read_text(encoding="utf-8"))
+            return cls(Tokenizer.from_str(json.dumps(saved["tokenizer"])), saved["kind"])
         except FileNotFoundError:
             raise UserError(f"{path} is not there: clean a corpus first") from None
         except Exception as error:  # the library raises bare Exception for a file that is no tokenizer
             raise UserError(f"{path}: no tokenizer ({str(error).splitlines()[0][:80]})") from None
 
 
-def train_vocabulary(texts: Iterator[str], kind: Kind, size: int) -> Vocabulary:
-    """Learn a vocabulary.
+def train_tokenizer(texts: Iterator[str], kind: Kind, vocab_size: int) -> CorpusTokenizer:
+    """Train a tokenizer.
 
     Args:
-        texts: Of the training split alone; consumed once.
+        texts: Consumed once; those of the training split alone.
         kind: "bpe" merges frequent pairs of bytes (Sennrich et al. 2016; bytes as in Radford et al. 2019, §2.2);
             "char" takes every character that occurs.
-        size: Of a BPE vocabulary, special tokens included.
+        vocab_size: Tokens of a BPE vocabulary, special ones included.
 
     Raises:
         UserError: If the size cannot hold the bytes, or there is no text.
@@ -118,40 +113,39 @@ def train_vocabulary(texts: Iterator[str], kind: Kind, size: int) -> Vocabulary:
         if not characters:
             raise UserError("no text to learn a vocabulary from")
         names = {name: number for number, name in enumerate((*SPECIAL, *characters))}
-        return Vocabulary(Tokenizer(models.WordLevel(names, unk_token=PAD)), kind)
-    if size < SMALLEST:
-        raise UserError(f"--vocabulary {size}: at least {SMALLEST}, bytes and special tokens included")
+        return CorpusTokenizer(Tokenizer(models.WordLevel(names, unk_token=PAD)), kind)
+    if vocab_size < SMALLEST:
+        raise UserError(f"--vocabulary {vocab_size}: at least {SMALLEST}, bytes and special tokens included")
+    return CorpusTokenizer(_train_bpe(texts, vocab_size), kind)
+
+
+def _train_bpe(texts: Iterator[str], vocab_size: int) -> Tokenizer:
     tokenizer = Tokenizer(models.BPE())
     tokenizer.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=size,
+        vocab_size=vocab_size,
         special_tokens=list(SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(texts, trainer)
-    return Vocabulary(tokenizer, kind)
+    return tokenizer
 
 
-def describe_vocabulary(vocabulary: Vocabulary, texts: Iterable[str]) -> dict[str, Any]:
-    """The tokenizer's report: how long texts become, and how much of the vocabulary they use.
-
-    Args:
-        vocabulary: Trained.
-        texts: Held out.
-    """
+def describe_tokenizer(tokenizer: CorpusTokenizer, held_out: Iterable[str]) -> dict[str, Any]:
+    """The tokenizer's report: how long held-out texts become, and how much of the vocabulary they use."""
     tokens = size = words = 0
     used: set[int] = set()
-    for text in texts:
-        ids = vocabulary.encode(text)
+    for text in held_out:
+        ids = tokenizer.encode(text)
         tokens += len(ids)
         size += len(text.encode())
         words += len(text.split())
         used.update(ids)
     return {
-        "kind": vocabulary.kind,
-        "vocabulary": len(vocabulary),
+        "kind": tokenizer.kind,
+        "vocabulary": len(tokenizer),
         "bytes_per_token": round(size / tokens, 4) if tokens else 0.0,
         "tokens_per_word": round(tokens / words, 4) if words else 0.0,
         "used_on_held_out": len(used),

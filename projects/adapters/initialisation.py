@@ -14,9 +14,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from projects.adapters.arms import build, make_optimizer, read_corpus, read_encoder
+from projects.adapters.arms import build_model, load_base, make_optimizer
 from projects.adapters.config import Config
-from projects.adapters.data import Batch, Corpus
+from projects.adapters.data import Batch, Corpus, load_corpus
 from projects.adapters.hooks.forward_hooks import disabled
 from projects.adapters.models.adapter import Gain, Init
 from projects.adapters.models.transformer_base import TransformerEncoder
@@ -38,20 +38,22 @@ BASE = Config(dataset="trec", batch_size=8, limit=1600, epochs=1, max_norm=1e9, 
 PROBE = 64  # validation texts on which deviation and loss are measured
 
 
-def setting_of(config: Config) -> str:
-    """What is drawn, in words."""
-    return next(name for name, drawn in SETTINGS.items() if drawn == (config.init, config.down_init))
+def setting_of(done: Done) -> str:
+    """What a cell draws, in words: a key of SETTINGS."""
+    drawn = (done.config.init, done.config.down_init)
+    return next(name for name, each in SETTINGS.items() if each == drawn)
 
 
 def cell_name(config: Config) -> str:
-    """A name that tells two cells apart by all that the study varies."""
-    return f"init-{setting_of(config).replace(', ', '-').replace(' ', '-')}-lr{config.lr:g}-seed{config.seed}"
+    """A name that tells two cells apart by all that varies."""
+    setting = next(name for name, each in SETTINGS.items() if each == (config.init, config.down_init))
+    return f"init-{setting.replace(', ', '-').replace(' ', '-')}-lr{config.lr:g}-seed{config.seed}"
 
 
-def study(runs: Path, base: Config = BASE, *, steps: int = STEPS) -> list[Done]:
-    """Every setting at every rate with every seed."""
-    encoder, tokenizer = read_encoder(base)
-    corpus = read_corpus(base, tokenizer)
+def collect(runs: Path, base: Config = BASE, *, steps: int = STEPS) -> list[Done]:
+    """Train every setting at every rate with every seed."""
+    encoder, tokenizer = load_base(base)
+    corpus = load_corpus(base, tokenizer)
 
     def train(config: Config) -> None:
         train_briefly(config, corpus, copy.deepcopy(encoder), steps)
@@ -66,29 +68,26 @@ def train_briefly(config: Config, corpus: Corpus, encoder: TransformerEncoder, s
     """Measure the deviation, train, measure the loss; all of it goes into the run's log."""
     assert config.out is not None
     seed_everything(config.seed)
-    model = build(config, encoder, len(corpus.classes), tagging=corpus.tagging)
+    model = build_model(config, encoder, len(corpus.classes), tagging=corpus.tagging)
     probe = corpus.validation.batch(list(range(min(PROBE, len(corpus.validation)))))
     with Run(config.out, project="adapters", config=config, data=corpus.digest()) as run:
-        started = deviation(model, probe)
-        run.log(0, deviation=started, loss_before=probe_loss(model, probe))
-        last, taken = take_steps(config, model, corpus, steps)
-        diverged = not math.isfinite(last) or last > math.log(len(corpus.classes))
-        kept = min(last, 1e6) if math.isfinite(last) else 1e6  # a log holds no infinity
-        run.log(taken, loss_after=kept, diverged=int(diverged))
-    write_json(config.out / "result.json", {"deviation": started, "loss_after": kept, "diverged": int(diverged)})
+        start = deviation(model, probe)
+        run.log(0, deviation=start, loss_before=evaluation_loss(model, probe))
+        taken = take_steps(config, model, corpus, steps)
+        loss = evaluation_loss(model, probe) if taken == steps else math.inf
+        diverged = int(not math.isfinite(loss) or loss > math.log(len(corpus.classes)))
+        logged = min(loss, 1e6) if math.isfinite(loss) else 1e6  # a log holds no infinity
+        run.log(taken, loss_after=logged, diverged=diverged)
+    write_json(config.out / "result.json", {"deviation": start, "loss_after": logged, "diverged": diverged})
 
 
-def take_steps(config: Config, model: nn.Module, corpus: Corpus, steps: int) -> tuple[float, int]:
-    """Train without a schedule. Returns (loss on the probe afterwards, steps taken before a number was not finite)."""
+def take_steps(config: Config, model: nn.Module, corpus: Corpus, steps: int) -> int:
+    """Train without a schedule. Returns the steps taken before a loss or a gradient was not finite."""
     optimizer = make_optimizer(config, model)
-    probe = corpus.validation.batch(list(range(min(PROBE, len(corpus.validation)))))
     for taken, batch in enumerate(corpus.train.shuffled(config.batch_size, seed=config.seed, epoch=0)):
-        if taken == steps:
-            break
-        loss, norm = training_step(config, model, optimizer, batch)
-        if not math.isfinite(loss) or not math.isfinite(norm):
-            return math.inf, taken
-    return probe_loss(model, probe), steps
+        if taken == steps or not all(map(math.isfinite, training_step(config, model, optimizer, batch))):
+            return taken
+    return steps
 
 
 @torch.no_grad()
@@ -96,19 +95,18 @@ def deviation(model: nn.Module, batch: Batch) -> float:
     """‖adapted − base‖ / ‖base‖ of the encoder's hidden states on real tokens: 0 is the identity."""
     model.eval()
     with disabled(model):
-        base = real_tokens(model, batch)
-    adapted = real_tokens(model, batch)
-    return ((adapted - base).norm() / base.norm()).item()
+        base = hidden_states(model, batch)
+    return ((hidden_states(model, batch) - base).norm() / base.norm()).item()
 
 
-def real_tokens(model: nn.Module, batch: Batch) -> Float[Tensor, "n d"]:
-    """Hidden states of a batch without its padding."""
+def hidden_states(model: nn.Module, batch: Batch) -> Float[Tensor, "n d"]:
+    """The encoder's hidden states of a batch's real tokens, without its padding."""
     encoder = model.get_submodule("encoder")
     return encoder(batch.input_ids, batch.attention_mask)[batch.attention_mask.bool()]
 
 
 @torch.no_grad()
-def probe_loss(model: nn.Module, batch: Batch) -> float:
+def evaluation_loss(model: nn.Module, batch: Batch) -> float:
     """Mean cross-entropy in evaluation mode."""
     model.eval()
     return loss_of(model, batch).item()

@@ -8,7 +8,7 @@ from shared import batching
 from shared.seeding import generator
 
 
-class LikeLengths(Sampler[int]):
+class LengthGroupedSampler(Sampler[int]):
     """Rows so ordered that each consecutive `batch` of them have like lengths; a short batch comes last.
 
     The order does not depend on how a batch is split into micro-batches, nor on any random generator's state: a run
@@ -16,16 +16,15 @@ class LikeLengths(Sampler[int]):
     sampler by length draws from torch's global generator and would not.
 
     Args:
-        lengths: Of each row, in tokens.
+        lengths: Tokens of each row.
         batch: Rows of an effective batch.
-        seed: Of the run.
     """
 
     def __init__(self, lengths: Sequence[int], *, batch: int, seed: int) -> None:
         self.lengths, self.batch, self.seed, self.epoch = list(lengths), batch, seed, 0
 
     def set_epoch(self, epoch: int) -> None:
-        """Called by the library at the start of each epoch, resumed ones included."""
+        """Set the epoch; the library calls it at the start of each, resumed ones included."""
         self.epoch = epoch
 
     def __len__(self) -> int:
