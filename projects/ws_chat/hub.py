@@ -75,6 +75,7 @@ class Hub:
         self.running: set[asyncio.Task[None]] = set()
         self._open: dict[str, Live] = {}
         self._opening = asyncio.Lock()
+        self._ending = False
 
     # ------------------------------------------------------------ listening
 
@@ -181,6 +182,12 @@ class Hub:
                 self._cancel(live.writing, "stopped")
             live.tell(protocol.Changed(conversation=conversation))
 
+    async def drain(self, seconds: float) -> None:
+        """Let the answers that are being written end, for so long at most; those that wait are not begun."""
+        self._ending = True
+        if self.running:
+            await asyncio.wait(set(self.running), timeout=seconds)
+
     async def close(self) -> None:
         """End every answer and wait until what there is of each is stored."""
         for live in tuple(self._open.values()):
@@ -211,7 +218,7 @@ class Hub:
 
     def _begin(self) -> None:
         """Start what can be started, and tell the others their places."""
-        while self.queue and len(self.running) < self.backend.at_once:
+        while self.queue and not self._ending and len(self.running) < self.backend.at_once:
             task = asyncio.create_task(self._write(self.queue.pop()))
             self.running.add(task)
             task.add_done_callback(self._ended)
