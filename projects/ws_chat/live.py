@@ -72,7 +72,7 @@ class Live:
     def tell(self, frame: Shown, *, but: Listen | None = None) -> None:
         """Let every page have a frame."""
         for listen in tuple(self.listeners):
-            if listen is not but:
+            if listen != but:  # a bound method is another object each time, and equal
                 listen(frame)
 
     def snapshot(self) -> protocol.Snapshot:

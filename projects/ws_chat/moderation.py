@@ -58,6 +58,8 @@ class Rules:
 
     def begins(self, text: str, after: int = 0) -> int:
         """Where the longest end begins, at or after a place, that a phrase may begin with; else the text's length."""
+        if self.pattern is None:
+            return len(text)
         seen = fold(text)
         first = max(bisect_left(seen.places, after), len(seen.text) - MOST_HELD)
         for start in range(first, len(seen.text)):

@@ -11,7 +11,7 @@ LARGEST_FRAME = 65_536  # bytes
 LONGEST_TEXT = 16_000  # characters of a message
 
 Id = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_-]{8,40}$")]
-Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT)]
+Text = Annotated[str, StringConstraints(min_length=1, max_length=LONGEST_TEXT, pattern=r"^[^\x00]*$")]  # PostgreSQL's
 Sequence = Annotated[int, Field(ge=0, le=2**53)]
 Role = Literal["user", "assistant"]
 Reason = Literal["end", "length", "stopped", "left", "filtered", "failed"]

@@ -3,6 +3,7 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from projects.ws_chat.protocol import LARGEST_FRAME
 from projects.ws_chat.server.app import create_app
@@ -12,6 +13,19 @@ from projects.ws_chat.server.settings import PREFIX, Settings, as_variables
 from shared.errors import reported
 from shared.web.launch import serve
 from shared.web.settings import from_environment
+
+
+def options(settings: Settings) -> dict[str, Any]:
+    """What uvicorn must know of a service with WebSockets."""
+    proxies = [each.strip() for each in settings.proxies.split(",") if each.strip()]
+    return {
+        "http": Impatient,
+        "ws_max_size": LARGEST_FRAME,
+        "ws_per_message_deflate": False,  # it would cost some 50 KiB a socket, and tokens are too short to gain
+        "ws_ping_interval": None,  # the protocol has its own, which a page's script must answer
+        "proxy_headers": bool(proxies),
+        "forwarded_allow_ips": proxies,
+    }
 
 
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
@@ -24,12 +38,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
             port=settings.port,
             said="chat",
             grace=5,
-            http=Impatient,
-            ws_max_size=LARGEST_FRAME,
-            ws_per_message_deflate=False,  # it would cost some 50 KiB a socket, and compresses tokens badly
-            ws_ping_interval=None,  # the protocol has its own, which a page's script must answer
-            forwarded_allow_ips=[each.strip() for each in settings.proxies.split(",") if each.strip()],
-            proxy_headers=bool(settings.proxies),
+            **options(settings),
         )
 
 

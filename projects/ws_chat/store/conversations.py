@@ -113,9 +113,10 @@ class Conversations:
     async def search(self, user: str, text: str) -> list[Summary]:
         """Conversations whose title or messages hold a text, whatever its case and accents."""
         wanted = fold(text)
-        matching = MESSAGES.c.folded.contains(wanted, autoescape=True)
-        first = select(func.min(MESSAGES.c.place)).where(MESSAGES.c.conversation_id == CONVERSATIONS.c.id, matching)
-        joined = CONVERSATIONS.outerjoin(MESSAGES, MESSAGES.c.place == first.scalar_subquery())
+        within = MESSAGES.alias("within")
+        matching = within.c.folded.contains(wanted, autoescape=True)
+        first = select(func.min(within.c.place)).where(within.c.conversation_id == CONVERSATIONS.c.id, matching)
+        joined = CONVERSATIONS.outerjoin(MESSAGES, MESSAGES.c.place == first.correlate(CONVERSATIONS).scalar_subquery())
         asked = select(CONVERSATIONS.c.id, CONVERSATIONS.c.title, CONVERSATIONS.c.changed, MESSAGES.c.text)
         found = or_(MESSAGES.c.place.is_not(None), CONVERSATIONS.c.folded.contains(wanted, autoescape=True))
         asked = asked.select_from(joined).where(CONVERSATIONS.c.user_id == user, found)

@@ -34,7 +34,8 @@ class Database:
 
     def __init__(self, url: str) -> None:
         self.url = _read_url(url)
-        self._engine: AsyncEngine = create_async_engine(self._with_driver(1))
+        # With their parameters, messages of errors would quote what somebody wrote.
+        self._engine: AsyncEngine = create_async_engine(self._with_driver(1), hide_parameters=True)
         _prepare(self._engine.sync_engine)
 
     def reading(self) -> Any:
@@ -56,8 +57,9 @@ class Database:
         try:
             await asyncio.to_thread(self._migrate)
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
-            said = str(getattr(error, "orig", error)).strip().splitlines()
-            raise UserError(f"the database {self.shown} cannot be used: {said[0] if said else error!r}") from None
+            cause = getattr(error, "orig", None) or error
+            said = [*str(cause.args[0] if cause.args else cause).strip().splitlines(), type(cause).__name__]
+            raise UserError(f"the database {self.shown} cannot be used: {said[0]}") from None
 
     async def close(self) -> None:
         """Let go of all connections."""
@@ -72,7 +74,7 @@ class Database:
         return self.url.set(drivername=DRIVERS[self.url.get_backend_name()][which])
 
     def _migrate(self) -> None:
-        engine = create_engine(self._with_driver(0))
+        engine = create_engine(self._with_driver(0), hide_parameters=True)
         _prepare(engine)
         try:
             with self._alone(engine) as connection:
