@@ -5,6 +5,7 @@ import logging
 import sys
 from contextlib import suppress
 from datetime import timedelta
+from typing import cast
 
 from argon2 import PasswordHasher
 from sqlalchemy.exc import SQLAlchemyError
@@ -132,7 +133,8 @@ def load_backend(settings: Settings) -> Backend:
         return Scripted(seconds=settings.pace, at_once=settings.at_once)
     from projects.ws_chat.backends.engine import EngineBackend
     from shared.engine import load_engine
+    from shared.engine.graph import Precision
 
     if settings.backend != "engine":
         raise UserError(f"{settings.backend} is no backend")
-    return EngineBackend(load_engine(settings.precision), at_once=settings.at_once)
+    return EngineBackend(load_engine(precision=cast(Precision, settings.precision)), at_once=settings.at_once)

@@ -19,8 +19,8 @@ const PATHS = {
   again: "M19 12a7 7 0 1 1-2-5l2 2M19 4v5h-5",
   end: "M12 5v13M6 12l6 6 6-6",
   send: "M12 19V6M6 12l6-6 6 6",
-  stop: "M8 8h8v8H8z",
+  stop: "M7 7h10v10H7z",
 };
 
 export const icon = (name) =>
-  h("svg", { class: `icon ${name}`, viewBox: "0 0 24 24", width: 20, height: 20, "aria-hidden": "true", fill: name === "stop" ? "currentColor" : "none", stroke: "currentColor", "stroke-width": name === "dots" ? 2.6 : 1.7, "stroke-linecap": "round", "stroke-linejoin": "round" }, h("path", { d: PATHS[name] }));
+  h("svg", { class: `icon icon-${name}`, viewBox: "0 0 24 24", width: 20, height: 20, "aria-hidden": "true", fill: name === "stop" ? "currentColor" : "none", stroke: "currentColor", "stroke-width": name === "dots" ? 2.6 : 1.7, "stroke-linecap": "round", "stroke-linejoin": "round" }, h("path", { d: PATHS[name] }));

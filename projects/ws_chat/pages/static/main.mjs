@@ -100,7 +100,6 @@ function forgetTyping() {
 function ended() {
   refresh();
   if (document.hidden) notify(state.title || say("name"), say("ended"));
-  else tell(""), set({ notice: null });
 }
 
 async function refresh() {
