@@ -19,7 +19,6 @@ from projects.ws_chat.server.settings import Settings
 from projects.ws_chat.store.accounts import Account, Accounts, Session
 from projects.ws_chat.store.conversations import Conversations
 from projects.ws_chat.store.database import Database
-from shared.errors import UserError
 from shared.web import logs
 from shared.web.limits import Limiter
 
@@ -127,6 +126,11 @@ def load_backend(settings: Settings) -> Backend:
     Raises:
         UserError: If the model is not there.
     """
+    if settings.base_url:
+        from projects.ws_chat.backends.remote import RemoteBackend
+
+        key, context = settings.api_key, settings.context
+        return RemoteBackend(settings.base_url, settings.model, key=key, at_once=settings.at_once, context=context)
     if settings.backend == "script":
         from projects.ws_chat.backends.scripted import Scripted
 
@@ -135,6 +139,4 @@ def load_backend(settings: Settings) -> Backend:
     from shared.engine import load_engine
     from shared.engine.graph import Precision
 
-    if settings.backend != "engine":
-        raise UserError(f"{settings.backend} is no backend")
     return EngineBackend(load_engine(precision=cast(Precision, settings.precision)), at_once=settings.at_once)

@@ -1,7 +1,7 @@
 """Settings of the server, from environment variables that begin with WS_CHAT_, or from the command line."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 from shared.errors import UserError
@@ -24,6 +24,10 @@ class Settings:
         data: Folder of the database.
         database: URL of a database instead, for example postgresql://chat@localhost/chat.
         backend: engine is the local model; script repeats what it is told, for tests and load.
+        base_url: A server that speaks OpenAI's chat protocol instead, for example http://localhost:8001/v1.
+        model: Name of the model there.
+        api_key: Key for it; give it in the environment, where no list of processes shows it.
+        context: Tokens of prompt and answer there.
         precision: int8 or float32 weights of the local model.
         pace: Seconds between two tokens of the script.
         at_once: Answers that are written at the same time.
@@ -47,6 +51,10 @@ class Settings:
     data: Path = Path("runs/ws_chat/server")
     database: str = ""
     backend: str = "engine"
+    base_url: str = ""
+    model: str = "default"
+    api_key: str = field(default="", repr=False)
+    context: int = 4096
     precision: str = "int8"
     pace: float = 0.05
     at_once: int = 4
@@ -74,6 +82,7 @@ class Settings:
             self,
             PREFIX,
             port=(0, 65535),
+            context=(1024, 2**24),
             pace=(0, 60),
             at_once=(1, 1024),
             waiting=(1, 2**16),
@@ -105,7 +114,7 @@ def as_variables(arguments: Sequence[str]) -> dict[str, str]:
     Raises:
         UserError: If a word is no setting, or has no value.
     """
-    known = {f"--{field.name.replace('_', '-')}": PREFIX + field.name.upper() for field in fields(Settings)}
+    known = {f"--{each.name.replace('_', '-')}": PREFIX + each.name.upper() for each in fields(Settings)}
     found = {}
     words = iter(arguments)
     for word in words:
