@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Protocol, TypeVar, runtime_checkable
+from typing import TypeVar
 
 from projects.ws_chat import protocol
 from projects.ws_chat.backends.backend import Backend, BackendError
@@ -20,6 +20,7 @@ from projects.ws_chat.moderation import Moderated, Rules
 from projects.ws_chat.numbering import EventLog
 from projects.ws_chat.protocol import Code, Reason, Stored
 from projects.ws_chat.queue import FairQueue, FullError
+from projects.ws_chat.store.interface import Store
 
 RESERVED = 10_000  # numbers that are taken from the store at once
 LOGGER = logging.getLogger("ws_chat")
@@ -37,23 +38,6 @@ class RefusedError(Exception):
     def __init__(self, code: Code, detail: str) -> None:
         super().__init__(detail)
         self.code = code
-
-
-@runtime_checkable
-class Store(Protocol):
-    """Where conversations are kept."""
-
-    async def messages(self, user: str, conversation: str) -> list[Stored] | None:
-        """All of a conversation, oldest first; None if there is none of this user."""
-
-    async def reserve(self, conversation: str, count: int) -> int:
-        """Numbers for events that no process has had or will have: the one before the first of them."""
-
-    async def add(self, conversation: str, message: Stored) -> bool:
-        """Keep a message; False if its id is there already. It is on disk when this returns."""
-
-    async def remove_from(self, conversation: str, message: str) -> list[str]:
-        """Take away a message and all after it; their ids."""
 
 
 class Hub:
@@ -181,6 +165,18 @@ class Hub:
             if live.writing is not None:
                 self._cancel(live.writing, "stopped")
             live.tell(protocol.Changed(conversation=conversation))
+
+    def is_open(self, conversation: str) -> bool:
+        """Whether somebody listens to it, or an answer is being written."""
+        return conversation in self._open
+
+    def abandon(self, conversation: str) -> None:
+        """Another process has taken the conversation over: nobody here writes on."""
+        live = self._open.pop(conversation, None)
+        if live is not None:
+            live.listeners.clear()
+            if live.writing is not None:
+                self._cancel(live.writing, "left")
 
     async def drain(self, seconds: float) -> None:
         """Let the answers that are being written end, for so long at most; those that wait are not begun."""

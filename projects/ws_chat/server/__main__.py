@@ -31,7 +31,13 @@ def options(settings: Settings) -> dict[str, Any]:
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Serve as the environment and the command line say; what a person got wrong ends in one line."""
     with reported():
-        settings = from_environment(Settings, PREFIX, {**environment, **as_variables(arguments)})
+        given = {**environment, **as_variables(arguments)}
+        settings = from_environment(Settings, PREFIX, given)
+        if settings.replicas > 1:
+            from projects.ws_chat.server.cluster import serve_replicas
+
+            serve_replicas(settings, given)
+            return
         serve(
             lambda: create_app(load_backend(settings), settings),
             host=settings.host,

@@ -18,6 +18,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from projects.ws_chat import protocol
 from projects.ws_chat.hub import Hub, RefusedError
 from projects.ws_chat.protocol import RECEIVED, Sent, Shown
+from projects.ws_chat.replicas import Relay
 from projects.ws_chat.store.accounts import Session
 from shared.web import logs
 from shared.web.limits import Limiter
@@ -38,7 +39,7 @@ class Connection:
         unanswered: Pings since anything came.
     """
 
-    def __init__(self, websocket: WebSocket, session: Session, hub: Hub, limiter: Limiter, ping: float) -> None:
+    def __init__(self, websocket: WebSocket, session: Session, hub: Hub | Relay, limiter: Limiter, ping: float) -> None:
         self.session, self.unanswered = session, 0
         self._websocket, self._hub, self._limiter, self._ping = websocket, hub, limiter, ping
         self._outbox: deque[str] = deque()
@@ -209,7 +210,7 @@ class Connections:
         ping: Seconds between two pings.
     """
 
-    def __init__(self, hub: Hub, *, most: tuple[int, int] = (5000, 20), ping: float = 20.0) -> None:
+    def __init__(self, hub: Hub | Relay, *, most: tuple[int, int] = (5000, 20), ping: float = 20.0) -> None:
         self._hub, self._most, self._ping = hub, most, ping
         self._limiter = Limiter(rate=20, burst=100)
         self._of_user: dict[str, set[Connection]] = defaultdict(set)

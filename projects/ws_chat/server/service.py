@@ -14,6 +14,7 @@ from projects.ws_chat.backends.backend import Backend
 from projects.ws_chat.hub import Hub
 from projects.ws_chat.moderation import read_rules
 from projects.ws_chat.protocol import Changed
+from projects.ws_chat.replicas import Relay
 from projects.ws_chat.server.connections import Connections
 from projects.ws_chat.server.settings import Settings
 from projects.ws_chat.store.accounts import Account, Accounts, Session
@@ -45,7 +46,10 @@ class Chat:
         rules = read_rules(settings.blocked)
         self.hub = Hub(self.conversations, backend, rules, waiting=waiting, grace=settings.grace)
         most = (settings.sockets, settings.sockets_of_one)
-        self.connections = Connections(self.hub, most=most, ping=settings.ping)
+        self.relay = (
+            Relay(self.hub, settings.redis, lease=settings.lease, notice=self._notice) if settings.redis else None
+        )
+        self.connections = Connections(self.relay or self.hub, most=most, ping=settings.ping)
         self.names = Limiter(rate=1 / 30, burst=settings.logins)
         self.addresses = Limiter(rate=1 / 5, burst=4 * settings.logins)
         self._ticking: asyncio.Task[None] | None = None
@@ -61,6 +65,8 @@ class Chat:
         if code is not None:  # on standard error, beside the log: standard output says where the server is
             sys.stderr.write(f"invitation of the first administrator, shown once: /login#{code}\n")
             sys.stderr.flush()
+        if self.relay is not None:
+            await self.relay.start()
         self._ticking = asyncio.create_task(self._tick())
         self.ready = True
 
@@ -69,8 +75,9 @@ class Chat:
         self.ready = False
         if self._ticking is not None:
             self._ticking.cancel()
-        await self.hub.drain(self.settings.drain)
-        await self.hub.close()
+        talking = self.relay or self.hub
+        await talking.drain(self.settings.drain)
+        await talking.close()
         await self.backend.close()
         await self.database.close()
 
@@ -79,30 +86,45 @@ class Chat:
     async def logout(self, session: Session) -> None:
         """End a session and every socket of it."""
         await self.accounts.end(session.digest)
-        self.connections.close_sessions({session.digest})
+        self._tell(session=session.digest)
 
     async def delete_account(self, account: Account) -> None:
         """Delete everything of somebody, and end their sockets and answers."""
         conversations = await self.conversations.all(account.id)
         await self.accounts.delete(account)
-        self.connections.close_user(account.id)
+        self._tell(user=account.id)
         for each in conversations:
-            await self.hub.forget(each.id)
+            await (self.relay or self.hub).forget(each.id)
 
     async def delete_conversation(self, user: str, conversation: str) -> bool:
         """Delete a conversation, end its answer, tell the user's pages; False if there is none."""
         deleted = await self.conversations.delete(user, conversation)
         if deleted:
-            await self.hub.forget(conversation)
-            self.connections.tell(user, Changed(conversation=conversation))
+            await (self.relay or self.hub).forget(conversation)
+            self._tell(user=user, changed=conversation)
         return deleted
 
     async def rename(self, user: str, conversation: str, title: str) -> bool:
         """Give a conversation another title and tell the user's pages; False if there is none."""
         renamed = await self.conversations.rename(user, conversation, title)
         if renamed:
-            self.connections.tell(user, Changed(conversation=conversation))
+            self._tell(user=user, changed=conversation)
         return renamed
+
+    def _tell(self, **told: str) -> None:
+        """What concerns the sockets of somebody, at every replica."""
+        if self.relay is None:
+            self._notice(told)
+        else:
+            self.relay.tell_all(**told)
+
+    def _notice(self, told: dict[str, str]) -> None:
+        if "session" in told:
+            self.connections.close_sessions({told["session"]})
+        elif "changed" in told:
+            self.connections.tell(told["user"], Changed(conversation=told["changed"]))
+        else:
+            self.connections.close_user(told["user"])
 
     async def _tick(self) -> None:
         """Ask whether lines are alive, and end the sockets of sessions that ended at another process."""

@@ -23,6 +23,11 @@ class Settings:
         proxies: Addresses of proxies whose X-Forwarded-For is believed, with commas between them.
         data: Folder of the database.
         database: URL of a database instead, for example postgresql://chat@localhost/chat.
+        replicas: With 2 or more, so many servers, a Redis and an nginx with TLS are started on this machine.
+        certificate: For it, a certificate; by default one is made.
+        key: Its key.
+        redis: URL of a Redis through which several replicas are one, for example redis://localhost:6379.
+        lease: Seconds after which the conversations of a replica that is gone find another home.
         backend: engine is the local model; script repeats what it is told, for tests and load.
         base_url: A server that speaks OpenAI's chat protocol instead, for example http://localhost:8001/v1.
         model: Name of the model there.
@@ -50,6 +55,11 @@ class Settings:
     proxies: str = ""
     data: Path = Path("runs/ws_chat/server")
     database: str = ""
+    replicas: int = 1
+    certificate: str = ""
+    key: str = ""
+    redis: str = ""
+    lease: float = 6.0
     backend: str = "engine"
     base_url: str = ""
     model: str = "default"
@@ -83,6 +93,8 @@ class Settings:
             PREFIX,
             port=(0, 65535),
             context=(1024, 2**24),
+            lease=(0.1, 600),
+            replicas=(1, 64),
             pace=(0, 60),
             at_once=(1, 1024),
             waiting=(1, 2**16),
