@@ -6,6 +6,7 @@ is in the store before the event is sent. One conversation is changed by one cor
 
 import asyncio
 import logging
+import math
 import secrets
 from collections.abc import Awaitable, Sequence
 from datetime import UTC, datetime
@@ -60,6 +61,7 @@ class Hub:
         self._open: dict[str, Live] = {}
         self._opening = asyncio.Lock()
         self._ending = False
+        self.seconds = 5.0  # that an answer takes, as a mean in which old ones fade
 
     # ------------------------------------------------------------ listening
 
@@ -209,7 +211,8 @@ class Hub:
         try:
             self.queue.push(user, writing)
         except FullError:
-            raise RefusedError("full", "too many answers are waited for: try again in some seconds") from None
+            wait = math.ceil(self.seconds * (1 + len(self.queue) / self.backend.at_once))
+            raise RefusedError("full", f"too many answers are waited for: come back in {wait} s") from None
         live.writing = writing
 
     def _begin(self) -> None:
@@ -226,6 +229,7 @@ class Hub:
 
     async def _write(self, writing: Writing) -> None:
         reason: Reason = "failed"
+        begun = asyncio.get_running_loop().time()
         try:
             await self._ensure_numbers(writing.live)
             writing.live.log.append(
@@ -236,6 +240,7 @@ class Hub:
             reason = writing.reason or "failed"
         finally:
             await self._finish(writing, reason)
+            self.seconds += 0.1 * (asyncio.get_running_loop().time() - begun - self.seconds)
 
     async def _read_answer(self, writing: Writing) -> Reason:
         writing.answering = self.backend.answer(writing.turns)

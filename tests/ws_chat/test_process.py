@@ -117,7 +117,7 @@ def test_told_to_stop_it_sends_pages_away_and_finishes_the_answer(tmp_path):
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--backend", "gpt"], "WS_CHAT_BACKEND=gpt: must be engine or script"),
+        (["--backend", "gpt"], "WS_CHAT_BACKEND=gpt: must be engine, script or clock"),
         (["--origins=chat.example"], "must look like https://chat.example"),
         (["--database", "mysql://x/y"], "the database is sqlite"),
         (["--sockets", "0"], "WS_CHAT_SOCKETS=0: must be from 1"),

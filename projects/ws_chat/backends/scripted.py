@@ -1,20 +1,27 @@
 """A model of tests and load: it says what a function gives, a piece each so many seconds, and counts its pieces."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+import time
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 
 from projects.ws_chat.backends.backend import BackendError, Finish
 from projects.ws_chat.context import Turn
 
-Script = Callable[[Sequence[Turn]], Sequence[str]]
+Script = Callable[[Sequence[Turn]], Iterable[str]]
 
 
 def echo(turns: Sequence[Turn]) -> list[str]:
     """Says the last message again, word by word."""
     words = turns[-1].text.split(" ")
     return [word if place == 0 else f" {word}" for place, word in enumerate(words)]
+
+
+def clock(turns: Sequence[Turn]) -> Iterator[str]:
+    """Says the time in nanoseconds, as often as it is told: whoever hears it knows how late it is."""
+    for _ in range(min(10_000, int(turns[-1].text) if turns[-1].text.isdecimal() else 1)):
+        yield str(time.monotonic_ns())
 
 
 @dataclass
@@ -41,7 +48,7 @@ class Scripted:
 
     def answer(self, turns: Sequence[Turn]) -> "ScriptedAnswer":
         """Begin an answer."""
-        return ScriptedAnswer(self, list(self.script(turns)))
+        return ScriptedAnswer(self, iter(self.script(turns)))
 
     async def close(self) -> None:
         """Cancel all answers."""
@@ -54,7 +61,7 @@ class ScriptedAnswer:
     """An answer of a script."""
 
     backend: Scripted
-    pieces: list[str]
+    pieces: Iterator[str]
     finish: Finish | None = None
     cancelled: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -62,14 +69,17 @@ class ScriptedAnswer:
         """The pieces, each after its time."""
         self.backend.running.add(self)
         try:
-            for place, piece in enumerate(self.pieces):
-                if await self._cancelled_within(self.backend.seconds):
-                    return
+            place = 0
+            while not await self._cancelled_within(self.backend.seconds):
                 if place == self.backend.fails_after:
                     raise BackendError("the script says that it fails here")
+                piece = next(self.pieces, None)  # a clock must not be read before its time
+                if piece is None:
+                    self.finish = "end"
+                    return
                 self.backend.computed += 1
                 yield piece
-            self.finish = "end"
+                place += 1
         finally:
             self.backend.running.discard(self)
 

@@ -208,11 +208,14 @@ class Connections:
         hub: Conversations.
         most: Sockets, and sockets of one user.
         ping: Seconds between two pings.
+        frames: Frames a second that a user may keep up.
     """
 
-    def __init__(self, hub: Hub | Relay, *, most: tuple[int, int] = (5000, 20), ping: float = 20.0) -> None:
+    def __init__(
+        self, hub: Hub | Relay, *, most: tuple[int, int] = (5000, 20), ping: float = 20.0, frames: float = 20.0
+    ) -> None:
         self._hub, self._most, self._ping = hub, most, ping
-        self._limiter = Limiter(rate=20, burst=100)
+        self._limiter = Limiter(rate=frames, burst=int(5 * frames))
         self._of_user: dict[str, set[Connection]] = defaultdict(set)
 
     def __len__(self) -> int:

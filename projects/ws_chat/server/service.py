@@ -49,7 +49,7 @@ class Chat:
         self.relay = (
             Relay(self.hub, settings.redis, lease=settings.lease, notice=self._notice) if settings.redis else None
         )
-        self.connections = Connections(self.relay or self.hub, most=most, ping=settings.ping)
+        self.connections = Connections(self.relay or self.hub, most=most, ping=settings.ping, frames=settings.frames)
         self.names = Limiter(rate=1 / 30, burst=settings.logins)
         self.addresses = Limiter(rate=1 / 5, burst=4 * settings.logins)
         self._ticking: asyncio.Task[None] | None = None
@@ -153,10 +153,11 @@ def load_backend(settings: Settings) -> Backend:
 
         key, context = settings.api_key, settings.context
         return RemoteBackend(settings.base_url, settings.model, key=key, at_once=settings.at_once, context=context)
-    if settings.backend == "script":
-        from projects.ws_chat.backends.scripted import Scripted
+    if settings.backend in ("script", "clock"):
+        from projects.ws_chat.backends.scripted import Scripted, clock, echo
 
-        return Scripted(seconds=settings.pace, at_once=settings.at_once)
+        script = clock if settings.backend == "clock" else echo
+        return Scripted(script=script, seconds=settings.pace, at_once=settings.at_once)
     from projects.ws_chat.backends.engine import EngineBackend
     from shared.engine import load_engine
     from shared.engine.graph import Precision

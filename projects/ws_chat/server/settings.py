@@ -8,7 +8,7 @@ from shared.errors import UserError
 from shared.web.settings import check_ranges
 
 PREFIX = "WS_CHAT_"
-BACKENDS = ("engine", "script")
+BACKENDS = ("engine", "script", "clock")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,7 +28,7 @@ class Settings:
         key: Its key.
         redis: URL of a Redis through which several replicas are one, for example redis://localhost:6379.
         lease: Seconds after which the conversations of a replica that is gone find another home.
-        backend: engine is the local model; script repeats what it is told, for tests and load.
+        backend: engine is the local model; script repeats what it is told and clock says the time, for tests and load.
         base_url: A server that speaks OpenAI's chat protocol instead, for example http://localhost:8001/v1.
         model: Name of the model there.
         api_key: Key for it; give it in the environment, where no list of processes shows it.
@@ -46,6 +46,7 @@ class Settings:
         session_hours: How long a login lasts.
         logins: Failed logins that a name may have at once; one more each half minute.
         rate: Requests a second that an address may keep up.
+        frames: Frames a second that a user may keep up; five times as many at once.
         blocked: File with a phrase a line that neither side may say.
     """
 
@@ -78,13 +79,16 @@ class Settings:
     session_hours: float = 168.0
     logins: int = 5
     rate: float = 10.0
+    frames: float = 20.0
     blocked: Path = Path(__file__).parents[1] / "blocked.txt"
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
         for name, known in (("backend", BACKENDS), ("precision", ("int8", "float32"))):
             if getattr(self, name) not in known:
-                raise UserError(f"{PREFIX}{name.upper()}={getattr(self, name)}: must be {' or '.join(known)}")
+                raise UserError(
+                    f"{PREFIX}{name.upper()}={getattr(self, name)}: must be {', '.join(known[:-1])} or {known[-1]}"
+                )
         for origin in self.own_origins:
             if not origin.startswith(("http://", "https://")) or origin.count("/") != 2:
                 raise UserError(f"{PREFIX}ORIGINS: {origin} must look like https://chat.example")
@@ -107,6 +111,7 @@ class Settings:
             session_hours=(0, 24 * 366),
             logins=(1, 1000),
             rate=(0.1, 10_000),
+            frames=(0.1, 10_000),
         )
 
     @property
