@@ -19,10 +19,9 @@ def main(config: Config) -> None:
             rows[table.name] = wanted[table.name]()
             table.print(rows[table.name])
     stopped, cut = rows["stops"][0], rows.get("cuts", [])
-    print(
-        f"After Stop the model computed at most {stopped['tokens_after_most']} token more, in {stopped['stops']} answers; "
-        f"{sum(row['cuts'] for row in cut)} cuts lost {sum(row['faults'] for row in cut)} events."
-    )
+    most, lost = stopped["tokens_after_most"], sum(row["faults"] for row in cut)
+    print(f"After Stop the model computed at most {most} token more, in {stopped['stops']} answers;", end=" ")
+    print(f"{sum(row['cuts'] for row in cut)} lines that were cut lost {lost} events.")
 
 
 if __name__ == "__main__":
