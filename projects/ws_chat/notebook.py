@@ -5,8 +5,8 @@
 # cuando se le dice?
 #
 # Las primeras celdas ejecutan la idea misma, sin red y con un modelo de guion: cambie los números y mire qué pasa. Lo
-# demás se lee de `projects/ws_chat/results/`; `make results-ws_chat` y `make bench-ws_chat` rehacen esos ficheros, `make
-# notebook-ws_chat` este cuaderno.
+# demás se lee de `projects/ws_chat/results/`; `make results-ws_chat` y `make bench-ws_chat` rehacen esos ficheros,
+# `make notebook-ws_chat` este cuaderno.
 #
 # *English summary: numbered events, replay after a cut line, Stop and fair turns, run here with a scripted model; then
 # every measured table.*

@@ -10,18 +10,12 @@ from playwright.sync_api import expect
 
 from projects.ws_chat.backends.scripted import Scripted
 from projects.ws_chat.server.app import PAGES
-from shared.web.browser import browser, faults
+from shared.web.browser import faults
 from tests.ws_chat.serving import conversation, served
 from tests.ws_chat.test_store import said
 
 PAYLOADS = (Path(__file__).parent / "payloads.txt").read_text(encoding="utf-8").splitlines()
 VENDOR = PAGES / "static" / "vendor"
-
-
-@pytest.fixture(scope="module")
-def chromium():
-    with browser() as opened:
-        yield opened
 
 
 class Visitor:

@@ -12,13 +12,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import socketio  # type: ignore[import-not-found]
-
 
 class Page:
     """One page: tokens with the time at which they came, and whole messages."""
 
     def __init__(self) -> None:
+        import socketio  # in Chainlit's environment
+
         self.client = socketio.AsyncClient(reconnection=False)
         self.late: list[float] = []
         self.said: asyncio.Queue[str] = asyncio.Queue()
