@@ -114,3 +114,29 @@ def test_pages_at_both_replicas_see_the_same_and_outlive_a_kill(started):
         assert list(client.cookies) == ["__Host-ws_chat"]
         one = client.post("/api/conversations").json()["id"]
         asyncio.run(asyncio.wait_for(test(client, one), 60))
+
+
+@pytest.mark.browser
+def test_a_page_goes_on_with_the_other_replica_when_one_is_killed(started, chromium):
+    address, servers, code = started
+    with chromium.new_context(
+        ignore_https_errors=True, locale="en-GB", viewport={"width": 390, "height": 800}
+    ) as context:
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(f"{address}/login#{code}")
+        page.get_by_label("Name").fill("bob")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Create the account").click()
+        page.locator("#write").fill(WORDS)
+        page.keyboard.press("Enter")
+        page.locator(".writing .text").wait_for()
+        os.kill(servers[0].process.pid, signal.SIGKILL)
+        # The answer goes on if its home is the other replica; else the page says that none came, and asks again.
+        again = page.get_by_role("button", name="Another answer")
+        again.wait_for()
+        if page.locator(".said.assistant").count() == 0:
+            again.click()
+        page.locator(".said.assistant:not(.writing) .text", has_text="w79").wait_for()
+        assert page.locator(".said.assistant .text").all_inner_texts() == [WORDS]
+        assert page.locator(".said.user .text").all_inner_texts() == [WORDS]

@@ -415,6 +415,25 @@ def test_a_socket_that_is_cut_at_random_loses_nothing(server, seed):
     run(test())
 
 
+def test_there_is_an_end_to_what_one_socket_shows(server, monkeypatch):
+    monkeypatch.setattr(connections, "MOST_SHOWN", 2)
+
+    async def test():
+        client = server.person()
+        all_of = [conversation(client) for _ in range(3)]
+        async with server.talking(client) as socket:
+            for one in (*all_of[:2], all_of[0]):
+                await say(socket, type="subscribe", conversation=one, after=0)
+                await heard(socket, "snapshot")
+            await say(socket, type="subscribe", conversation=all_of[2], after=0)
+            assert (await heard(socket, "error"))["code"] == "full"
+            await say(socket, type="unsubscribe", conversation=all_of[0])
+            await say(socket, type="subscribe", conversation=all_of[2], after=0)
+            await heard(socket, "snapshot")
+
+    run(test())
+
+
 def test_pages_of_one_conversation_see_each_other_write_and_others_do_not(server, monkeypatch):
     monkeypatch.setattr(connections, "TYPING_EVERY", 3600)
 

@@ -55,6 +55,8 @@ async def _page(person: Person, conversation: str, cuts: int, source: random.Ran
     while cuts or page.done < asked:
         async with person.socket() as socket:
             await say(socket, type="subscribe", conversation=conversation, after=page.seq)
+            if page.done < asked:  # it may have been cut before it was read: sent twice, it is taken once
+                await say(socket, type="message", conversation=conversation, id=f"message-{asked:04}", text=WORDS)
             last = source.randrange(1, 40) if cuts else 10**9
             while last and (cuts or page.done < asked or not asked):
                 if page.done == asked and (cuts or not asked) and page.known:

@@ -28,6 +28,7 @@ SEND_WITHIN = 10.0  # seconds that the network may take to accept a frame
 HELLO_WITHIN = 10.0
 MISTAKES = 50  # frames that are not taken, before the socket is closed
 TYPING_EVERY = 1.0
+MOST_SHOWN = 100  # conversations of one socket
 _ACTING: set[asyncio.Future[None]] = set()  # asyncio itself keeps no hold of what runs
 
 
@@ -174,6 +175,8 @@ class Connection:
         user, hub = self.session.account.id, self._hub
         match frame:
             case protocol.Subscribe(conversation=conversation, after=after):
+                if len(self._shown | {conversation}) > MOST_SHOWN:
+                    raise RefusedError("full", f"a page shows at most {MOST_SHOWN} conversations")
                 await hub.subscribe(user, conversation, after, self.listen)
                 self._shown.add(conversation)
                 if self._code is not None:  # the line was cut meanwhile
