@@ -172,6 +172,10 @@ class Hub:
         """Whether somebody listens to it, or an answer is being written."""
         return conversation in self._open
 
+    def open_ones(self) -> set[str]:
+        """All of which this is so."""
+        return set(self._open)
+
     def abandon(self, conversation: str) -> None:
         """Another process has taken the conversation over: nobody here writes on."""
         live = self._open.pop(conversation, None)

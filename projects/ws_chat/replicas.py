@@ -10,9 +10,9 @@ replica takes it, and subscribes every page again after the last number that it 
 import asyncio
 import json
 import secrets
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from pydantic import TypeAdapter
@@ -22,6 +22,7 @@ from projects.ws_chat import protocol
 from projects.ws_chat.hub import Hub, RefusedError
 from projects.ws_chat.live import Listen
 from projects.ws_chat.protocol import Shown
+from projects.ws_chat.subscription import Subscription, nobody
 from projects.ws_chat.wires import PREFIX, Wires
 from shared.errors import UserError
 
@@ -33,23 +34,6 @@ RELEASE = "if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('del'
 
 class MovedError(Exception):
     """The one who was asked is not the home, or does not answer."""
-
-
-@dataclass(eq=False)
-class Subscription:
-    """A page of this replica that shows a conversation, wherever that is at home."""
-
-    user: str
-    conversation: str
-    listen: Listen
-    seq: int
-    home: str = ""
-    id: str = field(default_factory=lambda: secrets.token_urlsafe(9))
-
-    def __call__(self, frame: Shown) -> None:
-        """Show a frame, and remember up to where."""
-        self.seq = getattr(frame, "seq", self.seq)
-        self.listen(frame)
 
 
 class Relay:
@@ -78,6 +62,7 @@ class Relay:
             tuple[str, str], tuple[str, Listen]
         ] = {}  # (replica, subscription) -> conversation, listener
         self._mine: set[str] = set()
+        self._pins: Counter[str] = Counter()  # conversations that something is being done to here
         self._asked: dict[str, asyncio.Future[None]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
         self._closed = False
@@ -139,9 +124,7 @@ class Relay:
         if mine is None:
             return
         self._forget_subscription(mine)
-        self.hub.unsubscribe(conversation, mine)
-        if mine.home not in ("", self.id):
-            self._wires.send(mine.home, kind="ask", call="", op="unsubscribe", given=json.dumps([mine.id]))
+        self._leave(mine)
 
     def typing(self, user: str, conversation: str, listen: Listen) -> None:
         """As the hub's."""
@@ -184,7 +167,10 @@ class Relay:
             if await self._redis.set(key, self.id, nx=True, px=int(1000 * self.lease)):
                 self._mine.add(conversation)
                 return self.id
-            if (home := await self._redis.get(key)) is not None:
+            home = await self._redis.get(key)
+            if home == self.id and conversation not in self._mine:
+                raise MovedError  # it is being given back: in a moment anybody can have it
+            if home is not None:
                 return str(home)
         raise MovedError
 
@@ -195,23 +181,44 @@ class Relay:
                 await asyncio.sleep(self.lease / 4)  # for the lease of a home that is gone
             with suppress(MovedError):
                 home = await self._home(conversation)
-                if home == self.id and conversation in self._mine:
-                    await self._here(op, user, conversation, *given)
+                if home == self.id:
+                    mine = (given[0], self._by_id.get(given[1], nobody)) if op == "subscribe" else given
+                    await self._here(op, user, conversation, *mine)
                 else:
                     await self._ask(home, op, user, conversation, *given)
                 return home
         raise RefusedError("full", "the replica of this conversation does not answer: try again in some seconds")
 
     async def _here(self, op: str, user: str, conversation: str, *given: Any) -> None:
-        if op == "forget":
-            await self.hub.forget(conversation)
-        elif op == "subscribe":
-            await self.hub.subscribe(user, conversation, given[0], self._by_id[given[1]])
-        else:
-            await getattr(self.hub, op)(user, conversation, *given)
+        with self._needed(conversation):
+            if op == "forget":
+                await self.hub.forget(conversation)
+            elif op == "subscribe":
+                await self.hub.subscribe(user, conversation, given[0], given[1])
+            else:
+                await getattr(self.hub, op)(user, conversation, *given)
+
+    @contextmanager
+    def _needed(self, conversation: str) -> Iterator[None]:
+        """The lease is not given back meanwhile, though the hub may not have opened the conversation yet."""
+        self._pins[conversation] += 1
+        try:
+            yield
+        finally:
+            self._pins[conversation] -= 1
+            if not self._pins[conversation]:
+                del self._pins[conversation]
 
     async def _attach(self, mine: Subscription) -> None:
         mine.home = await self._do("subscribe", mine.user, mine.conversation, mine.seq, mine.id)
+        if mine.id not in self._by_id:  # the page has left meanwhile
+            self.hub.unsubscribe(mine.conversation, nobody)
+            self._leave(mine)
+
+    def _leave(self, mine: Subscription) -> None:
+        self.hub.unsubscribe(mine.conversation, mine)
+        if mine.home not in ("", self.id):
+            self._wires.send(mine.home, kind="ask", call="", op="unsubscribe", given=json.dumps([mine.id]))
 
     def _forget_subscription(self, mine: Subscription) -> None:
         self._by_id.pop(mine.id, None)
@@ -245,13 +252,11 @@ class Relay:
 
     async def _guest(self, asker: str, op: str, *given: Any) -> None:
         if op == "unsubscribe":
-            conversation, listen = self._guests.pop((asker, given[0]), ("", None))
-            if listen is not None:
-                self.hub.unsubscribe(conversation, listen)
+            self.hub.unsubscribe(*self._guests.pop((asker, given[0]), ("", nobody)))
             return
         user, conversation, *more = given
         if op == "typing":
-            self.hub.typing(user, conversation, self._guests.get((asker, more[0]), ("", lambda _: None))[1])
+            self.hub.typing(user, conversation, self._guests.get((asker, more[0]), ("", nobody))[1])
             return
         if conversation not in self._mine:
             raise MovedError
@@ -261,8 +266,13 @@ class Relay:
             def listen(frame: Shown) -> None:
                 self._wires.send(asker, kind="frame", subscription=identity, frame=frame.model_dump_json())
 
-            await self.hub.subscribe(user, conversation, after, listen)
+            before = self._guests.get((asker, identity))
             self._guests[asker, identity] = (conversation, listen)
+            if before is not None:  # asked again, since the answer was late
+                self.hub.unsubscribe(*before)
+            await self._here("subscribe", user, conversation, after, listen)
+            if self._guests.get((asker, identity)) != (conversation, listen):  # it has left meanwhile
+                self.hub.unsubscribe(conversation, listen)
         elif op in ("message", "edit", "regenerate", "stop", "forget"):
             await self._here(op, user, conversation, *more)
 
@@ -304,14 +314,15 @@ class Relay:
     async def _renew(self) -> None:
         """Hold the leases of what is open here; give back the others; let go of what somebody else has taken."""
         for conversation in tuple(self._mine):
-            needed = self.hub.is_open(conversation)
+            needed = self.hub.is_open(conversation) or conversation in self._pins
+            if not needed:
+                self._mine.discard(conversation)  # first, so that nothing begins here while it is given back
             given = [self.id, str(int(1000 * self.lease))] if needed else [self.id]
             held = await self._redis.eval(RENEW if needed else RELEASE, 1, self._lease_of(conversation), *given)
-            if not needed:
+            if needed and not held:
                 self._mine.discard(conversation)
-            elif not held:
-                self._mine.discard(conversation)
-                self.hub.abandon(conversation)
+        for conversation in self.hub.open_ones() - self._mine - self._pins.keys():
+            self.hub.abandon(conversation)
 
     async def _look_after_guests(self) -> None:
         """Pages of a replica that is gone do not listen any more."""

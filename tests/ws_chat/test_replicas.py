@@ -243,6 +243,37 @@ def test_a_lease_is_given_back_when_nobody_shows_the_conversation(redis, empty):
     run(test())
 
 
+def test_a_lease_is_not_given_back_while_a_message_is_on_its_way_to_the_hub(redis, empty):
+    """The store is slow: between the question whose it is and the hub's opening it, leases are looked after."""
+
+    async def test():
+        async with replicas(redis, lease=0.6, store=Memory(ONE, seconds=0.15)) as (one, two, store):
+            asking = asyncio.create_task(one.message("ana", ONE, "message-1", "hello"))
+            await until(lambda: ONE in one._mine)
+            away = Page()
+            await two.subscribe("ana", ONE, 0, away)
+            await asking
+            await until(lambda: len(store.kept[ONE]) == 2)
+            await until(lambda: len(away.messages) == 2)
+            assert one.hub.is_open(ONE) != two.hub.is_open(ONE)
+
+    run(test())
+
+
+def test_a_page_that_leaves_while_it_is_subscribed_at_the_other_replica_leaves_nothing_behind(redis, empty):
+    async def test():
+        async with replicas(redis, store=Memory(ONE, seconds=0.05)) as (one, two, _):
+            at_home, away = Page(), Page()
+            await one.subscribe("ana", ONE, 0, at_home)
+            joining = asyncio.create_task(two.subscribe("ana", ONE, 0, away))
+            await until(lambda: one._guests)
+            two.unsubscribe(ONE, away)
+            await joining
+            await until(lambda: not one._guests and len(one.hub._open[ONE].listeners) == 1)
+
+    run(test())
+
+
 def test_who_has_lost_a_lease_writes_no_more_and_its_pages_follow(redis, empty):
     async def test():
         async with replicas(redis, lease=0.3, seconds=0.01) as (one, two, _):
