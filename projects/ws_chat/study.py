@@ -78,7 +78,7 @@ IDLE = table(
 FAIRNESS = table(
     "fairness",
     ("users", "usuarios", "{users}"),
-    ("asked, of capacity", "pedido, de la capacidad", "×{over_capacity:.0f}"),
+    ("places in the queue for each", "puestos en la cola para cada uno", "{places}"),
     ("messages", "mensajes", "{asked}"),
     ("answered", "respondidos", "{answered}"),
     ("refused", "rechazados", "{refused}"),

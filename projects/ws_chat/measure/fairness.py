@@ -9,6 +9,7 @@ from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
+from jaxtyping import Float
 
 from projects.ws_chat.measure.client import Person, invitation_of, people, running, say
 from shared.web.launch import Running
@@ -16,21 +17,18 @@ from shared.web.launch import Running
 TOKENS, PACE, AT_ONCE = 10, 0.05, 2
 
 
-def rows(seconds: float, *, users: int = 8, seed: int = 0) -> list[dict[str, Any]]:
-    """Ask for so many seconds; a user's share is the answers that were begun for them."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = {
-            "backend": "clock",
-            "pace": PACE,
-            "at_once": AT_ONCE,
-            "waiting": 16,
-            "waiting_of_one": 2,
-            "data": folder,
-        }
-        with ExitStack() as stack:
-            server = stack.enter_context(running({**options, "rate": 10_000, "logins": 1000}))
+def rows(seconds: float, *, users: int = 8, seed: int = 0, places: tuple[int, ...] = (2, 4)) -> list[dict[str, Any]]:
+    """Ask for so many seconds, with so many places in the queue for each user."""
+    found = []
+    for each in places:
+        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
+            options = {"backend": "clock", "pace": PACE, "at_once": AT_ONCE, "waiting": each * users, "data": folder}
+            more = {"waiting_of_one": each, "rate": 10_000, "logins": 1000}
+            server = stack.enter_context(running({**options, **more}))
             everybody = stack.enter_context(people(server.url, invitation_of(server.said()), users))
-            return [asyncio.run(_measure(server, everybody, seconds, random.Random(seed)))]
+            row = asyncio.run(_measure(server, everybody, seconds, random.Random(seed)))
+        found.append({"places": each, **row})
+    return found
 
 
 async def _measure(server: Running, users: list[Person], seconds: float, source: random.Random) -> dict[str, Any]:
@@ -63,7 +61,7 @@ async def _measure(server: Running, users: list[Person], seconds: float, source:
     }
 
 
-def max_min_share(wanted: "np.ndarray[Any, Any]", capacity: float) -> float:
+def max_min_share(wanted: Float[np.ndarray, " users"], capacity: float) -> float:
     """The largest share s for which Σ min(wanted, s) is within the capacity (Bertsekas and Gallager 1992, §6.5.2)."""
     low, high = 0.0, float(wanted.max())
     for _ in range(60):
