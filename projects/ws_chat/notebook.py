@@ -173,11 +173,5 @@ declared(*VIEWS["context"])
 # %%
 declared(*VIEWS["moderation"])
 
-# %% [markdown]
-# Junto a Chainlit.
-
-# %%
-declared(*VIEWS["bench"])
-
 # %%
 Picture(RESULTS / "page.png", "La página, clara y oscura")
