@@ -20,8 +20,8 @@ from projects.ws_chat.live import Listen, Live, Writing
 from projects.ws_chat.moderation import Moderated, Rules
 from projects.ws_chat.numbering import EventLog
 from projects.ws_chat.protocol import Code, Reason, Stored
-from projects.ws_chat.queue import FairQueue, FullError
 from projects.ws_chat.store.interface import Store
+from projects.ws_chat.turns import FairQueue, FullError
 
 RESERVED = 10_000  # numbers that are taken from the store at once
 LOGGER = logging.getLogger("ws_chat")

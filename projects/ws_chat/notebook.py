@@ -26,16 +26,17 @@ from projects.ws_chat.hub import Hub
 from projects.ws_chat.measure.client import Shown
 from projects.ws_chat.measure.kept import Kept
 from projects.ws_chat.moderation import Moderated, Rules
-from projects.ws_chat.queue import FairQueue
 from projects.ws_chat.study import RESULTS, views
+from projects.ws_chat.turns import FairQueue
 from shared.course.cells import Picture, declared
 
 VIEWS = views(RESULTS)
 
 
 def say(text: str) -> None:
-    """A line below the cell."""
-    sys.stdout.write(f"{text}\n")
+    """A line below the cell; whoever only imports this module is told nothing."""
+    if "ipykernel" in sys.modules:
+        sys.stdout.write(f"{text}\n")
 
 
 def run(work: Coroutine[Any, Any, Any]) -> Any:

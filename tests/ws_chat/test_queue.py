@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from projects.ws_chat.queue import FairQueue, FullError
+from projects.ws_chat.turns import FairQueue, FullError
 
 
 def filled(order, most=1000, most_of_one=1000):

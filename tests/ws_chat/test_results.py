@@ -31,7 +31,7 @@ def test_a_page_of_a_measure_counts_what_is_lost_doubled_or_changed():
     ("wanted", "capacity", "share"), [([1, 1, 10], 6, 4), ([10, 10], 6, 3), ([1, 2], 9, 2), ([2, 4, 9], 9, 3.5)]
 )
 def test_the_fair_share_is_the_one_that_fills_the_capacity(wanted, capacity, share):
-    found = fairness.max_min_share(np.array(wanted, dtype=float), capacity)
+    found = fairness.max_min_share(np.array(wanted, dtype=float), float(capacity))
     assert found == pytest.approx(share, rel=1e-6)
 
 
