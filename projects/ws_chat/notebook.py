@@ -174,5 +174,11 @@ declared(*VIEWS["context"])
 # %%
 declared(*VIEWS["moderation"])
 
+# %% [markdown]
+# Junto a Chainlit, con el mismo guion.
+
+# %%
+declared(*VIEWS["bench"])
+
 # %%
 Picture(RESULTS / "page.png", "La página, clara y oscura")
