@@ -43,4 +43,4 @@ class Config:
 
 
 FULL = Config(stops=200, cuts=1000, streams=(1, 32, 200), tokens=200, sockets=1000, churn=120.0, load=45.0)
-SMOKE = replace(Config(), stops=2, cuts=8, pages=2, streams=(2,), tokens=5, sockets=10, churn=0.5, load=1.0)
+SMOKE = replace(Config(), stops=2, cuts=8, pages=2, streams=(2,), tokens=5, sockets=10, churn=0.5, load=4.0)
