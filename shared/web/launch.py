@@ -22,7 +22,7 @@ STOPPING = {signal.SIGINT, signal.SIGTERM}
 _URL = re.compile(r"http://\S+?:\d+")
 
 
-def serve(make: Callable[[], Any], *, host: str, port: int, said: str, grace: int = 20) -> None:
+def serve(make: Callable[[], Any], *, host: str, port: int, said: str, grace: int = 20, **options: Any) -> None:
     """Serve until SIGTERM or Ctrl-C; running requests get the time of grace, then connections are closed.
 
     Args:
@@ -31,6 +31,7 @@ def serve(make: Callable[[], Any], *, host: str, port: int, said: str, grace: in
         port: 0 takes a free one.
         said: Written with the address when it answers, for example "answers questions".
         grace: Seconds.
+        options: More of uvicorn's, for a service with WebSockets or behind a proxy.
 
     Raises:
         UserError: If the address is in use or not allowed.
@@ -49,6 +50,7 @@ def serve(make: Callable[[], Any], *, host: str, port: int, said: str, grace: in
             timeout_graceful_shutdown=grace,
             lifespan="on",
             server_header=False,
+            **options,
         )
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # an event loop that is only half there would end aloud
         _Server(config, f"{said} on http://{shown}:{taken_port}").run(sockets=[opened])

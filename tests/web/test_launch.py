@@ -4,12 +4,14 @@ import asyncio
 import signal
 import socket
 import threading
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
 from shared.errors import UserError
-from shared.web.launch import listening, running
+from shared.web import launch
+from shared.web.launch import listening, running, serve
 
 
 @pytest.fixture(scope="module")
@@ -79,3 +81,17 @@ def test_an_answer_is_sent_at_once():
     asyncio.run(main())
     (off,) = found
     assert off
+
+
+def test_a_service_with_sockets_can_say_how_large_a_frame_is(monkeypatch):
+    made = []
+    monkeypatch.setattr(
+        launch, "_Server", lambda config, said: made.append(config) or SimpleNamespace(run=lambda **_: None)
+    )
+    before = signal.getsignal(signal.SIGTERM)
+    try:
+        serve(lambda: None, host="127.0.0.1", port=0, said="", ws_max_size=4096)
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, launch.STOPPING)
+    assert made[0].ws_max_size == 4096 and made[0].server_header is False

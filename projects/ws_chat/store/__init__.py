@@ -1,0 +1,1 @@
+"""What is kept: accounts, sessions, invitations, conversations, messages."""

@@ -1,0 +1,74 @@
+"""A store that forgets, with delays and failures where a test wants them."""
+
+import asyncio
+
+from projects.ws_chat.protocol import Stored
+
+
+class Memory:
+    def __init__(self, *conversations, user="ana", seconds=0.0):
+        self.kept = {name: [] for name in conversations}
+        self.owner = dict.fromkeys(conversations, user)
+        self.numbers = dict.fromkeys(conversations, 0)
+        self.seconds, self.failing = seconds, False
+
+    async def messages(self, user, conversation):
+        await asyncio.sleep(self.seconds)
+        return list(self.kept[conversation]) if self.owner.get(conversation) == user else None
+
+    async def reserve(self, conversation, count):
+        await asyncio.sleep(self.seconds)
+        self.numbers[conversation] += count
+        return self.numbers[conversation] - count
+
+    async def add(self, conversation, message: Stored):
+        await asyncio.sleep(self.seconds)
+        if self.failing:
+            raise OSError("the disk is full")
+        if any(each.id == message.id for each in self.kept[conversation]):
+            return False
+        self.kept[conversation].append(message)
+        return True
+
+    async def remove_from(self, conversation, message):
+        kept = self.kept[conversation]
+        place = next(n for n, each in enumerate(kept) if each.id == message)
+        self.kept[conversation], removed = kept[:place], kept[place:]
+        return [each.id for each in removed]
+
+
+class Page:
+    """What a page would show, checked as it comes: numbers without gaps, nothing twice."""
+
+    def __init__(self):
+        self.seq, self.frames, self.messages, self.writing, self.done = 0, [], {}, {}, asyncio.Event()
+
+    def __call__(self, frame):
+        self.frames.append(frame)
+        if frame.type == "snapshot":
+            self.seq, self.messages = frame.seq, {each.id: each.text for each in frame.messages}
+            self.writing = {frame.writing.answer: frame.writing.text} if frame.writing else {}
+            return
+        if not hasattr(frame, "seq"):
+            return
+        assert frame.seq == self.seq + 1, f"{frame.seq} after {self.seq}"
+        self.seq = frame.seq
+        if frame.type == "message":
+            assert frame.message.id not in self.messages
+            self.messages[frame.message.id] = frame.message.text
+        elif frame.type == "removed":
+            for each in frame.messages:
+                del self.messages[each]
+        elif frame.type == "started":
+            self.writing[frame.answer] = ""
+        elif frame.type == "token":
+            self.writing[frame.answer] += frame.text
+        elif frame.type == "done":
+            text = self.writing.pop(frame.answer, "")
+            if frame.message:
+                assert frame.message.text == text
+                self.messages[frame.answer] = text
+            self.done.set()
+
+    def of(self, kind):
+        return [frame for frame in self.frames if frame.type == kind]

@@ -1,0 +1,142 @@
+"""Two servers, Redis and nginx with TLS, as `--replicas 2` starts them: pages are at either, one is killed."""
+
+import asyncio
+import os
+import shutil
+import signal
+import ssl
+from contextlib import closing
+
+import httpx
+import pytest
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
+
+from projects.ws_chat.protocol import SUBPROTOCOL
+from projects.ws_chat.server.cluster import cluster
+from projects.ws_chat.server.settings import PREFIX, Settings, as_variables
+from shared.web.settings import from_environment
+from tests.ws_chat.memory import Page
+from tests.ws_chat.people import PASSWORD
+from tests.ws_chat.serving import heard, invitation_of, say
+from tests.ws_chat.test_socket import shown
+
+pytestmark = pytest.mark.skipif(
+    shutil.which("redis-server") is None or shutil.which("nginx") is None, reason="Debian's redis-server and nginx"
+)
+WORDS = " ".join(f"w{number}" for number in range(80))
+
+
+@pytest.fixture
+def started(tmp_path, capfd):
+    words = ["--replicas", "2", "--port", "0", "--backend", "script", "--pace", "0.02", "--lease", "1"]
+    given = as_variables([*words, "--data", str(tmp_path), "--rate", "1000"])
+    with cluster(from_environment(Settings, PREFIX, given), given) as (address, servers):
+        yield address, servers, invitation_of(capfd.readouterr().err)
+
+
+def unverified():
+    context = ssl.create_default_context()
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    return context
+
+
+def joined(address, code):
+    client = httpx.Client(base_url=address, headers={"Origin": address}, timeout=20, verify=unverified())
+    answer = client.post("/api/register", json={"invitation": code, "name": "ana", "password": PASSWORD})
+    assert answer.status_code == 200, answer.text
+    return client
+
+
+def line(address, origin, client):
+    cookie = {"Cookie": "; ".join(f"{name}={value}" for name, value in client.cookies.items())}
+    more = {"ssl": unverified()} if address.startswith("https") else {}
+    url = address.replace("http", "ws", 1) + "/ws"
+    given = {"origin": origin, "subprotocols": [SUBPROTOCOL], "additional_headers": cookie}
+    return connect(url, max_queue=None, compression=None, **given, **more)
+
+
+def test_pages_at_both_replicas_see_the_same_and_outlive_a_kill(started):
+    address, servers, code = started
+
+    async def listen(socket, page):
+        try:
+            while True:
+                shown(page, await socket.recv())
+        except ConnectionClosed:
+            return
+
+    async def test(client, one):
+        async with asyncio.TaskGroup() as group:
+            sockets = {}
+            for _ in range(8):  # through nginx, which sends each to the replica with fewest: some are at each
+                socket = await connect_and_greet(address, address, client)
+                page = Page()
+                await say(socket, type="subscribe", conversation=one, after=0)
+                group.create_task(listen(socket, page))
+                sockets[socket] = page
+            first = next(iter(sockets))
+            await say(first, type="message", conversation=one, id="message-1", text=WORDS)
+            await asyncio.gather(*(page.done.wait() for page in sockets.values()))
+            assert len({(page.seq, tuple(page.messages.items())) for page in sockets.values()}) == 1
+            await say(first, type="message", conversation=one, id="message-2", text=WORDS)
+            await asyncio.sleep(0.3)
+            os.kill(servers[0].process.pid, signal.SIGKILL)
+            left = [socket for socket in sockets if await alive(socket)]
+            assert 0 < len(left) < 8
+            again = await connect_and_greet(address, address, client)
+            await say(again, type="subscribe", conversation=one, after=sockets[first].seq)
+            frame = await heard(again)
+            while frame["type"] != "snapshot" or frame["writing"]:
+                if frame["type"] == "done":
+                    break
+                frame = await heard(again)
+            for socket in (*sockets, again):
+                await socket.close()
+        stored = client.get(f"/api/conversations/{one}/export").json()["messages"]
+        assert [each["id"] for each in stored][:1] == ["message-1"] and stored[1]["text"] == WORDS
+        assert stored[2]["id"] == "message-2"
+
+    async def alive(socket):
+        try:
+            await asyncio.wait_for(asyncio.shield(socket.wait_closed()), 1.0)
+        except TimeoutError:
+            return True
+        return False
+
+    async def connect_and_greet(url, origin, client):
+        socket = await line(url, origin, client)
+        await say(socket, type="hello", version=1)
+        assert (await heard(socket))["type"] == "welcome"
+        return socket
+
+    with closing(joined(address, code)) as client:
+        assert list(client.cookies) == ["__Host-ws_chat"]
+        one = client.post("/api/conversations").json()["id"]
+        asyncio.run(asyncio.wait_for(test(client, one), 60))
+
+
+@pytest.mark.browser
+def test_a_page_goes_on_with_the_other_replica_when_one_is_killed(started, chromium):
+    address, servers, code = started
+    with chromium.new_context(
+        ignore_https_errors=True, locale="en-GB", viewport={"width": 390, "height": 800}
+    ) as context:
+        page = context.new_page()
+        page.set_default_timeout(30_000)
+        page.goto(f"{address}/login#{code}")
+        page.get_by_label("Name").fill("bob")
+        page.get_by_label("Password").fill(PASSWORD)
+        page.get_by_role("button", name="Create the account").click()
+        page.locator("#write").fill(WORDS)
+        page.keyboard.press("Enter")
+        page.locator(".writing .text").wait_for()
+        os.kill(servers[0].process.pid, signal.SIGKILL)
+        # The answer goes on if its home is the other replica; else the page says that none came, and asks again.
+        again = page.get_by_role("button", name="Another answer")
+        again.wait_for()
+        if page.locator(".said.assistant").count() == 0:
+            again.click()
+        page.locator(".said.assistant:not(.writing) .text", has_text="w79").wait_for()
+        assert page.locator(".said.assistant .text").all_inner_texts() == [WORDS]
+        assert page.locator(".said.user .text").all_inner_texts() == [WORDS]

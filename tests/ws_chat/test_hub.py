@@ -1,0 +1,337 @@
+"""Stop stops, a cut line loses nothing, users take turns, and what was acknowledged is stored."""
+
+import asyncio
+import random
+from contextlib import asynccontextmanager, contextmanager
+
+import pytest
+
+from projects.ws_chat.backends.scripted import Scripted
+from projects.ws_chat.hub import Hub, RefusedError
+from projects.ws_chat.moderation import Rules
+from tests.ws_chat.memory import Memory, Page
+
+ONE, TWO = "conversation-1", "conversation-2"
+WORDS = " ".join(f"w{number}" for number in range(60))
+
+
+def run(test):
+    asyncio.run(asyncio.wait_for(test, 30))
+
+
+@asynccontextmanager
+async def opened(*, store=None, rules=(), grace=20.0, waiting=(64, 2), **scripted):
+    store = store or Memory(ONE, TWO)
+    hub = Hub(store, Scripted(**scripted), Rules(rules), grace=grace, waiting=waiting)
+    try:
+        yield hub, store
+    finally:
+        await hub.close()
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)
+
+
+@contextmanager
+def refusal(code):
+    with pytest.raises(RefusedError) as found:
+        yield
+    assert found.value.code == code
+
+
+def test_a_message_is_stored_before_it_is_shown_and_then_answered():
+    async def test():
+        async with opened() as (hub, store):
+            page, stored = Page(), []
+            await hub.subscribe("ana", ONE, 0, lambda frame: (page(frame), stored.append(len(store.kept[ONE]))))
+            await hub.message("ana", ONE, "message-1", "one two three")
+            await until(page.done.is_set)
+            kinds = [frame.type for frame in page.frames if frame.type != "waiting"]
+            assert kinds == ["snapshot", "message", "started", "token", "token", "token", "done"]
+            shown = [kept for frame, kept in zip(page.frames, stored, strict=True) if frame.type in ("message", "done")]
+            assert shown == [1, 2]
+            assert [each.text for each in store.kept[ONE]] == ["one two three"] * 2
+            assert store.kept[ONE][1].reason == "end"
+
+    run(test())
+
+
+def test_after_stop_not_one_token_more_is_computed():
+    async def test():
+        async with opened(seconds=0.005) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await until(lambda: len(page.of("token")) >= 5)
+            await hub.stop("ana", ONE)
+            computed = hub.backend.computed
+            await page.done.wait()
+            await asyncio.sleep(0.05)
+            assert hub.backend.computed == computed and not hub.backend.running
+            done = page.of("done")[0]
+            assert done.reason == "stopped" and WORDS.startswith(done.message.text)
+            assert store.kept[ONE][1].text == done.message.text
+            with refusal("nothing"):
+                await hub.stop("ana", ONE)
+
+    run(test())
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_lines_that_are_cut_at_random_lose_nothing(seed):
+    """Two pages of one conversation, cut and back at random, show at the end what a page that was never cut shows."""
+
+    async def test():
+        source = random.Random(seed)
+        async with opened(seconds=0.0005) as (hub, _):
+            steady, cut = Page(), Page()
+            await hub.subscribe("ana", ONE, 0, steady)
+            here = False
+            for turn in range(3):
+                await hub.message("ana", ONE, f"message-{turn}", WORDS)
+                while hub._open[ONE].writing is not None:
+                    await asyncio.sleep(source.random() * 0.004)
+                    if here:
+                        hub.unsubscribe(ONE, cut)
+                    else:
+                        await hub.subscribe("ana", ONE, cut.seq, cut)
+                    here = not here
+            if not here:
+                await hub.subscribe("ana", ONE, cut.seq, cut)
+            assert (cut.seq, cut.messages, cut.writing) == (steady.seq, steady.messages, {})
+            assert len(cut.messages) == 6
+
+    run(test())
+
+
+def test_an_answer_goes_on_for_a_while_without_a_page_and_is_then_cancelled():
+    async def test():
+        async with opened(seconds=0.005, grace=0.1) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await until(lambda: len(page.of("token")) >= 2)
+            hub.unsubscribe(ONE, page)
+            seen = hub.backend.computed
+            await asyncio.sleep(0.05)
+            assert hub.backend.computed > seen  # within its time of grace
+            await hub.subscribe("ana", ONE, page.seq, page)
+            await asyncio.sleep(0.12)
+            assert hub._open[ONE].writing is not None  # who came back keeps it alive
+            hub.unsubscribe(ONE, page)
+            await until(lambda: ONE not in hub._open)
+            computed = hub.backend.computed
+            await asyncio.sleep(0.03)
+            assert hub.backend.computed == computed < 60
+            assert store.kept[ONE][1].reason == "left"
+
+    run(test())
+
+
+def test_a_message_that_is_sent_twice_is_taken_once():
+    async def test():
+        async with opened(store=Memory(ONE, seconds=0.002)) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await asyncio.gather(*(hub.message("ana", ONE, "message-1", "hello") for _ in range(3)))
+            await page.done.wait()
+            await hub.message("ana", ONE, "message-1", "hello")
+            assert [each.role for each in store.kept[ONE]] == ["user", "assistant"]
+
+    run(test())
+
+
+def test_edit_and_regenerate_take_away_what_followed():
+    async def test():
+        async with opened() as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            for number, text in enumerate(("first", "second")):
+                page.done.clear()
+                await hub.message("ana", ONE, f"message-{number}", text)
+                await page.done.wait()
+            page.done.clear()
+            await hub.regenerate("ana", ONE, "another-1")
+            await page.done.wait()
+            assert [each.text for each in store.kept[ONE]] == ["first", "first", "second", "second"]
+            assert store.kept[ONE][3].id == "another-1"
+            page.done.clear()
+            await hub.edit("ana", ONE, "message-9", "message-0", "changed")
+            await page.done.wait()
+            assert [each.text for each in store.kept[ONE]] == ["changed", "changed"] == list(page.messages.values())
+            with refusal("nothing"):
+                await hub.edit("ana", ONE, "message-8", "message-0", "gone")
+
+    run(test())
+
+
+def test_other_peoples_conversations_do_not_exist():
+    async def test():
+        async with opened() as (hub, _):
+            page = Page()
+            for act in (
+                hub.subscribe("eva", ONE, 0, page),
+                hub.message("eva", ONE, "message-1", "hello"),
+                hub.edit("eva", ONE, "message-1", "message-0", "hello"),
+                hub.regenerate("eva", ONE, "message-1"),
+                hub.stop("eva", ONE),
+                hub.message("ana", "conversation-9", "message-1", "hello"),
+            ):
+                with refusal("unknown_conversation"):
+                    await act
+            hub.typing("eva", ONE, page)
+            assert page.frames == [] and hub._open == {}
+
+    run(test())
+
+
+def test_users_take_turns_and_see_their_place():
+    async def test():
+        names = [f"conversation-{number}" for number in range(5)]
+        store = Memory(*names)
+        store.owner |= dict.fromkeys(names[3:], "eva")
+        pages = {name: Page() for name in names}
+        async with opened(store=store, seconds=0.003, at_once=1, waiting=(4, 3)) as (hub, _):
+            for name in names:
+                await hub.subscribe(store.owner[name], name, 0, pages[name])
+                await hub.message(store.owner[name], name, "message-1", "a b c d e")
+            places = {name: [frame.place for frame in page.of("waiting")] for name, page in pages.items()}
+            assert places["conversation-1"][-1] == 1 and places["conversation-3"][-1] == 2
+            assert (places["conversation-2"][-1], places["conversation-4"][-1]) == (3, 4)
+            order = []
+            while len(order) < 5:
+                await asyncio.sleep(0.001)
+                order += [name for name in names if pages[name].done.is_set() and name not in order]
+            assert order == ["conversation-0", "conversation-1", "conversation-3", "conversation-2", "conversation-4"]
+
+    run(test())
+
+
+def test_who_waits_can_be_stopped_and_the_queue_is_bounded():
+    async def test():
+        names = [f"conversation-{number}" for number in range(4)]
+        async with opened(store=Memory(*names), seconds=0.01, at_once=1, waiting=(2, 2)) as (hub, store):
+            pages = {name: Page() for name in names}
+            for name in names:
+                await hub.subscribe("ana", name, 0, pages[name])
+            for name in names[:3]:
+                await hub.message("ana", name, "message-1", WORDS)
+            with refusal("full"):
+                await hub.message("ana", names[3], "message-1", "hello")
+            assert store.kept[names[3]] == []  # what was refused was not stored
+            await hub.stop("ana", names[1])
+            await pages[names[1]].done.wait()
+            done = pages[names[1]].of("done")[0]
+            assert (done.reason, done.message) == ("stopped", None)
+            await hub.message("ana", names[3], "message-1", "hello")
+
+    run(test())
+
+
+@pytest.mark.parametrize(("fails_after", "text"), [(0, None), (2, "w0 w1")])
+def test_a_backend_that_fails_ends_the_answer_and_nothing_else(fails_after, text):
+    async def test():
+        async with opened(fails_after=fails_after) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await page.done.wait()
+            done = page.of("done")[0]
+            assert done.reason == "failed" and (done.message.text if done.message else None) == text
+            hub.backend.fails_after = None
+            page.done.clear()
+            await hub.regenerate("ana", ONE, "another-1")
+            await page.done.wait()
+            assert store.kept[ONE][-1].text == WORDS
+
+    run(test())
+
+
+def test_moderation_ends_an_answer_and_refuses_a_message():
+    async def test():
+        async with opened(rules=("the bomb",), script=lambda turns: ["It is ", "th", "e bo", "mb", " of", " it"]) as (
+            hub,
+            store,
+        ):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            with refusal("refused"):
+                await hub.message("ana", ONE, "message-1", "tell me of The B\u200bomb")
+            await hub.message("ana", ONE, "message-2", "tell me")
+            await page.done.wait()
+            assert page.of("done")[0].reason == "filtered" and store.kept[ONE][1].text == "It is "
+            assert hub.backend.computed <= 5
+
+    run(test())
+
+
+def test_a_message_that_cannot_be_stored_is_not_shown_and_blocks_nothing():
+    async def test():
+        async with opened() as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            store.failing = True
+            with pytest.raises(OSError, match="full"):
+                await hub.message("ana", ONE, "message-1", "hello")
+            assert page.of("message") == [] and hub._open[ONE].writing is None and len(hub.queue) == 0
+            store.failing = False
+            await hub.message("ana", ONE, "message-1", "hello")
+            await page.done.wait()
+            assert len(store.kept[ONE]) == 2
+
+    run(test())
+
+
+def test_an_answer_that_cannot_be_stored_frees_its_place():
+    async def test():
+        async with opened(at_once=1, seconds=0.002) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", "a b c d")
+            store.failing = True
+            await page.done.wait()
+            assert page.of("done")[0].reason == "failed" and page.of("done")[0].message is None
+            store.failing = False
+            page.done.clear()
+            await hub.message("ana", ONE, "message-2", "hello")
+            await page.done.wait()
+            assert page.of("done")[1].reason == "end"
+
+    run(test())
+
+
+def test_a_process_that_takes_over_begins_above_every_number_that_was_sent():
+    async def test():
+        store = Memory(ONE)
+        page = Page()
+        async with opened(store=store) as (hub, _):
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", "hello you")
+            await page.done.wait()
+        before = page.seq
+        async with opened(store=store) as (hub, _):
+            await hub.subscribe("ana", ONE, page.seq, page)
+            assert page.frames[-1].type == "snapshot" and page.seq > before
+            assert len(page.messages) == 2
+
+    run(test())
+
+
+def test_a_deleted_conversation_ends_its_answer():
+    async def test():
+        async with opened(seconds=0.005) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await until(lambda: len(page.of("token")) >= 2)
+            del store.owner[ONE]
+            await hub.forget(ONE)
+            assert page.of("changed")
+            await until(lambda: not hub.running)
+            assert hub.backend.computed < 60
+            with refusal("unknown_conversation"):
+                await hub.subscribe("ana", ONE, page.seq, page)
+
+    run(test())

@@ -1,0 +1,262 @@
+"""A backend by its URL against a small server of ours that speaks OpenAI's chat protocol, well and badly."""
+
+import asyncio
+import json
+from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+
+import pytest
+
+from projects.ws_chat.backends.backend import BackendError
+from projects.ws_chat.backends.remote import Patience, RemoteBackend
+from projects.ws_chat.context import Turn
+from projects.ws_chat.hub import Hub
+from projects.ws_chat.moderation import Rules
+from shared.errors import UserError
+from tests.ws_chat.memory import Memory, Page
+
+OK = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nConnection: close\r\n\r\n"
+TURNS = [Turn("user", "Hello?")]
+
+
+def event(text=None, finish=None):
+    delta = {} if text is None else {"content": text}
+    return f"data: {json.dumps({'choices': [{'delta': delta, 'finish_reason': finish}]})}\n\n".encode()
+
+
+def busy(status, *headers):
+    lines = "".join(f"{each}\r\n" for each in headers)
+    return f"HTTP/1.1 {status} Busy\r\nContent-Length: 0\r\n{lines}\r\n".encode()
+
+
+WHOLE = OK + b": a remark\n\n" + event("") + event("one ") + event("two") + event(None, "stop") + b"data: [DONE]\n\n"
+
+
+class Peer:
+    """A server that sends what it was given, a list a connection; a coroutine function in it is waited for."""
+
+    def __init__(self, *answers):
+        self.answers, self.asked, self.left = list(answers), [], asyncio.Event()
+
+    async def serve(self, reader, writer):
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        length = int(
+            next(line.split(":")[1] for line in head.lower().split("\r\n") if line.startswith("content-length"))
+        )
+        self.asked.append((head, json.loads(await reader.readexactly(length))))
+        answer = self.answers.pop(0)
+        for part in [answer] if isinstance(answer, bytes) else answer:
+            if callable(part):
+                await part(reader)
+            else:
+                writer.write(part)
+                await writer.drain()
+        writer.close()
+
+    async def until_left(self, reader):
+        """Say nothing until the client closes the line."""
+        await reader.read()
+        self.left.set()
+
+
+@asynccontextmanager
+async def speaking(*answers, **options):
+    peer, slept = Peer(*answers), []
+
+    async def sleep(seconds):
+        slept.append(seconds)
+
+    server = await asyncio.start_server(peer.serve, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    backend = RemoteBackend(f"http://127.0.0.1:{port}/v1", "small", key="sk-secret", sleep=sleep, **options)
+    peer.slept = slept
+    try:
+        yield backend, peer
+    finally:
+        await backend.close()
+        server.close()
+
+
+def run(test):
+    asyncio.run(asyncio.wait_for(test, 30))
+
+
+async def text_of(backend):
+    answer = backend.answer(TURNS)
+    return "".join([piece async for piece in answer]), answer.finish
+
+
+def test_it_asks_and_reads_as_the_protocol_says():
+    async def test():
+        async with speaking(WHOLE) as (backend, peer):
+            assert await text_of(backend) == ("one two", "end") and backend.computed == 2
+            head, body = peer.asked[0]
+            assert head.startswith("POST /v1/chat/completions HTTP/1.1")
+            assert "authorization: bearer sk-secret" in head.lower()
+            assert body["model"] == "small" and body["stream"] is True and body["max_tokens"] == 512
+            assert [each["role"] for each in body["messages"]] == ["system", "user"]
+            assert body["messages"][1]["content"] == "Hello?"
+
+    run(test())
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+def test_events_that_come_in_pieces_are_the_same(size):
+    async def test():
+        answer = OK + event("ñandú 🙂 ") + event("fin", "length") + b"data: [DONE]\n\n"
+        parts = [OK] + [answer[len(OK) :][place : place + size] for place in range(0, len(answer) - len(OK), size)]
+        async with speaking(parts) as (backend, _):
+            assert await text_of(backend) == ("ñandú 🙂 fin", "length")
+
+    run(test())
+
+
+def test_a_busy_server_is_asked_again_when_it_says():
+    async def test():
+        later = format_datetime(datetime.now(UTC) + timedelta(seconds=10), usegmt=True)
+        refusals = [busy(429, "Retry-After: 7"), busy(503, f"Retry-After: {later}"), busy(502)]
+        async with speaking(*refusals, WHOLE) as (backend, peer):
+            assert await text_of(backend) == ("one two", "end")
+            assert peer.slept[0] == 7 and 8 < peer.slept[1] <= 10 and peer.slept[2] == 4
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("answers", "said", "asked"),
+    [
+        ([busy(429)] * 4, "answered 429", 4),
+        ([busy(429, "Retry-After: 3600")], "answered 429", 1),
+        ([busy(401)], "answered 401", 1),
+        ([busy(500)], "answered 500", 1),
+        ([busy(302, "Location: http://127.0.0.1:1/")], "answered 302", 1),
+        ([OK + event("one ")], "broke off", 1),
+        ([OK], "broke off", 1),
+        ([b"HTTP/1.1 200 OK\r\nContent-Length: 999\r\n\r\n" + event("one ")], "broke off", 1),
+        ([b""], "cannot be reached", 1),
+        ([b"nonsense\r\n\r\n"], "cannot be reached", 1),
+        ([OK + b"data: {\n\n"], "cannot be read", 1),
+        ([OK + b"data: []\n\n"], "cannot be read", 1),
+        ([OK + b'data: {"choices":[{"delta":{"content":7}}]}\n\n'], "cannot be read", 1),
+        ([OK + b"data: " + b"[" * 100_000 + b"\n\n"], "cannot be read", 1),
+        ([OK + b'data: {"error":{"message":"sk-secret"}}\n\n'], "failed in the middle", 1),
+        ([OK + b"data: " + b"x" * (2**20 + 1)], "without an end", 1),
+    ],
+)
+def test_what_goes_wrong_is_said_without_what_the_server_said(answers, said, asked):
+    async def test():
+        async with speaking(*answers) as (backend, peer):
+            with pytest.raises(BackendError, match=said) as found:
+                await text_of(backend)
+            assert len(peer.asked) == asked and "secret" not in str(found.value)
+
+    run(test())
+
+
+def test_what_came_before_a_cut_is_given():
+    async def test():
+        async with speaking(OK + event("one ") + event("two ")) as (backend, _):
+            pieces = []
+            with pytest.raises(BackendError, match="broke off"):
+                async for piece in backend.answer(TURNS):
+                    pieces.append(piece)
+            assert pieces == ["one ", "two "]
+
+    run(test())
+
+
+def test_a_server_that_is_not_there_is_said():
+    async def test():
+        backend = RemoteBackend("http://127.0.0.1:1/v1", "small")
+        with pytest.raises(BackendError, match="cannot be reached"):
+            await text_of(backend)
+        await backend.close()
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("before", "said"),
+    [([], "did not answer within 0.05 s"), ([OK], "first token"), ([OK, event("one ")], "next token")],
+)
+def test_a_server_that_falls_silent_is_left(before, said):
+    async def test():
+        patience = Patience(first=0.05, next=0.1)
+        peer = Peer()
+        async with speaking([*before, lambda reader: peer.until_left(reader)], patience=patience) as (backend, _):
+            with pytest.raises(BackendError, match=said):
+                await text_of(backend)
+            await asyncio.wait_for(peer.left.wait(), 10)  # the connection was closed
+
+    run(test())
+
+
+def test_a_slow_first_token_is_waited_for():
+    async def test():
+        ready = asyncio.Event()
+
+        async def slow(_):
+            await ready.wait()
+
+        async with speaking([OK, slow, WHOLE[len(OK) :]]) as (backend, _):
+            asking = asyncio.create_task(text_of(backend))
+            done, _ = await asyncio.wait((asking,), timeout=0.05)
+            assert not done
+            ready.set()
+            assert await asking == ("one two", "end")
+
+    run(test())
+
+
+def test_stop_closes_the_connection_at_once_and_keeps_what_came():
+    async def test():
+        peer = Peer()
+        async with speaking([OK, event("one "), lambda reader: peer.until_left(reader)]) as (backend, _):
+            store = Memory("conversation-1")
+            hub, page = Hub(store, backend, Rules(())), Page()
+            await hub.subscribe("ana", "conversation-1", 0, page)
+            await hub.message("ana", "conversation-1", "message-1", "Hello?")
+            while not page.of("token"):
+                await asyncio.sleep(0.001)
+            await hub.stop("ana", "conversation-1")
+            await page.done.wait()
+            await asyncio.wait_for(peer.left.wait(), 10)
+            assert page.of("done")[0].reason == "stopped" and store.kept["conversation-1"][1].text == "one "
+            await hub.close()
+
+    run(test())
+
+
+def test_an_answer_that_is_cancelled_before_it_began_ends():
+    async def test():
+        async with speaking() as (backend, peer):
+            answer = backend.answer(TURNS)
+            answer.cancel()
+            assert [piece async for piece in answer] == [] and peer.asked == []
+
+    run(test())
+
+
+def test_a_failed_answer_is_told_and_what_came_is_stored():
+    async def test():
+        async with speaking(OK + event("one ")) as (backend, _):
+            store = Memory("conversation-1")
+            hub, page = Hub(store, backend, Rules(())), Page()
+            await hub.subscribe("ana", "conversation-1", 0, page)
+            await hub.message("ana", "conversation-1", "message-1", "Hello?")
+            await page.done.wait()
+            assert page.of("done")[0].reason == "failed" and store.kept["conversation-1"][1].text == "one "
+            await hub.close()
+
+    run(test())
+
+
+def test_the_estimate_grows_with_the_text_and_is_on_the_safe_side():
+    backend = RemoteBackend("http://127.0.0.1:1/v1", "small")
+    assert backend.count([Turn("user", "word " * 300)]) > 400  # some 300 tokens in truth
+    assert backend.count([Turn("user", "🙂" * 30)]) >= 40
+    assert backend.count(TURNS * 2) > backend.count(TURNS)
+    asyncio.run(backend.close())
+    with pytest.raises(UserError, match="must begin with http"):
+        RemoteBackend("ftp://x", "small")

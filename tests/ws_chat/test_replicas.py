@@ -1,0 +1,349 @@
+"""Two replicas over one Redis: a page may be at either, lines may be cut, a home may be gone, and nothing is lost."""
+
+import asyncio
+import random
+import shutil
+import subprocess
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+from redis import Redis
+
+from projects.ws_chat.backends.scripted import Scripted
+from projects.ws_chat.hub import Hub, RefusedError
+from projects.ws_chat.moderation import Rules
+from projects.ws_chat.replicas import Relay
+from shared.errors import UserError
+from tests.ws_chat.memory import Memory, Page
+
+ONE = "conversation-1"
+WORDS = " ".join(f"w{number}" for number in range(60))
+pytestmark = pytest.mark.skipif(shutil.which("redis-server") is None, reason="Debian's redis-server is not installed")
+
+
+@pytest.fixture(scope="module")
+def redis(tmp_path_factory):
+    path = tmp_path_factory.mktemp("redis") / "s"
+    words = ["redis-server", "--port", "0", "--unixsocket", str(path), "--save", "", "--appendonly", "no"]
+    with subprocess.Popen(words, stdout=subprocess.DEVNULL, cwd=path.parent) as process:
+        with Redis(unix_socket_path=str(path)) as client:
+            while True:
+                try:
+                    client.ping()
+                    break
+                except OSError:
+                    assert process.poll() is None
+                    time.sleep(0.01)
+                except Exception:
+                    time.sleep(0.01)
+            yield f"unix://{path}"
+        process.terminate()
+
+
+@pytest.fixture
+def empty(redis):
+    with Redis.from_url(redis) as client:
+        client.flushall()
+        yield client
+
+
+def run(test):
+    asyncio.run(asyncio.wait_for(test, 60))
+
+
+@asynccontextmanager
+async def replicas(url, count=2, *, lease=0.6, store=None, grace=20.0, **scripted):
+    store, made = store or Memory(ONE), []
+    for _ in range(count):
+        relay = Relay(Hub(store, Scripted(**scripted), Rules(()), grace=grace), url, lease=lease)
+        await relay.start()
+        made.append(relay)
+    try:
+        yield (*made, store)
+    finally:
+        for relay in made:
+            await relay.close()
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.002)
+
+
+async def die(relay):
+    """As kill -9 does: nothing is given back, nothing is said, nothing more is stored."""
+    relay.hub.store = Memory(ONE)
+    relay.hub.store.failing = True
+    relay._closed = True
+    for task in tuple(relay._tasks):
+        task.cancel()
+    await relay._wires.close()
+    for task in tuple(relay.hub.running):
+        task.cancel()
+    relay.close = lambda: asyncio.sleep(0)
+
+
+class Line:
+    """A socket to a page: what is sent after it was cut is lost."""
+
+    def __init__(self, page):
+        self.page, self.cut = page, False
+
+    def __call__(self, frame):
+        if not self.cut:
+            self.page(frame)
+
+
+def test_a_page_at_the_other_replica_sees_what_one_at_home_sees(redis, empty):
+    async def test():
+        async with replicas(redis) as (one, two, _):
+            at_home, away = Page(), Page()
+            await one.subscribe("ana", ONE, 0, at_home)
+            await two.subscribe("ana", ONE, 0, away)
+            assert one.hub.is_open(ONE) and not two.hub.is_open(ONE)
+            await two.message("ana", ONE, "message-1", WORDS)
+            await at_home.done.wait()
+            await away.done.wait()
+            assert (away.seq, away.messages) == (at_home.seq, at_home.messages) and len(away.messages) == 2
+            assert two.hub.backend.computed == 0 and one.hub.backend.computed == 60
+
+    run(test())
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_lines_that_are_cut_and_come_back_to_either_replica_lose_nothing(redis, empty, seed):
+    async def test():
+        source = random.Random(seed)
+        async with replicas(redis, seconds=0.002) as (one, two, _):
+            steady, cut, at, line = Page(), Page(), None, None
+            await one.subscribe("ana", ONE, 0, steady)
+            for turn in range(2):
+                steady.done.clear()
+                await source.choice((one, two)).message("ana", ONE, f"message-{turn}", WORDS)
+                while not steady.done.is_set():
+                    await asyncio.sleep(source.random() * 0.02)
+                    if at is not None:
+                        line.cut = True
+                        at.unsubscribe(ONE, line)
+                    line, at = Line(cut), source.choice((one, two))
+                    await at.subscribe("ana", ONE, cut.seq, line)
+            await until(lambda: cut.seq == steady.seq)
+            assert (cut.messages, cut.writing) == (steady.messages, {}) and len(cut.messages) == 4
+
+    run(test())
+
+
+def test_stop_at_the_other_replica_stops_the_backend_at_home(redis, empty):
+    async def test():
+        async with replicas(redis, seconds=0.005) as (one, two, _):
+            at_home, away = Page(), Page()
+            await one.subscribe("ana", ONE, 0, at_home)
+            await two.subscribe("ana", ONE, 0, away)
+            await one.message("ana", ONE, "message-1", WORDS)
+            await until(lambda: len(away.of("token")) >= 3)
+            await two.stop("ana", ONE)
+            await away.done.wait()
+            computed = one.hub.backend.computed
+            await asyncio.sleep(0.05)
+            assert one.hub.backend.computed == computed < 60 and not one.hub.backend.running
+            assert away.of("done")[0].reason == "stopped"
+            with pytest.raises(RefusedError) as refused:
+                await two.stop("ana", ONE)
+            assert refused.value.code == "nothing"
+
+    run(test())
+
+
+def test_a_conversation_of_somebody_else_is_unknown_at_every_replica(redis, empty):
+    async def test():
+        async with replicas(redis) as (one, two, _):
+            await one.subscribe("ana", ONE, 0, Page())
+            for relay in (one, two):
+                for ask in (
+                    lambda relay: relay.subscribe("bob", ONE, 0, Page()),
+                    lambda relay: relay.message("bob", ONE, "message-1", "hello"),
+                    lambda relay: relay.stop("bob", ONE),
+                ):
+                    with pytest.raises(RefusedError) as refused:
+                        await ask(relay)
+                    assert refused.value.code == "unknown_conversation"
+
+    run(test())
+
+
+def test_typing_is_shown_at_the_other_replica_and_not_to_who_types(redis, empty):
+    async def test():
+        async with replicas(redis) as (one, two, _):
+            at_home, away, other = Page(), Page(), Page()
+            await one.subscribe("ana", ONE, 0, at_home)
+            await two.subscribe("ana", ONE, 0, away)
+            await two.subscribe("ana", ONE, 0, other)
+            two.typing("ana", ONE, away)
+            await until(lambda: at_home.of("typing") and other.of("typing"))
+            assert not away.of("typing")
+            one.typing("ana", ONE, at_home)
+            await until(lambda: away.of("typing"))
+            assert len(at_home.of("typing")) == 1
+
+    run(test())
+
+
+def test_when_a_home_is_killed_the_other_replica_goes_on_with_what_is_stored(redis, empty):
+    async def test():
+        async with replicas(redis, seconds=0.005) as (one, two, store):
+            away = Page()
+            await one.subscribe("ana", ONE, 0, Page())
+            await two.subscribe("ana", ONE, 0, away)
+            await two.message("ana", ONE, "message-1", "one two three")
+            await away.done.wait()
+            await two.message("ana", ONE, "message-2", WORDS)
+            await until(lambda: len(away.of("token")) >= 8)
+            shown = away.seq
+            await die(one)
+            await until(lambda: two.hub.is_open(ONE) and away.of("snapshot")[-1].seq > shown)
+            assert list(away.messages) == [each.id for each in store.kept[ONE]]
+            assert len(away.messages) == 3 and not away.writing
+            away.done.clear()
+            await two.regenerate("ana", ONE, "answer-22")
+            await away.done.wait()
+            assert away.messages["answer-22"] == WORDS
+
+    run(test())
+
+
+def test_a_home_that_ends_in_order_hands_over_at_once(redis, empty):
+    async def test():
+        async with replicas(redis, lease=30.0) as (one, two, _):
+            page = Page()
+            await one.subscribe("ana", ONE, 0, page)
+            await one.message("ana", ONE, "message-1", "hello")
+            await page.done.wait()
+            await one.close()
+            one.close = lambda: asyncio.sleep(0)
+            again = Page()
+            await asyncio.wait_for(two.subscribe("ana", ONE, 0, again), 5)
+            assert again.messages == page.messages and two.hub.is_open(ONE)
+
+    run(test())
+
+
+def test_a_lease_is_given_back_when_nobody_shows_the_conversation(redis, empty):
+    async def test():
+        async with replicas(redis, lease=0.3) as (one, two, _):
+            page = Page()
+            await one.subscribe("ana", ONE, 0, page)
+            await asyncio.sleep(1)
+            assert empty.get(f"ws_chat:home:{ONE}") == one.id.encode()  # it was renewed
+            one.unsubscribe(ONE, page)
+            await until(lambda: empty.get(f"ws_chat:home:{ONE}") is None)
+            await two.subscribe("ana", ONE, 0, Page())
+            assert two.hub.is_open(ONE) and not one.hub.is_open(ONE)
+
+    run(test())
+
+
+def test_a_lease_is_not_given_back_while_a_message_is_on_its_way_to_the_hub(redis, empty):
+    """The store is slow: between the question whose it is and the hub's opening it, leases are looked after."""
+
+    async def test():
+        async with replicas(redis, lease=0.6, store=Memory(ONE, seconds=0.15)) as (one, two, store):
+            asking = asyncio.create_task(one.message("ana", ONE, "message-1", "hello"))
+            await until(lambda: ONE in one._mine)
+            away = Page()
+            await two.subscribe("ana", ONE, 0, away)
+            await asking
+            await until(lambda: len(store.kept[ONE]) == 2)
+            await until(lambda: len(away.messages) == 2)
+            assert one.hub.is_open(ONE) != two.hub.is_open(ONE)
+
+    run(test())
+
+
+def test_a_page_that_leaves_while_it_is_subscribed_at_the_other_replica_leaves_nothing_behind(redis, empty):
+    async def test():
+        async with replicas(redis, store=Memory(ONE, seconds=0.05)) as (one, two, _):
+            at_home, away = Page(), Page()
+            await one.subscribe("ana", ONE, 0, at_home)
+            joining = asyncio.create_task(two.subscribe("ana", ONE, 0, away))
+            await until(lambda: one._guests)
+            two.unsubscribe(ONE, away)
+            await joining
+            await until(lambda: not one._guests and len(one.hub._open[ONE].listeners) == 1)
+
+    run(test())
+
+
+def test_who_has_lost_a_lease_writes_no_more_and_its_pages_follow(redis, empty):
+    async def test():
+        async with replicas(redis, lease=0.3, seconds=0.01) as (one, two, _):
+            page = Page()
+            await one.subscribe("ana", ONE, 0, page)
+            await one.message("ana", ONE, "message-1", WORDS)
+            await until(lambda: page.of("token"))
+            empty.set(f"ws_chat:home:{ONE}", two.id, px=60_000)
+            two._mine.add(ONE)
+            await until(lambda: two.hub.is_open(ONE) and not one.hub.is_open(ONE))
+            await until(lambda: not one.hub.backend.running)
+            assert one.hub.backend.computed < 60
+            before = page.seq
+            await one.message("ana", ONE, "message-2", "hello")
+            await until(lambda: page.seq > before and "message-2" in page.messages)
+
+    run(test())
+
+
+def test_pages_of_a_replica_that_is_gone_do_not_keep_an_answer_going(redis, empty):
+    async def test():
+        async with replicas(redis, lease=0.2, grace=0.05, seconds=0.02, script=lambda turns: ["x "] * 5000) as (
+            one,
+            two,
+            _,
+        ):
+            at_home, away = Page(), Page()
+            await one.subscribe("ana", ONE, 0, at_home)
+            await two.subscribe("ana", ONE, 0, away)
+            await one.message("ana", ONE, "message-1", "go")
+            await until(lambda: away.of("token"))
+            one.unsubscribe(ONE, at_home)
+            await die(two)
+            await until(lambda: not one.hub.running)
+            assert one.hub.backend.computed < 5000 and not one.hub.is_open(ONE)
+
+    run(test())
+
+
+def test_a_notice_reaches_every_replica(redis, empty):
+    async def test():
+        heard = []
+        async with replicas(redis) as (one, two, _):
+            one.notice = lambda told: heard.append((1, told["session"]))
+            two.notice = lambda told: heard.append((2, told["session"]))
+            one.tell_all(session="x")
+            await until(lambda: len(heard) == 2)
+            assert sorted(heard) == [(1, "x"), (2, "x")]
+
+    run(test())
+
+
+def test_an_entry_that_nobody_understands_is_passed_over(redis, empty):
+    async def test():
+        async with replicas(redis) as (one, two, _):
+            for odd in ({"kind": "frame"}, {"kind": "notice", "told": "{"}, {"nothing": "x"}, {"kind": "ask"}):
+                empty.xadd(f"ws_chat:to:{one.id}", odd)
+            away = Page()
+            await one.subscribe("ana", ONE, 0, Page())
+            await two.subscribe("ana", ONE, 0, away)
+            assert away.of("snapshot")
+
+    run(test())
+
+
+@pytest.mark.parametrize(("url", "said"), [("http://x", "looks like redis"), ("redis://127.0.0.1:1", "cannot be used")])
+def test_a_redis_that_is_none_is_one_line(url, said):
+    async def test():
+        with pytest.raises(UserError, match=said):
+            async with replicas(url):
+                pass
+
+    run(test())
