@@ -469,7 +469,7 @@ def _refuse_run_again(done: Done) -> None:
 
 
 def written(out: Path, *tables: Table) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
-    """Of each of these tables that has been written: name (of the README's block, too) → the table and its rows."""
+    """Tables that have been written, by name, which is that of the README's block: each with its rows."""
     return {each.name: (each, read_csv(path)) for each in tables if (path := out / f"{each.name}.csv").exists()}
 
 

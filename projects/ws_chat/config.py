@@ -30,7 +30,7 @@ class Config:
     load: float = 20.0
     """Seconds of load at twice the capacity."""
     seed: int = 0
-    """Of the random points of cuts and stops."""
+    """Seeds the random points of cuts and stops."""
     out: Path = RESULTS
     """Where `study` puts its CSV files; the main job only prints."""
 

@@ -341,7 +341,7 @@ class Hub:
         """A change of the store; if it fails, the answer that was planned is not waited for."""
         try:
             return await change
-        except BaseException:
+        except BaseException:  # cancelled, too: the place in the queue must not be kept for nobody
             if live.writing is not None:
                 self.queue.remove(live.writing)
                 live.writing = None

@@ -19,7 +19,7 @@ class Writing:
     """An answer, waiting or on its way.
 
     Attributes:
-        id: Of the message that it becomes.
+        id: That of the message that it becomes.
         text: What was shown.
         reason: Why it is ended from outside, None as long as it is not.
     """

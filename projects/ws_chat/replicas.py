@@ -41,7 +41,7 @@ class Relay:
 
     Args:
         hub: This replica's own.
-        url: Of Redis.
+        url: Where Redis is.
         lease: Seconds after which the conversations of a replica that is gone find another home.
         notice: Told what concerns every replica: a session that ended, a title that changed.
 
@@ -114,7 +114,7 @@ class Relay:
         self._subscriptions[conversation, listen] = self._by_id[mine.id] = mine
         try:
             await self._attach(mine)
-        except BaseException:
+        except BaseException:  # a page that leaves meanwhile cancels this: nothing of it may stay
             self._forget_subscription(mine)
             raise
 

@@ -20,8 +20,8 @@ class Wires:
     """The streams of one replica.
 
     Args:
-        url: Of Redis.
-        identity: Of the replica.
+        url: Where Redis is.
+        identity: The replica's name.
         pause: Seconds before another try when Redis fails.
 
     Raises:

@@ -64,7 +64,7 @@ class Envelope:
 
         try:
             await self._app(scope, receive, sending)
-        except Exception as error:
+        except Exception as error:  # whatever a route raises: its request gets a problem, and the log no content
             logs.line(ERROR, event="failed", id=identity, **logs.error_fields(error))
             if status[0] != 499:
                 raise  # half an answer was sent: closing the connection is all that is left to say

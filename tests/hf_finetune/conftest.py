@@ -16,7 +16,7 @@ from projects.hf_finetune.training.callbacks import FAULT
 from projects.hf_finetune.training.models import load_tokenizer
 from projects.hf_finetune.training.regularised import RegularisedTrainer
 from projects.hf_finetune.training.train import fit
-from tests.hf_finetune.helpers import Killed, attempt
+from tests.hf_finetune.in_process import Killed, attempt
 
 TONES = {"bad": "awful broken poor refund", "fair": "arrived box cable tuesday", "good": "great love superb happy"}
 

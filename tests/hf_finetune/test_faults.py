@@ -30,7 +30,17 @@ from shared.fingerprint import Verdict, verify
 from shared.fingerprint.log import read_records
 from shared.run_directories import latest_checkpoint
 from shared.seeding import seed_everything
-from tests.hf_finetune.helpers import FORKING, STEPS, Killed, attempt, by_step, equal_bits, in_process, untimed, weights
+from tests.hf_finetune.in_process import (
+    FORKING,
+    STEPS,
+    Killed,
+    attempt,
+    by_step,
+    equal_bits,
+    in_process,
+    untimed,
+    weights,
+)
 
 # ---------------------------------------------------------------- memory
 

@@ -18,7 +18,7 @@ from shared.errors import UserError, command
 from shared.fingerprint import Verdict, verify
 from shared.fingerprint.log import read_records
 from shared.run_directories import latest_checkpoint
-from tests.hf_finetune.helpers import STEPS, attempt, equal_bits, untimed, weights
+from tests.hf_finetune.in_process import STEPS, attempt, equal_bits, untimed, weights
 
 # ---------------------------------------------------------------- learning, and what is left behind
 

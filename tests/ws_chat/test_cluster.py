@@ -5,7 +5,8 @@ import os
 import shutil
 import signal
 import ssl
-from contextlib import closing
+from contextlib import closing, nullcontext
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -13,6 +14,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from projects.ws_chat.protocol import SUBPROTOCOL
+from projects.ws_chat.server import cluster as cluster_module
 from projects.ws_chat.server.cluster import cluster
 from projects.ws_chat.server.settings import PREFIX, Settings, as_variables
 from shared.web.settings import from_environment
@@ -28,11 +30,24 @@ WORDS = " ".join(f"w{number}" for number in range(80))
 
 
 @pytest.fixture
-def started(tmp_path, capfd):
+def started(tmp_path):
     words = ["--replicas", "2", "--port", "0", "--backend", "script", "--pace", "0.02", "--lease", "1"]
     given = as_variables([*words, "--data", str(tmp_path), "--rate", "1000"])
     with cluster(from_environment(Settings, PREFIX, given), given) as (address, servers):
-        yield address, servers, invitation_of(capfd.readouterr().err)
+        yield address, servers, invitation_of("".join(server.said() for server in servers))
+
+
+def test_whoever_serves_replicas_is_told_the_invitation_and_the_address(monkeypatch, capsys):
+    said = ["a log line\n", "invitation of the first administrator, shown once: /login#CODE\n{log}\n"]
+    servers = [SimpleNamespace(said=lambda text=text: text) for text in said]
+    monkeypatch.setattr(cluster_module, "cluster", lambda *_: nullcontext(("https://127.0.0.1:1", servers)))
+    monkeypatch.setattr(
+        cluster_module, "signal", SimpleNamespace(signal=lambda *_: None, pause=lambda: None, SIGTERM=15)
+    )
+    cluster_module.serve_replicas(Settings(replicas=2), {})
+    told = capsys.readouterr()
+    assert told.err == "invitation of the first administrator, shown once: /login#CODE\n"
+    assert told.out == "2 replicas on https://127.0.0.1:1\n"
 
 
 def unverified():

@@ -276,7 +276,7 @@ def test_without_a_server_there_is_a_page_that_says_so(tmp_path, chromium):
         page.goto(f"{server.url}/login")
         context.set_offline(True)
         page.goto(f"{server.url}/")
-        page.get_by_role("heading", name="Offline").wait_for()
+        expect(page.get_by_role("heading", name="Offline")).to_be_visible()
 
 
 @pytest.mark.browser

@@ -269,7 +269,8 @@ def test_a_page_that_leaves_while_it_is_subscribed_at_the_other_replica_leaves_n
             await until(lambda: one._guests)
             two.unsubscribe(ONE, away)
             await joining
-            await until(lambda: not one._guests and len(one.hub._open[ONE].listeners) == 1)
+            await until(lambda: not one._guests)
+            assert len(one.hub._open[ONE].listeners) == 1, "the page at home is the only one left"
 
     run(test())
 

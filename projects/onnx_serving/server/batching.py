@@ -188,7 +188,7 @@ class Batcher(Generic[Item, Result]):
         """
         try:
             results = list(self._run(items))
-        except BaseException as error:
+        except BaseException as error:  # what no future can carry becomes what one can
             if isinstance(error, Exception) and not isinstance(error, StopIteration):
                 raise
             raise RuntimeError(f"the model stopped with {error!r}") from error

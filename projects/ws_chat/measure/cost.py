@@ -78,6 +78,6 @@ async def _stream(person: Person, conversation: str, tokens: int) -> list[float]
 
 
 def _processor_seconds(process: int) -> float:
-    """Of a process, in its own code and in the kernel's for it."""
+    """Processor seconds of a process, in its own code and in the kernel's for it."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / TICKS

@@ -31,8 +31,8 @@ def create_app(backend: Backend, settings: Settings, hasher: PasswordHasher | No
 
     Args:
         backend: Writes the answers.
-        settings: Of the server.
-        hasher: Of passwords, for tests.
+        settings: What the server was told.
+        hasher: Hashes passwords; a quick one for tests.
     """
     chat = Chat(backend, settings, hasher)
 

@@ -65,7 +65,9 @@ def serve_replicas(settings: Settings, given: Mapping[str, str]) -> None:
         if shutil.which(program) is None:
             raise UserError(f"{program} is not installed: `apt-get install redis-server nginx`, or serve one replica")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    with cluster(settings, given) as (address, _):
+    with cluster(settings, given) as (address, servers):
+        for server in servers:  # one of them has the first administrator's invitation
+            sys.stderr.write("".join(line for line in server.said().splitlines(True) if "shown once" in line))
         sys.stdout.write(f"{settings.replicas} replicas on {address}\n")
         sys.stdout.flush()
         signal.pause()
@@ -87,8 +89,6 @@ def cluster(settings: Settings, given: Mapping[str, str]) -> Iterator[tuple[str,
             stack.enter_context(launch.running("projects.ws_chat.server", PREFIX, own))
             for _ in range(settings.replicas)
         ]
-        for server in servers:
-            sys.stderr.write("".join(line for line in server.said().splitlines(True) if "shown once" in line))
         if settings.certificate:
             certificate, key = Path(settings.certificate), Path(settings.key)
         else:

@@ -36,7 +36,7 @@ class Connection:
     """One socket of somebody who is logged in.
 
     Attributes:
-        session: Of the browser.
+        session: The browser's login.
         unanswered: Pings since anything came.
     """
 
@@ -141,7 +141,7 @@ class Connection:
             self._refuse("bad_frame", "the frame does not fit the protocol", None)
         except RefusedError as refused:
             self._refuse(refused.code, str(refused), getattr(frame, "id", None))
-        except Exception as error:
+        except Exception as error:  # a fault of ours ends this socket and no other; the log has no content
             logs.line(logging.ERROR, event="failed", id=secrets.token_hex(8), **logs.error_fields(error))
             self.close(1011)
 

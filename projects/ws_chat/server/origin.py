@@ -15,7 +15,7 @@ def is_own(scope: Scope, configured: Collection[str]) -> bool:
     """Whether the Origin header is there, once, and one of the server's, letter for letter.
 
     Args:
-        scope: Of a request or a WebSocket.
+        scope: That of a request or a WebSocket.
         configured: The server's origins; if there are none, those of the address that the connection came to.
     """
     origins = Headers(scope=scope).getlist("origin")

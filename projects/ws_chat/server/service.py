@@ -29,8 +29,8 @@ class Chat:
 
     Args:
         backend: Writes the answers.
-        settings: Of the server.
-        hasher: Of passwords, for tests.
+        settings: What the server was told.
+        hasher: Hashes passwords; a quick one for tests.
 
     Attributes:
         ready: Whether it serves: False before it has begun and when it is told to stop.

@@ -52,7 +52,7 @@ class Accounts:
     Args:
         database: Holds them.
         lasting: How long a session lasts, from login on.
-        hasher: Of passwords; by default argon2id with the parameters of RFC 9106's second choice.
+        hasher: Hashes passwords; by default argon2id with the parameters of RFC 9106's second choice.
         clock: The time, for tests.
     """
 
