@@ -86,19 +86,21 @@ class Judge:
         return _rated(self.rater, texts)
 
 
-def load_judge(model: str = "minilm", *, reviews: int | None = None) -> Judge:
+def load_judge(model: str = "minilm", *, reviews: int | None = None, after: int = 0) -> Judge:
     """The judge of this machine, trained the first time.
 
     Args:
         model: The encoder below it.
         reviews: How many of the training reviews it learns from; by default all.
+        after: How many of them it leaves out before that: two judges that share no review differ in this.
 
     Raises:
         UserError: If its weights are not those that were kept, or the cache cannot be written.
     """
-    name = hashlib.sha256(json.dumps([model, reviews, LAYERS, LR, HEAD_LR, BATCH, MAX_LENGTH]).encode()).hexdigest()
+    settings = [model, reviews, LAYERS, LR, HEAD_LR, BATCH, MAX_LENGTH, *([after] if after else [])]
+    name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
     target = cache_folder() / "models" / f"judge-{name[:16]}-v{FORMAT}"
-    folder = made_once(target, partial(train_judge, model, reviews), notice="training the judge once, some minutes")
+    folder = made_once(target, partial(train_judge, model, reviews, after), notice="training the judge once, some minutes")
     said = json.loads((folder / SAID).read_text(encoding="utf-8"))
     if (digest := _digest(folder / WEIGHTS)) != said["weights"]:
         raise UserError(f"{folder}: the judge's weights changed since it was trained; remove the folder")
@@ -107,10 +109,11 @@ def load_judge(model: str = "minilm", *, reviews: int | None = None) -> Judge:
     return Judge(rater.eval(), said["correlation"], said["reviews"], digest)
 
 
-def train_judge(model: str, reviews: int | None, folder: Path) -> None:
+def train_judge(model: str, reviews: int | None, after: int, folder: Path) -> None:
     """One pass of regression on the raters' means; writes the weights and how well they agree with unseen reviews."""
     data = load_dataset("movie_reviews")
-    texts, target = list(data["train"]["text"])[:reviews], torch.tensor(list(data["train"]["score"])[:reviews])
+    rows = slice(after, None if reviews is None else after + reviews)
+    texts, target = list(data["train"]["text"])[rows], torch.tensor(list(data["train"]["score"])[rows])
     seed_everything(0)
     rater = Rater(*load_encoder(model, max_length=MAX_LENGTH)).train()
     parts = {"head": (lambda name: name.startswith("head."), HEAD_LR), "encoder": (lambda _: True, LR)}

@@ -67,6 +67,21 @@ def test_it_learns_what_raters_mean(tmp_path, save_tiny_bert, monkeypatch):
     assert good > bad + 1 and judge.correlation > 0.9
 
 
+def test_two_judges_can_share_no_review(tmp_path, save_tiny_bert, monkeypatch):
+    """The later half of these reviews says the opposite: a judge that begins behind the first half says so too."""
+    texts = ["a wonderful film", "a miserable film"] * 640
+    part = {"text": texts, "score": [2.0, -2.0] * 320 + [-2.0, 2.0] * 320}
+    monkeypatch.setattr(module, "LR", 3e-3)
+    monkeypatch.setattr(module, "HEAD_LR", 3e-2)
+    monkeypatch.setattr(module, "load_dataset", lambda _: {"train": part, "validation": FakeSplit(part)})
+    monkeypatch.setenv("CC0C2_CACHE", str(tmp_path / "cache"))
+    save_tiny_bert(tmp_path / "model")
+    first, second = (load_judge(str(tmp_path / "model"), reviews=640, after=after) for after in (0, 640))
+    (good, bad), (worse, better) = first.rate(texts[:2]), second.rate(texts[:2])
+    assert good > bad + 1 and better > worse + 1
+    assert first.digest != second.digest
+
+
 def test_weights_that_changed_are_refused(small):
     model, _ = small
     (folder,) = (module.cache_folder() / "models").glob("judge-*-v1")
