@@ -21,13 +21,14 @@ from projects.ppo_dpo_orpo.config import Config
 from projects.ppo_dpo_orpo.losses import masked_sum
 from projects.ppo_dpo_orpo.policies import Answer, Policy, collate
 from projects.ppo_dpo_orpo.prepare import Encoded, Prepared, rate
+from projects.ppo_dpo_orpo.train_preference import TIE, margins
 from shared.assets import news
 from shared.progress import track
 from shared.runs import verified_tensors
 from shared.tensors import load_trainable, trainable_state
 
 AT_ONCE = 48
-NEWS_TEXTS, NEWS_TOKENS = 24, 64
+NEWS_TEXTS, NEWS_TOKENS = 16, 64
 Item = tuple[dict[str, float], dict[str, Any]]
 
 
@@ -72,6 +73,15 @@ def divergences(policy: Policy, prepared: Prepared, answers: Sequence[Answer]) -
         batch = policy.lower(collate(answers[start : start + 16], prepared.tokenizer.pad_token_id))
         found += policy.exact_kl(batch).tolist()
     return found
+
+
+def pair_items(config: Config, policy: Policy, prepared: Prepared) -> Iterator[Item]:
+    """Of each test pair whether the policy puts it right, by how much, and how sure the judge was."""
+    test = prepared.encoded["test"]
+    found = margins(config, policy, test, prepared.tokenizer.pad_token_id).tolist()
+    for pair, margin in zip(test.pairs, found, strict=True):
+        half = 0.5 if abs(margin) < TIE else float(margin > 0)
+        yield {"right": half, "margin": margin, "judge_margin": pair.margin}, {"film": pair.group}
 
 
 @torch.no_grad()

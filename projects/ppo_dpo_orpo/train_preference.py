@@ -126,9 +126,9 @@ def preference_loss(
     chosen, rejected = losses.masked_sum(nats, mask).chunk(2)
     margin = losses.dpo_margin(chosen, rejected, reference[:, 0], reference[:, 1])
     if config.method == "orpo":
-        means = losses.row_mean(nats, mask).chunk(2)
-        loss = losses.orpo_loss(*means, -chosen.sum() / tokens, weight=config.weight)
-        margin = (losses.log_odds(means[0]) - losses.log_odds(means[1])).detach()
+        mean_chosen, mean_rejected = losses.row_mean(nats, mask).chunk(2)
+        loss = losses.orpo_loss(mean_chosen, mean_rejected, -chosen.sum() / tokens, weight=config.weight)
+        margin = (losses.log_odds(mean_chosen) - losses.log_odds(mean_rejected)).detach()
     elif config.method == "ipo":
         loss = losses.ipo_loss(margin, beta=config.beta).mean()
     else:

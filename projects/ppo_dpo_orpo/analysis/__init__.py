@@ -1,0 +1,1 @@
+"""Comparisons over prompts and seeds, and figures."""

@@ -1,0 +1,305 @@
+"""What the measurements say: gains over the start with intervals, at equal core-seconds, steps and divergence.
+
+Prompts are the items (one a film), seeds the repeats; both are resampled. Every gain is paired: the policy's answer to a
+prompt with a seed, less the start's answer to the same prompt with the same seed.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from statistics import fmean, stdev
+from typing import Any
+
+import numpy as np
+import torch
+
+from projects.ppo_dpo_orpo.evaluate import (
+    at_divergence,
+    distinct,
+    holm,
+    length_controlled,
+    longer_right,
+    probe_right,
+    two_way_bootstrap,
+)
+from projects.ppo_dpo_orpo.prepare import Prepared
+from shared.study import Done, bootstrap
+
+Row = dict[str, Any]
+MOST_KL = 10.0
+"""Nats a response: methods are compared at most this far from the start."""
+
+
+@dataclass
+class Found:
+    """All that was measured.
+
+    Attributes:
+        start: Answers of the start, by seed.
+        trained: (method, kind) → its cells, one a seed.
+        answers: (cell, step) → answers at temperature 1; `pairs`, `news` and `greedy` by cell.
+        sensitivity: (study, cell, its test pairs).
+        exploration: PPO without and with an entropy bonus, and their answers.
+    """
+
+    start: dict[int, Done]
+    start_pairs: Done
+    start_news: Done
+    trained: dict[tuple[str, str], list[Done]] = field(default_factory=dict)
+    answers: dict[tuple[str, int], Done] = field(default_factory=dict)
+    pairs: dict[str, Done] = field(default_factory=dict)
+    news: dict[str, Done] = field(default_factory=dict)
+    greedy: dict[str, Done] = field(default_factory=dict)
+    sensitivity: list[tuple[str, Done, Done]] = field(default_factory=list)
+    exploration: list[tuple[Done, Done]] = field(default_factory=list)
+
+    def steps(self, group: Sequence[Done]) -> list[int]:
+        """Steps at which a group's answers were measured."""
+        return sorted(step for name, step in self.answers if name == group[0].name)
+
+
+def gains(found: Found, group: Sequence[Done], step: int, metric: str = "gold") -> np.ndarray:
+    """Seeds × prompts: a metric of the policy less that of the start."""
+    return np.array(
+        [
+            np.subtract(found.answers[done.name, step].values(metric), found.start[done.config.seed].values(metric))
+            for done in group
+        ]
+    )
+
+
+def core_seconds(done: Done, step: int) -> float:
+    """Processor time of a cell's training up to a step."""
+    return max(r["core_seconds"] for r in done.source.log.records if r["step"] <= step and "core_seconds" in r)
+
+
+def responses(done: Done) -> list[str]:
+    """Texts of a measurement."""
+    return [item["response"] for item in done.items]
+
+
+def rounded(**values: float | str) -> Row:
+    """Numbers to four digits behind the point."""
+    return {name: value if isinstance(value, str | int) else round(float(value), 4) for name, value in values.items()}
+
+
+def spread(name: str, values: Sequence[float]) -> Row:
+    """Mean and sample deviation over seeds."""
+    return rounded(**{name: fmean(values), f"{name}_sd": stdev(values) if len(values) > 1 else 0.0})
+
+
+# ---------------------------------------------------------------- methods against the start
+
+
+def at_steps(found: Found, last: bool) -> list[Row]:
+    """A row a method and kind: at equal core-seconds (each method's own step), or at equal steps (the last)."""
+    rows = [start_row(found)]
+    for (method, kind), group in found.trained.items():
+        steps = found.steps(group)
+        step = steps[-1] if last or method != "ppo" else steps[0]
+        rows.append(method_row(found, method, kind, group, step))
+    adjusted = holm([row["p"] for row in rows[1:]])
+    return [{**row, "holm": round(p, 4) if p != "" else ""} for row, p in zip(rows, ["", *adjusted], strict=True)]
+
+
+def start_row(found: Found) -> Row:
+    """The start's own numbers."""
+    cells = list(found.start.values())
+    texts = [responses(done) for done in cells]
+    empty = dict.fromkeys(("gain", "gain_low", "gain_high", "p", "length_controlled"), "")
+    return {
+        **{"method": "start", "kind": "", "seeds": len(cells), "step": 0, "core_seconds": 0, "core_seconds_sd": 0},
+        **spread("gold", [fmean(done.values("gold")) for done in cells]),
+        **empty,
+        **rounded(kl=0.0, kl_sd=0.0),
+        **spread("distinct_2", [distinct(each, 2) for each in texts]),
+        **spread("words", [fmean(done.values("words")) for done in cells]),
+    }
+
+
+def method_row(found: Found, method: str, kind: str, group: Sequence[Done], step: int) -> Row:
+    """Gain over the start with its interval, and what it came with."""
+    cells = [found.answers[done.name, step] for done in group]
+    table = gains(found, group, step)
+    mean, low, high, p = two_way_bootstrap(table)
+    words = gains(found, group, step, "words")
+    return {
+        **{"method": method, "kind": kind, "seeds": len(group), "step": step},
+        **spread("core_seconds", [core_seconds(done, step) for done in group]),
+        **spread("gold", [fmean(done.values("gold")) for done in cells]),
+        **rounded(gain=mean, gain_low=low, gain_high=high, p=p),
+        **rounded(length_controlled=length_controlled(table.ravel().tolist(), words.ravel().tolist())),
+        **spread("kl", [fmean(done.values("kl")) for done in cells]),
+        **spread("distinct_2", [distinct(responses(done), 2) for done in cells]),
+        **spread("words", [fmean(done.values("words")) for done in cells]),
+    }
+
+
+def against_each_other(found: Found) -> list[Row]:
+    """Pairs of methods at equal core-seconds, for each kind of adapter, and kinds for each method; with Holm."""
+    rows = []
+    for one, two in contrasts(list(found.trained)):
+        tables = []
+        for key in (one, two):
+            group = found.trained[key]
+            steps = found.steps(group)
+            tables.append(gains(found, group, steps[0] if key[0] == "ppo" else steps[-1]))
+        mean, low, high, p = two_way_bootstrap(tables[0] - tables[1])
+        rows.append({"one": " ".join(one), "other": " ".join(two), **rounded(gap=mean, low=low, high=high, p=p)})
+    adjusted = holm([row["p"] for row in rows])
+    return [{**row, "holm": round(p, 4)} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def contrasts(keys: Sequence[tuple[str, str]]) -> Iterator[tuple[tuple[str, str], tuple[str, str]]]:
+    """Two methods with one kind, or two kinds with one method."""
+    for place, one in enumerate(keys):
+        yield from ((one, two) for two in keys[place + 1 :] if (one[0] == two[0]) != (one[1] == two[1]))
+
+
+# ---------------------------------------------------------------- at equal divergence
+
+
+def frontier(found: Found) -> list[Row]:
+    """Every measured point: mean divergence and gain of each seed, the start among them."""
+    rows = []
+    for (method, kind), group in found.trained.items():
+        for done in group:
+            rows.append({"method": method, "kind": kind, "seed": done.config.seed, "step": 0, "kl": 0.0, "gain": 0.0})
+            for step in found.steps(group):
+                gain = float(gains(found, [done], step).mean())
+                kl = fmean(found.answers[done.name, step].values("kl"))
+                rows.append({**rows[-1], "step": step, **rounded(kl=kl, gain=gain)})
+    return rows
+
+
+def equal_kl(found: Found) -> list[Row]:
+    """Gain at the largest divergence that every method has reached, at most MOST_KL; mean and deviation over seeds."""
+    points = frontier(found)
+    keys = [(row["method"], row["kind"], row["seed"]) for row in points if row["step"] == 0]
+    lines = {key: [(r["kl"], r["gain"]) for r in points if (r["method"], r["kind"], r["seed"]) == key] for key in keys}
+    furthest = min(max(kl for kl, _ in line) for line in lines.values())
+    kl = min(MOST_KL, furthest)
+    rows = []
+    for method, kind in found.trained:
+        values = [at_divergence(line, kl) for key, line in lines.items() if key[:2] == (method, kind)]
+        rows.append({"method": method, "kind": kind, "seeds": len(values), **rounded(kl=kl), **spread("gain", values)})
+    return rows
+
+
+# ---------------------------------------------------------------- pairs put right
+
+
+def baselines(prepared: Prepared) -> list[Row]:
+    """Who puts how many test pairs right without any of the methods: length, and a linear probe on the states."""
+    test, films = prepared.encoded["test"], [pair.group for pair in prepared.encoded["test"].pairs]
+    gold = torch.tensor([float(pair.gold_margin > 0) for pair in test.pairs])
+    deciders = {"longer response": longer_right(test), "linear probe": probe_right(prepared), "gold judge": gold}
+    return [{"decider": name, "kind": "", "seeds": 1, **right(found.tolist(), films)} for name, found in deciders.items()]
+
+
+def right(values: Sequence[float], films: Sequence[str]) -> Row:
+    """Share of pairs with its interval; films are resampled, since a film's pairs are not independent."""
+    low, high = bootstrap(values, films)
+    return rounded(pairs=len(values), right=fmean(values), right_low=low, right_high=high)
+
+
+def accuracy(found: Found, base: Sequence[Row]) -> list[Row]:
+    """Test pairs put right: baselines, the start, and each method at the step that validation chose."""
+    rows = [{**row, "clear": "", "step": "", "chosen": "", "rejected": ""} for row in base]
+    for (method, kind), group in found.trained.items():
+        cells = [found.pairs[done.name] for done in group]
+        values = [fmean(each) for each in zip(*(done.values("right") for done in cells), strict=True)]
+        films = [item["film"] for item in cells[0].items]
+        clear = np.array(cells[0].values("judge_margin")) >= np.median(cells[0].values("judge_margin"))
+        moved = {side: fmean(mean_moved(done, side) for done in group) for side in ("chosen", "rejected")}
+        rows.append(
+            {
+                **{"decider": method, "kind": kind, "seeds": len(group), **right(values, films)},
+                **rounded(clear=float(np.array(values)[clear].mean())),
+                "step": " ".join(str(done.config.step) for done in cells),
+                **rounded(**moved),
+            }
+        )
+    return rows
+
+
+def mean_moved(done: Done, side: str, over: int = 10) -> float:
+    """log π − log π_ref of chosen or rejected training responses, summed over tokens: mean of the last steps."""
+    values = done.values(side)
+    return fmean(values[-over:]) if values else 0.0
+
+
+def sensitivity(found: Found) -> list[Row]:
+    """DPO with LoRA, one setting at a time, seed 0: test pairs right."""
+    base = found.trained["dpo", "lora"][0]
+    rows = []
+    for study_name, done, cell in [("base", base, found.pairs[base.name]), *found.sensitivity]:
+        films = [item["film"] for item in cell.items]
+        told = {name: getattr(done.config, name) for name in ("method", "wrong", "beta", "pairs")}
+        shares = right(cell.values("right"), films)
+        trained = fmean(done.values("accuracy")[-10:])
+        rows.append({"study": study_name, **told, "asked": shares.pop("pairs"), **shares, **rounded(training=trained)})
+    return rows
+
+
+# ---------------------------------------------------------------- what the brief's words ask for
+
+
+def greedy(found: Found) -> list[Row]:
+    """A deterministic policy beside a sampled one, seed 0, at the last step."""
+    rows = []
+    for name, done in found.greedy.items():
+        group = next(g for g in found.trained.values() if g[0].name == name)
+        sampled = found.answers[name, found.steps(group)[-1]]
+        for way, cell in (("sampled", sampled), ("greedy", done)):
+            texts = responses(cell)
+            rows.append(
+                {
+                    **{"method": done.config.method, "kind": done.config.kind, "decoding": way},
+                    **rounded(gold=fmean(cell.values("gold")), repeated=fmean(cell.values("repeated"))),
+                    **rounded(distinct_2=distinct(texts, 2), words=fmean(cell.values("words"))),
+                }
+            )
+    return rows
+
+
+def exploration(found: Found) -> list[Row]:
+    """PPO without and with an entropy bonus, seed 0: how free the choice was in the first and in the last rounds."""
+    rows = []
+    for done, cell in found.exploration:
+        entropy, variety = done.values("entropy"), done.values("distinct_2")
+        rows.append(
+            {
+                "bonus": done.config.entropy,
+                **rounded(entropy_first=fmean(entropy[:3]), entropy_last=fmean(entropy[-3:])),
+                **rounded(distinct_first=fmean(variety[:3]), distinct_last=fmean(variety[-3:])),
+                **rounded(gold=fmean(cell.values("gold")), kl=fmean(cell.values("kl"))),
+            }
+        )
+    return rows
+
+
+def tax(found: Found) -> list[Row]:
+    """Perplexity on news before and after, last step; the gap in nats a token is paired by text."""
+    start = np.array(found.start_news.values("nats"))
+    rows = [{"method": "start", "kind": "", "seeds": 1, **rounded(perplexity=np.exp(start.mean()), gap=0.0, low=0.0, high=0.0)}]
+    for (method, kind), group in found.trained.items():
+        table = np.array([found.news[done.name].values("nats") for done in group])
+        mean, low, high, _ = two_way_bootstrap(table - start)
+        rows.append(
+            {
+                **{"method": method, "kind": kind, "seeds": len(group)},
+                **rounded(perplexity=np.exp(table.mean()), gap=mean, low=low, high=high),
+            }
+        )
+    return rows
+
+
+def texts(found: Found, count: int = 12) -> list[Row]:
+    """The first held-out prompts, as the start and each method with LoRA answered them; none is left out."""
+    cells = {"start": found.start[0]}
+    for (method, kind), group in found.trained.items():
+        if kind == "lora":
+            cells[method] = found.answers[group[0].name, found.steps(group)[-1]]
+    prompts = [item["prompt"] for item in found.start[0].items][:count]
+    said = {who: [" ".join(text.split()) for text in responses(cell)] for who, cell in cells.items()}
+    return [{"prompt": prompt, **{who: said[who][row] for who in said}} for row, prompt in enumerate(prompts)]

@@ -1,0 +1,196 @@
+"""`make results-ppo_dpo_orpo`: every run behind the README's tables, and what is shown of them.
+
+Budget, written down before the first run (core-seconds of one thread, 20 tokens a response): pairs and kept states 600;
+24 cells of 40 steps 2,000, of which 12 are candidates (two rates a method and kind) and 18 are repeated (six of them are
+both); validation 350; 420 test pairs a final cell 830; answers at two checkpoints and greedy ones 850; eight cells of
+sensitivity 1,200: about 100 core-minutes. PPO's first watched step is where its cost equals that of 40 steps of DPO.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from projects.ppo_dpo_orpo import evaluate, train_ppo, train_preference
+from projects.ppo_dpo_orpo.analysis import compare, plots
+from projects.ppo_dpo_orpo.config import Config, Method
+from projects.ppo_dpo_orpo.evaluate import Item
+from projects.ppo_dpo_orpo.prepare import Prepared, new_policy, prepare
+from shared import devices, study
+from shared.errors import command
+from shared.fingerprint.manifest import NAME as MANIFEST
+from shared.fingerprint.origin import file_digest
+from shared.seeding import seed_everything
+from shared.study import Cells, Done, log_items, publish
+
+RESULTS = Path("projects/ppo_dpo_orpo/results")
+METHODS: tuple[Method, ...] = ("dpo", "orpo", "ppo")
+RATES = {"dpo": (2e-4, 5e-4), "orpo": (5e-4, 2e-3), "ppo": (3e-4, 1e-3)}
+SEEDS = (0, 1, 2)
+WATCH = {"dpo": (20, 40), "orpo": (20, 40), "ppo": (28, 40)}
+"""Kept checkpoints: of PPO the first where it has cost as much as the others at their last, the second at equal steps."""
+SENSITIVITY: dict[str, tuple[dict[str, Any], ...]] = {
+    "wrong": ({"wrong": 0.1}, {"wrong": 0.3}, {"wrong": 0.3, "method": "cdpo", "label_noise": 0.3}),
+    "beta": ({"beta": 0.02}, {"beta": 0.5}),
+    "pairs": ({"pairs": 50}, {"pairs": 100}, {"pairs": 200}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyConfig(study.Places):
+    """Run every experiment behind the README's tables."""
+
+    runs: Path = Path("runs/ppo_dpo_orpo/results")
+    out: Path = RESULTS
+    stages: Path = Path("runs/ppo_dpo_orpo/stages")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What a measurement without training depends on, beside the checkpoint that is its data."""
+
+    what: str
+    method: str
+    kind: str
+    seed: int
+    step: int
+    held_out: int
+    tokens: int
+
+
+@dataclass
+class Study:
+    """Cells of training, and measurements of their checkpoints."""
+
+    config: StudyConfig
+
+    @cached_property
+    def prepared(self) -> Prepared:
+        """Pairs, states and reference: once for all cells."""
+        seed_everything(0)
+        return prepare(self.base)
+
+    @property
+    def base(self) -> Config:
+        """What no cell varies."""
+        return Config(stages=self.config.stages)
+
+    @cached_property
+    def cells(self) -> Cells:
+        """The trained ones."""
+        prepared = self.prepared
+        return Cells(
+            self.config.runs, lambda cell: train(cell, prepared), "ppo_dpo_orpo", cell_name, lambda _: prepared.digest,
+            by="validation_accuracy", last=train_preference.RESULT, expected=33,
+        )  # fmt: skip
+
+    def candidates(self, method: Method, kind: str) -> Iterator[Config]:
+        """As many for every method and kind."""
+        for rate in RATES[method]:
+            yield replace(self.base, method=method, kind=kind, lr=rate, watch=WATCH[method])  # type: ignore[arg-type]
+
+    def measure(self, what: str, done: Done | None, step: int, seed: int) -> Done:
+        """Items of a checkpoint (None: of the start): "pairs", "answers", "greedy" or "news"."""
+        base = done.config if done else self.base
+        method, kind = (base.method, base.kind) if done else ("start", "start")
+        asked = Asked(
+            what=what, method=method, kind=kind, seed=seed, step=step, held_out=base.held_out, tokens=base.tokens
+        )
+        name = f"{done.name}-{what}-step{step}" if done else f"start-{what}-seed{seed}"
+        checkpoint = done.directory / "checkpoints" / f"step-{step:06d}" if done and done.directory else None
+        data = file_digest(checkpoint / MANIFEST) if checkpoint else self.prepared.digest
+        place = self.config.runs / "measured" / name
+        return log_items(
+            place, asked, lambda: self.items(what, base, checkpoint, seed), project="ppo_dpo_orpo", data=data
+        )
+
+    def items(self, what: str, config: Config, checkpoint: Path | None, seed: int) -> Iterable[Item]:
+        """What is logged of a policy, item by item."""
+        devices.use_all_cores()
+        policy, _ = new_policy(config)
+        if checkpoint:
+            evaluate.load_checkpoint(policy, checkpoint)
+        if what == "news":
+            return evaluate.news_nats(policy, self.prepared)
+        if what == "pairs":
+            return evaluate.pair_items(config, policy, self.prepared)
+        return evaluate.answer(policy, self.prepared, tokens=config.tokens, seed=seed, greedy=what == "greedy")
+
+
+def train(cell: Config, prepared: Prepared) -> train_preference.Metrics:
+    """By the loop of its method."""
+    return (train_ppo if cell.method == "ppo" else train_preference).main(cell, prepared)
+
+
+def cell_name(cell: Config) -> str:
+    """A name that tells two cells apart."""
+    own = {"lr": cell.lr, "beta": cell.beta, "n": cell.pairs, "wrong": cell.wrong, "entropy": cell.entropy}
+    start = Config()
+    usual = {"lr": None, "beta": start.beta, "n": start.pairs, "wrong": start.wrong, "entropy": start.entropy}
+    told = [f"{name}{value:g}" for name, value in own.items() if value != usual[name]]
+    return "-".join([cell.method, cell.kind, *told, f"seed{cell.seed}"])
+
+
+def best_step(done: Done) -> int:
+    """The watched step that validation chose; of equals the first."""
+    watched = [r for r in done.source.log.records if "validation_accuracy" in r]
+    return int(max(watched, key=lambda record: record["validation_accuracy"])["step"])
+
+
+def collect(run: Study) -> compare.Found:
+    """Candidates, repeats and their measurements; what is done is read, what is not is made."""
+    start = {seed: run.measure("answers", None, 0, seed) for seed in SEEDS}
+    found = compare.Found(start, run.measure("pairs", None, 0, 0), run.measure("news", None, 0, 0))
+    chosen = {
+        (method, kind): run.cells.best(run.candidates(method, kind)) for kind in ("lora", "adapter") for method in METHODS
+    }
+    for (method, kind), config in chosen.items():
+        found.trained[method, kind] = run.cells.repeat(config, SEEDS)
+    for group in found.trained.values():
+        for done in group:
+            for step in WATCH[done.config.method]:
+                found.answers[done.name, step] = run.measure("answers", done, step, done.config.seed)
+            found.pairs[done.name] = run.measure("pairs", done, best_step(done), done.config.seed)
+            last = max(WATCH[done.config.method])
+            found.news[done.name] = run.measure("news", done, last, done.config.seed)
+            if done.config.seed == 0:
+                found.greedy[done.name] = run.measure("greedy", done, last, 0)
+    return found
+
+
+def sensitivity(run: Study, found: compare.Found) -> None:
+    """DPO with LoRA, one setting at a time changed; and PPO with an entropy bonus."""
+    base = found.trained["dpo", "lora"][0].config
+    for study_name, changes in SENSITIVITY.items():
+        for change in changes:
+            done = run.cells.run(replace(base, **change))
+            found.sensitivity.append((study_name, done, run.measure("pairs", done, best_step(done), 0)))
+    ppo = found.trained["ppo", "lora"][0].config
+    bonus = run.cells.run(replace(ppo, entropy=0.02))
+    found.exploration = [(done, run.measure("answers", done, 40, 0)) for done in (run.cells.run(ppo), bonus)]
+
+
+def main(config: StudyConfig) -> None:
+    """Train, measure, compare; tables and figures after the main cells, and again after those of sensitivity."""
+    run = Study(config)
+    found = collect(run)
+    write(run, found)
+    sensitivity(run, found)
+    write(run, found)
+
+
+def write(run: Study, found: compare.Found) -> None:
+    """Tables and figures of what there is."""
+    out = run.config.out
+    baselines = compare.baselines(run.prepared)
+    for table, groups in compare.tables(found):
+        publish(table, groups, out, "ppo_dpo_orpo")
+    for table, rows in compare.plain_tables(found, baselines):
+        study.write(out / f"{table.name}.csv", rows, "ppo_dpo_orpo", made_from=("points.csv",))
+    plots.main(plots.PlotConfig(results=out))
+    study.finish(out, compare.views(out))
+
+
+if __name__ == "__main__":
+    command(main, StudyConfig)
