@@ -312,11 +312,16 @@ def _own(place: str, row: dict[str, Any], tokenizer: PreTrainedTokenizerFast) ->
 
 def _messages(place: str, row: dict[str, Any], tokenizer: PreTrainedTokenizerFast) -> tuple[str, str, str]:
     """Prompt and responses of conversations, through the tokenizer's template. The last message is the response."""
+    if not isinstance(row["rejected"], list):
+        raise UserError(f"{place}: chosen and rejected must both be messages, or both texts")
     asked = row.get("prompt") or []
+    if isinstance(asked, list) and asked and row["chosen"][:1] == asked[:1]:
+        asked = []  # the conversation is there whole
     sides = []
     for name in ("chosen", "rejected"):
         talk = [*(asked if isinstance(asked, list) else [{"role": "user", "content": asked}]), *row[name]]
-        if not all(isinstance(m, dict) and isinstance(m.get("role"), str) and isinstance(m.get("content"), str) for m in talk):
+        said = [part for m in talk for part in ((m.get("role"), m.get("content")) if isinstance(m, dict) else (None,))]
+        if not all(isinstance(part, str) for part in said):
             raise UserError(f"{place}: {name} holds a message without role and content")
         if len(talk) < 2 or talk[-1]["role"] != "assistant":
             raise UserError(f"{place}: {name} does not end with a message of the assistant after another")
