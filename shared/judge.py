@@ -100,7 +100,9 @@ def load_judge(model: str = "minilm", *, reviews: int | None = None, after: int 
     settings = [model, reviews, LAYERS, LR, HEAD_LR, BATCH, MAX_LENGTH, *([after] if after else [])]
     name = hashlib.sha256(json.dumps(settings).encode()).hexdigest()
     target = cache_folder() / "models" / f"judge-{name[:16]}-v{FORMAT}"
-    folder = made_once(target, partial(train_judge, model, reviews, after), notice="training the judge once, some minutes")
+    folder = made_once(
+        target, partial(train_judge, model, reviews, after), notice="training the judge once, some minutes"
+    )
     said = json.loads((folder / SAID).read_text(encoding="utf-8"))
     if (digest := _digest(folder / WEIGHTS)) != said["weights"]:
         raise UserError(f"{folder}: the judge's weights changed since it was trained; remove the folder")
@@ -112,8 +114,8 @@ def load_judge(model: str = "minilm", *, reviews: int | None = None, after: int 
 def train_judge(model: str, reviews: int | None, after: int, folder: Path) -> None:
     """One pass of regression on the raters' means; writes the weights and how well they agree with unseen reviews."""
     data = load_dataset("movie_reviews")
-    rows = slice(after, None if reviews is None else after + reviews)
-    texts, target = list(data["train"]["text"])[rows], torch.tensor(list(data["train"]["score"])[rows])
+    part = slice(after, None if reviews is None else after + reviews)
+    texts, target = list(data["train"]["text"])[part], torch.tensor(list(data["train"]["score"])[part])
     seed_everything(0)
     rater = Rater(*load_encoder(model, max_length=MAX_LENGTH)).train()
     parts = {"head": (lambda name: name.startswith("head."), HEAD_LR), "encoder": (lambda _: True, LR)}

@@ -140,7 +140,5 @@ class Config:
         return {name: getattr(self, name) for name in names}
 
 
-SMOKE = Config(
-    sampled=8, test_pairs=4, tokens=4, pairs=8, steps=4, batch_size=2, prompts=4, save_every=2, held_out=2
-)
+SMOKE = Config(sampled=8, test_pairs=4, tokens=4, pairs=8, steps=4, batch_size=2, prompts=4, save_every=2, held_out=2)
 """The real configuration, smaller: for tests."""

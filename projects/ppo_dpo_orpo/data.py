@@ -120,7 +120,7 @@ def in_turn(groups: Sequence[Sequence[Prompt]]) -> list[Prompt]:
 
 
 def sample_pairs(prompts: Sequence[Prompt], respond: Respond, proxy: Rate, gold: Rate, description: str) -> list[Pair]:
-    """Two samples of each prompt, ordered by the proxy judge. Equal, empty and tied ones are no comparison: left out."""
+    """Two samples of each prompt, ordered by the proxy judge; equal, empty and tied ones are no comparison."""
     twice: list[list[tuple[str, bool]]] = [[], []]
     starts = range(0, len(prompts), AT_ONCE)
     for start in track(starts, description=description, total=len(starts)):
@@ -221,7 +221,7 @@ def _stored(place: str, row: dict[str, Any]) -> Pair:
 
 
 def put_wrong(pairs: Sequence[Pair], rate: float, seed: int) -> list[Pair]:
-    """The same pairs with a share of them in the wrong order; of two rates the larger swaps all that the smaller does."""
+    """The same pairs with a share of them in the wrong order; a larger rate swaps all that a smaller one does."""
     order = list(range(len(pairs)))
     random.Random(seed).shuffle(order)
     swapped = set(order[: round(rate * len(pairs))])
@@ -275,7 +275,7 @@ def read_pairs(path: Path, tokenizer: PreTrainedTokenizerFast) -> dict[Split, li
     if len(rows) < FEWEST:
         raise UserError(f"{path}: holds {len(rows)} pairs, at least {FEWEST} are needed")
     if any(split is None for split, _ in rows):
-        given = assign([pair.group for _, pair in rows], [""] * len(rows), FRACTIONS)
+        given: dict[str, Any] = dict(assign([pair.group for _, pair in rows], [""] * len(rows), FRACTIONS))
         pairs = [replace(pair, split=given[pair.group]) for _, pair in rows]
     else:
         pairs = [pair for _, pair in rows]
@@ -292,9 +292,10 @@ def _own(place: str, row: dict[str, Any], tokenizer: PreTrainedTokenizerFast) ->
         if row.get(name) in (None, "", []):
             raise UserError(f"{place}: lacks {name}, or it is empty")
     if isinstance(row["chosen"], list):
-        prompt, chosen, rejected = _messages(place, row, tokenizer)
+        told: tuple[Any, ...] = _messages(place, row, tokenizer)
     else:
-        prompt, chosen, rejected = (row.get(name) for name in ("prompt", "chosen", "rejected"))
+        told = (row.get("prompt"), row["chosen"], row["rejected"])
+    prompt, chosen, rejected = told
     for name, text in {"prompt": prompt, "chosen": chosen, "rejected": rejected}.items():
         if not isinstance(text, str) or not text.strip():
             raise UserError(f"{place}: {name} is missing, empty or no text")
@@ -337,9 +338,7 @@ def _messages(place: str, row: dict[str, Any], tokenizer: PreTrainedTokenizerFas
 # ---------------------------------------------------------------- tokens
 
 
-def encode(
-    pair: Pair, tokenizer: PreTrainedTokenizerFast, *, tokens: int, own: bool = False
-) -> tuple[Answer, Answer]:
+def encode(pair: Pair, tokenizer: PreTrainedTokenizerFast, *, tokens: int, own: bool = False) -> tuple[Answer, Answer]:
     """Chosen and rejected as token numbers; the end token stands behind a response that ended by itself.
 
     Raises:
@@ -350,6 +349,8 @@ def encode(
     for text, ended in ((pair.chosen, pair.chosen_ended), (pair.rejected, pair.rejected_ended)):
         found = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] * ended
         if own and (len(found) > tokens or len(prompt) + len(found) > tokenizer.model_max_length):
-            raise UserError(f"a response has {len(found)} tokens, --tokens {tokens}: {text[:40]!r}; shorten or raise it")
+            raise UserError(
+                f"a response has {len(found)} tokens, --tokens {tokens}: {text[:40]!r}; shorten or raise it"
+            )
         sides.append(Answer(prompt, found))
     return sides[0], sides[1]

@@ -1,7 +1,7 @@
 """DPO and ORPO on several processes: `torchrun --nproc-per-node 2 -m projects.ppo_dpo_orpo.train_preference --out …`.
 
-Every process takes its share of each batch's pairs, and the gradients are averaged as they appear, so that the update is
-the one of the whole batch. Without torchrun there is one process, and nothing here does anything.
+Every process takes its share of each batch's pairs, and the gradients are averaged as they appear, so that the update
+is the one of the whole batch. Without torchrun there is one process, and nothing here does anything.
 """
 
 import os

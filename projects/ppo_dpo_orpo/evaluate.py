@@ -39,9 +39,7 @@ def load_checkpoint(policy: Policy, checkpoint: Path) -> Policy:
     return policy
 
 
-def answer(
-    policy: Policy, prepared: Prepared, *, tokens: int, seed: int, greedy: bool = False
-) -> Iterator[Item]:
+def answer(policy: Policy, prepared: Prepared, *, tokens: int, seed: int, greedy: bool = False) -> Iterator[Item]:
     """A response to each held-out prompt and what is thought of it, from generators of its own.
 
     Numbers of a response: both judges' scores, the exact divergence from the reference in nats, its words and tokens,

@@ -2,8 +2,8 @@
 
 Nothing here knows a language model: every oracle of the tests feeds these functions numbers of its own.
 
-DPO sums the log-probability of a response over its tokens; ORPO takes the mean. The two are named apart, `sum` and `mean`,
-since mixing them up is a silent and common error.
+DPO sums the log-probability of a response over its tokens; ORPO takes the mean. The two are named apart, `sum` and
+`mean`, since mixing them up is a silent and common error.
 """
 
 # b pairs or sequences · t tokens
@@ -84,7 +84,7 @@ def ipo_loss(margin: Float[Tensor, " b"], *, beta: float) -> Float[Tensor, " b"]
 
 
 def log1mexp(x: Float[Tensor, " *b"]) -> Float[Tensor, " *b"]:
-    """log(1 − e^x) for x < 0, to full precision near 0 and far from it, with a finite gradient in both.
+    """Logarithm of 1 − e^x for x < 0, to full precision near 0 and far from it, with a finite gradient in both.
 
     The branch that is not taken must be finite too: its gradient is multiplied by 0, and 0 · ∞ is NaN.
 
@@ -100,7 +100,7 @@ def log1mexp(x: Float[Tensor, " *b"]) -> Float[Tensor, " *b"]:
 
 
 def log_odds(mean: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-    """log p/(1 − p) of a response, p being the geometric mean of its tokens' probabilities.
+    """Log odds p/(1 − p) of a response, p being the geometric mean of its tokens' probabilities.
 
     Args:
         mean: log p, the MEAN over the response's tokens; held at most at −EPS.
@@ -126,8 +126,8 @@ def orpo_loss(
 
     Args:
         chosen: Mean log-probability of the chosen response over its tokens, and `rejected` likewise.
-        nll: Mean negative log-likelihood of the chosen tokens, those of all pairs together (a long response weighs more,
-            as in a language model's loss). TRL counts the prompt's tokens too, the paper's text does not.
+        nll: Mean negative log-likelihood of the chosen tokens, those of all pairs together (a long response weighs
+            more, as in a language model's loss). TRL counts the prompt's tokens too, the paper's text does not.
         weight: λ.
 
     Source: Hong et al. 2024, eq. 6.

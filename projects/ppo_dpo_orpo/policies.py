@@ -13,7 +13,7 @@ import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import peft
 import torch
@@ -149,7 +149,8 @@ class Policy(nn.Module):
         if self.value_head is not None:
             nn.init.zeros_(self.value_head.weight)
             nn.init.zeros_(self.value_head.bias)
-        self._decoder, self._attribute = [decoder], attribute  # in a list: it is no module of its own here
+        self._decoder: list[Any] = [decoder]  # in a list: it is no module of its own here
+        self._attribute = attribute
         self.eval()
 
     def _hook(self, number: int) -> object:
@@ -214,7 +215,7 @@ class Policy(nn.Module):
             decoder.config.num_hidden_layers = count
 
     def logprobs(self, batch: Batch) -> Float[Tensor, "b t"]:
-        """log π of each response token in nats, 0 outside the mask.
+        """Log π of each response token in nats, 0 outside the mask.
 
         The vocabulary's matrix is asked for the response's tokens only: rows of the batch are packed before it.
         """
@@ -224,7 +225,7 @@ class Policy(nn.Module):
         return torch.zeros(mask.shape, dtype=nats.dtype).masked_scatter(mask, nats)
 
     def evaluate(self, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-        """log π, entropy (nats) and value of each response token, [b t] each and 0 outside the mask."""
+        """Log π, entropy (nats) and value of each response token, [b t] each and 0 outside the mask."""
         assert self.value_head is not None, "only PPO needs values"
         mask, hidden = batch.mask, self.hidden(batch)[:, :-1]
         log_p = self.head(hidden[mask]).log_softmax(1)  # (n,v)

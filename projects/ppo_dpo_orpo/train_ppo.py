@@ -69,11 +69,9 @@ def main(config: Config, prepared: Prepared | None = None) -> Metrics:
         raise UserError(f"--prompts {config.prompts}: there are {len(prepared.encoded['train'].pairs)} for training")
     seed_everything(config.seed)
     policy, _ = new_policy(config)
-    with Run(
-        directory, project="ppo_dpo_orpo", config=config, resume=config.resume, data=prepared.digest
-    ) as run:
+    with Run(directory, project="ppo_dpo_orpo", config=config, resume=config.resume, data=prepared.digest) as run:
         train(config, policy, prepared, run)
-    return finished(config, directory)
+    return finished(directory)
 
 
 def train(config: Config, policy: Policy, prepared: Prepared, run: Run) -> None:
@@ -94,8 +92,12 @@ def train(config: Config, policy: Policy, prepared: Prepared, run: Run) -> None:
         spent += time.process_time() - started
         described = describe(rollout)
         run.log(
-            turn * each, core_seconds=spent, sampling_share=sampling / (time.process_time() - started),
-            judge_calls=turn * config.prompts, **described, **updated,
+            turn * each,
+            core_seconds=spent,
+            sampling_share=sampling / (time.process_time() - started),
+            judge_calls=turn * config.prompts,
+            **described,
+            **updated,
         )
         keep(config, policy, optimizer, None, prepared, run, turn * each, spent, described["kl"])
 

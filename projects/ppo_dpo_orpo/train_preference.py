@@ -84,7 +84,7 @@ def main(config: Config, prepared: Prepared | None = None) -> Metrics:
                 )
                 run = held.enter_context(opened)
             train(config, policy, prepared, directory, run, process)
-        return finished(config, directory)
+        return finished(directory)
 
 
 def train(
@@ -198,7 +198,9 @@ def keep(
     if run is None:
         return
     if kl > config.kl_limit:
-        raise stopped(f"the divergence reached {kl:.1f} nats a response (--kl_limit {config.kl_limit:g})", step, run.directory)
+        raise stopped(
+            f"the divergence reached {kl:.1f} nats a response (--kl_limit {config.kl_limit:g})", step, run.directory
+        )
     if step in config.watched:
         found = margins(config, policy, prepared.encoded["validation"], prepared.tokenizer.pad_token_id)
         run.log(step, validation_accuracy=right(found), validation_margin=found.mean().item())
@@ -226,7 +228,7 @@ def stopped(what: str, step: int, directory: Path) -> UserError:
     )
 
 
-def finished(config: Config, directory: Path) -> Metrics:
+def finished(directory: Path) -> Metrics:
     """What validation chose, from the run's own log, written beside it."""
     from shared.fingerprint import team_key
     from shared.fingerprint.citations import read_source

@@ -31,7 +31,9 @@ def test_there_are_enough_prompts_and_films_come_in_turn(prompts):
 
 
 def some_prompts(count):
-    made = ({"group": f"film{n}", "template": "", "opening": f"opening {n} ", "text": f"prompt {n}"} for n in range(count))
+    made = (
+        {"group": f"film{n}", "template": "", "opening": f"opening {n} ", "text": f"prompt {n}"} for n in range(count)
+    )
     return [Prompt(split="train", **each) for each in made]
 
 
@@ -58,7 +60,9 @@ def test_the_proxy_judge_orders_and_the_gold_judge_only_watches():
 
 def test_equal_empty_and_tied_responses_are_no_comparison():
     sides = ["same", "", "ab", "good"], ["same", "full", "cd", "better"]
-    found = data.sample_pairs(some_prompts(4), respond_with(*sides), lambda t: list(map(len, t)), lambda t: [0.0] * len(t), "")
+    found = data.sample_pairs(
+        some_prompts(4), respond_with(*sides), lambda t: list(map(len, t)), lambda t: [0.0] * len(t), ""
+    )
     assert [pair.chosen for pair in found] == ["better"]
 
 
@@ -90,9 +94,8 @@ def test_without_a_split_column_films_are_divided(tmp_path, tokenizer):
 
 
 def test_messages_go_through_the_template(tmp_path, tokenizer):
-    tokenizer.chat_template = (
-        "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
-    )
+    turns = "{% for m in messages %}<{{ m.role }}>{{ m.content }}{% endfor %}"
+    tokenizer.chat_template = turns + "{% if add_generation_prompt %}<assistant>{% endif %}"
     asked = {"role": "user", "content": "the film is"}
     talk = [{"chosen": [asked, {"role": "assistant", "content": "good"}],
              "rejected": [asked, {"role": "assistant", "content": "bad"}], "film": f"film{n}", "split": split}

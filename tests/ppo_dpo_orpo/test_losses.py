@@ -120,7 +120,9 @@ def random_rows(rows=5, tokens=7):
 def test_gae_is_its_double_sum():
     """A_t = Σ_k (γλ)^k δ_{t+k}, from the definition; rows that begin late too."""
     mask, rewards, values, *_ = random_rows()
-    mask, rewards, values = (torch.cat([x[:, :0], x.roll(1, 1)], 1) for x in (mask & (torch.arange(7) < 6), rewards, values))
+    mask, rewards, values = (
+        torch.cat([x[:, :0], x.roll(1, 1)], 1) for x in (mask & (torch.arange(7) < 6), rewards, values)
+    )
     advantages, returns = losses.gae(rewards, values, mask, gamma=0.9, lam=0.8)
     for row, real in enumerate(mask):
         places = real.nonzero()[:, 0].tolist()

@@ -1,6 +1,5 @@
 """The policy against PEFT, against full models, against itself without the kept states."""
 
-
 import pytest
 import torch
 
@@ -158,7 +157,7 @@ def test_sampling_keeps_prompts_and_ends_where_it_should():
     assert all(0 not in answer.response[:-1] and 1 <= len(answer.response) <= 6 for answer in answers)
     again = policy.sample([[2, 4, 6], [3]], tokens=6, ends=(0,), greedy=True)
     assert again == policy.sample([[2, 4, 6], [3]], tokens=6, ends=(0,), greedy=True)
-    ids = torch.tensor([[2, 4, 6] + again[0].response])
+    ids = torch.tensor([[2, 4, 6, *again[0].response]])
     assert ids[0, 3:].tolist() == policy.language(input_ids=ids).logits[0, 2:-1].argmax(1).tolist()
 
 

@@ -94,7 +94,7 @@ def test_nan_stops_before_it_moves_anything(smoke, prepared, monkeypatch):
         return loss * float("nan"), seen
 
     monkeypatch.setattr(train_preference, "preference_loss", broken)
-    with pytest.raises(UserError, match="the loss is nan at step 1: training stopped.* Last checkpoint: none"):
+    with pytest.raises(UserError, match=r"the loss is nan at step 1: training stopped.* Last checkpoint: none"):
         train_preference.main(smoke, prepared)
 
 
@@ -112,7 +112,8 @@ def test_two_processes_cannot_write_one_run(smoke, prepared):
     done = train_preference.main(smoke, prepared)
     with pytest.raises(UserError, match="is in use and is not overwritten"):
         train_preference.main(smoke, prepared)
-    code = "import fcntl,os,sys;fcntl.flock(os.open(sys.argv[1],os.O_RDONLY),fcntl.LOCK_EX);print('held',flush=True);input()"
+    code = "import fcntl,os,sys; fcntl.flock(os.open(sys.argv[1], os.O_RDONLY), fcntl.LOCK_EX)"
+    code += "; print('held', flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", code, str(done.directory)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -124,7 +125,9 @@ def test_two_processes_cannot_write_one_run(smoke, prepared):
 
 def test_refused_before_anything_is_made(smoke, tmp_path, judges):
     found = rows()
-    leaking = write_rows(tmp_path / "leak.jsonl", [{**row, "film": "film5"} if i == 0 else row for i, row in enumerate(found)])
+    leaking = write_rows(
+        tmp_path / "leak.jsonl", [{**row, "film": "film5"} if i == 0 else row for i, row in enumerate(found)]
+    )
     with pytest.raises(UserError, match="a film of the test is in train too: 'film5'"):
         train_preference.main(replace(smoke, dataset=str(leaking)))
     with pytest.raises(UserError, match="a response has 5 tokens, --tokens 4"):

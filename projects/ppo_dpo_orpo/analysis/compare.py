@@ -1,7 +1,7 @@
 """What the measurements say: gains over the start with intervals, at equal core-seconds, steps and divergence.
 
-Prompts are the items (one a film), seeds the repeats; both are resampled. Every gain is paired: the policy's answer to a
-prompt with a seed, less the start's answer to the same prompt with the same seed.
+Prompts are the items (one a film), seeds the repeats; both are resampled. Every gain is paired: the policy's answer to
+a prompt with a seed, less the start's answer to the same prompt with the same seed.
 """
 
 from collections.abc import Iterator, Sequence
@@ -38,6 +38,7 @@ class Found:
         trained: (method, kind) → its cells, one a seed.
         answers: (cell, step) → answers at temperature 1; `pairs`, `news` and `greedy` by cell.
         sensitivity: (study, cell, its test pairs).
+        candidates: Names of the cells among which validation chose.
         exploration: PPO without and with an entropy bonus, and their answers.
     """
 
@@ -51,6 +52,7 @@ class Found:
     greedy: dict[str, Done] = field(default_factory=dict)
     sensitivity: list[tuple[str, Done, Done]] = field(default_factory=list)
     exploration: list[tuple[Done, Done]] = field(default_factory=list)
+    candidates: set[str] = field(default_factory=set)
 
     def steps(self, group: Sequence[Done]) -> list[int]:
         """Steps at which a group's answers were measured."""
@@ -59,17 +61,16 @@ class Found:
 
 def gains(found: Found, group: Sequence[Done], step: int, metric: str = "gold") -> np.ndarray:
     """Seeds × prompts: a metric of the policy less that of the start."""
-    return np.array(
-        [
-            np.subtract(found.answers[done.name, step].values(metric), found.start[done.config.seed].values(metric))
-            for done in group
-        ]
-    )
+    rows = [
+        np.subtract(found.answers[done.name, step].values(metric), found.start[done.config.seed].values(metric))
+        for done in group
+    ]
+    return np.array(rows, dtype=float)
 
 
 def core_seconds(done: Done, step: int) -> float:
     """Processor time of a cell's training up to a step."""
-    return max(r["core_seconds"] for r in done.source.log.records if r["step"] <= step and "core_seconds" in r)
+    return max(r["core_seconds"] for r in done.source.log.records if "core_seconds" in r and r["step"] <= step)
 
 
 def responses(done: Done) -> list[str]:
@@ -98,7 +99,8 @@ def at_steps(found: Found, last: bool) -> list[Row]:
         step = steps[-1] if last or method != "ppo" else steps[0]
         rows.append(method_row(found, method, kind, group, step))
     adjusted = holm([row["p"] for row in rows[1:]])
-    return [{**row, "holm": round(p, 4) if p != "" else ""} for row, p in zip(rows, ["", *adjusted], strict=True)]
+    told: list[float | str] = ["", *(round(p, 4) for p in adjusted)]
+    return [{**row, "holm": p} for row, p in zip(rows, told, strict=True)]
 
 
 def start_row(found: Found) -> Row:
@@ -193,7 +195,9 @@ def baselines(prepared: Prepared) -> list[Row]:
     test, films = prepared.encoded["test"], [pair.group for pair in prepared.encoded["test"].pairs]
     gold = torch.tensor([float(pair.gold_margin > 0) for pair in test.pairs])
     deciders = {"longer response": longer_right(test), "linear probe": probe_right(prepared), "gold judge": gold}
-    return [{"decider": name, "kind": "", "seeds": 1, **right(found.tolist(), films)} for name, found in deciders.items()]
+    return [
+        {"decider": name, "kind": "", "seeds": 1, **right(found.tolist(), films)} for name, found in deciders.items()
+    ]
 
 
 def right(values: Sequence[float], films: Sequence[str]) -> Row:
@@ -223,7 +227,7 @@ def accuracy(found: Found, base: Sequence[Row]) -> list[Row]:
 
 
 def mean_moved(done: Done, side: str, over: int = 10) -> float:
-    """log π − log π_ref of chosen or rejected training responses, summed over tokens: mean of the last steps."""
+    """Log π − log π_ref of chosen or rejected training responses, summed over tokens: mean of the last steps."""
     values = done.values(side)
     return fmean(values[-over:]) if values else 0.0
 
@@ -281,7 +285,14 @@ def exploration(found: Found) -> list[Row]:
 def tax(found: Found) -> list[Row]:
     """Perplexity on news before and after, last step; the gap in nats a token is paired by text."""
     start = np.array(found.start_news.values("nats"))
-    rows = [{"method": "start", "kind": "", "seeds": 1, **rounded(perplexity=np.exp(start.mean()), gap=0.0, low=0.0, high=0.0)}]
+    rows = [
+        {
+            "method": "start",
+            "kind": "",
+            "seeds": 1,
+            **rounded(perplexity=np.exp(start.mean()), gap=0.0, low=0.0, high=0.0),
+        }
+    ]
     for (method, kind), group in found.trained.items():
         table = np.array([found.news[done.name].values("nats") for done in group])
         mean, low, high, _ = two_way_bootstrap(table - start)

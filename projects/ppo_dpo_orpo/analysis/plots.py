@@ -61,9 +61,7 @@ def draw_method(axes: Axes, rows: list[dict[str, Any]], place: int, label: str) 
         one = [row for row in rows if row["seed"] == seed]
         axes.plot([math.sqrt(r["kl"]) for r in one], [r["gain"] for r in one], color=COLOURS[place], alpha=0.3, lw=1)
     steps = sorted({row["step"] for row in rows})
-    means = [
-        [fmean(row[name] for row in rows if row["step"] == step) for step in steps] for name in ("kl", "gain")
-    ]
+    means = [[fmean(row[name] for row in rows if row["step"] == step) for step in steps] for name in ("kl", "gain")]
     look = {"color": COLOURS[place], "marker": MARKERS[place], "markersize": 5}
     axes.plot([math.sqrt(kl) for kl in means[0]], means[1], label=label, **look)  # type: ignore[arg-type]
 
@@ -74,7 +72,9 @@ def draw_sensitivity(rows: list[dict[str, Any]], path: Path) -> None:
     title = "What wrong pairs, β and the number of pairs do to DPO (LoRA, one seed)"
     with panels(path, len(asked), title=title, xlabel="", ylabel="test pairs put right", size=(3.0, 3.0)) as drawn:
         for axes, (name, label) in zip(drawn, asked.items(), strict=True):
-            mine = sorted((r for r in rows if r["study"] in ("base", name) and r["method"] == "dpo"), key=lambda r: r[name])
+            mine = sorted(
+                (r for r in rows if r["study"] in ("base", name) and r["method"] == "dpo"), key=lambda r: r[name]
+            )
             x, y = [r[name] for r in mine], [r["right"] for r in mine]
             bars = [[r["right"] - r["right_low"] for r in mine], [r["right_high"] - r["right"] for r in mine]]
             axes.errorbar(x, y, yerr=bars, color=COLOURS[0], marker=MARKERS[0], capsize=3)

@@ -1,0 +1,73 @@
+"""The whole study in small: cells, measurements, tables, figures, and a second start that trains nothing."""
+
+from dataclasses import replace
+
+import pytest
+
+from projects.ppo_dpo_orpo import __main__ as way_in
+from projects.ppo_dpo_orpo import study
+from projects.ppo_dpo_orpo.config import SMOKE
+from projects.ppo_dpo_orpo.demo import DemoConfig
+from projects.ppo_dpo_orpo.prepare import prepare
+from shared.report import read_csv
+
+
+@pytest.fixture
+def small(tmp_path, model_folder, dataset, judges, monkeypatch):
+    base = replace(SMOKE, model=str(model_folder), dataset=str(dataset), tokens=8, upper=0.67, steps=8)
+    prepared = prepare(base, judges)
+    monkeypatch.setattr(study, "SEEDS", (0, 1))
+    monkeypatch.setattr(study, "WATCH", dict.fromkeys(study.METHODS, (4, 8)))
+    monkeypatch.setattr(study, "SENSITIVITY", {"wrong": ({"wrong": 0.3},), "pairs": ({"pairs": 4},)})
+
+    class Small(study.Study):
+        pass
+
+    Small.base, Small.prepared = base, prepared
+    Small.cells = study.cached_property(study.Study.cells.func)
+    Small.cells.__set_name__(Small, "cells")
+    monkeypatch.setattr(study.evaluate, "news_nats", lambda *_: [({"nats": 3.0 + 0.1 * n}, {}) for n in range(4)])
+    return Small(study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results"))
+
+
+def test_a_study_from_nothing_and_again(small, monkeypatch):
+    study.run_all(small)
+    out = small.config.out
+    names = {path.stem for path in out.glob("*.csv")}
+    assert names >= {
+        "seconds",
+        "steps",
+        "points",
+        "accuracy",
+        "tax",
+        "greedy",
+        "sensitivity",
+        "exploration",
+        "equal_kl",
+    }
+    rows = read_csv(out / "seconds.csv")
+    assert [(row["method"], row["kind"]) for row in rows[1:]] == [
+        (m, k) for k in ("lora", "adapter") for m in study.METHODS
+    ]
+    assert rows[0]["method"] == "start" and all(row["seeds"] == 2 for row in rows)
+    assert {p.name for p in out.glob("*.png")} == {"frontier.png", "sensitivity.png"}
+    candidates = read_csv(out / "candidates.csv")
+    counted = {
+        (m, k): sum((r["method"], r["kind"]) == (m, k) for r in candidates) for m in study.METHODS for k in ("lora",)
+    }
+    assert set(counted.values()) == {2}, "every method has as many candidates"
+    before = (out / "steps.csv").read_bytes()
+    monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
+    study.run_all(type(small)(small.config))
+    assert (out / "steps.csv").read_bytes() == before
+    for language in ("en", "es"):
+        for table, found in study.views(out).values():
+            assert table.markdown(found, language)
+
+
+def test_the_way_in(tmp_path, model_folder, dataset, judges, monkeypatch, capsys):
+    monkeypatch.setattr(way_in, "prepare", lambda config: prepare(config, judges))
+    way_in.main(DemoConfig(model=str(model_folder), dataset=str(dataset), tokens=8, steps=4, batch_size=2, prompts=4,
+                           upper=0.67, out=tmp_path / "three", held_out=2))  # fmt: skip
+    said = capsys.readouterr().out
+    assert "Gain in gold reward over the start: dpo" in said and "orpo" in said and "ppo" in said
