@@ -122,7 +122,9 @@ class Study:
 
 def train(cell: Config, prepared: Prepared) -> train_preference.Metrics:
     """By the loop of its method."""
-    return (train_ppo if cell.method == "ppo" else train_preference).main(cell, prepared)
+    done = (train_ppo if cell.method == "ppo" else train_preference).main(cell, prepared)
+    assert done is not None, "there is one process"
+    return done
 
 
 def cell_name(cell: Config) -> str:
@@ -317,22 +319,20 @@ def write(run: Study, found: compare.Found) -> None:
     out = run.config.out
     publish(CANDIDATES, [[done] for done in run.cells.all if done.name in found.candidates], out, "ppo_dpo_orpo")
     publish(POINTS, [[done] for done in [*found.start.values(), *found.answers.values()]], out, "ppo_dpo_orpo")
-    for shown, rows in {
-        SECONDS: compare.at_steps(found, last=False),
-        STEPS: compare.at_steps(found, last=True),
-        CONTRASTS: compare.against_each_other(found),
-        EQUAL_KL: compare.equal_kl(found),
-        ACCURACY: compare.accuracy(found, compare.baselines(run.prepared)),
-        TAX: compare.tax(found),
-        GREEDY: compare.greedy(found),
-        TEXTS: compare.texts(found),
-        FRONTIER: compare.frontier(found),
-        **(
-            {SENSITIVE: compare.sensitivity(found), EXPLORATION: compare.exploration(found)}
-            if found.exploration
-            else {}
-        ),
-    }.items():
+    found_rows = [
+        (SECONDS, compare.at_steps(found, last=False)),
+        (STEPS, compare.at_steps(found, last=True)),
+        (CONTRASTS, compare.against_each_other(found)),
+        (EQUAL_KL, compare.equal_kl(found)),
+        (ACCURACY, compare.accuracy(found, compare.baselines(run.prepared))),
+        (TAX, compare.tax(found)),
+        (GREEDY, compare.greedy(found)),
+        (TEXTS, compare.texts(found)),
+        (FRONTIER, compare.frontier(found)),
+    ]
+    if found.exploration:
+        found_rows += [(SENSITIVE, compare.sensitivity(found)), (EXPLORATION, compare.exploration(found))]
+    for shown, rows in found_rows:
         study.write(out / f"{shown.name}.csv", rows, "ppo_dpo_orpo", made_from=("points.csv",))
     plots.main(plots.PlotConfig(results=out))
     study.finish(out, views(out))

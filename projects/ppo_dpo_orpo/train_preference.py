@@ -54,8 +54,8 @@ class Metrics:
     core_seconds: float
 
 
-def main(config: Config, prepared: Prepared | None = None) -> Metrics:
-    """Learn from preference pairs by DPO or ORPO.
+def main(config: Config, prepared: Prepared | None = None) -> Metrics | None:
+    """Learn from preference pairs by DPO or ORPO; None in every process of torchrun but the first.
 
     Raises:
         UserError: If --out, the model or the pairs cannot be used: before anything is trained.
@@ -84,7 +84,7 @@ def main(config: Config, prepared: Prepared | None = None) -> Metrics:
                 )
                 run = held.enter_context(opened)
             train(config, policy, prepared, directory, run, process)
-        return finished(directory)
+        return finished(directory) if process.rank == 0 else None
 
 
 def train(

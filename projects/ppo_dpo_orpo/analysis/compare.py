@@ -78,7 +78,7 @@ def responses(done: Done) -> list[str]:
     return [item["response"] for item in done.items]
 
 
-def rounded(**values: float | str) -> Row:
+def rounded(**values: Any) -> Row:
     """Numbers to four digits behind the point."""
     return {name: value if isinstance(value, str | int) else round(float(value), 4) for name, value in values.items()}
 

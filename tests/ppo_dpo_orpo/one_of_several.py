@@ -1,0 +1,23 @@
+"""One of torchrun's processes: trains on judged pairs, and fails if a thread of gloo's is left, which may abort the exit."""
+
+from pathlib import Path
+
+from projects.ppo_dpo_orpo.config import Config
+from projects.ppo_dpo_orpo.prepare import Judges, prepare
+from projects.ppo_dpo_orpo.train_preference import main
+from shared.errors import command
+from tests.ppo_dpo_orpo.conftest import Counting
+
+
+def judged(config: Config) -> object:
+    """Learn from preference pairs, with judges that count."""
+    judges = Judges(Counting("good", "proxy"), Counting("good", "gold"))
+    return main(config, prepare(config, judges))
+
+
+if __name__ == "__main__":
+    command(judged, Config)
+    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    left = [name for name in names if "gloo" in name]
+    if left:
+        raise SystemExit(f"threads left: {left}")
