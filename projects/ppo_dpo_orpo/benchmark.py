@@ -14,10 +14,11 @@ from typing import Any
 from torch.optim import AdamW
 from tyro.conf import Suppress
 
+from projects.ppo_dpo_orpo.analysis.shown import BENCH
 from projects.ppo_dpo_orpo.config import Config
 from projects.ppo_dpo_orpo.policies import Policy
 from projects.ppo_dpo_orpo.prepare import Prepared, new_policy, prepare
-from projects.ppo_dpo_orpo.study import BENCH, RESULTS
+from projects.ppo_dpo_orpo.study import RESULTS
 from projects.ppo_dpo_orpo.train_preference import batch_rows, preference_loss
 from projects.ppo_dpo_orpo.trl_trainer import dpo_trainer
 from shared import devices, optim
@@ -55,7 +56,7 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     for row, arm in zip(rows, ARMS, strict=True):
         trained = optim.count_parameters(policy_of(arm, config))[0]
         row |= {"memory": round(rows[0]["peak_mb"] / row["peak_mb"], 3), "trained": trained, "stored": 4 * trained}
-    details = {"steps": config.steps, "batch": config.batch_size, "tokens": config.tokens}
+    details = {"batch": config.batch_size, "tokens": config.tokens}
     return publish_bench(BENCH, rows, config.out, "ppo_dpo_orpo", details)
 
 
@@ -65,9 +66,8 @@ def policy_of(arm: str, config: Config) -> Policy:
     policy, _ = new_policy(replace(config, kind="adapter" if arm == "bottlenecks" else "lora"))
     if arm == "full":
         policy.requires_grad_(True)
-        for name, parameter in policy.named_parameters():
-            if "lora_" in name:
-                parameter.requires_grad_(False)
+        for parameter in (p for name, p in policy.named_parameters() if "lora_" in name):
+            parameter.requires_grad_(False)
     return policy
 
 

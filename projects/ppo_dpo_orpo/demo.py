@@ -37,9 +37,8 @@ def show(runs: Mapping[str, tuple[Config, Metrics]], prepared: Prepared) -> None
     answered = {"start": list(answer(policy, prepared, tokens=config.tokens, seed=0))}
     spent = {"start": 0.0}
     for method, (own, metrics) in runs.items():
-        policy, _ = new_policy(own)
         checkpoint = metrics.directory / "checkpoints" / f"step-{own.last:06d}"
-        load_checkpoint(policy, checkpoint)
+        policy = load_checkpoint(new_policy(own)[0], checkpoint)
         answered[method] = list(answer(policy, prepared, tokens=config.tokens, seed=0))
         spent[method] = metrics.core_seconds
     found = {who: summary(items) for who, items in answered.items()}

@@ -2,11 +2,11 @@
 # # PPO, DPO y ORPO: tres maneras de aprender de preferencias
 #
 # **Pregunta.** Con unos cientos de pares de preferencias y un portátil, ¿qué método conviene, y con LoRA o con
-# adaptadores? Las tablas se leen de `projects/ppo_dpo_orpo/results/`; las primeras celdas calculan las pérdidas mismas, y
-# se pueden cambiar.
+# adaptadores? Las tablas se leen de `projects/ppo_dpo_orpo/results/`; las primeras celdas calculan las pérdidas
+# mismas, y se pueden cambiar.
 #
-# *English summary: DPO, ORPO and PPO on one set of pairs, with LoRA and with bottleneck adapters, at equal core-seconds.
-# The first cells run the losses themselves; every table is read from `results/`.*
+# *English summary: DPO, ORPO and PPO on one set of pairs, with LoRA and with bottleneck adapters, at equal
+# core-seconds. The first cells run the losses themselves; every table is read from `results/`.*
 
 # %%
 """Results of ppo_dpo_orpo, shown from results/; source of results/notebook.ipynb."""
@@ -14,7 +14,8 @@
 import torch
 
 from projects.ppo_dpo_orpo import losses
-from projects.ppo_dpo_orpo.study import RESULTS, views
+from projects.ppo_dpo_orpo.analysis.shown import views
+from projects.ppo_dpo_orpo.study import RESULTS
 from shared.course.cells import Picture, declared
 
 shown = views(RESULTS)
@@ -23,8 +24,8 @@ shown = views(RESULTS)
 # ## DPO a mano
 #
 # Log-probabilidades sumadas de la respuesta elegida y de la rechazada, con la política (−10, −20) y con la referencia
-# (−15, −15). El margen es 10 y, con β = 0,1, la pérdida es −log σ(1) = 0,3133. Cambia β, o iguala política y referencia:
-# queda ln 2, la pérdida de quien echa una moneda.
+# (−15, −15). El margen es 10 y, con β = 0,1, la pérdida es −log σ(1) = 0,3133. Cambia β, o iguala política y
+# referencia: queda ln 2, la pérdida de quien echa una moneda.
 
 # %%
 beta = 0.1
@@ -66,30 +67,30 @@ everywhere = torch.ones_like(ratios, dtype=torch.bool)
 # La ganancia se empareja por comienzo y semilla con las respuestas del modelo de partida; se remuestrean ambos.
 
 # %%
-declared(*shown["seconds"])
+declared(*shown["seconds"]) if shown else "make results-ppo_dpo_orpo"
 
 # %% [markdown]
 # ## A iguales pasos
 
 # %%
-declared(*shown["steps"])
+declared(*shown["steps"]) if shown else "make results-ppo_dpo_orpo"
 
 # %% [markdown]
 # ## Lo ganado por lo andado
 #
-# El eje es √KL: cuánto se ha alejado la política. Comparar a igual divergencia evita premiar a quien sólo fue más lejos.
+# El eje es √KL: cuánto se ha alejado la política. A igual divergencia no se premia a quien sólo fue más lejos.
 
 # %%
-Picture(RESULTS / "frontier.png", "Recompensa verdadera ganada contra √KL")
+Picture(RESULTS / "frontier.png", "Recompensa verdadera ganada contra √KL") if shown else "make results-ppo_dpo_orpo"
 
 # %% [markdown]
 # ## ¿Quién ordena bien los pares reservados?
 #
-# Junto a los métodos, la longitud sola, una sonda lineal sobre los estados del propio modelo (el techo honesto) y el otro
-# juez.
+# Junto a los métodos, la longitud sola, una sonda lineal sobre los estados del propio modelo (el techo honesto)
+# y el otro juez.
 
 # %%
-declared(*shown["accuracy"])
+declared(*shown["accuracy"]) if shown else "make results-ppo_dpo_orpo"
 
 # %% [markdown]
 # ## Lo que esto no dice

@@ -14,22 +14,23 @@ from pathlib import Path
 from typing import Any
 
 from projects.ppo_dpo_orpo import evaluate, train_ppo, train_preference
-from projects.ppo_dpo_orpo.analysis import compare, plots
+from projects.ppo_dpo_orpo.analysis import compare, plots, shown
 from projects.ppo_dpo_orpo.config import Config, Method
 from projects.ppo_dpo_orpo.evaluate import Item
+from projects.ppo_dpo_orpo.policies import Kind
 from projects.ppo_dpo_orpo.prepare import Prepared, new_policy, prepare
 from shared import devices, study
 from shared.errors import command
 from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.origin import file_digest
-from shared.report import spread
 from shared.seeding import seed_everything
-from shared.study import Cells, Done, log_items, publish, table
+from shared.study import Cells, Done, log_items, publish
 
 RESULTS = Path("projects/ppo_dpo_orpo/results")
 METHODS: tuple[Method, ...] = ("dpo", "orpo", "ppo")
 RATES = {"dpo": (2e-4, 5e-4), "orpo": (5e-4, 2e-3), "ppo": (3e-4, 1e-3)}
 SEEDS = (0, 1, 2)
+KINDS: tuple[Kind, ...] = ("lora", "adapter")
 WATCH = {"dpo": (20, 40), "orpo": (20, 40), "ppo": (28, 40)}
 """Kept checkpoints: of PPO the first where it has cost about what the others have at their last; then equal steps."""
 SENSITIVITY: dict[str, tuple[dict[str, Any], ...]] = {
@@ -87,10 +88,10 @@ class Study:
             by="validation_accuracy", last=train_preference.RESULT, expected=33,
         )  # fmt: skip
 
-    def candidates(self, method: Method, kind: str) -> Iterator[Config]:
+    def candidates(self, method: Method, kind: Kind) -> Iterator[Config]:
         """As many for every method and kind."""
         for rate in RATES[method]:
-            yield replace(self.base, method=method, kind=kind, lr=rate, watch=WATCH[method])  # type: ignore[arg-type]
+            yield replace(self.base, method=method, kind=kind, lr=rate, watch=WATCH[method])
 
     def measure(self, what: str, done: Done | None, step: int, seed: int) -> Done:
         """Items of a checkpoint (None: of the start): "pairs", "answers", "greedy" or "news"."""
@@ -146,11 +147,7 @@ def collect(run: Study) -> compare.Found:
     """Candidates, repeats and their measurements; what is done is read, what is not is made."""
     start = {seed: run.measure("answers", None, 0, seed) for seed in SEEDS}
     found = compare.Found(start, run.measure("pairs", None, 0, 0), run.measure("news", None, 0, 0))
-    chosen = {
-        (method, kind): run.cells.best(run.candidates(method, kind))
-        for kind in ("lora", "adapter")
-        for method in METHODS
-    }
+    chosen = {(method, kind): run.cells.best(run.candidates(method, kind)) for kind in KINDS for method in METHODS}
     found.candidates = {done.name for done in run.cells.all}
     for (method, kind), config in chosen.items():
         found.trained[method, kind] = run.cells.repeat(config, SEEDS)
@@ -180,124 +177,6 @@ def sensitivity(run: Study, found: compare.Found) -> None:
     ]
 
 
-# ---------------------------------------------------------------- what is shown of them
-
-
-def span(name: str, digits: int = 2) -> study.Shown:
-    """A value with the interval that stands beside it; nothing where there is none."""
-
-    def shown(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
-        if row[name] == "":
-            return ""
-        return f"{row[name]:+.{digits}f} ({row[f'{name}_low']:+.{digits}f} to {row[f'{name}_high']:+.{digits}f})"
-
-    return shown
-
-
-def over_seeds(name: str, digits: int = 2) -> study.Shown:
-    """Mean and deviation over seeds."""
-    return lambda row, _: str(spread(row, name, digits))
-
-
-def optional(form: str, name: str) -> study.Shown:
-    """A value in a format, or nothing."""
-    return lambda row, _: str(form.format(row[name])) if row[name] != "" else ""
-
-
-NAMED: dict[str, str] = {**plots.METHODS, "start": "start"}
-WHO = ("method", "método", lambda row, _: NAMED.get(row["method"], row["method"]))
-KIND = ("trained", "se entrena", lambda row, _: plots.KINDS.get(row["kind"], ""))
-SPANISH = {"start": "de partida", "bottleneck adapters": "adaptadores", "longer response": "la respuesta más larga"}
-SPANISH |= {"linear probe": "sonda lineal", "gold judge": "el otro juez", "sampled": "muestreada", "greedy": "voraz"}
-GOLD = (
-    ("core-seconds", "segundos de núcleo", over_seeds("core_seconds", 0)),
-    ("steps", "pasos", "{step}"),
-    ("gold reward", "recompensa verdadera", over_seeds("gold")),
-    ("gain over the start (95 %)", "ganancia sobre el de partida (95 %)", span("gain")),
-    ("p, Holm", "p, Holm", optional("{:.3f}", "holm")),
-    ("at equal length", "a igual longitud", optional("{:+.2f}", "length_controlled")),
-    ("KL, nats", "KL, nats", over_seeds("kl", 1)),
-    ("distinct-2", "distinct-2", over_seeds("distinct_2")),
-    ("words", "palabras", over_seeds("words", 1)),
-)
-CANDIDATES = table(
-    "candidates",
-    *(
-        study.setting(name, head=name, es=es)
-        for name, es in {"method": "método", "kind": "se entrena", "lr": "tasa"}.items()
-    ),
-    study.best("validation_accuracy", head="validation accuracy, best", es="acierto en validación, el mejor"),
-    study.origin(),
-    keep_logs=True,
-)
-POINTS = table(
-    "points",
-    *study.settings("method", "kind", "seed", "step"),
-    *(study.mean(name) for name in ("gold", "proxy", "kl", "words")),
-    keep_logs=True,
-)
-SECONDS = table("seconds", WHO, KIND, *GOLD, spanish=SPANISH)
-STEPS = table("steps", WHO, KIND, *GOLD, spanish=SPANISH)
-CONTRASTS = table(
-    "contrasts",
-    ("one", "uno", "{one}"),
-    ("other", "otro", "{other}"),
-    ("gap in gold reward (95 %)", "diferencia (95 %)", "{gap:+.2f} ({low:+.2f} to {high:+.2f})"),
-    ("p, Holm", "p, Holm", "{holm:.3f}"),
-)
-EQUAL_KL = table(
-    "equal_kl", WHO, KIND, ("KL, nats", "KL, nats", "{kl:.1f}"),
-    ("gain in gold reward", "ganancia", over_seeds("gain")), spanish=SPANISH,
-)  # fmt: skip
-ACCURACY = table(
-    "accuracy",
-    ("who decides", "quién decide", lambda row, _: str(NAMED.get(row["decider"], row["decider"]))),
-    KIND,
-    ("right (95 %)", "aciertos (95 %)", "{right:.3f} ({right_low:.3f} to {right_high:.3f})"),
-    ("right, clearer half", "aciertos, mitad más clara", optional("{:.3f}", "clear")),
-    ("steps chosen", "pasos elegidos", "{step}"),
-    ("log π of chosen", "log π de la elegida", optional("{:+.1f}", "chosen")),
-    ("of rejected", "de la rechazada", optional("{:+.1f}", "rejected")),
-    spanish=SPANISH,
-)
-TAX = table(
-    "tax", WHO, KIND, ("perplexity of news", "perplejidad en noticias", "{perplexity:.2f}"),
-    ("nats a token more (95 %)", "nats por token de más (95 %)", "{gap:+.3f} ({low:+.3f} to {high:+.3f})"),
-    spanish=SPANISH,
-)  # fmt: skip
-GREEDY = table(
-    "greedy", WHO, KIND, ("decoding", "decodificación", "{decoding}"),
-    ("gold reward", "recompensa verdadera", "{gold:.2f}"), ("repeated word pairs", "pares repetidos", "{repeated:.3f}"),
-    ("distinct-2", "distinct-2", "{distinct_2:.3f}"), spanish=SPANISH,
-)  # fmt: skip
-TEXTS = table(
-    "texts", ("prompt", "comienzo", "{prompt}"), ("start", "de partida", "{start}"),
-    *((head, head, f"{{{name}}}") for name, head in plots.METHODS.items()),
-)  # fmt: skip
-FRONTIER = table("frontier", WHO)
-SENSITIVE = table(
-    "sensitivity", ("loss", "pérdida", "{method}"), ("wrong pairs", "pares equivocados", "{wrong:.0%}"),
-    ("β", "β", "{beta:g}"), ("pairs", "pares", "{pairs}"),
-    ("test pairs right (95 %)", "aciertos en prueba (95 %)", "{right:.3f} ({right_low:.3f} to {right_high:.3f})"),
-    ("training pairs right", "aciertos al entrenar", "{training:.2f}"),
-)  # fmt: skip
-EXPLORATION = table(
-    "exploration", ("entropy bonus", "premio de entropía", "{bonus:g}"),
-    ("entropy, first rounds", "entropía, primeras rondas", "{entropy_first:.2f}"),
-    ("last rounds", "últimas", "{entropy_last:.2f}"),
-    ("distinct-2, first rounds", "distinct-2, primeras rondas", "{distinct_first:.3f}"),
-    ("last", "últimas ", "{distinct_last:.3f}"),
-    ("gold reward", "recompensa verdadera", "{gold:.2f}"), ("KL, nats", "KL, nats", "{kl:.1f}"),
-)  # fmt: skip
-BENCH = table(
-    "bench", ("DPO step", "paso de DPO", "{arm}"), ("ms", "ms", "{step_ms:.0f}"),
-    ("time of ours over it", "tiempo del nuestro sobre él", "{ours_over_arm:.2f} ({ratio_q1:.2f} to {ratio_q3:.2f})"),
-    ("peak MB", "MB máximos", "{peak_mb:.0f}"), ("memory of ours over it", "memoria", "{memory:.2f}"),
-    ("trained parameters", "parámetros entrenados", "{trained:,}"), ("stored bytes", "bytes guardados", "{stored:,}"),
-    spanish={"ours": "el nuestro", "without kept states": "sin estados guardados", "bottlenecks": "con adaptadores"},
-)  # fmt: skip
-
-
 # ---------------------------------------------------------------- all of it
 
 
@@ -317,34 +196,25 @@ def run_all(run: Study) -> None:
 def write(run: Study, found: compare.Found) -> None:
     """Tables and figures of what there is."""
     out = run.config.out
-    publish(CANDIDATES, [[done] for done in run.cells.all if done.name in found.candidates], out, "ppo_dpo_orpo")
-    publish(POINTS, [[done] for done in [*found.start.values(), *found.answers.values()]], out, "ppo_dpo_orpo")
+    publish(shown.CANDIDATES, [[done] for done in run.cells.all if done.name in found.candidates], out, "ppo_dpo_orpo")
+    publish(shown.POINTS, [[done] for done in [*found.start.values(), *found.answers.values()]], out, "ppo_dpo_orpo")
     found_rows = [
-        (SECONDS, compare.at_steps(found, last=False)),
-        (STEPS, compare.at_steps(found, last=True)),
-        (CONTRASTS, compare.against_each_other(found)),
-        (EQUAL_KL, compare.equal_kl(found)),
-        (ACCURACY, compare.accuracy(found, compare.baselines(run.prepared))),
-        (TAX, compare.tax(found)),
-        (GREEDY, compare.greedy(found)),
-        (TEXTS, compare.texts(found)),
-        (FRONTIER, compare.frontier(found)),
+        (shown.SECONDS, compare.at_steps(found, last=False)),
+        (shown.STEPS, compare.at_steps(found, last=True)),
+        (shown.CONTRASTS, compare.against_each_other(found)),
+        (shown.EQUAL_KL, compare.equal_kl(found)),
+        (shown.ACCURACY, compare.accuracy(found, compare.baselines(run.prepared))),
+        (shown.TAX, compare.tax(found)),
+        (shown.GREEDY, compare.greedy(found)),
+        (shown.TEXTS, compare.texts(found)),
+        (shown.FRONTIER, compare.frontier(found)),
     ]
     if found.exploration:
-        found_rows += [(SENSITIVE, compare.sensitivity(found)), (EXPLORATION, compare.exploration(found))]
-    for shown, rows in found_rows:
-        study.write(out / f"{shown.name}.csv", rows, "ppo_dpo_orpo", made_from=("points.csv",))
+        found_rows += [(shown.SENSITIVE, compare.sensitivity(found)), (shown.EXPLORATION, compare.exploration(found))]
+    for table, rows in found_rows:
+        study.write(out / f"{table.name}.csv", rows, "ppo_dpo_orpo", made_from=("points.csv",))
     plots.main(plots.PlotConfig(results=out))
-    study.finish(out, views(out))
-
-
-def views(out: Path) -> study.Views:
-    """Block of the README → the table that it shows, and its rows."""
-    found = study.written(out, CANDIDATES, SECONDS, STEPS, CONTRASTS, EQUAL_KL, ACCURACY, TAX, GREEDY, TEXTS, BENCH)
-    found |= study.written(out, SENSITIVE, EXPLORATION)
-    if "texts" in found:
-        found["texts"] = TEXTS, found["texts"][1][:3]
-    return found
+    study.finish(out, shown.views(out))
 
 
 if __name__ == "__main__":

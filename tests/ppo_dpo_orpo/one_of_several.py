@@ -1,4 +1,4 @@
-"""One of torchrun's processes: trains on judged pairs, and fails if a thread of gloo's is left, which may abort the exit."""
+"""One of torchrun's processes: trains, and fails if a thread of gloo's is left, which may abort the exit."""
 
 from pathlib import Path
 

@@ -19,7 +19,20 @@ from shared.runs import verified_tensors
 def torchrun(config, processes):
     words = ["--nproc-per-node", str(processes), "--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:0"]
     words += ["-m", "tests.ppo_dpo_orpo.one_of_several"]
-    for name in ("model", "dataset", "out", "method", "tokens", "steps", "batch_size", "save_every", "held_out", "upper", "lr"):
+    for name in (
+        "model",
+        "dataset",
+        "out",
+        "method",
+        "tokens",
+        "steps",
+        "pairs",
+        "batch_size",
+        "save_every",
+        "held_out",
+        "upper",
+        "lr",
+    ):
         words += [f"--{name}", str(getattr(config, name))]
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *words], capture_output=True, text=True, timeout=240

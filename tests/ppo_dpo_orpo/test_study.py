@@ -6,6 +6,7 @@ import pytest
 
 from projects.ppo_dpo_orpo import __main__ as way_in
 from projects.ppo_dpo_orpo import study
+from projects.ppo_dpo_orpo.analysis import shown
 from projects.ppo_dpo_orpo.config import SMOKE
 from projects.ppo_dpo_orpo.demo import DemoConfig
 from projects.ppo_dpo_orpo.prepare import prepare
@@ -14,11 +15,12 @@ from shared.report import read_csv
 
 @pytest.fixture
 def small(tmp_path, model_folder, dataset, judges, monkeypatch):
-    base = replace(SMOKE, model=str(model_folder), dataset=str(dataset), tokens=8, upper=0.67, steps=8)
+    base = replace(SMOKE, model=str(model_folder), dataset=str(dataset), tokens=8, upper=0.67, prompts=2)
     prepared = prepare(base, judges)
     monkeypatch.setattr(study, "SEEDS", (0, 1))
-    monkeypatch.setattr(study, "WATCH", dict.fromkeys(study.METHODS, (4, 8)))
-    monkeypatch.setattr(study, "SENSITIVITY", {"wrong": ({"wrong": 0.3},), "pairs": ({"pairs": 4},)})
+    monkeypatch.setattr(study, "KINDS", ("lora",))
+    monkeypatch.setattr(study, "WATCH", dict.fromkeys(study.METHODS, (2, 4)))
+    monkeypatch.setattr(study, "SENSITIVITY", {"pairs": ({"pairs": 4},)})
 
     class Small(study.Study):
         pass
@@ -30,6 +32,7 @@ def small(tmp_path, model_folder, dataset, judges, monkeypatch):
     return Small(study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results"))
 
 
+@pytest.mark.timeout(300)
 def test_a_study_from_nothing_and_again(small, monkeypatch):
     study.run_all(small)
     out = small.config.out
@@ -61,7 +64,7 @@ def test_a_study_from_nothing_and_again(small, monkeypatch):
     study.run_all(type(small)(small.config))
     assert (out / "steps.csv").read_bytes() == before
     for language in ("en", "es"):
-        for table, found in study.views(out).values():
+        for table, found in shown.views(out).values():
             assert table.markdown(found, language)
 
 
