@@ -49,15 +49,11 @@ def test_a_study_from_nothing_and_again(small, monkeypatch):
         "equal_kl",
     }
     rows = read_csv(out / "seconds.csv")
-    assert [(row["method"], row["kind"]) for row in rows[1:]] == [
-        (m, k) for k in ("lora", "adapter") for m in study.METHODS
-    ]
+    assert [(row["method"], row["kind"]) for row in rows[1:]] == [(m, k) for k in study.KINDS for m in study.METHODS]
     assert rows[0]["method"] == "start" and all(row["seeds"] == 2 for row in rows)
     assert {p.name for p in out.glob("*.png")} == {"frontier.png", "sensitivity.png"}
     candidates = read_csv(out / "candidates.csv")
-    counted = {
-        (m, k): sum((r["method"], r["kind"]) == (m, k) for r in candidates) for m in study.METHODS for k in ("lora",)
-    }
+    counted = {m: sum(row["method"] == m for row in candidates) for m in study.METHODS}
     assert set(counted.values()) == {2}, "every method has as many candidates"
     before = (out / "steps.csv").read_bytes()
     monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
