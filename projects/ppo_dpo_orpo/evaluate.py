@@ -111,6 +111,13 @@ def longer_right(encoded: Encoded) -> Float[Tensor, " k"]:
     return torch.tensor([0.5 if gap == 0 else float(gap > 0) for gap in gaps])
 
 
+def likelier_right(encoded: Encoded) -> Float[Tensor, " k"]:
+    """Of each pair 1 if the start finds the chosen response likelier a token: what ORPO begins from."""
+    lengths = torch.tensor([[len(answer.response) for answer in both] for both in encoded.answers])
+    means = encoded.reference / lengths
+    return (means[:, 0] > means[:, 1]).float()
+
+
 def features(encoded: Encoded) -> Float[Tensor, "k d"]:
     """Difference of the two responses' mean states, as the frozen lower layers give them."""
     rows = []

@@ -16,7 +16,7 @@ from jaxtyping import Float
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
-from projects.ppo_dpo_orpo import data
+from projects.ppo_dpo_orpo import data, pair_files
 from projects.ppo_dpo_orpo.config import Config
 from projects.ppo_dpo_orpo.data import Pair, Pairs, Split
 from projects.ppo_dpo_orpo.losses import masked_sum
@@ -113,7 +113,7 @@ def prepare(config: Config, judges: Judges | None = None) -> Prepared:
     """
     policy, tokenizer = new_policy(config)
     own = config.dataset != "films"
-    found: Pairs = data.read_pairs(Path(config.dataset), tokenizer) if own else {}
+    found: Pairs = pair_files.read_pairs(Path(config.dataset), tokenizer) if own else {}
     if own:  # refused before the judges train
         data.refuse_leak(found)
         check_lengths(found, tokenizer, config.tokens)

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from projects.ppo_dpo_orpo import data
+from projects.ppo_dpo_orpo import data, pair_files
 from projects.ppo_dpo_orpo.data import Prompt
 from shared.errors import UserError
 from tests.ppo_dpo_orpo.conftest import rows, write_rows
@@ -81,14 +81,14 @@ def test_wrong_orders_are_as_many_as_said_and_nested(prompts):
 
 
 def test_a_file_of_texts(dataset, tokenizer):
-    found = data.read_pairs(dataset, tokenizer)
+    found = pair_files.read_pairs(dataset, tokenizer)
     assert {split: len(pairs) for split, pairs in found.items()} == {"train": 16, "validation": 4, "test": 4}
     data.refuse_leak(found)
 
 
 def test_without_a_split_column_films_are_divided(tmp_path, tokenizer):
     found = [{k: v for k, v in row.items() if k != "split"} for row in rows(120, films=20)]
-    pairs = data.read_pairs(write_rows(tmp_path / "x.jsonl", found), tokenizer)
+    pairs = pair_files.read_pairs(write_rows(tmp_path / "x.jsonl", found), tokenizer)
     data.refuse_leak(pairs)
     assert len({pair.group for pair in pairs["train"]}) > len({pair.group for pair in pairs["test"]}) > 0
 
@@ -100,11 +100,11 @@ def test_messages_go_through_the_template(tmp_path, tokenizer):
     talk = [{"chosen": [asked, {"role": "assistant", "content": "good"}],
              "rejected": [asked, {"role": "assistant", "content": "bad"}], "film": f"film{n}", "split": split}
             for n, split in enumerate(["train", "train", "validation", "test"])]  # fmt: skip
-    pair = data.read_pairs(write_rows(tmp_path / "x.jsonl", talk), tokenizer)["train"][0]
+    pair = pair_files.read_pairs(write_rows(tmp_path / "x.jsonl", talk), tokenizer)["train"][0]
     assert (pair.text, pair.chosen, pair.rejected) == ("<user>the film is<assistant>", "good", "bad")
     tokenizer.chat_template = None
     with pytest.raises(UserError, match="no chat template"):
-        data.read_pairs(tmp_path / "x.jsonl", tokenizer)
+        pair_files.read_pairs(tmp_path / "x.jsonl", tokenizer)
 
 
 USER, SAID = {"role": "user", "content": "q"}, {"role": "assistant", "content": "a"}
@@ -131,7 +131,7 @@ def test_a_bad_line_is_named(tmp_path, tokenizer, change, message):
     found = rows()
     found[2] = {**found[2], **change}
     with pytest.raises(UserError, match=message):
-        data.read_pairs(write_rows(tmp_path / "x.jsonl", found), tokenizer)
+        pair_files.read_pairs(write_rows(tmp_path / "x.jsonl", found), tokenizer)
 
 
 def test_bad_files(tmp_path, tokenizer):
@@ -142,17 +142,17 @@ def test_bad_files(tmp_path, tokenizer):
     ]:
         (tmp_path / name).write_text(text)
         with pytest.raises(UserError, match=message):
-            data.read_pairs(tmp_path / name, tokenizer)
+            pair_files.read_pairs(tmp_path / name, tokenizer)
     with pytest.raises(UserError, match="no such file"):
-        data.read_pairs(tmp_path / "gone.jsonl", tokenizer)
+        pair_files.read_pairs(tmp_path / "gone.jsonl", tokenizer)
     only = [{**row, "split": "train"} for row in rows()]
     with pytest.raises(UserError, match="no pair is left for validation"):
-        data.read_pairs(write_rows(tmp_path / "w.jsonl", only), tokenizer)
+        pair_files.read_pairs(write_rows(tmp_path / "w.jsonl", only), tokenizer)
 
 
 @pytest.mark.parametrize(("name", "word"), [("group", "film"), ("template", "template"), ("text", "prompt")])
 def test_a_test_film_in_training_is_refused(dataset, tokenizer, name, word):
-    found = data.read_pairs(dataset, tokenizer)
+    found = pair_files.read_pairs(dataset, tokenizer)
     found["test"] = [replace(pair, template="t") for pair in found["test"]]
     leak = replace(found["train"][0], **{name: getattr(found["test"][0], name)})
     with pytest.raises(UserError, match=f"a {word} of the test is in validation too"):
@@ -161,7 +161,7 @@ def test_a_test_film_in_training_is_refused(dataset, tokenizer, name, word):
 
 def test_tokens_and_the_end_token(dataset, tokenizer):
     """A response that was cut has no end token: it is not taught to end there."""
-    pair = data.read_pairs(dataset, tokenizer)["train"][0]
+    pair = pair_files.read_pairs(dataset, tokenizer)["train"][0]
     chosen, rejected = data.encode(replace(pair, rejected_ended=False), tokenizer, tokens=8)
     assert chosen.response[-1] == tokenizer.eos_token_id and len(chosen.response) == 5
     assert rejected.response == tokenizer("bad and dull and not it .")["input_ids"]

@@ -10,6 +10,7 @@ import torch
 from projects.ppo_dpo_orpo import evaluate, train_preference
 from projects.ppo_dpo_orpo.config import SMOKE
 from projects.ppo_dpo_orpo.data import Pair
+from projects.ppo_dpo_orpo.policies import Answer
 from projects.ppo_dpo_orpo.prepare import Encoded, new_policy, prepare
 from shared.errors import UserError
 
@@ -110,3 +111,11 @@ def test_the_bootstrap_resamples_seeds_too():
 def test_holm_by_hand():
     assert evaluate.holm([0.01, 0.04, 0.03]) == pytest.approx([0.03, 0.06, 0.06])
     assert evaluate.holm([0.5, 0.9]) == [1.0, 1.0]
+
+
+def test_likelier_a_token_not_in_sum():
+    """A long response of likely tokens wins over a short one of unlikely tokens, though its sum is smaller."""
+    encoded = Encoded([], [(Answer([1], [2] * 10), Answer([1], [2]))], torch.tensor([[-5.0, -1.0]]))
+    assert evaluate.likelier_right(encoded).tolist() == [1]
+    encoded = Encoded([], [(Answer([1], [2]), Answer([1], [2] * 10))], torch.tensor([[-1.0, -5.0]]))
+    assert evaluate.likelier_right(encoded).tolist() == [0]

@@ -17,6 +17,7 @@ from projects.ppo_dpo_orpo.evaluate import (
     distinct,
     holm,
     length_controlled,
+    likelier_right,
     longer_right,
     probe_right,
     two_way_bootstrap,
@@ -191,10 +192,15 @@ def equal_kl(found: Found) -> list[Row]:
 
 
 def baselines(prepared: Prepared) -> list[Row]:
-    """Who puts how many test pairs right without any of the methods: length, and a linear probe on the states."""
+    """Who puts how many test pairs right without any of the methods: length, the start, a probe on its states."""
     test, films = prepared.encoded["test"], [pair.group for pair in prepared.encoded["test"].pairs]
     gold = torch.tensor([float(pair.gold_margin > 0) for pair in test.pairs])
-    deciders = {"longer response": longer_right(test), "linear probe": probe_right(prepared), "gold judge": gold}
+    deciders = {
+        "longer response": longer_right(test),
+        "likelier response": likelier_right(test),
+        "linear probe": probe_right(prepared),
+        "gold judge": gold,
+    }
     return [
         {"decider": name, "kind": "", "seeds": 1, **right(found.tolist(), films)} for name, found in deciders.items()
     ]

@@ -34,7 +34,13 @@ NAMED: dict[str, str] = {**plots.METHODS, "start": "start"}
 WHO = ("method", "método", lambda row, _: NAMED.get(row["method"], row["method"]))
 KIND = ("trained", "se entrena", lambda row, _: plots.KINDS.get(row["kind"], ""))
 SPANISH = {"start": "de partida", "bottleneck adapters": "adaptadores", "longer response": "la respuesta más larga"}
-SPANISH |= {"linear probe": "sonda lineal", "gold judge": "el otro juez", "sampled": "muestreada", "greedy": "voraz"}
+SPANISH |= {
+    "likelier response": "la más probable para el de partida",
+    "linear probe": "sonda lineal",
+    "gold judge": "el otro juez",
+    "sampled": "muestreada",
+    "greedy": "voraz",
+}
 GOLD = (
     ("core-seconds", "segundos de núcleo", over_seeds("core_seconds", 0)),
     ("steps", "pasos", "{step}"),
