@@ -86,17 +86,13 @@ def ipo_loss(margin: Float[Tensor, " b"], *, beta: float) -> Float[Tensor, " b"]
 def log1mexp(x: Float[Tensor, " *b"]) -> Float[Tensor, " *b"]:
     """Logarithm of 1 − e^x for x < 0, to full precision near 0 and far from it, with a finite gradient in both.
 
-    The branch that is not taken must be finite too: its gradient is multiplied by 0, and 0 · ∞ is NaN.
+    The branch that is not taken must be finite too: its gradient is multiplied by 0, and 0 · ∞ is NaN. Held at most at
+    −EPS, both are.
 
     Source: Mächler 2012, "Accurately Computing log(1 − exp(−|a|))", eq. 7.
     """
     x = x.clamp(max=-EPS)
-    near = x > LN_HALF
-    return torch.where(
-        near,
-        torch.log(-torch.expm1(torch.where(near, x, LN_HALF))),
-        torch.log1p(-torch.exp(torch.where(near, LN_HALF, x))),
-    )
+    return torch.where(x > LN_HALF, torch.log(-torch.expm1(x)), torch.log1p(-torch.exp(x)))
 
 
 def log_odds(mean: Float[Tensor, " b"]) -> Float[Tensor, " b"]:

@@ -1,4 +1,4 @@
-"""A person's own pairs: a .jsonl file of prompt, chosen and rejected, as texts or messages, as the field writes them."""
+"""A person's own pairs: a .jsonl file of prompt, chosen and rejected, as texts or messages."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -82,6 +82,19 @@ def test_orpo_is_finite_at_every_probability(mean):
     assert torch.isfinite(loss) and torch.isfinite(gradient).all()
 
 
+@pytest.mark.parametrize("x", [0.0, -1e-9, -1e-3, -0.69, -0.7, -30.0, -800.0])
+def test_log1mexp_is_finite_by_itself(x):
+    at = tensor([x]).requires_grad_()
+    (gradient,) = torch.autograd.grad(losses.log1mexp(at).sum(), at)
+    assert torch.isfinite(losses.log1mexp(at)).all() and torch.isfinite(gradient).all()
+
+
+def test_log1mexp_is_precise_far_from_zero_and_near_it():
+    """To float32's precision of the double result, in both branches."""
+    x = tensor([-1e-3, -0.1, -0.69, -0.7, -5.0, -12.0])
+    torch.testing.assert_close(losses.log1mexp(x), torch.log1p(-torch.exp(x.double())).float(), rtol=2e-6, atol=0)
+
+
 def test_dpo_pushes_apart_and_orpo_too():
     """Both raise the chosen and lower the rejected log-probability."""
     for loss in (
