@@ -1,6 +1,6 @@
 """What a policy is worth on films that training never saw: pairs put right, gold reward, divergence, news as the tax.
 
-python -m projects.ppo_dpo_orpo.evaluate runs/ppo_dpo_orpo/dpo-lora-seed0
+Nothing here trains, and nothing that training reads is read here but the policy's own checkpoint.
 """
 
 # k pairs · n texts · s tokens
