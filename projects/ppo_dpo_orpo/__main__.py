@@ -22,7 +22,7 @@ def main(config: DemoConfig) -> None:
     for method, rate in zip(METHODS, (5e-4, 2e-3, 1e-3), strict=True):
         own: Config = replace(config.base, method=method, lr=rate, out=folder / method)
         runs[method] = own, train(own, prepared)
-        refuse_changed(folder / method)
+    refuse_changed(folder)
     show(runs, prepared)
 
 

@@ -51,6 +51,7 @@ def draw_frontier(rows: list[dict[str, Any]], path: Path) -> None:
                 mine = [row for row in rows if (row["method"], row["kind"]) == (method, kind)]
                 draw_method(axes, mine, place, METHODS[method])
             axes.axhline(0, color="#000000", linewidth=0.8)
+            axes.set_xlim(-0.05, 1.05 * math.sqrt(max(row["kl"] for row in rows)))
             axes.set_title(KINDS[kind], fontsize=10, fontweight="normal")
         drawn[0].legend(fontsize=8, loc="upper left")
 
@@ -82,6 +83,8 @@ def draw_sensitivity(rows: list[dict[str, Any]], path: Path) -> None:
             axes.set_xlabel(label)
             if name == "beta":
                 axes.set_xscale("log")
+                axes.minorticks_off()
+            axes.set_xticks(x, [f"{value:g}" for value in x])
 
 
 if __name__ == "__main__":
