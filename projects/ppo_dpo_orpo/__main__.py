@@ -19,7 +19,7 @@ def main(config: DemoConfig) -> None:
     claim(folder)
     prepared = prepare(config.base)
     runs: dict[str, tuple[Config, Metrics]] = {}
-    for method, rate in zip(METHODS, (5e-4, 2e-3, 1e-3), strict=True):
+    for method, rate in zip(METHODS, (1e-3, 2e-3, 1e-3), strict=True):
         own: Config = replace(config.base, method=method, lr=rate, out=folder / method)
         runs[method] = own, train(own, prepared)
     refuse_changed(folder)

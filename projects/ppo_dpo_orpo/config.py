@@ -41,7 +41,7 @@ class Config:
     """Rank of LoRA or width of a bottleneck; by default 8 and 64, about as many parameters."""
     upper: float = 1 / 3
     """Share of the layers, from the top, that are adapted; the states of the others are kept."""
-    lr: float = 5e-4
+    lr: float = 1e-3
     """Learning rate."""
     steps: int = 40
     """Optimizer steps; of PPO too, whose rounds are this by updates a round."""

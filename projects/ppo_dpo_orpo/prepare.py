@@ -3,7 +3,7 @@
 A study prepares once and trains many times: what is here depends neither on the method nor on the kind of adapter.
 """
 
-# k pairs · s tokens · d hidden size
+# k pairs · n answers · s tokens · d hidden size
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +13,7 @@ from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import PreTrainedTokenizerFast
 
@@ -23,13 +24,17 @@ from projects.ppo_dpo_orpo.losses import masked_sum
 from projects.ppo_dpo_orpo.policies import Answer, Batch, Policy, collate, end_tokens
 from shared.assets import load_causal_lm
 from shared.errors import UserError
+from shared.files import atomic_path
 from shared.fingerprint.origin import data_digest
 from shared.judge import load_judge
 from shared.progress import track
+from shared.tensors import load_tensors
 
 HALF = 3962
 """Reviews that each judge learns from: the proxy the first half of the training reviews, the gold judge the second."""
 AT_ONCE = 16
+FORMAT = 1
+"""Raise it when the states of a text become others than before."""
 
 
 @runtime_checkable
@@ -121,7 +126,8 @@ def prepare(config: Config, judges: Judges | None = None) -> Prepared:
     if not own:
         found = sampled_pairs(config, policy, tokenizer, judges)
         data.refuse_leak(found)
-    encoded = {split: encode(policy, tokenizer, found[split], config.tokens, split) for split in data.SPLITS}
+    stages = None if own else config.stages
+    encoded = {split: encode(policy, tokenizer, found[split], config.tokens, split, stages) for split in data.SPLITS}
     prompts = list({pair.group: pair for pair in reversed(found["test"])}.values())[::-1][: config.held_out]
     columns = [[(p.text, p.chosen, p.rejected) for p in found[split]] for split in data.SPLITS]
     digest = data_digest(*columns, [judges.proxy.digest, judges.gold.digest])
@@ -171,23 +177,44 @@ def rate(judge: Rates, texts: Sequence[str]) -> list[float]:
     return list(scores.tolist())
 
 
-@torch.no_grad()
 def encode(
-    policy: Policy, tokenizer: PreTrainedTokenizerFast, pairs: Sequence[Pair], tokens: int, split: str
+    policy: Policy,
+    tokenizer: PreTrainedTokenizerFast,
+    pairs: Sequence[Pair],
+    tokens: int,
+    split: str,
+    stages: Path | None = None,
 ) -> Encoded:
-    """Tokens, states and reference of pairs; those of like length go together."""
+    """Tokens, states and reference of pairs; where `stages` is given, states and reference are kept there."""
     flat = [answer for pair in pairs for answer in data.encode(pair, tokenizer, tokens=tokens)]
+    told = data_digest([(each.prompt, each.response) for each in flat], [policy.cut, FORMAT])
+    kept = stages / f"states-{split}-{told[:12]}.safetensors" if stages else None
+    if kept and kept.exists():
+        found = load_tensors(kept)
+        states, reference = found["states"].split([len(a.prompt) + len(a.response) for a in flat]), found["reference"]
+    else:
+        states, reference = states_of(policy, flat, tokenizer.pad_token_id, split)
+        if kept:
+            with atomic_path(kept) as temporary:
+                save_file({"states": torch.cat(list(states)), "reference": reference}, temporary)
+    flat = [replace(answer, states=one) for answer, one in zip(flat, states, strict=True)]
+    return Encoded(pairs, list(zip(flat[::2], flat[1::2], strict=True)), reference.view(-1, 2))
+
+
+@torch.no_grad()
+def states_of(
+    policy: Policy, flat: Sequence[Answer], pad: int, split: str
+) -> tuple[Sequence[Tensor], Float[Tensor, " n"]]:
+    """States of the lower layers and the reference's log-probability of each answer; like lengths go together."""
     order = sorted(range(len(flat)), key=lambda row: len(flat[row].prompt) + len(flat[row].response))
-    reference = torch.empty(len(flat))
+    states, reference = [torch.empty(0)] * len(flat), torch.empty(len(flat))
     starts = range(0, len(order), AT_ONCE)
     for start in track(starts, description=f"states and reference, {split}", total=len(starts)):
         rows = order[start : start + AT_ONCE]
-        batch = policy.lower(collate([flat[row] for row in rows], tokenizer.pad_token_id))
+        batch = policy.lower(collate([flat[row] for row in rows], pad))
         with policy.as_reference():
             reference[rows] = masked_sum(policy.logprobs(batch), batch.mask)
         for place, row in enumerate(rows):
-            length = len(flat[row].prompt) + len(flat[row].response)
             assert batch.states is not None, "just computed"
-            flat[row] = replace(flat[row], states=batch.states[place, :length].clone())
-    answers = list(zip(flat[::2], flat[1::2], strict=True))
-    return Encoded(pairs, answers, reference.view(-1, 2))
+            states[row] = batch.states[place, : len(flat[row].prompt) + len(flat[row].response)].clone()
+    return states, reference

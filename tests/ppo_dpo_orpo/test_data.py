@@ -4,11 +4,13 @@ import json
 from dataclasses import replace
 
 import pytest
+import torch
 
 from projects.ppo_dpo_orpo import data, pair_files
 from projects.ppo_dpo_orpo.data import Prompt
+from projects.ppo_dpo_orpo.prepare import encode
 from shared.errors import UserError
-from tests.ppo_dpo_orpo.conftest import rows, write_rows
+from tests.ppo_dpo_orpo.conftest import rows, tiny_policy, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -168,3 +170,20 @@ def test_tokens_and_the_end_token(dataset, tokenizer):
     assert chosen.prompt == rejected.prompt == tokenizer(pair.text)["input_ids"]
     with pytest.raises(UserError, match="a response has 8 tokens, --tokens 7"):
         data.encode(pair, tokenizer, tokens=7, own=True)
+
+
+def test_kept_states_are_those_that_were_computed(dataset, tokenizer, tmp_path):
+    """Read back they are the same bits, and other texts or another cut make another file."""
+    pairs, policy = pair_files.read_pairs(dataset, tokenizer)["train"], tiny_policy()
+    fresh = encode(policy, tokenizer, pairs, 8, "train")
+    for _ in range(2):
+        kept = encode(policy, tokenizer, pairs, 8, "train", tmp_path / "kept")
+        assert torch.equal(kept.reference, fresh.reference)
+        for one, other in zip(kept.answers, fresh.answers, strict=True):
+            assert all(
+                torch.equal(a.states, b.states) and a.response == b.response for a, b in zip(one, other, strict=True)
+            )
+    assert len(list((tmp_path / "kept").iterdir())) == 1
+    encode(policy, tokenizer, pairs[1:], 8, "train", tmp_path)
+    encode(tiny_policy(upper=1 / 3), tokenizer, pairs, 8, "train", tmp_path)
+    assert len(list((tmp_path / "kept").iterdir())) == 3
