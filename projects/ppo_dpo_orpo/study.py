@@ -29,7 +29,7 @@ from shared.study import Cells, Done, log_items, publish
 RESULTS = Path("projects/ppo_dpo_orpo/results")
 METHODS: tuple[Method, ...] = ("dpo", "orpo", "ppo")
 RATES = {"dpo": (1e-3, 3e-3), "orpo": (2e-3, 5e-3), "ppo": (1e-3, 3e-3)}
-"""Candidates. DPO's first ones were 2e-4 and 5e-4; the former had moved the training margin by 0.07 nats in 23 steps."""
+"""Candidates. First, DPO had 2e-4 and 5e-4; the former had moved the training margin by 0.07 nats in 23 steps."""
 SEEDS = (0, 1, 2)
 KINDS: tuple[Kind, ...] = ("lora", "adapter")
 WATCH = {"dpo": (20, 40), "orpo": (20, 40), "ppo": (20, 40)}

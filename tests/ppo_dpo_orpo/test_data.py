@@ -184,6 +184,6 @@ def test_kept_states_are_those_that_were_computed(dataset, tokenizer, tmp_path):
                 torch.equal(a.states, b.states) and a.response == b.response for a, b in zip(one, other, strict=True)
             )
     assert len(list((tmp_path / "kept").iterdir())) == 1
-    encode(policy, tokenizer, pairs[1:], 8, "train", tmp_path)
-    encode(tiny_policy(upper=1 / 3), tokenizer, pairs, 8, "train", tmp_path)
+    encode(policy, tokenizer, pairs[1:], 8, "train", tmp_path / "kept")
+    encode(tiny_policy(upper=1 / 3), tokenizer, pairs, 8, "train", tmp_path / "kept")
     assert len(list((tmp_path / "kept").iterdir())) == 3
