@@ -10,13 +10,10 @@ from projects.ws_chat.backends.scripted import Scripted
 from projects.ws_chat.hub import Hub, RefusedError
 from projects.ws_chat.moderation import Rules
 from tests.ws_chat.memory import Memory, Page
+from tests.ws_chat.virtual import run
 
 ONE, TWO = "conversation-1", "conversation-2"
 WORDS = " ".join(f"w{number}" for number in range(60))
-
-
-def run(test):
-    asyncio.run(asyncio.wait_for(test, 30))
 
 
 @asynccontextmanager

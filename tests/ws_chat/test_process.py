@@ -58,7 +58,8 @@ def test_what_was_acknowledged_outlives_kill_9(tmp_path):
             await say(socket, type="hello", version=1)
             await say(socket, type="subscribe", conversation=one, after=0)
             for number in range(6):
-                await say(socket, type="message", conversation=one, id=f"message-{number}", text=f"{number} one two")
+                text = f"{number} one two" if number < 5 else "word " * 1500  # the last takes longer than any test
+                await say(socket, type="message", conversation=one, id=f"message-{number}", text=text)
                 frame = await heard(socket)
                 while number < 5 and frame["type"] != "done":
                     acknowledged.extend([frame["message"]["id"]] if frame["type"] == "message" else [])
