@@ -30,9 +30,9 @@ WORDS = " ".join(f"w{number}" for number in range(80))
 
 
 @pytest.fixture
-def started(tmp_path):
+def started(tmp_path, url):
     words = ["--replicas", "2", "--port", "0", "--backend", "script", "--pace", "0.02", "--lease", "1"]
-    given = as_variables([*words, "--data", str(tmp_path), "--rate", "1000"])
+    given = as_variables([*words, "--data", str(tmp_path), "--rate", "1000", "--database", url])
     with cluster(from_environment(Settings, PREFIX, given), given) as (address, servers):
         yield address, servers, invitation_of("".join(server.said() for server in servers))
 

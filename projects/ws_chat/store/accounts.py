@@ -73,7 +73,7 @@ class Accounts:
 
     async def first_invitation(self) -> str | None:
         """A code for the first administrator, once: None if there is an account, or a code that still holds."""
-        async with self._database.writing() as connection:
+        async with self._database.writing_alone() as connection:
             valid = and_(INVITATIONS.c.admin, INVITATIONS.c.expires > self._clock())
             there = select(exists().where(USERS.c.admin) | exists().where(valid))
             if (await connection.execute(there)).scalar_one():
@@ -102,7 +102,7 @@ class Accounts:
         _check_password(password, name)
         await self._check_code(code)  # before the costly hash, so that nobody without a code can ask for hashes
         hashed = await self._costly(self._hasher.hash, password)
-        async with self._database.writing() as connection:
+        async with self._database.writing_alone() as connection:
             if (await connection.execute(select(exists().where(USERS.c.folded == name.casefold())))).scalar_one():
                 raise UserError("this name is taken")
             used = delete(INVITATIONS).where(self._valid(code)).returning(INVITATIONS.c.admin)
