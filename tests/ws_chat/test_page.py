@@ -269,6 +269,37 @@ def test_the_door_opens_with_an_invitation_and_tells_what_is_wrong(server, chrom
 
 
 @pytest.mark.browser
+def test_a_look_is_chosen_and_remembered_and_a_password_changed(server, visit):
+    ana = visit(server, color_scheme="dark")
+    page = ana.open()
+    ground = "getComputedStyle(document.body.parentElement).backgroundColor"
+    dark = page.evaluate(ground)
+    page.locator(".who").click()
+    page.get_by_role("menuitemradio", name="Light").click()
+    light = page.evaluate(ground)
+    page.reload()
+    page.locator("#write").wait_for()
+    assert page.evaluate(ground) == light != dark
+    page.locator(".who").click()
+    assert page.get_by_role("menuitemradio", name="Light").get_attribute("aria-checked") == "true"
+    assert faults(page) == []
+    page.get_by_role("menuitemradio", name="System").click()
+    assert page.evaluate(ground) == dark
+    page.get_by_role("menuitem", name="Change the password").click()
+    page.get_by_label("Current password").fill("a wrong password")
+    page.get_by_label("New password").fill("staple correct horse")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("alert").filter(has_text="not the password").wait_for()
+    assert faults(page) == []
+    ana.errors.clear()  # the browser's own remark on the answer 403
+    page.get_by_label("Current password").fill("correct horse battery")
+    page.get_by_label("New password").fill("staple correct horse")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("The password has changed").wait_for()
+    assert not ana.errors
+
+
+@pytest.mark.browser
 def test_without_a_server_there_is_a_page_that_says_so(tmp_path, chromium):
     with served(tmp_path) as server, chromium.new_context(locale="en-GB") as context:
         page = context.new_page()

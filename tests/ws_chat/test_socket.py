@@ -214,6 +214,20 @@ def test_logout_ends_every_socket_of_the_session_and_no_other(server):
     run(test())
 
 
+def test_another_password_ends_the_sockets_of_every_other_session(server):
+    async def test():
+        client, other = server.person("new-password"), server.stranger()
+        other.post("/api/login", json={"name": "new-password", "password": PASSWORD})
+        async with server.talking(client) as here, server.talking(other) as there:
+            change = {"password": PASSWORD, "new": "staple correct horse"}
+            answer = await asyncio.to_thread(client.post, "/api/account/password", json=change)
+            assert answer.status_code == 204 and await closed(there) == 4401
+            await here.send("x")
+            assert (await heard(here))["type"] == "error"
+
+    run(test())
+
+
 def test_a_session_that_another_process_ended_is_noticed(server):
     async def test():
         client = server.person()

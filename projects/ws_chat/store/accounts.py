@@ -155,6 +155,21 @@ class Accounts:
         async with self._database.writing() as connection:
             await connection.execute(delete(SESSIONS).where(SESSIONS.c.digest == session))
 
+    async def change_password(self, session: Session, password: str) -> set[str]:
+        """Another password; every other session of the account ends. Returns their digests.
+
+        Raises:
+            UserError: If the password is too short or too long.
+        """
+        account = session.account
+        _check_password(password, account.name)
+        hashed = await self._costly(self._hasher.hash, password)
+        others = and_(SESSIONS.c.user_id == account.id, SESSIONS.c.digest != session.digest)
+        async with self._database.writing() as connection:
+            await connection.execute(update(USERS).where(USERS.c.id == account.id).values(password=hashed))
+            ended = await connection.execute(delete(SESSIONS).where(others).returning(SESSIONS.c.digest))
+            return set(ended.scalars())
+
     async def lasting_of(self, sessions: Collection[str]) -> set[str]:
         """Those of these sessions, named by their digests, that still hold."""
         asked = select(SESSIONS.c.digest).where(SESSIONS.c.digest.in_(sessions), SESSIONS.c.expires > self._clock())
