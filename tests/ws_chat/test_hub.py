@@ -140,6 +140,43 @@ def test_a_message_that_is_sent_twice_is_taken_once():
     run(test())
 
 
+def test_while_an_answer_is_written_nothing_else_is_taken():
+    async def test():
+        async with opened(seconds=0.01) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await until(lambda: page.of("token"))
+            for act in (
+                hub.message("ana", ONE, "message-2", "hello"),
+                hub.edit("ana", ONE, "message-2", "message-1", "hello"),
+                hub.regenerate("ana", ONE, "another-1"),
+            ):
+                with refusal("busy"):
+                    await act
+            await page.done.wait()
+            assert [each.text for each in store.kept[ONE]] == [WORDS, WORDS] and len(page.of("started")) == 1
+
+    run(test())
+
+
+def test_another_answer_that_is_asked_for_twice_is_written_once():
+    async def test():
+        async with opened(seconds=0.01) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", "one two")
+            await page.done.wait()
+            page.done.clear()
+            await asyncio.gather(*(hub.regenerate("ana", ONE, "another-1") for _ in range(2)))
+            await hub.regenerate("ana", ONE, "another-1")
+            await page.done.wait()
+            await hub.regenerate("ana", ONE, "another-1")
+            assert [each.id for each in store.kept[ONE]] == ["message-1", "another-1"] and len(page.of("started")) == 2
+
+    run(test())
+
+
 def test_edit_and_regenerate_take_away_what_followed():
     async def test():
         async with opened() as (hub, store):

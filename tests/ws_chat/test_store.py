@@ -15,7 +15,7 @@ from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store import conversations as module
 from projects.ws_chat.store.conversations import Conversations, around, as_markdown, fold, title_of
 from projects.ws_chat.store.database import Database
-from projects.ws_chat.store.tables import METADATA
+from projects.ws_chat.store.schema import METADATA
 from shared.errors import UserError
 from tests.ws_chat.people import make_user, opened
 

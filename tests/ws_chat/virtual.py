@@ -30,7 +30,7 @@ class VirtualLoop(asyncio.SelectorEventLoop):
         return self.jumping.seconds
 
 
-def run(test, seconds=3600):
+def run(test, seconds=60):
     """Run a test in virtual time; it fails if it has not ended after so many seconds of that."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         runner.run(asyncio.wait_for(test, seconds))

@@ -60,6 +60,7 @@ class Person:
             max_queue=None,
             max_size=2**24,
             ping_interval=None,
+            open_timeout=60,
             **more,  # type: ignore[arg-type]
         )
         async with opening as socket:

@@ -18,7 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, select, update
 
 from projects.ws_chat.store.database import Database
-from projects.ws_chat.store.tables import INVITATIONS, SESSIONS, USERS
+from projects.ws_chat.store.schema import INVITATIONS, SESSIONS, USERS
 from shared.errors import UserError
 
 Result = TypeVar("Result")

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store.database import Database
-from projects.ws_chat.store.tables import CONVERSATIONS, MESSAGES
+from projects.ws_chat.store.schema import CONVERSATIONS, MESSAGES
 from shared.errors import UserError
 
 MOST_CONVERSATIONS = 1_000  # of one user
