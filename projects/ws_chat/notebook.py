@@ -110,8 +110,8 @@ say(run(stop()))
 # %% [markdown]
 # ## Quién es el siguiente
 #
-# Quien menos respuestas recibió hace poco: así, quien pide diez veces no hace esperar diez veces a los demás. Cambie quién
-# pide cuánto.
+# Quien menos respuestas recibió hace poco: quien pide diez veces no hace esperar diez veces a los demás. Cambie
+# quién pide cuánto.
 
 # %%
 queue: FairQueue[str] = FairQueue(100, 100)

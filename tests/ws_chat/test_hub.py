@@ -335,6 +335,24 @@ def test_users_take_turns_and_see_their_place():
     run(test())
 
 
+def test_who_comes_while_an_answer_waits_sees_that_it_waits_and_one_that_is_written_as_far_as_it_is():
+    async def test():
+        async with opened(at_once=1, seconds=0.005) as (hub, _):
+            for name in (ONE, TWO):
+                await hub.subscribe("ana", name, 0, Page())
+                await hub.message("ana", name, "message-1", "one two three")
+            late, later = Page(), Page()
+            await hub.subscribe("ana", TWO, 0, late)
+            assert late.frames[0].writing is None and late.frames[1].place == 1
+            await until(lambda: len(late.of("token")) == 2)
+            await hub.subscribe("ana", TWO, 0, later)
+            assert later.frames[0].writing.text == "one two"
+            await later.done.wait()
+            assert (late.messages, late.seq) == (later.messages, later.seq)
+
+    run(test())
+
+
 def test_who_waits_can_be_stopped_and_the_queue_is_bounded():
     async def test():
         names = [f"conversation-{number}" for number in range(4)]

@@ -325,6 +325,52 @@ def test_who_has_lost_a_lease_writes_no_more_and_its_pages_follow(redis, empty):
     run(test())
 
 
+def test_who_is_asked_without_having_the_lease_does_nothing_and_says_so(redis, empty):
+    async def test():
+        async with replicas(redis, lease=2.0) as (one, two, store):
+            empty.set(f"ws_chat:home:{ONE}", one.id)  # as it is while it is being given back
+            asking = asyncio.create_task(two.message("ana", ONE, "message-1", "hello"))
+            await until(lambda: two._asked)
+            await until(lambda: not two._asked)
+            assert not one.hub.is_open(ONE) and store.kept[ONE] == []
+            empty.delete(f"ws_chat:home:{ONE}")
+            await asking
+            await until(lambda: len(store.kept[ONE]) == 2)
+            assert one.hub.backend.computed == 0 and two.hub.backend.computed == 1
+
+    run(test())
+
+
+def test_a_lease_of_ones_own_that_is_being_given_back_is_not_used(redis, empty):
+    async def test():
+        async with replicas(redis, lease=2.0) as (one, _, store):
+            empty.set(f"ws_chat:home:{ONE}", one.id)
+            asking = asyncio.create_task(one.message("ana", ONE, "message-1", "hello"))
+            await asyncio.sleep(0.1)
+            assert not one.hub.is_open(ONE) and store.kept[ONE] == []
+            empty.delete(f"ws_chat:home:{ONE}")
+            await asking
+            assert ONE in one._mine and empty.get(f"ws_chat:home:{ONE}") == one.id.encode()
+
+    run(test())
+
+
+def test_a_guest_that_leaves_before_it_is_subscribed_is_not_listened_for(redis, empty):
+    async def test():
+        async with replicas(redis, store=Held(ONE)) as (one, _, store):
+            store.free.set()
+            await one.subscribe("ana", ONE, 0, Page())
+            store.free.clear()
+            coming = asyncio.create_task(one._guest("other", "subscribe", "ana", ONE, 0, "page"))
+            await until(lambda: one._guests)
+            await one._guest("other", "unsubscribe", "page")
+            store.free.set()
+            await coming
+            assert len(one.hub._open[ONE].listeners) == 1 and not one._guests
+
+    run(test())
+
+
 def test_pages_of_a_replica_that_is_gone_do_not_keep_an_answer_going(redis, empty):
     async def test():
         endless = {"seconds": 0.02, "script": lambda turns: ["x "] * 5000}

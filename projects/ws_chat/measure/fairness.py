@@ -48,8 +48,18 @@ async def _measure(users: list[Person], seconds: float, source: random.Random) -
     shares = [greedy] + [(1 - greedy) / (len(users) - 1)] * (len(users) - 1)
     answered: Counter[int] = Counter()
     refusals: Counter[str] = Counter()
+    conversations = [[each.conversation() for _ in range(60)] for each in users]  # all before anybody asks
     loads = [
-        _ask(each, n, 2 * capacity * shares[n], seconds, random.Random(source.random()), answered, refusals)
+        _ask(
+            each,
+            conversations[n],
+            n,
+            2 * capacity * shares[n],
+            seconds,
+            random.Random(source.random()),
+            answered,
+            refusals,
+        )
         for n, each in enumerate(users)
     ]
     # Whoever asks for less than an equal share cannot have more: the index is over what each, asking at random times as
@@ -78,6 +88,7 @@ def max_min_share(wanted: Float[np.ndarray, " users"], capacity: float) -> float
 
 async def _ask(
     person: Person,
+    conversations: list[str],
     number: int,
     rate: float,
     seconds: float,
@@ -86,7 +97,6 @@ async def _ask(
     refusals: Counter[str],
 ) -> int:
     """Ask at random times at a rate, each time in another conversation, whatever became of the ones before."""
-    conversations = [person.conversation() for _ in range(60)]
     loop, asked, heard = asyncio.get_running_loop(), 0, asyncio.Semaphore(0)
     async with person.socket() as socket:
         for one in conversations:
