@@ -371,6 +371,16 @@ def test_a_guest_that_leaves_before_it_is_subscribed_is_not_listened_for(redis, 
     run(test())
 
 
+def test_a_guest_that_is_subscribed_again_since_the_answer_was_late_hears_all_once(redis, empty):
+    async def test():
+        async with replicas(redis) as (one, _, _store):
+            for _ in range(2):
+                await one._guest("other", "subscribe", "ana", ONE, 0, "page")
+            assert len(one.hub._open[ONE].listeners) == 1
+
+    run(test())
+
+
 def test_pages_of_a_replica_that_is_gone_do_not_keep_an_answer_going(redis, empty):
     async def test():
         endless = {"seconds": 0.02, "script": lambda turns: ["x "] * 5000}
