@@ -59,8 +59,8 @@ def server():
                 yield lambda: created(admin, folder)
             finally:
                 admin.close()
-                process.send_signal(signal.SIGINT)  # at once, whoever is connected
-                process.wait(20)
+                process.send_signal(signal.SIGQUIT)  # at once: nothing of it is needed again
+                process.wait(60)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -374,9 +374,10 @@ def test_a_guest_that_leaves_before_it_is_subscribed_is_not_listened_for(redis, 
 def test_a_guest_that_is_subscribed_again_since_the_answer_was_late_hears_all_once(redis, empty):
     async def test():
         async with replicas(redis) as (one, _, _store):
+            await one.subscribe("ana", ONE, 0, Page())
             for _ in range(2):
                 await one._guest("other", "subscribe", "ana", ONE, 0, "page")
-            assert len(one.hub._open[ONE].listeners) == 1
+            assert len(one.hub._open[ONE].listeners) == 2
 
     run(test())
 

@@ -33,7 +33,9 @@ def test_messages_come_back_as_they_were_and_in_order(url):
         async with opened(url) as database:
             store, ana = Conversations(database), await make_user(database, "ana")
             one = (await store.create(ana)).id
-            kept = [said(f"message-{n}", f"text {n} ñ 🙂", role) for n, role in enumerate(["user", "assistant"] * 3)]
+            kept = [
+                said(f"message-{n}", f"text {9 - n} ñ 🙂", role) for n, role in enumerate(["user", "assistant"] * 3)
+            ]
             for each in kept:
                 assert await store.add(one, each)
             assert await store.messages(ana, one) == kept

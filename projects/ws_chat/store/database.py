@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +38,9 @@ class Database:
         # With their parameters, messages of errors would quote what somebody wrote.
         self._engine: AsyncEngine = create_async_engine(self._with_driver(1), hide_parameters=True)
         _prepare(self._engine.sync_engine)
+        # SQLite lets writers ask again and again, in no order: of two hundred at once, some would give up.
+        sqlite = self.url.get_backend_name() == "sqlite"
+        self._next: AbstractAsyncContextManager[None] = asyncio.Lock() if sqlite else nullcontext()
 
     def reading(self) -> Any:
         """A connection whose statements see one state of the database."""
@@ -46,7 +49,7 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: when the block has ended well, what it wrote is on disk."""
-        async with self._engine.execution_options(writes=True).begin() as connection:
+        async with self._next, self._engine.execution_options(writes=True).begin() as connection:
             yield connection
 
     @asynccontextmanager
