@@ -179,7 +179,7 @@ def test_a_server_that_is_not_there_is_said():
 @pytest.mark.parametrize(
     ("before", "short", "said"),
     [
-        ([], {"first": 0.05}, "did not answer within 0.05 s"),
+        ([], {"first": 0.5}, "did not answer within 0.5 s"),
         ([OK], {"first": 1.0}, "first token"),  # within which the head of the answer comes
         ([OK, event("one ")], {"next": 0.05}, "next token"),
     ],
@@ -189,11 +189,12 @@ def test_a_server_that_falls_silent_is_left(before, short, said):
         peer = Peer()
         async with speaking([*before, lambda reader: peer.until_left(reader)], patience=Patience(**short)) as (
             backend,
-            _,
+            spoken,
         ):
             with pytest.raises(BackendError, match=said):
                 await text_of(backend)
-            await asyncio.wait_for(peer.left.wait(), 10)  # the connection was closed
+            if spoken.asked:  # else the machine was so busy that not even the request had come
+                await asyncio.wait_for(peer.left.wait(), 10)  # the connection was closed
 
     run(test())
 
