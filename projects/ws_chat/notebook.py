@@ -108,9 +108,10 @@ async def stop() -> str:
 say(run(stop()))
 
 # %% [markdown]
-# ## Por turnos
+# ## Quién es el siguiente
 #
-# Quien pide diez veces no hace esperar diez veces a los demás. Cambie quién pide cuánto.
+# Quien menos respuestas recibió hace poco: quien pide diez veces no hace esperar diez veces a los demás. Cambie
+# quién pide cuánto.
 
 # %%
 queue: FairQueue[str] = FairQueue(100, 100)
@@ -151,10 +152,22 @@ declared(*VIEWS["cuts"])
 declared(*VIEWS["cost"])
 
 # %% [markdown]
-# Conexiones inactivas, y memoria mientras otras van y vienen.
+# El primer token: por el socket, y el del motor solo.
+
+# %%
+declared(*VIEWS["first"])
+
+# %% [markdown]
+# Conexiones inactivas.
 
 # %%
 declared(*VIEWS["idle"])
+
+# %% [markdown]
+# Diez minutos de páginas que llegan, charlan y se van: lo que la memoria crece por minuto, con su intervalo.
+
+# %%
+declared(*VIEWS["churn"])
 
 # %% [markdown]
 # Carga al doble de la capacidad, con una usuaria que pide diez veces más que cada una de las otras.
