@@ -57,6 +57,12 @@ class CourseKey:
         root = hkdf_extract(f"{self.course}/{self.year}".encode(), self.secret)
         return TeamKey("register", hkdf_expand(root, b"cc0c2 register", KEY_BYTES))
 
+    @property
+    def exercises(self) -> bytes:
+        """What draws exercises that no clone of the repository can draw."""
+        root = hkdf_extract(f"{self.course}/{self.year}".encode(), self.secret)
+        return hkdf_expand(root, b"cc0c2 exercises", KEY_BYTES)
+
 
 @dataclass(frozen=True)
 class Grader:
