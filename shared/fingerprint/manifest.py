@@ -168,7 +168,7 @@ def inspect(directory: Path, keys: Keys) -> tuple[list[Finding], Sealed | None]:
     compared = hashing.in_threads(lambda name: _compare(directory / name, files[name], held.get(name, [])), present)
     findings += [finding for finding in compared if finding is not None]
     findings += _misplaced(directory, sealed.body)
-    count = f"{len(files)} files, step {sealed.body.get('step', '?')}, team {sealed.body['team']}"
+    count = f"{len(files)} files, step {sealed.body.get('step', '?')}, team {sealed.body.get('team', '?')}"
     return findings or [Finding(directory, sealed.verdict, count)], sealed
 
 

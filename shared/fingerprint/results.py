@@ -36,7 +36,14 @@ SHAPE = {
     "table": strict.is_file_name,
     "sha256": str,
     "columns": [str],
-    "runs": [{"run": strict.is_label, "lines": lambda n: type(n) is int and n > 0, "mac": str}],
+    "runs": [
+        {
+            "run": strict.is_label,
+            "lines": lambda n: type(n) is int and n > 0,
+            "mac": str,
+            "manifest": strict.optional(str),
+        }
+    ],
     "rows": [{"runs": [int], "cells": CELL, "marks": str}],
     "kept": lambda kept: isinstance(kept, dict) and all(map(strict.is_label, kept)),
     "made_from": lambda names: isinstance(names, dict) and all(map(strict.is_file_name, names)),
@@ -270,10 +277,10 @@ def _check(table: Path, sealed: Sealed, keys: Keys, library: Library, *, recompu
     verdict = Verdict.SEALED_ONLY if bare and sealed.verdict is Verdict.OK else sealed.verdict
     if bare or not recompute:
         without = ", none of its numbers comes from a log" if bare else ""
-        return Finding(table, verdict, f"{len(body['rows'])} rows as sealed{without}, team {body['team']}")
+        return Finding(table, verdict, f"{len(body['rows'])} rows as sealed{without}, team {body.get('team', '?')}")
     runs = [saved["run"] for saved in body["runs"]]
     logs = {saved["run"]: _cited_log(table.parent, saved, library) for saved in body["runs"]}
-    manifests = [_cited_manifest(saved["run"], saved["manifest"], keys, library) for saved in body["runs"]]
+    manifests = [_cited_manifest(saved["run"], saved.get("manifest"), keys, library) for saved in body["runs"]]
     header, lines = _parse(strict.read_regular(table, LARGEST), table)
     if len(lines) != len(body["rows"]):
         raise BrokenError(Verdict.TAMPERED, f"{len(lines)} rows, and {len(body['rows'])} were sealed")
