@@ -18,6 +18,7 @@ from shared.course.grading import children, films, pristine, provenance, signatu
 from shared.course.grading.outcomes import Context, Kept, Outcome, Said, not_there, too_slow
 from shared.errors import UserError
 
+LEAST_NUMBERS = 10  # of a notebook that shows a project's results
 PAIRS = re.compile(r"(\d+) of (\d+) pairs of files at or above evidence ([\d.]+)")
 
 
@@ -138,6 +139,9 @@ def notebook_numbers(context: Context) -> Outcome:
     lines = ended.output.strip().splitlines() or [""]
     same = re.match(r"(\d+) numbers agree", lines[-1])
     told = Said(lines[-1], f"{same[1]} números coinciden con el cuaderno guardado" if same else lines[-1])
+    if ended.code == 0 and (same is None or int(same[1]) < LEAST_NUMBERS):
+        few = (f"; {LEAST_NUMBERS} at least are asked for", f"; se piden al menos {LEAST_NUMBERS}")
+        return Outcome(0.0, told + Said(*few), ended.output)
     return Outcome(float(ended.code == 0), ended.trouble or told, ended.output)
 
 
