@@ -61,8 +61,9 @@ def test_captions_have_to_reach_the_films_end(toy, context, rendered, monkeypatc
 
     monkeypatch.setattr(encoding, "probe", lambda _: encoding.Film(400.0, ("a",) * 6, 1))
     toy.film.mkdir()
-    (toy.film / "demo.es.srt").write_text("1\n00:00:00,000 --> 00:06:39,500\nx\n")
-    (toy.film / "demo.en.srt").write_text("1\n00:00:00,000 --> 00:02:00,000\nx\n")
+    words = "lo que se ve y por qué " * 60
+    (toy.film / "demo.es.srt").write_text(f"1\n00:00:00,000 --> 00:06:39,500\n{words}\n")
+    (toy.film / "demo.en.srt").write_text(f"1\n00:00:00,000 --> 00:02:00,000\n{words}\n")
     assert films.captions(context).share == 0.5 and films.captions(context).reason.endswith("in: es")
     assert films.chapters(context).share == pytest.approx(6 / 7)
 

@@ -122,6 +122,7 @@ def build(
         made[edition] = render(project, play, recorded.terminal, edition, plan, narrate)
     poster(project, play)
     receipt = {"editions": made, "sources": sources, "commit": recorded.commit, "changed": list(recorded.changed)}
+    receipt |= {"spoken": spoken} if spoken else {}
     write_json(project.build / RECEIPT, receipt)
     return receipt
 

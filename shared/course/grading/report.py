@@ -13,8 +13,8 @@ import jsonschema
 
 from shared.course.grading import checks, preparing, rubric
 from shared.course.grading.outcomes import Context, Kept, Outcome, resumed, spanish
-from shared.course.grading.rubric import Rubric
-from shared.course.grading.score import Graded, points, totals
+from shared.course.grading.rubric import Criterion, Rubric
+from shared.course.grading.score import Graded, is_judged, points, totals
 from shared.course.grading.webpage import html_page
 from shared.course.project import Project
 from shared.files import write_json, write_text
@@ -83,12 +83,10 @@ def gradescope(graded: Graded, rules: Rubric) -> dict[str, Any]:
             line["extra_data"] = {"points": criterion.points}
         else:
             outcome = graded.outcomes[criterion.id]
-            line |= {
-                "score": points(criterion, graded),
-                "max_score": criterion.points,
-                "output": spanish(outcome.reason),
-            }
-            line["status"] = "passed" if outcome.share == 1 else "failed"
+            line["output"] = spanish(outcome.reason)
+            if outcome.judged:
+                line |= {"score": points(criterion, graded), "max_score": criterion.points}
+                line["status"] = "passed" if outcome.share == 1 else "failed"
         tests.append(line)
     output = f"{reached:g} / {possible:g} por la máquina; otros {left:g} los da una persona."
     results = {
@@ -133,9 +131,15 @@ def markdown(graded: Graded, rules: Rubric) -> str:
                 reason = (
                     spanish(graded.outcomes[each.id].reason).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
                 )
-                lines.append(f"| {each.title['es']} | {points(each, graded):g} / {each.points:g} | {reason} |")
+                lines.append(f"| {each.title['es']} | {written(each, graded)} | {reason} |")
         lines.append("")
     return "\n".join(lines)
+
+
+def written(criterion: Criterion, graded: Graded) -> str:
+    """Points as reached of possible; a blank where a person fills them in."""
+    reached = f"{points(criterion, graded):g}" if is_judged(criterion, graded) else "__"
+    return f"{reached} / {criterion.points:g}"
 
 
 def show(graded: Graded, rules: Rubric) -> None:
@@ -144,7 +148,7 @@ def show(graded: Graded, rules: Rubric) -> None:
     rows = []
     for each in rules.criteria:
         person = each.judge == "person"
-        score = f"__ / {each.points:g}" if person else f"{points(each, graded):g} / {each.points:g}"
+        score = written(each, graded)
         rows.append((each.id, score, "a person fills this in" if person else graded.outcomes[each.id].reason))
     where = graded.project.graded.relative_to(graded.project.root)
     title = f"{graded.project.name}: {reached:g} of {possible:g}, {left:g} more by a person ({where}/report.md)"
