@@ -17,6 +17,7 @@ from shared.errors import UserError
 
 PRIVATE = re.compile(r"/work|/tmp|/root|/home/|Looking in indexes|/simple/")
 RECORDED = [name for name in names() if (find(name).film / kept.CAST).is_file()]
+BEFORE = ("adapters", "rag_agent")  # recorded before their chapters on tests and integrity were kept short
 
 
 def take(play):
@@ -132,6 +133,21 @@ def test_bounds_hold_for_whatever_is_printed(toy):
 def test_every_screenplay_can_have_its_length(name):
     play = film.rehearsed(find(name))  # what does not fit is raised
     assert [chapter.id for chapter in play.chapters] == list(screenplay.CHAPTERS)
+
+
+@pytest.mark.parametrize("name", [name for name in names() if name not in BEFORE])
+def test_what_all_films_share_takes_45_seconds_at_most(name):
+    play = screenplay.load(find(name))
+    assert {"test", "integrity"} == set(film.TEMPLATED) and film.TEMPLATED_SECONDS == 45
+    assert max(timeline.longest_chapter(play, chapter) for chapter in film.TEMPLATED) <= film.TEMPLATED_SECONDS
+
+
+def test_a_film_that_lingers_in_what_all_share_is_refused_before_it_is_recorded(toy, demo_toml, monkeypatch):
+    play = screenplay.load(toy)
+    film.check_templated(play)
+    monkeypatch.setattr(film, "TEMPLATED_SECONDS", 1)
+    with pytest.raises(UserError, match=r"the chapter 'test' may last \d+ s, 1 are allowed"):
+        film.check_templated(play)
 
 
 @pytest.mark.parametrize("name", names())

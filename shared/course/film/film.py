@@ -20,6 +20,7 @@ from shared.progress import track
 
 LENGTHS: dict[timeline.Edition, tuple[int, int]] = {"demo": (360, 600), "trailer": (60, 90)}  # seconds
 LARGEST = 15_000_000  # bytes of a file
+TEMPLATED, TEMPLATED_SECONDS = ("test", "integrity"), 45  # chapters that are much the same in all films, and so short
 SECONDS_A_WORD = 1.2 / 15  # what a caption stands at the very least
 RECEIPT = "film.json"
 
@@ -38,6 +39,7 @@ def demo(project: Project, *, reuse: bool = False, keep: bool = False, narrate: 
     """
     play = rehearsed(project)
     if not reuse:
+        check_templated(play)
         record(project, play)
     recorded = kept.load(project.build, project, play)
     check(play, recorded.terminal)  # a recording whose film cannot be made is not kept
@@ -72,6 +74,19 @@ def rehearsed(project: Project) -> screenplay.Screenplay:
             asked = f"{least} to {most} s are asked for"
             raise UserError(f"the {edition} would last {shortest:.0f} to {longest:.0f} s, {asked}: change its captions")
     return play
+
+
+def check_templated(play: screenplay.Screenplay) -> None:
+    """Refuse, before it is recorded, a film that would spend long in what all films share.
+
+    Raises:
+        UserError: With the chapter and its length.
+    """
+    for name in TEMPLATED:
+        seconds = timeline.longest_chapter(play, name)
+        if seconds > TEMPLATED_SECONDS:
+            allowed = f"{TEMPLATED_SECONDS} are allowed: shorten its captions, its commands, or squeeze and look"
+            raise UserError(f"the chapter {name!r} may last {seconds:.0f} s, {allowed}")
 
 
 def record(project: Project, play: screenplay.Screenplay) -> None:
