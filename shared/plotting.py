@@ -1,10 +1,12 @@
 """One style for every figure: readable by colour-blind people, labelled axes, PNG at 150 dpi, bytes that repeat."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import matplotlib
+import numpy as np
 from cycler import cycler
 
 matplotlib.use("Agg")
@@ -88,6 +90,53 @@ def figure(
     """As `panels`, with one axes."""
     with panels(path, 1, title=title, xlabel=xlabel, ylabel=ylabel, size=size) as (axes,):
         yield axes
+
+
+def label_ends(axes: Axes, *, gap: float = 1.15) -> None:
+    """Name each labelled line at its right end, in its colour, instead of a legend; names keep a distance.
+
+    Args:
+        axes: Its limits are taken as final.
+        gap: Least distance of two names, in heights of their font.
+    """
+    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    lines.sort(key=lambda line: float(_height(axes, line)))
+    points = 72 * axes.get_window_extent().height / axes.figure.dpi  # height of the axes
+    least = gap * float(plt.rcParams["font.size"]) / points
+    places = spread([float(_height(axes, line)) for line in lines], least)
+    for line, place in zip(lines, places, strict=True):
+        end = float(np.asarray(line.get_xdata(), dtype=float)[-1])
+        axes.annotate(str(line.get_label()), (end, place), xycoords=("data", "axes fraction"), xytext=(5, 0),
+                      textcoords="offset points", va="center", color=line.get_color(), fontsize="small",
+                      annotation_clip=False)  # fmt: skip
+
+
+def _height(axes: Axes, line: Any) -> float:
+    """Where a line ends, from 0 at the foot of the axes to 1."""
+    last = (float(np.asarray(line.get_xdata(), dtype=float)[-1]), float(np.asarray(line.get_ydata(), dtype=float)[-1]))
+    return float(axes.transAxes.inverted().transform(axes.transData.transform(last))[1])
+
+
+def spread(places: Sequence[float], least: float) -> list[float]:
+    """Places in rising order moved apart to a least distance, each as little as possible: runs that touch are centred.
+
+    >>> spread([0.5, 0.5, 0.9], 0.1)
+    [0.45, 0.55, 0.9]
+    """
+    runs: list[list[float]] = []
+    for place in places:
+        runs.append([place])
+        while len(runs) > 1 and _centre(runs[-1]) - _centre(runs[-2]) < least * (len(runs[-1]) + len(runs[-2])) / 2:
+            last = runs.pop()
+            runs[-1] += last
+    return [
+        round(_centre(run) + least * (number - (len(run) - 1) / 2), 9)
+        for run in runs for number in range(len(run))
+    ]  # fmt: skip
+
+
+def _centre(places: Sequence[float]) -> float:
+    return sum(places) / len(places)
 
 
 def save(drawing: Figure, path: Path) -> None:
