@@ -100,6 +100,7 @@ def label_ends(axes: Axes, *, gap: float = 1.15) -> None:
         gap: Least distance of two names, in heights of their font.
     """
     lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    axes.autoscale_view()  # until somebody asks, limits lag behind what was plotted
     lines.sort(key=lambda line: float(_height(axes, line)))
     points = 72 * axes.get_window_extent().height / axes.figure.dpi  # height of the axes
     least = gap * float(plt.rcParams["font.size"]) / points

@@ -14,6 +14,8 @@
 # %%
 """LoRA by hand: the first cells of results/notebook.ipynb."""
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 
@@ -87,7 +89,7 @@ def ranks(tried: tuple[int, ...], layers: tuple[str, ...]) -> Drawing:
     lines = {}
     for rank in tried:
 
-        def wrap(blocks: nn.ModuleList, rank: int = rank) -> None:
+        def wrap(blocks: Any, rank: int = rank) -> None:
             for attention in [block.attention.self for block in blocks if rank]:
                 for name in layers:
                     setattr(attention, name, LowRank(getattr(attention, name), rank, ALPHA))

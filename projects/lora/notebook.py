@@ -1,5 +1,9 @@
 # %% [markdown]
-# ## 4 · Lo medido: exactitud contra parámetros entrenados
+# # Lo medido
+#
+# Desde aquí todo se lee de `results/`; nada se entrena.
+#
+# ## Exactitud contra parámetros entrenados
 #
 # Cada fila es la media de varias semillas sobre las mismas preguntas de prueba, que no se usaron para elegir nada.
 # «Frente al completo» es la distancia al ajuste fino completo, en puntos porcentuales. Con tan pocas semillas, una

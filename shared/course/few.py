@@ -32,13 +32,13 @@ class Tuned:
     parameters: int
 
 
-def blocks() -> nn.ModuleList:
+def blocks() -> Any:
     """The last two blocks of MiniLM, every parameter frozen."""
     encoder, _ = load_encoder("minilm", max_length=24)
     return encoder.encoder.layer[-CHANGED:].requires_grad_(False)
 
 
-def tune(change: Callable[[nn.ModuleList], None], *, steps: int = 32, rate: float = 3e-3, seed: int = 0) -> Tuned:
+def tune(change: Callable[[Any], None], *, steps: int = 32, rate: float = 3e-3, seed: int = 0) -> Tuned:
     """Let `change` put trained parts into the blocks, and train these and a linear head on TREC's question types.
 
     Args:
