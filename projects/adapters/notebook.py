@@ -18,7 +18,7 @@ shown = views(RESULTS)
 # %%
 declared(*shown["texts"], "Exactitud en preguntas de TREC y en frases de reseñas de cine.")
 # %%
-Picture(RESULTS / "parameters_accuracy.png", "Puntos frente al ajuste completo, una marca por semilla")
+Picture(RESULTS / "parameters_accuracy.es.png", "Puntos frente al ajuste completo, una marca por semilla")
 # %% [markdown]
 # ## Entidades sintéticas
 #
@@ -32,9 +32,9 @@ declared(*shown["ner"])
 # Pérdida de entrenamiento y puntuación de validación según avanzan los pasos; las bandas van de la peor a la mejor
 # semilla.
 # %%
-Picture(RESULTS / "convergence_loss.png", "Pérdida de entrenamiento por paso")
+Picture(RESULTS / "convergence_loss.es.png", "Pérdida de entrenamiento por paso")
 # %%
-Picture(RESULTS / "convergence_score.png", "Puntuación en validación por paso")
+Picture(RESULTS / "convergence_score.es.png", "Puntuación en validación por paso")
 # %% [markdown]
 # Pasos hasta el 95 % de la puntuación de validación del ajuste completo, y los segundos que son: pasos por el tiempo de
 # un paso en el banco de pruebas.
@@ -49,7 +49,7 @@ declared(*shown["times"])
 # %%
 declared(*shown["init"])
 # %%
-Picture(RESULTS / "init.png", "Desviación inicial y pérdida tras 50 pasos, una marca por semilla")
+Picture(RESULTS / "init.es.png", "Desviación inicial y pérdida tras 50 pasos, una marca por semilla")
 # %% [markdown]
 # ## El tiempo de un paso
 #

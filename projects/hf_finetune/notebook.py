@@ -15,11 +15,11 @@ data, report = (read_json(RESULTS / name) for name in ("data.json", "report.json
 # ## Los datos
 #
 # Frases de reseñas de producto con la media de 20 evaluadores. Se limpian, se quitan copias y casi copias, y se dividen
-# por reseña: ninguna reseña de prueba aporta una frase al entrenamiento.
+# por reseña: ninguna reseña de prueba aporta una frase al entrenamiento, que es una
+# muestra de las frases de sus reseñas, la misma para todas las semillas.
 # %%
 splits = [(name, each["sentences"], each["groups"], *each["classes"].values()) for name, each in data["splits"].items()]
-caption = "El entrenamiento es una muestra de las frases de sus reseñas, la misma para todas las semillas."
-Table(("partición", "frases", "reseñas", "negativas", "neutras", "positivas"), tuple(splits), caption)
+Table(("partición", "frases", "reseñas", "negativas", "neutras", "positivas"), tuple(splits))
 # %%
 Table(("motivo", "frases descartadas"), tuple((name, each["count"]) for name, each in data["dropped"].items()))
 # %% [markdown]
@@ -30,9 +30,9 @@ Table(("motivo", "frases descartadas"), tuple((name, each["count"]) for name, ea
 # %%
 declared(*shown["results"])
 # %%
-Picture(RESULTS / "arms.png", "Macro-F1 de prueba de cada semilla bajo las cuatro maneras de entrenar")
+Picture(RESULTS / "arms.es.png", "Macro-F1 de prueba de cada semilla bajo las cuatro maneras de entrenar")
 # %%
-Picture(RESULTS / "learning.png", "Pérdida de validación tras cada época")
+Picture(RESULTS / "learning.es.png", "Pérdida de validación tras cada época")
 # %% [markdown]
 # ### Contra referencias que no entrenan ninguna red
 #
@@ -43,7 +43,7 @@ Picture(RESULTS / "learning.png", "Pérdida de validación tras cada época")
 #
 # El entrenamiento normal con la semilla 0. La clase neutra es la difícil: también a los evaluadores les cuesta.
 # %%
-Picture(RESULTS / "confusion_matrix.png", "Matriz de confusión en las frases de prueba")
+Picture(RESULTS / "confusion_matrix.es.png", "Matriz de confusión en las frases de prueba")
 # %%
 errors = [(row["true"], row["predicted"], f"{row['confidence']:.2f}", row["text"][:90]) for row in report["worst"][:6]]
 Table(("verdadera", "predicha", "confianza", "frase"), tuple(errors), "Los errores más seguros de sí mismos.")

@@ -18,7 +18,9 @@ from shared.report import read_csv
 shown, runs = views(RESULTS), read_csv(RESULTS / "runs.csv")
 declared(*shown["results"], "Preguntas de prueba de TREC, seis clases.")
 # %%
-Picture(RESULTS / "parameters_accuracy.png", "Exactitud de prueba contra parámetros entrenados, un punto por ejecución")
+Picture(
+    RESULTS / "parameters_accuracy.es.png", "Exactitud de prueba contra parámetros entrenados, un punto por ejecución"
+)
 # %% [markdown]
 # ## Una tasa de aprendizaje mayor para B
 #
@@ -26,7 +28,7 @@ Picture(RESULTS / "parameters_accuracy.png", "Exactitud de prueba contra paráme
 # entre las tasas de B y A. Entre ×1 y ×4 hay de dos a cuatro de las 550 preguntas de validación: con una semilla no
 # se distinguen. ×16 queda el último con todos los rangos, de lejos con r = 4 y r = 16, por cuatro preguntas con r = 64.
 # %%
-Picture(RESULTS / "rates_convergence.png", "Pérdida de entrenamiento por paso para cada razón de tasas y cada rango")
+Picture(RESULTS / "rates_convergence.es.png", "Pérdida de entrenamiento por paso para cada razón de tasas y cada rango")
 # %% [markdown]
 # ## Rango y regla de escala
 #
@@ -34,7 +36,7 @@ Picture(RESULTS / "rates_convergence.png", "Pérdida de entrenamiento por paso p
 # las desviaciones; de r = 16 a r = 64 ya no, y α/√r con r = 64 queda por debajo y con más dispersión entre semillas:
 # con la misma tasa su paso efectivo es ocho veces mayor, y sólo se le eligió la razón entre las tasas.
 # %%
-Picture(RESULTS / "scaling_rules.png", "Exactitud de prueba por rango, con las escalas α/r y α/√r")
+Picture(RESULTS / "scaling_rules.es.png", "Exactitud de prueba por rango, con las escalas α/r y α/√r")
 # %% [markdown]
 # ## Podar y cuantizar: el orden importa
 #

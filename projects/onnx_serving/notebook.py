@@ -36,13 +36,13 @@ declared(*VIEWS["texts"])
 # %%
 declared(*VIEWS["speed"])
 # %%
-Picture(RESULTS / "encoder.png", "Latencia mediana del codificador según filas y tokens")
+Picture(RESULTS / "encoder.es.png", "Latencia mediana del codificador según filas y tokens")
 # %% [markdown]
 # ## Generación: con caché y sin ella
 # %%
 declared(*VIEWS["generation"])
 # %%
-Picture(RESULTS / "generation.png", "Tokens generados por segundo")
+Picture(RESULTS / "generation.es.png", "Tokens generados por segundo")
 # %% [markdown]
 # ## El relleno
 #
@@ -58,7 +58,7 @@ declared(*VIEWS["server"])
 # %%
 declared(*VIEWS["load"])
 # %%
-Picture(RESULTS / "load.png", "Peticiones aceptadas y rechazadas, y latencia máxima, segundo a segundo")
+Picture(RESULTS / "load.es.png", "Peticiones aceptadas y rechazadas, y latencia máxima, segundo a segundo")
 # %% [markdown]
 # ## Lo que esto no dice
 #

@@ -41,7 +41,7 @@ Table(("parte", "documentos", "bytes", "fragmentos", "tokens"), tuple(parts))
 # %%
 declared(*VIEWS["news"])
 # %%
-Picture(RESULTS / "epochs.png", "Perplejidad de validación del Transformer al final de cada época, y la del 5-grama")
+Picture(RESULTS / "epochs.es.png", "Perplejidad de validación del Transformer al final de cada época, y la del 5-grama")
 # %% [markdown]
 # ### ¿Es la diferencia mayor que el ruido?
 #
@@ -62,9 +62,9 @@ Table(("medida", "valor"), tuple(measured.items()))
 # %%
 declared(*VIEWS["frontier"])
 # %%
-Picture(RESULTS / "frontier.png", "Bigramas repetidos contra la perplejidad de SmolLM2, por forma de muestrear")
+Picture(RESULTS / "frontier.es.png", "Bigramas repetidos contra la perplejidad de SmolLM2, por forma de muestrear")
 # %%
-Picture(RESULTS / "similarity.png", "Bigramas repetidos contra la similitud entre comienzo y continuación (MiniLM)")
+Picture(RESULTS / "similarity.es.png", "Bigramas repetidos contra la similitud entre comienzo y continuación (MiniLM)")
 # %% [markdown]
 # El ensayo que **falla** a la vista: el modo voraz, en la segunda fila de la tabla. Repite sus 4-gramas y es a la vez
 # lo menos variado y lo más previsible: una perplejidad baja bajo otro modelo no es buena prosa.
@@ -76,7 +76,7 @@ Picture(RESULTS / "similarity.png", "Bigramas repetidos contra la similitud entr
 # %%
 declared(*VIEWS["masking"])
 # %%
-Picture(RESULTS / "masking.png", "Pérdida de prueba contra la proporción enmascarada, por tipo de máscara")
+Picture(RESULTS / "masking.es.png", "Pérdida de prueba contra la proporción enmascarada, por tipo de máscara")
 # %% [markdown]
 # ## Contra transformers, y el cargador
 #
@@ -89,7 +89,7 @@ declared(*VIEWS["bench"])
 # %%
 declared(*VIEWS["loader"])
 # %%
-Picture(RESULTS / "memory.png", "Memoria máxima del cargador contra el tamaño del corpus")
+Picture(RESULTS / "memory.es.png", "Memoria máxima del cargador contra el tamaño del corpus")
 # %% [markdown]
 # ## Lo que esto no dice
 #

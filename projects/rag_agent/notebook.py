@@ -18,7 +18,7 @@ shown = views(RESULTS)
 # %%
 declared(*shown["retrieval"], "Películas de prueba; los pesos de las fusiones se eligieron en otras.")
 # %%
-Picture(RESULTS / "retrieval.png", "Rango recíproco medio por método, un panel por juego de preguntas")
+Picture(RESULTS / "retrieval.es.png", "Rango recíproco medio por método, un panel por juego de preguntas")
 # %% [markdown]
 # ### ¿Es la fusión al menos tan buena como el mejor de los dos?
 #
@@ -36,7 +36,7 @@ declared(*shown["answers"])
 # %%
 declared(*shown["kinds"])
 # %%
-Picture(RESULTS / "answers.png", "Acierto exacto por tipo de pregunta, con la cota que fijan los pasajes")
+Picture(RESULTS / "answers.es.png", "Acierto exacto por tipo de pregunta, con la cota que fijan los pasajes")
 # %% [markdown]
 # ## Callar
 #
@@ -45,7 +45,7 @@ Picture(RESULTS / "answers.png", "Acierto exacto por tipo de pregunta, con la co
 # %%
 declared(*shown["refusal"])
 # %%
-Picture(RESULTS / "refusal.png", "Proporción rechazada según el umbral, por tipo de pregunta")
+Picture(RESULTS / "refusal.es.png", "Proporción rechazada según el umbral, por tipo de pregunta")
 # %% [markdown]
 # ## ¿Quién elige la herramienta?
 # %%
@@ -58,7 +58,7 @@ declared(*shown["routing"])
 # %%
 declared(*shown["bench"])
 # %%
-Picture(RESULTS / "growth.png", "Tiempo de búsqueda, construcción y memoria según el número de vectores")
+Picture(RESULTS / "growth.es.png", "Tiempo de búsqueda, construcción y memoria según el número de vectores")
 # %%
 declared(*shown["recall"])
 # %% [markdown]

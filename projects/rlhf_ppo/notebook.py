@@ -28,14 +28,14 @@ declared(*shown["deciders"])
 # %%
 declared(*shown["summary"])
 # %%
-Picture(RESULTS / "curves.png", "Recompensas, KL, entropía, recorte y pérdida de valor, ronda a ronda")
+Picture(RESULTS / "curves.es.png", "Recompensas, KL, entropía, recorte y pérdida de valor, ronda a ronda")
 # %% [markdown]
 # ## Sobreoptimización
 #
 # Lo que gana la recompensa aprendida y no gana la verdadera se ganó engañando al modelo de recompensa. El eje es √KL:
 # cuánto se ha alejado la política del modelo de partida.
 # %%
-Picture(RESULTS / "proxy_gold.png", "Recompensa aprendida y verdadera contra √KL, un panel por penalización")
+Picture(RESULTS / "proxy_gold.es.png", "Recompensa aprendida y verdadera contra √KL, un panel por penalización")
 # %% [markdown]
 # ## ¿En qué se va el tiempo?
 # %%
