@@ -87,11 +87,11 @@ live(start, M, ZERO_UP)
 # %% [markdown]
 # ## 2 · Entrenarlos
 #
-# En los dos últimos bloques de MiniLM, con 256 preguntas de TREC. `None` es la referencia: sólo la cabeza lineal.
+# En los dos últimos bloques de MiniLM, con 192 preguntas de TREC. `None` es la referencia: sólo la cabeza lineal.
 # Cambie los anchos, o de serie a paralelo.
 
 # %%
-WIDTHS, PARALLEL = (None, 2, 32), False
+WIDTHS, PARALLEL = (None, 4, 32), False
 
 
 def train(widths: tuple[int | None, ...], parallel: bool, zero_up: bool = True) -> Drawing:

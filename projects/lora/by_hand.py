@@ -77,7 +77,7 @@ live(one_layer, WIDTH, RANK, ALPHA)
 # %% [markdown]
 # ## 2 · En un codificador de verdad
 #
-# Se envuelven dos capas de cada uno de los dos últimos bloques de MiniLM y se entrena con 256 preguntas de TREC. El
+# Se envuelven dos capas de cada uno de los dos últimos bloques de MiniLM y se entrena con 192 preguntas de TREC. El
 # rango 0 es la referencia: sólo la cabeza lineal. Ponga otros rangos (1, 64…) u otras capas: `("key", "value")`.
 
 # %%

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from shared.assets import load_dataset, load_encoder
 from shared.course.cells import descend
 
-QUESTIONS, TRIED, BATCH, CHANGED = 256, 200, 16, 2  # trained on, judged on, of a step, blocks
+QUESTIONS, TRIED, BATCH, CHANGED = 192, 150, 16, 2  # trained on, judged on, of a step, blocks
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ def blocks() -> Any:
     return encoder.encoder.layer[-CHANGED:].requires_grad_(False)
 
 
-def tune(change: Callable[[Any], None], *, steps: int = 32, rate: float = 3e-3, seed: int = 0) -> Tuned:
+def tune(change: Callable[[Any], None], *, steps: int = 24, rate: float = 3e-3, seed: int = 0) -> Tuned:
     """Let `change` put trained parts into the blocks, and train these and a linear head on TREC's question types.
 
     Args:

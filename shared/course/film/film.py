@@ -175,7 +175,7 @@ def render(
         sound = project.build / "voice" / f"{edition}.wav"
         narration.track(plan, project.build / "voice", sound)
     frames = rendering.Renderer(play, recorded, project.results).frames(plan)
-    frames = track(frames, description=f"{project.name}, {edition}, pictures", total=rendering.pictures(plan))
+    frames = track(frames, description=f"{project.name}: {edition}.mp4", total=rendering.pictures(plan))
     encoding.encode(video, frames, rendering.SIZE, subtitles.ffmetadata(plan, play.title["es"]), sound)
     taken = time.perf_counter() - started
     for language in screenplay.LANGUAGES:
