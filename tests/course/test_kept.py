@@ -195,4 +195,4 @@ def test_each_readme_shows_its_films_poster_and_the_command_that_makes_the_film(
     assert (project.film / "poster.png").stat().st_size <= 100_000
     for page in ("README.md", "README.es.md"):
         text = (project.folder / page).read_text(encoding="utf-8")
-        assert 'src="film/poster.png"' in text and f"`make film-{name}`" in text
+        assert "(film/poster.png)](film)" in text and f"`make film-{name}`" in text
