@@ -19,7 +19,7 @@ shown, runs = views(RESULTS), read_csv(RESULTS / "runs.csv")
 declared(*shown["results"], "Preguntas de prueba de TREC, seis clases.")
 # %%
 Picture(
-    RESULTS / "parameters_accuracy.es.png", "Exactitud de prueba contra parámetros entrenados, un punto por ejecución"
+    RESULTS / "parameters_accuracy.es.png", "Exactitud de prueba por método, con los parámetros que entrena; un anillo por semilla"
 )
 # %% [markdown]
 # ## Una tasa de aprendizaje mayor para B

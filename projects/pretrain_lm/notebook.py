@@ -62,9 +62,9 @@ Table(("medida", "valor"), tuple(measured.items()))
 # %%
 declared(*VIEWS["frontier"])
 # %%
-Picture(RESULTS / "frontier.es.png", "Bigramas repetidos contra la perplejidad de SmolLM2, por forma de muestrear")
+Picture(RESULTS / "frontier.es.png", "Bigramas distintos contra la perplejidad de SmolLM2, por forma de muestrear")
 # %%
-Picture(RESULTS / "similarity.es.png", "Bigramas repetidos contra la similitud entre comienzo y continuación (MiniLM)")
+Picture(RESULTS / "similarity.es.png", "Bigramas distintos contra la similitud entre comienzo y continuación (MiniLM)")
 # %% [markdown]
 # El ensayo que **falla** a la vista: el modo voraz, en la segunda fila de la tabla. Repite sus 4-gramas y es a la vez
 # lo menos variado y lo más previsible: una perplejidad baja bajo otro modelo no es buena prosa.
