@@ -38,7 +38,7 @@ def blocks() -> Any:
     return encoder.encoder.layer[-CHANGED:].requires_grad_(False)
 
 
-def tune(change: Callable[[Any], None], *, steps: int = 24, rate: float = 3e-3, seed: int = 0) -> Tuned:
+def tune(change: Callable[[Any], None], *, steps: int = 36, rate: float = 3e-3, seed: int = 0) -> Tuned:
     """Let `change` put trained parts into the blocks, and train these and a linear head on TREC's question types.
 
     Args:
