@@ -17,6 +17,8 @@ from shared.course.grading.outcomes import Context, Kept, Outcome, Said, not_the
 from shared.errors import UserError
 
 PAIRS = re.compile(r"(\d+) of (\d+) pairs of files at or above evidence ([\d.]+)")
+FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)  # pytest's summary, which -ra prints
+MOST_NAMED = 5
 COUNT = re.compile(r"(\d+) (passed|failed|error|errors)\b")
 
 
@@ -86,7 +88,10 @@ def run_pytest(context: Context, target: str, options: list[str]) -> Outcome:
         )
         return Outcome(1.0, told + note, ended.output)
     if ended.code == 1 and total:
-        told = Said(f"{passed} of {total} passed, {where}", f"pasan {passed} de {total}, {where.es}")
+        names = ", ".join(FAILED.findall(ended.output)[:MOST_NAMED])
+        told = Said(
+            f"{passed} of {total} passed, {where}; not: {names}", f"pasan {passed} de {total}, {where.es}; no: {names}"
+        )
         return Outcome(passed / total, told + note, ended.output)
     told = Said(f"pytest ended with {ended.code}, no test counted", f"pytest acabó con {ended.code}; no cuenta ninguna")
     return Outcome(0.0, told + note, ended.output)

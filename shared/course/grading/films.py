@@ -24,6 +24,11 @@ def trouble(context: Context) -> str:
 
 
 def _render(context: Context) -> str:
+    from shared.course.film import kept
+
+    if not (context.project.film / kept.CAST).is_file():
+        makes = f"make demo-{context.project.name} ARGS=--keep"
+        return Said(f"no recording yet: {makes} makes one", f"aún sin grabación: {makes} la hace")
     command = [sys.executable, "-m", "shared.course", "film", context.project.name]
     ended = children.run(command, context.project.root, context.limits)
     if ended.code == 0:
@@ -58,8 +63,10 @@ def chapters(context: Context) -> Outcome:
     """The chapter markers in the file."""
     from shared.course.film import encoding, screenplay
 
-    trouble(context)
-    found = len(encoding.probe(context.project.build / "demo.mp4").chapters)
+    why, path = trouble(context), context.project.build / "demo.mp4"
+    if not path.is_file():
+        return Outcome(0.0, not_there(path.name, why))
+    found = len(encoding.probe(path).chapters)
     wanted = len(screenplay.CHAPTERS)
     told = (f"{found} of {wanted} chapter markers", f"{found} de {wanted} marcas de capítulo")
     return Outcome(min(found, wanted) / wanted, Said(*told))
@@ -69,8 +76,10 @@ def captions(context: Context) -> Outcome:
     """Caption files in both languages whose last cue ends with the film."""
     from shared.course.film import encoding, film, screenplay
 
-    trouble(context)
-    ends = encoding.probe(context.project.build / "demo.mp4").seconds
+    why, film_path = trouble(context), context.project.build / "demo.mp4"
+    if not film_path.is_file():
+        return Outcome(0.0, not_there(film_path.name, why))
+    ends = encoding.probe(film_path).seconds
     good = []
     for language in screenplay.LANGUAGES:
         path = film.captions(context.project, "demo", language, "srt")
