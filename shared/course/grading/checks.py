@@ -19,6 +19,7 @@ from shared.errors import UserError
 PAIRS = re.compile(r"(\d+) of (\d+) pairs of files at or above evidence ([\d.]+)")
 FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)  # pytest's summary, which -ra prints
 MOST_NAMED = 5
+WORKERS = ("-n", "2", "--dist", "loadfile")  # as make test does: eight projects are graded in a quarter of an hour
 COUNT = re.compile(r"(\d+) (passed|failed|error|errors)\b")
 
 
@@ -58,7 +59,7 @@ def sandbox(context: Context) -> pristine.Sandbox:
 def tests(context: Context) -> Outcome:
     """The share of the project's tests that pass; the exercises' have a line of their own."""
     folder = f"tests/{context.project.name}"
-    return run_pytest(context, folder, [f"--ignore={folder}/test_exercises.py"])
+    return run_pytest(context, folder, [f"--ignore={folder}/test_exercises.py", *WORKERS])
 
 
 def exercises(context: Context) -> Outcome:
