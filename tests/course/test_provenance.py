@@ -34,7 +34,7 @@ def entries(toy, text):
 
 
 def test_a_command_is_no_number_and_the_remark_behind_it_is():
-    text = 'Run:\n\n    make serve-x ARGS="--port 8443"   # answers in 0.25 s\n\nThen 0.75.\n'
+    text = 'Run:\n\n    make serve-x ARGS="--port 8443"   # 127.0.0.1:8000, answers in 0.25 s\n\nThen: 0.75.\n'
     assert numbers(text) == [("0.25", 0.25), ("0.75", 0.75)]
 
 

@@ -29,7 +29,7 @@ from shared.course.project import Project, read_json_or_none
 LARGEST_LOG = 2**28  # bytes that are read of a log: a small file may unfold to any size
 
 NUMBER = re.compile(
-    r"(?<![\w.,/-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>\.\d+)?(?P<power>e-?\d+)?"
+    r"(?<![\w.,/:-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>\.\d+)?(?P<power>e-?\d+)?"
     r"(?P<percent> ?%)?(?P<million> ?M\b)?(?![\w/]|\.\d|,\d)"
 )
 HIDDEN = re.compile(
