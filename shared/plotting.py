@@ -178,7 +178,8 @@ def label_ends(axes: Axes, *, gap: float = 1.15) -> None:
         axes: Its limits are taken as final.
         gap: Least distance of two names, in heights of their font.
     """
-    lines = [line for line in axes.get_lines() if not str(line.get_label()).startswith("_")]
+    drawn = [line for line in axes.get_lines() if np.size(line.get_xdata())]
+    lines = [line for line in drawn if not str(line.get_label()).startswith("_")]
     axes.autoscale_view()  # until somebody asks, limits lag behind what was plotted
     lines.sort(key=lambda line: float(_height(axes, line)))
     points = 72 * axes.get_window_extent().height / axes.figure.dpi  # height of the axes
