@@ -18,9 +18,7 @@ from shared.report import read_csv
 shown, runs = views(RESULTS), read_csv(RESULTS / "runs.csv")
 declared(*shown["results"], "Preguntas de prueba de TREC, seis clases.")
 # %%
-Picture(
-    RESULTS / "parameters_accuracy.es.png", "Exactitud de prueba por método, con los parámetros que entrena; un anillo por semilla"
-)
+Picture(RESULTS / "parameters_accuracy.es.png", "Exactitud de prueba por método; un anillo por semilla")
 # %% [markdown]
 # ## Una tasa de aprendizaje mayor para B
 #

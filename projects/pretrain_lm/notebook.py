@@ -10,7 +10,7 @@ from shared.course.cells import Number, Picture, Table, declared
 from shared.files import read_json
 
 VIEWS = views(RESULTS)
-news = {row["model"].partition(",")[0]: row for row in VIEWS["news"][1]}
+by_model = {row["model"].partition(",")[0]: row for row in VIEWS["news"][1]}
 corpus = read_json(RESULTS / "corpus.json")
 COUNTED = ("documents", "bytes", "chunks", "tokens")
 REASONS = {
@@ -48,7 +48,7 @@ Picture(RESULTS / "epochs.es.png", "Perplejidad de validación del Transformer a
 # Los dos modelos predicen los mismos tokens de prueba. La razón entre sus perplejidades, y lo que gana la mezcla
 # sobre el mejor de los dos. Del Transformer hay una sola semilla, así que la dispersión entre semillas no se ve aquí.
 # %%
-gram, ours, mixed = (news[name]["test_perplexity"] for name in ("Kneser–Ney 5-gram", "Transformer", "both mixed"))
+gram, ours, mixed = (by_model[name]["test_perplexity"] for name in ("Kneser–Ney 5-gram", "Transformer", "both mixed"))
 measured = {
     "PPL del Transformer / PPL del 5-grama": Number("Transformer over 5-gram", ours / gram, ".3f"),
     "PPL de la mezcla / la del mejor de los dos": Number("mixture over better", mixed / min(ours, gram), ".3f"),
