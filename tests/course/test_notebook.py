@@ -46,8 +46,10 @@ def test_what_is_built_by_hand_comes_before_what_was_recorded(toy):
     done = in_a_process(toy, "notebook.build(p)")
     assert done.returncode == 0, done.stderr
     cells = json.loads(notebook.committed(toy).read_text())["cells"]
-    assert cells[0]["source"] == "# A mano" and "Un juguete" in cells[2]["source"] and len(cells) == 5
-    assert [output["data"]["text/plain"] for output in cells[1]["outputs"]] == ["42"], "the work was done, and shown"
+    sources = ["".join(cell["source"]) for cell in cells]
+    assert sources[0] == "# A mano" and "Un juguete" in sources[2] and len(cells) == 5
+    shown = ["".join(output["data"]["text/plain"]) for output in cells[1]["outputs"]]
+    assert shown == ["42"], "the work was done, and shown"
     assert notebook.outdated(toy) == []
     (toy.folder / "by_hand.py").write_text(by_hand.replace("41", "42"))
     assert notebook.outdated(toy) == ["by_hand.py"]
