@@ -119,6 +119,7 @@ def test_a_test_that_fails_costs_its_share(toy, tmp_path_factory):
     save(toy.root)
     outcome = checks.tests(Context(toy, LIMITS, "HEAD", tmp_path_factory.mktemp("s")))
     assert outcome.share == 0.5 and "1 of 2 passed" in outcome.reason
+    assert outcome.reason.endswith("; not: test_b") and outcome.reason.es.endswith("; no: test_b")
 
 
 def test_an_edited_test_is_reported_and_not_used(toy, context):

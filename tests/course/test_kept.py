@@ -187,3 +187,12 @@ def test_no_recording_shows_a_place_of_a_machine(name):
     assert len(packed) <= 300_000
     text = "".join(each.data for each in cast.parse(gzip.decompress(packed).decode(), name).events)
     assert not PRIVATE.search(text)
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_readme_shows_its_films_poster_and_the_command_that_makes_the_film(name):
+    project = find(name)
+    assert (project.film / "poster.png").stat().st_size <= 100_000
+    for page in ("README.md", "README.es.md"):
+        text = (project.folder / page).read_text(encoding="utf-8")
+        assert "(film/poster.png)](film)" in text and f"`make film-{name}`" in text

@@ -23,6 +23,7 @@ LARGEST = 15_000_000  # bytes of a file
 TEMPLATED, TEMPLATED_SECONDS = ("test", "integrity"), 45  # chapters that are much the same in all films, and so short
 SECONDS_A_WORD = 1.2 / 15  # what a caption stands at the very least
 RECEIPT = "film.json"
+POSTER = (640, 360)  # pixels
 
 
 def demo(project: Project, *, reuse: bool = False, keep: bool = False, narrate: bool = False) -> dict[str, Any]:
@@ -176,7 +177,7 @@ def render(
         sound = project.build / "voice" / f"{edition}.wav"
         narration.track(plan, project.build / "voice", sound)
     frames = rendering.Renderer(play, recorded, project.results).frames(plan)
-    frames = track(frames, description=f"{project.name}, {edition}, pictures", total=rendering.pictures(plan))
+    frames = track(frames, description=f"{project.name}: {edition}.mp4", total=rendering.pictures(plan))
     encoding.encode(video, frames, rendering.SIZE, subtitles.ffmetadata(plan, play.title["es"]), sound)
     taken = time.perf_counter() - started
     for language in screenplay.LANGUAGES:
@@ -204,8 +205,9 @@ def captions(project: Project, edition: str, language: str, suffix: str) -> Path
 
 
 def poster(project: Project, play: screenplay.Screenplay) -> None:
-    """The title card as a small PNG."""
-    card = rendering.title_card(play.title, play.subtitle).quantize(32, dither=Image.Dither.NONE)
+    """The title card as a small PNG, as wide as a README shows it."""
+    card = rendering.title_card(play.title, play.subtitle).resize(POSTER, Image.Resampling.LANCZOS)
+    card = card.quantize(32, dither=Image.Dither.NONE)
     with atomic_path(project.film / "poster.png") as temporary:
         card.save(temporary, format="png", optimize=True)
 

@@ -20,6 +20,9 @@ from shared.errors import UserError
 
 LEAST_NUMBERS = 10  # of a notebook that shows a project's results
 PAIRS = re.compile(r"(\d+) of (\d+) pairs of files at or above evidence ([\d.]+)")
+FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)  # pytest's summary, which -ra prints
+MOST_NAMED = 5
+WORKERS = ("-n", "2", "--dist", "loadfile")  # as make test does: eight projects are graded in a quarter of an hour
 
 
 def assess(context: Context, kept: Kept | None = None) -> dict[str, Outcome]:
@@ -58,7 +61,7 @@ def sandbox(context: Context) -> pristine.Sandbox:
 def tests(context: Context) -> Outcome:
     """The share of the project's tests that pass; the exercises' have a line of their own."""
     folder = f"tests/{context.project.name}"
-    return run_pytest(context, folder, [f"--ignore={folder}/test_exercises.py"])
+    return run_pytest(context, folder, [f"--ignore={folder}/test_exercises.py", *WORKERS])
 
 
 def exercises(context: Context) -> Outcome:
@@ -88,7 +91,10 @@ def run_pytest(context: Context, target: str, options: list[str]) -> Outcome:
         )
         return Outcome(1.0, told + note, ended.output)
     if ended.code == 1 and total:
-        told = Said(f"{passed} of {total} passed, {where}", f"pasan {passed} de {total}, {where.es}")
+        names = ", ".join(FAILED.findall(ended.output)[:MOST_NAMED])
+        told = Said(
+            f"{passed} of {total} passed, {where}; not: {names}", f"pasan {passed} de {total}, {where.es}; no: {names}"
+        )
         return Outcome(passed / total, told + note, ended.output)
     told = Said(f"pytest ended with {ended.code}, no test counted", f"pytest acabó con {ended.code}; no cuenta ninguna")
     return Outcome(0.0, told + note, ended.output)
@@ -132,7 +138,7 @@ def notebook_age(context: Context) -> Outcome:
 
 def notebook_numbers(context: Context) -> Outcome:
     """A fresh execution, in a child, against the committed numbers."""
-    command = [sys.executable, "-m", "shared.course", "notebook", context.project.name, "--check"]
+    command = [sys.executable, "-m", "shared.course", "notebook", context.project.name, "--check", "--lang", "en"]
     ended = children.run(command, context.project.root, context.limits)
     if ended.code is None:
         return too_slow(ended.seconds, ended.output)

@@ -28,6 +28,11 @@ def trouble(context: Context) -> str:
 
 
 def _render(context: Context) -> str:
+    from shared.course.film import kept
+
+    if not (context.project.film / kept.CAST).is_file():
+        makes = f"make demo-{context.project.name} ARGS=--keep"
+        return Said(f"no recording yet: {makes} makes one", f"aún sin grabación: {makes} la hace")
     command = [sys.executable, "-m", "shared.course", "film", context.project.name]
     ended = children.run(command, context.project.root, context.limits)
     if ended.code == 0:
@@ -80,10 +85,12 @@ def chapters(context: Context) -> Outcome:
     """The chapter markers in the file."""
     from shared.course.film import encoding, screenplay
 
-    trouble(context)
+    why, path = trouble(context), context.project.build / "demo.mp4"
+    if not path.is_file():
+        return Outcome(0.0, not_there(path.name, why))
     if other := forged(context):
         return Outcome(0.0, other)
-    found = len(encoding.probe(context.project.build / "demo.mp4").chapters)
+    found = len(encoding.probe(path).chapters)
     wanted = len(screenplay.CHAPTERS)
     told = (f"{found} of {wanted} chapter markers", f"{found} de {wanted} marcas de capítulo")
     return Outcome(min(found, wanted) / wanted, Said(*told))
@@ -93,10 +100,12 @@ def captions(context: Context) -> Outcome:
     """Caption files in both languages that say something, and whose last cue ends with the film."""
     from shared.course.film import encoding, film, genuine, screenplay
 
-    trouble(context)
+    why, film_path = trouble(context), context.project.build / "demo.mp4"
+    if not film_path.is_file():
+        return Outcome(0.0, not_there(film_path.name, why))
     if other := forged(context):
         return Outcome(0.0, other)
-    ends = encoding.probe(context.project.build / "demo.mp4").seconds
+    ends = encoding.probe(film_path).seconds
     good = []
     for language in screenplay.LANGUAGES:
         path = film.captions(context.project, "demo", language, "srt")

@@ -41,8 +41,8 @@ def spanish(text: str) -> str:
 
 def not_there(what: str, command: str = "") -> Said:
     """That something is missing, and the command that makes it."""
-    end = f"; {command}" if command else ""
-    return Said(f"{what}: not there{end}", f"{what}: no está{end}")
+    return Said(*(f"{what}: {gone}" + (f"; {then}" if then else "")
+                  for gone, then in (("not there", str(command)), ("no está", spanish(command)))))  # fmt: skip
 
 
 @dataclass(frozen=True)
