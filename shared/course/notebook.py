@@ -50,6 +50,8 @@ def execute(project: Project) -> Any:
     book = jupytext.read(source, fmt="py:percent")
     if (by_hand := project.folder / "by_hand.py").is_file():
         book.cells = [*jupytext.read(by_hand, fmt="py:percent").cells, *book.cells]
+    for cell in book.cells:  # a module's two blank lines before a function are none of a cell's
+        cell.source = cell.source.strip("\n")
     os.environ.setdefault("PYDEVD_DISABLE_FILE_VALIDATION", "1")  # the kernel's debugger warns of a frozen Python
     os.environ.setdefault("PYTHONWARNINGS", "ignore:IProgress not found")  # tqdm's, of a widget that nothing here uses
     here = {"metadata": {"path": str(project.root)}}
