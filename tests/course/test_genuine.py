@@ -95,6 +95,8 @@ def test_captions_that_say_nothing_gain_nothing(toy_film, tmp_path_factory, monk
     monkeypatch.setattr(encoding, "probe", lambda _: encoding.Film(400.0, ("a",) * 6, 1))
     monkeypatch.setattr(films, "forged", lambda _: "")
     toy_film.project.film.mkdir(exist_ok=True)
+    toy_film.project.build.mkdir(parents=True, exist_ok=True)
+    (toy_film.project.build / "demo.mp4").write_bytes(b"")
     for language, words in (("es", ". " * 300), ("en", "words that explain what is seen " * 40)):
         cue = f"1\n00:00:00,000 --> 00:06:39,500\n{words}\n"
         (toy_film.project.film / f"demo.{language}.srt").write_text(cue)

@@ -105,7 +105,8 @@ def counted(folder: Path, target: str, options: list[str], context: Context) -> 
     reading, writing = os.pipe()
     try:
         words = [str(Path(__file__).with_name("counted.py")), str(writing), str(folder), target, *options]
-        ended = children.run([sys.executable, "-P", *words], folder, context.limits, pipe=writing)
+        found = ["env", f"PYTHONPATH={folder}"]  # there are projects/, shared/ and tests/, and no name of a library
+        ended = children.run([*found, sys.executable, "-P", *words], folder, context.limits, pipe=writing)
         os.close(writing)
         said = os.read(reading, 4096)
     finally:

@@ -1,4 +1,4 @@
-"""`python -P counted.py <descriptor> <folder> <target> [options]`: run tests, and count them where they cannot.
+"""`PYTHONPATH=<folder> python -P counted.py <descriptor> <folder> <target> [options]`: run tests, and count them.
 
 What is graded runs in a worker (pytest-xdist's); this process imports nothing of it, not even its conftest files, hears
 from the worker how each test ended, and writes the counts to a pipe that the worker does not inherit. Printing "999
@@ -54,7 +54,6 @@ def main(descriptor: int, folder: Path, target: str, options: list[str]) -> int:
     """Run and count. Returns pytest's exit code."""
     ctypes.CDLL(None).prctl(PR_SET_DUMPABLE, 0)
     os.set_inheritable(descriptor, False)
-    sys.path.insert(0, str(folder))  # the worker takes this over
     counter = Counter(target)
     with tempfile.TemporaryDirectory() as empty:
         words = [empty, "-n", "1", "--max-worker-restart=0", f"--rootdir={folder}", f"--confcutdir={folder}"]
