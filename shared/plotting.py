@@ -130,7 +130,7 @@ def translate(drawing: Figure, words: Path, name: str) -> None:
 
     Args:
         words: As for `panels`.
-        name: Of the figure's table in it.
+        name: The table of the figure in it.
 
     Raises:
         ValueError: If a text has two letters in a row and no phrase of the list.

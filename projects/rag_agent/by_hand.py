@@ -119,7 +119,7 @@ THRESHOLDS = (0.35, 0.4, 0.45, 0.5)
 
 
 def silence(thresholds: tuple[float, ...]) -> Table:
-    """Of the questions whose film is there, and of the others, how many are refused at each threshold."""
+    """How many questions are refused at each threshold, of those whose film is there and of the others."""
     _, texts, asked = films()
     embedder = Embedder(max_length=64)
     kept = [i for i in range(len(texts)) if i % 2 == 0]

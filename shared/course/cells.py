@@ -149,7 +149,7 @@ def descend(parameters: Iterable[Any], loss: Callable[[int], Any], *, steps: int
 
     Args:
         parameters: torch's, that are to move.
-        loss: Of a step, counted from 0; a scalar of torch's.
+        loss: From the number of a step, counted from 0, to a scalar of torch's.
     """
     import torch
 

@@ -25,7 +25,7 @@ from typing import Any
 from shared.course import values
 from shared.course.film.screenplay import LANGUAGES, read_toml
 from shared.course.pages import both, esc, page
-from shared.course.project import ROOT, Project, inside, names, read_json_or_none, spanish
+from shared.course.project import ROOT, Project, inside, names, read_json_or_none, spanish_figure
 from shared.errors import UserError
 from shared.files import write_text
 
@@ -110,7 +110,7 @@ def _card(card: Card, project: Project, folder: Path) -> str:
         f"{both(texts['time']['es'], texts['time']['en'])}</p>"
         f"<p>{runs} {both('enseña: ', 'shows: ')}{both(texts['shows']['es'], texts['shows']['en'])}</p>"
     )
-    pictures = {"en": card.figure, "es": spanish(card.figure)}
+    pictures = {"en": card.figure, "es": spanish_figure(card.figure)}
     name = f"figure-{esc(project.name)}"
     caption = both(texts["metric"]["es"], texts["metric"]["en"])
     shown = "".join(

@@ -43,7 +43,7 @@ def tune(change: Callable[[Any], None], *, steps: int = 36, rate: float = 3e-3, 
 
     Args:
         change: Gets `blocks()`.
-        steps: Of AdamW, on 16 questions each.
+        steps: AdamW's, on 16 questions each.
     """
     torch.manual_seed(seed)
     layers, head, (hidden, shown, labels) = blocks(), nn.Linear(384, 6), questions()
@@ -70,7 +70,7 @@ def tune(change: Callable[[Any], None], *, steps: int = 36, rate: float = 3e-3, 
 
 @cache
 def questions() -> tuple[Tensor, Tensor, Tensor]:
-    """Of training, then validation: what enters the changed blocks (n,t,d), where words are (n,t), and types (n)."""
+    """What enters the changed blocks (n,t,d), where words are (n,t), and types (n); training first, then validation."""
     encoder, tokenizer = load_encoder("minilm", max_length=24)
     data = load_dataset("trec")
     rows: list[dict[str, Any]] = [data["train"][:QUESTIONS], data["validation"][:TRIED]]

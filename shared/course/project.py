@@ -85,7 +85,7 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
-def spanish(path: Path) -> Path:
+def spanish_figure(path: Path) -> Path:
     """The Spanish one of a figure where there is one, else the figure."""
     found = path.with_suffix(".es.png")
     return found if found.is_file() else path

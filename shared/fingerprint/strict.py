@@ -7,7 +7,6 @@ what it covers: `shaped` does, before anything reads it.
 import json
 import math
 import os
-import re
 import stat
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator
@@ -15,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from shared.fingerprint.keys import NAME
 from shared.fingerprint.verdicts import BrokenError, Verdict
 
 
@@ -163,7 +163,7 @@ def _fits(value: Any, shape: Shape) -> bool:
 
 def is_label(value: Any) -> bool:
     """Whether this may be part of a file's name: what run ids, teams and projects are."""
-    return isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}", value) is not None
+    return isinstance(value, str) and NAME.fullmatch(value) is not None
 
 
 def is_file_name(value: Any) -> bool:

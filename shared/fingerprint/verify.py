@@ -23,7 +23,6 @@ from shared.progress import table
 
 RUNS, RESULTS = "runs", "results"
 REPOSITORY = Path(__file__).resolve().parents[2]
-LINK = "is a symbolic link: what it leads to can be exchanged without touching this folder"
 BOUND = {"config": "config.json", "env": "env.json"}  # member of the log's first line → file whose digest it is
 
 
@@ -83,25 +82,26 @@ def verify_all(
     findings: list[Finding] = []
     opened: dict[str, Path] = {}
     for path in paths:
-        for kind, found in things(path):
+        for thing in things(path):
+            if isinstance(thing, Finding):
+                findings.append(thing)
+                continue
+            kind, found = thing
             if kind == "run":
                 findings += verify_run(found, keys, opened)
             elif kind == "sealed":
                 findings += manifest.verify_directory(found, keys)
             elif kind == "results":
                 findings += results.verify_folder(found, keys, library, recompute=recompute)
-            elif kind == "log":
-                findings.append(log.verify_log(found, keys))
             else:
-                findings.append(Finding(found, Verdict.TAMPERED, kind))
+                findings.append(log.verify_log(found, keys))
     return list(dict.fromkeys(findings))  # two tables may accuse one run
 
 
-def things(path: Path) -> Iterator[tuple[str, Path]]:
+def things(path: Path) -> Iterator[tuple[str, Path] | Finding]:
     """("log" | "run" | "sealed" | "results", path) of all that carries a fingerprint.
 
-    What cannot be looked into, since it cannot be read or is a link where something sealed belongs, comes with the
-    reason in the place of its kind.
+    What cannot be looked into, since it cannot be read or is a link where something sealed belongs, is a finding.
     """
     if path.is_file():
         yield ("results", path.parent) if results.is_table(path.name) else ("log", path)
@@ -110,14 +110,14 @@ def things(path: Path) -> Iterator[tuple[str, Path]]:
         yield "sealed", path
         return
     if path.is_symlink() and path.name in (RESULTS, CHECKPOINTS):
-        yield LINK, path
+        yield _link(path)
         return
     closed: list[OSError] = []
     runs: list[Path] = []
     for place, folders, files in os.walk(path, onerror=closed.append):
         here = Path(place)
         links = {name for name in folders if (here / name).is_symlink()}
-        yield from ((LINK, here / name) for name in sorted(links) if _belongs_here(here / name))
+        yield from (_link(here / name) for name in sorted(links) if _belongs_here(here / name))
         folders[:] = sorted(name for name in folders if name not in links and not is_temporary(here / name))
         within = any(run in here.parents for run in runs)
         if LOG_NAME in files or CHECKPOINTS in folders or CHECKPOINTS in links:
@@ -130,7 +130,9 @@ def things(path: Path) -> Iterator[tuple[str, Path]]:
             folders.clear()
         elif not within and _holds_tables(here, files):
             yield "results", here  # and on: a folder of runs may be called results too
-    yield from ((f"cannot be read ({error.strerror})", Path(error.filename)) for error in closed if _is_there(error))
+    for error in closed:
+        if not isinstance(error, FileNotFoundError):  # a live run replaces folders while one looks
+            yield Finding(Path(error.filename), Verdict.TAMPERED, f"cannot be read ({error.strerror})")
 
 
 def _belongs_here(link: Path) -> bool:
@@ -145,8 +147,9 @@ def _holds_tables(folder: Path, files: Iterable[str]) -> bool:
     return RESULTS in above and any(results.is_table(name) for name in files)
 
 
-def _is_there(error: OSError) -> bool:
-    return not isinstance(error, FileNotFoundError)  # a live run replaces folders while one looks
+def _link(path: Path) -> Finding:
+    reason = "is a symbolic link: what it leads to can be exchanged without touching this folder"
+    return Finding(path, Verdict.TAMPERED, reason)
 
 
 def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = None) -> list[Finding]:

@@ -100,7 +100,7 @@ class Expression:
         """Why the given answer is not right, or None.
 
         Args:
-            draw: Of cases that are this team's own: an expression cannot be right on the listed ones alone.
+            draw: Draws cases that are this team's own: an expression cannot be right on the listed ones alone.
         """
         if not isinstance(given, str):
             return f"se espera una expresión entre comillas, no {given!r}"

@@ -39,7 +39,7 @@ class Sheet:
 
         Args:
             team: Whose numbers.
-            key: Of a course, for numbers that only its holder can draw.
+            key: A course's, for numbers that only its holder can draw.
 
         Raises:
             UserError: If the sections of exercises.md and the exercises differ, or a place names no value.

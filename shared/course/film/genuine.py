@@ -25,7 +25,6 @@ SMALL = (96, 54)  # pixels to which they are reduced before they are compared
 ALIKE = 25.0  # largest difference of a reduced pixel, of 255: encoding makes one of 4 to 9
 NEAR = 2  # frames
 STILL_SECONDS = 60
-LEAST_WORDS = 0.5  # of captions, a second of film: a film that says less explains nothing
 
 
 def difference(project: Project, edition: Edition, made: dict[str, object]) -> str:

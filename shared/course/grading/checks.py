@@ -12,6 +12,7 @@ import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from shared.course.film.screenplay import read_toml
 from shared.course.grading import children, films, pristine, provenance, signatures
@@ -20,8 +21,6 @@ from shared.errors import UserError
 
 LEAST_NUMBERS = 10  # of a notebook that shows a project's results
 PAIRS = re.compile(r"(\d+) of (\d+) pairs of files at or above evidence ([\d.]+)")
-FAILED = re.compile(r"^(?:FAILED|ERROR) \S+?::(\S+)", re.MULTILINE)  # pytest's summary, which -ra prints
-MOST_NAMED = 5
 WORKERS = ("-n", "2", "--dist", "loadfile")  # as make test does: eight projects are graded in a quarter of an hour
 
 
@@ -91,7 +90,7 @@ def run_pytest(context: Context, target: str, options: list[str]) -> Outcome:
         )
         return Outcome(1.0, told + note, ended.output)
     if ended.code == 1 and total:
-        names = ", ".join(FAILED.findall(ended.output)[:MOST_NAMED])
+        names = ", ".join(name.rpartition("::")[2] or name for name in counts["names"])
         told = Said(
             f"{passed} of {total} passed, {where}; not: {names}", f"pasan {passed} de {total}, {where.es}; no: {names}"
         )
@@ -100,7 +99,7 @@ def run_pytest(context: Context, target: str, options: list[str]) -> Outcome:
     return Outcome(0.0, told + note, ended.output)
 
 
-def counted(folder: Path, target: str, options: list[str], context: Context) -> tuple[children.Ended, dict[str, int]]:
+def counted(folder: Path, target: str, options: list[str], context: Context) -> tuple[children.Ended, dict[str, Any]]:
     """Run tests in a worker of a process that counts them; nothing that they print is believed."""
     reading, writing = os.pipe()
     try:
@@ -115,8 +114,7 @@ def counted(folder: Path, target: str, options: list[str], context: Context) -> 
         counts = json.loads(said)
     except ValueError:
         counts = {}
-    sound = counts.get("code", -1) == ended.code
-    return ended, {name: counts[name] if sound else 0 for name in ("passed", "failed")}
+    return ended, counts if counts.get("code", -1) == ended.code else {"passed": 0, "failed": 0}
 
 
 def _edited(names: str) -> Said:

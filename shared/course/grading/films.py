@@ -12,6 +12,8 @@ from shared.course.grading.outcomes import Context, Outcome, Said, not_there
 from shared.course.project import Project, stale
 from shared.errors import UserError
 
+LEAST_WORDS = 0.5  # of captions, a second of film: a film that says less explains nothing
+
 
 def present(project: Project) -> bool:
     """Whether both films are there and up to date."""
@@ -98,7 +100,7 @@ def chapters(context: Context) -> Outcome:
 
 def captions(context: Context) -> Outcome:
     """Caption files in both languages that say something, and whose last cue ends with the film."""
-    from shared.course.film import encoding, film, genuine, screenplay
+    from shared.course.film import encoding, film, screenplay
 
     why, film_path = trouble(context), context.project.build / "demo.mp4"
     if not film_path.is_file():
@@ -113,7 +115,7 @@ def captions(context: Context) -> Outcome:
         clocks = re.findall(r"--> (\d+):(\d+):(\d+),", text)
         if clocks:
             hours, minutes, seconds = map(int, clocks[-1])
-            says = len(re.findall(r"[^\W\d_]{2,}", text)) >= genuine.LEAST_WORDS * ends
+            says = len(re.findall(r"[^\W\d_]{2,}", text)) >= LEAST_WORDS * ends
             good += [language] if says and abs(3600 * hours + 60 * minutes + seconds - ends) < 5 else []
     names = ", ".join(good)
     told = (

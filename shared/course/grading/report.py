@@ -52,7 +52,7 @@ def main(
         pristine: Commit whose tests are run.
         run_missing: Make the main run of a project that has none.
         rules: The rubric, if not the course's.
-        language: Of what is printed; the files have both, or Spanish.
+        language: What is printed is in it; the files have both, or Spanish.
     """
     rules = rules or rubric.load()
     preparing.announce(projects, run_missing, language)
