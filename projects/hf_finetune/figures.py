@@ -61,16 +61,14 @@ def learning(results: Path) -> None:
 def tensorboard(results: Path) -> None:
     """What TensorBoard shows of validation, of the four ways with seed 0."""
     curves = [row for row in read_csv(results / "curves.csv") if row["seed"] == 0]
-    title, shown = (
-        "What does TensorBoard show of four runs with seed 0?",
-        {"validation_loss": "validation loss (nats)", "validation_macro_f1": "validation macro-F1"},
-    )
-    look: dict[str, Any] = {"title": title, "xlabel": "step", "size": (3.6, 3.2), "share_y": False, "words": WORDS}
-    with panels(results / "tensorboard.png", 2, **look) as drawn:
+    shown = {"validation_loss": "validation loss (nats)", "validation_macro_f1": "validation macro-F1"}
+    look: dict[str, Any] = {"xlabel": "step", "size": (3.6, 3.2), "share_y": False, "words": WORDS}
+    title = "What does TensorBoard show of four runs with seed 0?"
+    with panels(results / "tensorboard.png", 2, title=title, **look) as drawn:
         for axes, name in zip(drawn, shown, strict=True):
             for arm, colour, marker in zip(ARMS, COLOURS, MARKERS, strict=False):
-                points = [(row["step"], row[name]) for row in curves if row["arm"] == arm]
-                axes.plot(*zip(*points, strict=True), color=colour, marker=marker, label=arm)
+                x, y = zip(*((row["step"], row[name]) for row in curves if row["arm"] == arm), strict=True)
+                axes.plot(x, y, color=colour, marker=marker, label=arm)
             axes.set_title(shown[name], fontsize=10)
         legend_below(drawn[0])
 

@@ -101,8 +101,14 @@ def scaling_rules(summary: list[dict[str, Any]], path: Path) -> None:
         for rows, label, index, aside in ((plain, "scale α/r", 0, 1.0), (root, "scale α/√r", 1, 1.12)):
             ranks, means = [_rank(r["method"]) * aside for r in rows], [r["accuracy"] for r in rows]
             axes.errorbar(ranks, means, yerr=[r["accuracy_sd"] for r in rows], **_mark(index))
-            axes.annotate(label, (ranks[-1], means[-1]), xytext=(18 * index - 9, 0), textcoords="offset points",
-                          va="center", ha=("right", "left")[index], color=COLOURS[index], annotation_clip=False)  # fmt: skip
+            beside: dict[str, Any] = {
+                "xytext": (18 * index - 9, 0),
+                "textcoords": "offset points",
+                "ha": ("right", "left")[index],
+            }
+            axes.annotate(
+                label, (ranks[-1], means[-1]), va="center", color=COLOURS[index], annotation_clip=False, **beside
+            )
         axes.annotate("full fine-tuning", (4, full["accuracy"]), xytext=(0, 3), textcoords="offset points", fontsize=9)
         axes.set_xscale("log", base=2)
         axes.set_xticks([_rank(r["method"]) for r in plain], labels=[str(_rank(r["method"])) for r in plain])
