@@ -40,6 +40,7 @@ from shared.files import (
 )
 from shared.fingerprint import ChainedLog, TeamKey, open_verified, seal_directory, team_key
 from shared.fingerprint.citations import CHECKPOINTS, LOG_NAME, checkpoints
+from shared.fingerprint.events import NAME as EVENTS
 from shared.fingerprint.events import seal_events, verify_events
 from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.manifest import Opened
@@ -256,9 +257,17 @@ class Run:
         with self._held:
             self._board.close()
             self._seal_events()
-            self.log_file.__exit__(kind, None, None)
+            if kind is None:
+                self._close()
+            else:
+                self.log_file.abandon()
         if isinstance(error, KeyboardInterrupt) and latest_checkpoint(self.directory):
             error.add_note(f"--out {self.directory} --resume goes on from the last checkpoint")
+
+    def _close(self) -> None:
+        """The closing line holds the digest of the events' seal: neither can go, or change, without the other."""
+        sidecar = self.directory / EVENTS
+        self.log_file.close(**({"events": file_digest(sidecar)} if sidecar.exists() else {}))
 
 
 def restore(

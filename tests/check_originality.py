@@ -76,6 +76,8 @@ def check(config: Check) -> int:
         export.write_csv(found, config.out / "pairs.csv")
         export.write_report_json(found, explained, config.out / "report.json")
     print(described(found))
+    for line in report.omissions(found):
+        print(line)
     return FOUND if found.above else 0
 
 

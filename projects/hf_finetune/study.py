@@ -32,7 +32,7 @@ FAULTS = {"RuntimeError": "runtime", "MemoryError": "memory", "SIGKILL": "kill",
 WHERE = "@45@8"
 FAULT_TEXT = {"RuntimeError": "torch's RuntimeError", "RLIMIT_AS": "a real RLIMIT_AS"}
 SCORES = ("accuracy", "precision", "recall", "macro_f1", "ece")
-EVALUATION = ("confusion_matrix.png", "report.json", "report.txt")
+EVALUATION = ("report.json", "report.txt")
 
 
 @dataclass(frozen=True, kw_only=True)

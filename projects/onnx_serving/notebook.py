@@ -1,92 +1,64 @@
 # %% [markdown]
-# # Inferencia y ONNX: resultados
+# # Lo medido
 #
-# **Pregunta.** ¿Qué aportan ONNX Runtime, int8, una caché y los lotes a dos modelos pequeños, y se conservan las
-# respuestas?
-#
-# Todo lo que sigue se lee de `projects/onnx_serving/results/`; aquí no se entrena ni se mide nada. `make
-# results-onnx_serving` y `make bench-onnx_serving` rehacen esos ficheros, `make notebook-onnx_serving` este cuaderno.
-#
-# *English summary: MiniLM answering questions about films, SmolLM2 writing; torch against ONNX Runtime, float32 and
-# int8, and a server with dynamic batching under overload. Every number below is read from `results/`.*
-
+# Desde aquí todo se lee de `results/`; nada se entrena ni se mide.
 # %%
-"""Results of onnx_serving, shown from results/; source of results/notebook.ipynb."""
+"""Results of onnx_serving, shown from results/; the last cells of results/notebook.ipynb."""
 
 from projects.onnx_serving.study import RESULTS, views
 from shared.course.cells import Picture, declared
 
 VIEWS = views(RESULTS)
-
 # %% [markdown]
 # ## Preguntas sobre películas que el modelo no ha visto
 #
 # Media y desviación entre semillas. Las redacciones nuevas no aparecen en el entrenamiento.
-
 # %%
 declared(*VIEWS["results"])
-
 # %% [markdown]
 # ## ¿Se conservan las respuestas?
 #
 # Las mismas preguntas con cada motor, media de las semillas, y los textos de cada decodificador frente a los de la
 # biblioteca.
-
 # %%
 declared(*VIEWS["answers"])
-
 # %% [markdown]
 # Antes de cuantizar el codificador, cada canal de las activaciones se divide por un número y los pesos que encuentra se
 # multiplican por él (SmoothQuant). La fuerza α se eligió en películas de validación.
-
 # %%
 declared(*VIEWS["smoothing"])
-
 # %%
 declared(*VIEWS["texts"])
-
 # %% [markdown]
 # ## El codificador
 #
 # Medianas con los mismos hilos a ambos lados, en turnos alternos. La ganancia es sobre torch en float32.
-
 # %%
 declared(*VIEWS["speed"])
-
 # %%
-Picture(RESULTS / "encoder.png", "Latencia mediana del codificador según filas y tokens")
-
+Picture(RESULTS / "encoder.es.png", "Latencia mediana del codificador según filas y tokens")
 # %% [markdown]
 # ## Generación: con caché y sin ella
-
 # %%
 declared(*VIEWS["generation"])
-
 # %%
-Picture(RESULTS / "generation.png", "Tokens generados por segundo")
-
+Picture(RESULTS / "generation.es.png", "Tokens generados por segundo")
 # %% [markdown]
 # ## El relleno
 #
 # Artículos reales de longitudes muy distintas, por orden de llegada y ordenados antes de agrupar.
-
 # %%
 declared(*VIEWS["padding"])
-
 # %% [markdown]
 # ## El servidor
 #
 # Sola, saturada, y después con el doble de la carga que sostiene: lo que no cabe recibe un 503 con `Retry-After`.
-
 # %%
 declared(*VIEWS["server"])
-
 # %%
 declared(*VIEWS["load"])
-
 # %%
-Picture(RESULTS / "load.png", "Peticiones aceptadas y rechazadas, y latencia máxima, segundo a segundo")
-
+Picture(RESULTS / "load.es.png", "Peticiones aceptadas y rechazadas, y latencia máxima, segundo a segundo")
 # %% [markdown]
 # ## Lo que esto no dice
 #

@@ -1,19 +1,9 @@
 # %% [markdown]
-# # PPO desde cero sobre un modelo de lenguaje: resultados
+# # Lo medido
 #
-# **Pregunta.** ¿Se puede acercar un modelo de 135 millones de parámetros a lo que gusta, sólo con comparaciones? ¿Y
-# qué le pasa al texto cuando nada lo sujeta al modelo de partida?
-#
-# SmolLM2 continúa comienzos de reseñas de cine. Un juez oculto (la *recompensa verdadera*) prefiere una de dos
-# continuaciones, con ruido; un modelo de recompensa aprende de esas elecciones y PPO aprende de él. Todo lo que sigue
-# se lee de `projects/rlhf_ppo/results/`; `make results-rlhf_ppo` rehace esos ficheros, `make notebook-rlhf_ppo` este
-# cuaderno.
-#
-# *English summary: preferences of a hidden judge, a Bradley–Terry reward model on a frozen encoder, and PPO with LoRA
-# on SmolLM2. Held-out prompts, seeds as in the table. Every number is read from `results/`; nothing is trained here.*
-
+# Desde aquí todo se lee de `results/`; nada se entrena ni se mide.
 # %%
-"""Results of rlhf_ppo, shown from results/; source of results/notebook.ipynb."""
+"""Results of rlhf_ppo, shown from results/; the last cells of results/notebook.ipynb."""
 
 from projects.rlhf_ppo.study import BENCH, RESULTS, views
 from shared.course.cells import Number, Picture, declared
@@ -21,50 +11,39 @@ from shared.report import read_csv
 
 shown = views(RESULTS)
 runs = read_csv(RESULTS / "runs.csv")
-
 # %% [markdown]
 # ## ¿Quién acierta las comparaciones?
 #
 # Antes de usar un modelo de recompensa hay que saber si aprendió calidad o un atajo. Una regresión que sólo ve la
 # longitud, o la primera palabra, no debería acertar más que el azar tras el equilibrado; si acierta, el modelo de
 # recompensa también pudo aprender eso. El juez, sin su ruido, pone el techo.
-
 # %%
 declared(*shown["deciders"])
-
 # %% [markdown]
 # ## Antes y después de PPO
 #
 # Comienzos que no se usaron para entrenar nada. La ganancia se empareja por comienzo; su intervalo es un *bootstrap*
 # sobre los comienzos. «Recompensa aprendida» es lo que PPO maximiza; «verdadera», lo que opina el juez, que PPO no
 # ve.
-
 # %%
 declared(*shown["summary"])
-
 # %%
-Picture(RESULTS / "curves.png", "Recompensas, KL, entropía, recorte y pérdida de valor, ronda a ronda")
-
+Picture(RESULTS / "curves.es.png", "Recompensas, KL, entropía, recorte y pérdida de valor, ronda a ronda")
 # %% [markdown]
 # ## Sobreoptimización
 #
 # Lo que gana la recompensa aprendida y no gana la verdadera se ganó engañando al modelo de recompensa. El eje es √KL:
 # cuánto se ha alejado la política del modelo de partida.
-
 # %%
-Picture(RESULTS / "proxy_gold.png", "Recompensa aprendida y verdadera contra √KL, un panel por penalización")
-
+Picture(RESULTS / "proxy_gold.es.png", "Recompensa aprendida y verdadera contra √KL, un panel por penalización")
 # %% [markdown]
 # ## ¿En qué se va el tiempo?
-
 # %%
 declared(BENCH, read_csv(RESULTS / "bench.csv"))
-
 # %% [markdown]
 # ## Lo que esto no dice
 #
 # El juez es también un modelo: cuando la política abandona el lenguaje de las reseñas, su opinión es una
 # extrapolación. Un modelo pequeño, respuestas de 24 *tokens* y pocas semillas.
-
 # %%
 Number("held-out prompts", runs[0]["prompts"], ".0f", f"comienzos reservados en cada una de {len(runs)} ejecuciones")

@@ -60,7 +60,7 @@ PACE = 0.05
 def ours(config: BenchConfig) -> dict[str, Any]:
     """This server: its tokens after Stop are those of the local model, which computes in a thread."""
     (delay,) = cost.rows((1,), tokens=config.tokens, pace=PACE)
-    (memory,) = idle.rows(config.sockets, 2.0)
+    (memory,) = idle.rows(config.sockets)
     (stopped,) = stops.rows(config.stops)
     return {
         "server": "ws_chat",

@@ -25,10 +25,14 @@ class Config:
     """Tokens of each of these answers."""
     sockets: int = 200
     """Sockets that only wait, whose memory is measured."""
+    rounds: int = 1
+    """Rounds of thirty questions whose first token is timed."""
     churn: float = 10.0
-    """Seconds in which other sockets are opened and closed."""
-    load: float = 20.0
-    """Seconds of load at twice the capacity."""
+    """Seconds in which pages come, chat and go."""
+    load: float = 15.0
+    """Seconds of load at twice the capacity, for each seed and size of the queue."""
+    seeds: int = 1
+    """Seeds of this load."""
     seed: int = 0
     """Seeds the random points of cuts and stops."""
     out: Path = RESULTS
@@ -36,11 +40,13 @@ class Config:
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""
-        checks.at_least(self, 1, "stops", "cuts", "pages", "tokens", "sockets")
+        checks.at_least(self, 1, "stops", "cuts", "pages", "tokens", "sockets", "rounds", "seeds")
         checks.positive(self, "churn", "load")
         if not self.streams or min(self.streams) < 1:
             raise UserError("--streams: needs whole numbers of 1 or more")
 
 
-FULL = Config(stops=200, cuts=1000, streams=(1, 32, 200), tokens=200, sockets=1000, churn=120.0, load=45.0)
+FULL = Config(
+    stops=200, cuts=1000, streams=(1, 32, 200), tokens=200, sockets=1000, rounds=4, churn=600.0, load=40.0, seeds=3
+)
 SMOKE = replace(Config(), stops=2, cuts=8, pages=2, streams=(2,), tokens=5, sockets=10, churn=0.5, load=4.0)

@@ -99,7 +99,9 @@ class Pong(Frame):
 
 
 Sent = Hello | Subscribe | Unsubscribe | Message | Edit | Regenerate | Stop | Typing | Pong
-RECEIVED: TypeAdapter[Sent] = TypeAdapter(Annotated[Sent, Field(discriminator="type")])
+# pydantic keeps up to 16,384 short strings that it has read; texts and ids of people are not for keeping.
+READING = ConfigDict(cache_strings="keys")
+RECEIVED: TypeAdapter[Sent] = TypeAdapter(Annotated[Sent, Field(discriminator="type")], config=READING)
 """Reads what a page sent."""
 
 
@@ -162,7 +164,7 @@ class DoneEvent(Event):
 
 
 Numbered = MessageEvent | RemovedEvent | StartedEvent | TokenEvent | DoneEvent
-NUMBERED: TypeAdapter[Numbered] = TypeAdapter(Annotated[Numbered, Field(discriminator="type")])
+NUMBERED: TypeAdapter[Numbered] = TypeAdapter(Annotated[Numbered, Field(discriminator="type")], config=READING)
 """Reads an event that another replica wrote."""
 
 

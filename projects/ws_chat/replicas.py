@@ -303,13 +303,17 @@ class Relay:
         while not self._closed:
             await asyncio.sleep(self.lease / 3)
             try:
-                await self._redis.set(f"{PREFIX}alive:{self.id}", 1, px=int(2000 * self.lease))
-                await self._wires.keep(int(10_000 * self.lease))
-                await self._renew()
-                await self._look_after_guests()
-                await self._look_for_homes()
+                await self.look_after()
             except (RedisError, OSError) as error:
                 await self._wires.failed(error)
+
+    async def look_after(self) -> None:
+        """Once: say that this replica is alive, hold its leases, and see to what others have left behind."""
+        await self._redis.set(f"{PREFIX}alive:{self.id}", 1, px=int(2000 * self.lease))
+        await self._wires.keep(int(10_000 * self.lease))
+        await self._renew()
+        await self._look_after_guests()
+        await self._look_for_homes()
 
     async def _renew(self) -> None:
         """Hold the leases of what is open here; give back the others; let go of what somebody else has taken."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from projects.ws_chat.config import FULL, RESULTS, Config
-from projects.ws_chat.measure import context, cost, cuts, fairness, idle, moderation, stops
+from projects.ws_chat.measure import churn, context, cost, cuts, fairness, first, idle, moderation, stops
 from shared import study
 from shared.errors import command
 from shared.files import refuse_unwritable
@@ -53,29 +53,36 @@ COST = table(
     ("added to the first token, p50", "añadido al primer token, p50", "{first_p50_ms:.1f} ms"),
     ("processor time a token", "procesador por token", "{processor_ms:.2f} ms"),
 )
+FIRST = table(
+    "first",
+    ("questions", "preguntas", "{questions}"),
+    ("first token, the engine alone, p50", "primer token, el motor solo, p50", "{own_p50_ms:.0f} ms"),
+    ("over the socket, p50", "por el socket, p50", "{served_p50_ms:.0f} ms"),
+    ("added, mean", "añadido, media", "{added_mean_ms:.1f} ms ({low:.1f} to {high:.1f})"),
+    ("p99", "p99", "{added_p99_ms:.0f} ms"),
+)
 IDLE = table(
     "idle",
     ("idle sockets", "conexiones inactivas", "{sockets}"),
     ("memory of one", "memoria de una", "{kib_a_socket:.1f} KiB"),
-    ("opened and closed after that", "abiertas y cerradas después", "{opened_and_closed}"),
-    ("in", "en", "{churn_seconds:.0f} s"),
-    ("most memory, first half", "memoria máxima, primera mitad", "{first_half_most_mb:.0f} MB"),
-    ("second half", "segunda mitad", "{second_half_most_mb:.0f} MB"),
+)
+CHURN = table(
+    "churn",
+    ("visits", "visitas", "{visits}"),
+    ("in", "en", "{seconds:.0f} s"),
+    ("memory, second tenth of the time", "memoria, segundo décimo del tiempo", "{begin_mb:.1f} MB"),
+    ("last tenth", "último décimo", "{end_mb:.1f} MB"),
+    ("growth a minute", "crecimiento por minuto", "{kib_a_minute:.0f} KiB ({low:.0f} to {high:.0f})"),
 )
 FAIRNESS = table(
     "fairness",
-    ("users", "usuarios", "{users}"),
-    ("places in the queue for each", "puestos en la cola para cada uno", "{places}"),
+    ("places in the queue for each of 8 users", "puestos en la cola para cada uno de 8 usuarios", "{places}"),
     ("messages", "mensajes", "{asked}"),
     ("answered", "respondidos", "{answered}"),
-    ("refused", "rechazados", "{refused}"),
-    ("of these, saying when to come back", "de ellos, diciendo cuándo volver", "{refused_saying_when}"),
-    (
-        "answers for the one who asks ten times as often",
-        "respuestas para quien pide diez veces más",
-        "{of_the_greedy:.0%}",
-    ),
-    ("Jain's index", "índice de Jain", "{jain:.3f}"),
+    ("refused, saying when to come back", "rechazados, diciendo cuándo volver", "{refused_saying_when} / {refused}"),
+    ("answers for who asks ten times as often", "respuestas para quien pide diez veces más", "{of_the_greedy:.0%}"),
+    ("Jain's index, mean", "índice de Jain, media", "{jain:.3f}"),
+    ("least of the seeds", "el menor de las semillas", "{jain_least:.3f}"),
 )
 CONTEXT = table(
     "context",
@@ -92,7 +99,7 @@ MODERATION = table(
     ("of these, without the phrase itself", "de ellas, sin la frase misma", "{refused_without_the_phrase}"),
     spanish={"film dialogue": "diálogo de películas", "text messages": "mensajes de texto"},
 )
-TABLES = (STOPS, CUTS, COST, IDLE, FAIRNESS, CONTEXT, MODERATION)
+TABLES = (STOPS, CUTS, COST, FIRST, IDLE, CHURN, FAIRNESS, CONTEXT, MODERATION)
 BENCH = table(
     "bench",
     ("server", "servidor", "{server}"),
@@ -109,8 +116,10 @@ def measures(size: Config) -> dict[str, Callable[[], Rows]]:
         "stops": lambda: stops.rows(size.stops, seed=size.seed),
         "cuts": lambda: cuts.rows(size.cuts, pages=size.pages, seed=size.seed),
         "cost": lambda: cost.rows(size.streams, tokens=size.tokens),
-        "idle": lambda: idle.rows(size.sockets, size.churn),
-        "fairness": lambda: fairness.rows(size.load, seed=size.seed),
+        "first": lambda: first.rows(size.rounds),
+        "idle": lambda: idle.rows(size.sockets),
+        "churn": lambda: churn.rows(size.churn),
+        "fairness": lambda: fairness.rows(size.load, seeds=tuple(range(size.seed, size.seed + size.seeds))),
         "moderation": moderation.rows,
     }
 

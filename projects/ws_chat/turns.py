@@ -1,12 +1,16 @@
-"""Who is next: users take turns, so that one who asks ten times does not keep the others waiting ten times.
+"""Who is next: whoever was served least of late; one who asks ten times keeps nobody waiting ten times.
 
-Round robin over users (Nagle 1987, RFC 970, §6): each user has a line of their own, and the lines are served in turn.
+Fair share over users (Kay and Lauder 1988, "A fair share scheduler", CACM 31(1)): each user has a line of their own and
+an account of answers, in which old ones fade; the line of whoever has the smallest account is served next. Taking turns
+alone (Nagle 1987, RFC 970) would give the one who always waits a turn whenever somebody else comes again.
 """
 
-from collections import OrderedDict, deque
+from collections import deque
 from typing import Generic, TypeVar
 
 Item = TypeVar("Item")
+FADING = 0.98  # of an account is left when another answer was begun: some fifty answers are remembered
+FORGOTTEN = 0.01
 
 
 class FullError(Exception):
@@ -23,7 +27,8 @@ class FairQueue(Generic[Item]):
 
     def __init__(self, most: int, most_of_one: int) -> None:
         self.most, self.most_of_one = most, most_of_one
-        self._lines: OrderedDict[str, deque[Item]] = OrderedDict()  # the first user is next
+        self._lines: dict[str, deque[Item]] = {}  # of equal users, the first is next
+        self._served: dict[str, float] = {}
 
     def __len__(self) -> int:
         return sum(map(len, self._lines.values()))
@@ -39,18 +44,14 @@ class FairQueue(Generic[Item]):
         self._lines.setdefault(user, deque()).append(item)
 
     def pop(self) -> Item:
-        """The next item; its user's other items come after everybody else's turn.
+        """The next item.
 
         Raises:
             IndexError: If nothing waits.
         """
         if not self._lines:
             raise IndexError("nothing waits")
-        user, line = self._lines.popitem(last=False)
-        item = line.popleft()
-        if line:
-            self._lines[user] = line
-        return item
+        return _pop(self._lines, self._served)
 
     def remove(self, item: Item) -> bool:
         """Take an item out; whether it waited."""
@@ -64,9 +65,20 @@ class FairQueue(Generic[Item]):
 
     def in_order(self) -> list[Item]:
         """What waits, in the order in which it will be served if nobody else comes."""
-        lines = [deque(line) for line in self._lines.values()]
-        served: list[Item] = []
-        while lines:
-            served += [line.popleft() for line in lines]
-            lines = [line for line in lines if line]
-        return served
+        lines, served = {user: deque(line) for user, line in self._lines.items()}, dict(self._served)
+        return [_pop(lines, served) for _ in range(len(self))]
+
+
+def _pop(lines: dict[str, deque[Item]], served: dict[str, float]) -> Item:
+    """Take the next item from the lines, and note in the accounts whose it was."""
+    user = min(lines, key=lambda user: served.get(user, 0.0))
+    line = lines.pop(user)
+    item = line.popleft()
+    if line:
+        lines[user] = line  # behind those that are equal to it
+    for each in tuple(served):
+        served[each] *= FADING
+        if served[each] < FORGOTTEN:
+            del served[each]
+    served[user] = served.get(user, 0.0) + 1
+    return item

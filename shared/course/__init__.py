@@ -2,5 +2,5 @@
 
     python -m shared.course notebook|demo|grade|dashboard <project>
 
-A project takes part by adding notebook.py and demo.toml; nothing here knows a project by name.
+A project takes part by adding by_hand.py, notebook.py and demo.toml; nothing here knows a project by name.
 """

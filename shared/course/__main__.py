@@ -1,13 +1,14 @@
 """`python -m shared.course notebook|demo|film|grade|dashboard|status`: what `make` runs for targets of these names."""
 
 import sys
-from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass, field
+from typing import Annotated, Any
 
 import tyro
 
 from shared.course.project import Project, find, names
 from shared.errors import reported
+from shared.language import Language, terminal
 from shared.progress import table
 
 Name = Annotated[str, tyro.conf.Positional]
@@ -21,6 +22,8 @@ class Notebook:
     """Name of the project."""
     check: bool = False
     """Write nothing; compare the tagged numbers with the committed notebook's."""
+    lang: Language = field(default_factory=terminal)
+    """English or Spanish; by default as LANG says."""
 
     def run(self) -> int:
         """Do it; the exit code."""
@@ -28,12 +31,17 @@ class Notebook:
 
         project = find(self.project)
         if self.check:
-            print(f"{notebook.check(project)} numbers agree with the committed notebook")
+            agree = {
+                "en": "numbers agree with the committed notebook",
+                "es": "números coinciden con el cuaderno guardado",
+            }
+            print(f"{notebook.check(project)} {agree[self.lang]}")
         else:
             from shared.course import notebook_html
 
-            print(f"wrote {notebook.build(project).relative_to(project.root)}")
-            print(f"wrote {notebook_html.write(project).relative_to(project.root)}")
+            wrote = {"en": "wrote", "es": "escrito:"}[self.lang]
+            print(f"{wrote} {notebook.build(project).relative_to(project.root)}")
+            print(f"{wrote} {notebook_html.write(project).relative_to(project.root)}")
         return 0
 
 
@@ -49,13 +57,15 @@ class Demo:
     """Put the recording into the tree: projects/<project>/film/."""
     narrate: bool = False
     """Have the captions read aloud (needs espeak-ng)."""
+    lang: Language = field(default_factory=terminal)
+    """English or Spanish; by default as LANG says."""
 
     def run(self) -> int:
         """Do it; the exit code."""
         from shared.course.film import film
 
         project = find(self.project)
-        show_films(project, film.demo(project, reuse=self.reuse, keep=self.keep, narrate=self.narrate))
+        show_films(project, film.demo(project, reuse=self.reuse, keep=self.keep, narrate=self.narrate), self.lang)
         return 0
 
 
@@ -67,26 +77,43 @@ class Film:
     """Name of the project."""
     narrate: bool = False
     """Have the captions read aloud (needs espeak-ng)."""
+    lang: Language = field(default_factory=terminal)
+    """English or Spanish; by default as LANG says."""
 
     def run(self) -> int:
         """Do it; the exit code."""
         from shared.course.film import film
 
         project = find(self.project)
-        show_films(project, film.film(project, narrate=self.narrate))
+        show_films(project, film.film(project, narrate=self.narrate), self.lang)
         return 0
 
 
-def show_films(project: Project, made: dict[str, Any]) -> None:
+FILMS = {
+    "en": (
+        ("Films", "file", "length", "size", "rendered faster than real time"),
+        "recorded at commit {0}",
+        "; changed since: {0}",
+    ),
+    "es": (
+        ("Películas", "fichero", "duración", "tamaño", "dibujada más deprisa de lo que dura"),
+        "grabada con el commit {0}",
+        "; cambiado desde entonces: {0}",
+    ),
+}
+
+
+def show_films(project: Project, made: dict[str, Any], language: Language = "en") -> None:
     """Say which files there are now, and which commit they show."""
     rows = [
         (f"{project.build.relative_to(project.root)}/{edition}.mp4", f"{each['seconds']:.0f} s",
          f"{each['bytes'] / 1e6:.1f} MB", f"×{each['times_real_time']:g}")
         for edition, each in made["editions"].items()
     ]  # fmt: skip
-    table("Films", ["file", "length", "size", "rendered faster than real time"], rows)
-    since = f"; changed since: {', '.join(made['changed'])}" if made["changed"] else ""
-    print(f"recorded at commit {made['commit'][:10]}{since}")
+    (title, *heads), recorded, changed = FILMS[language]
+    table(title, heads, rows)
+    since = changed.format(", ".join(made["changed"])) if made["changed"] else ""
+    print(f"{recorded.format(made['commit'][:10])}{since}")
 
 
 @dataclass(frozen=True)
@@ -102,13 +129,15 @@ class Grade:
     """Commit whose tests are run; an instructor names one of their own."""
     run_missing: bool = False
     """Make the main run (make run-<project>) of a project that has none, too."""
+    lang: Language = field(default_factory=terminal)
+    """English or Spanish; by default as LANG says."""
 
     def run(self) -> int:
         """Do it; the exit code."""
         from shared.course.grading import report
 
         projects = [find(name) for name in self.project or names()]
-        report.main(projects, pristine=self.pristine, run_missing=self.run_missing)
+        report.main(projects, pristine=self.pristine, run_missing=self.run_missing, language=self.lang)
         return 0
 
 
@@ -128,8 +157,8 @@ class Dashboard:
 class Status:
     """Say of each project, standing or planned, what it found and which command shows it."""
 
-    lang: Literal["en", "es"] = "en"
-    """English or Spanish."""
+    lang: Language = field(default_factory=terminal)
+    """English or Spanish; by default as LANG says."""
     write: bool = False
     """Bring the tables of README.md and README.es.md up to date instead."""
 

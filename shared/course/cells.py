@@ -1,4 +1,4 @@
-"""What a notebook's cell ends in: a table, a picture, a tagged number. Shown by Jupyter; outside it they do nothing.
+"""What a notebook's cell ends in: a table, a picture, a tagged number, or work that is done there and nowhere else.
 
 A project's notebook.py therefore can be imported, checked and tested like any module, without Jupyter installed.
 """
@@ -6,7 +6,9 @@ A project's notebook.py therefore can be imported, checked and tested like any m
 import base64
 import html
 import re
-from collections.abc import Callable, Iterable
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -127,3 +129,66 @@ def _tagged(name: str, text: str) -> Shown | str:
     text = text.replace("`", "")
     opening = re.match(r"[+-]?\d[\d,]*(\.\d+)?", text)
     return Shown(name, float(opening[0].replace(",", "")), text=text) if opening else text
+
+
+def live(work: Callable[..., object], *given: object) -> None:
+    """Do work on what is given and show its result; whoever only imports the module waits for nothing.
+
+    The numbers that come out are the machine's own, so they are not tagged: no fresh execution is compared with them.
+    """
+    if "ipykernel" in sys.modules:
+        from IPython.display import display
+
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(1)  # matrices are small here, and on a busy machine threads wait for each other
+        display(work(*given))
+
+
+def descend(parameters: Iterable[Any], loss: Callable[[int], Any], *, steps: int, rate: float) -> list[float]:
+    """Losses of so many steps of AdamW.
+
+    Args:
+        parameters: torch's, that are to move.
+        loss: From the number of a step, counted from 0, to a scalar of torch's.
+    """
+    import torch
+
+    optimizer, losses = torch.optim.AdamW([p for p in parameters if p.requires_grad], lr=rate), []
+    for step in range(steps):
+        value = loss(step)
+        optimizer.zero_grad()
+        value.backward()
+        optimizer.step()
+        losses.append(value.item())
+    return losses
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A PNG that a cell has just drawn, with a text for those who cannot see it."""
+
+    png: bytes
+    text: str
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        return {"text/plain": self.text, "image/png": base64.b64encode(self.png).decode()}
+
+
+def curves(
+    lines: Mapping[str, Sequence[float]], *, title: str, xlabel: str, ylabel: str, x: Sequence[float] | None = None
+) -> Drawing:
+    """A small picture of a few curves, each named at its end.
+
+    Args:
+        lines: Heights by name.
+        x: Their places; by default 1, 2, 3, …
+    """
+    from shared.plotting import figure, label_ends
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "drawn.png"
+        with figure(path, title=title, xlabel=xlabel, ylabel=ylabel, size=(6.0, 3.0)) as axes:
+            for name, heights in lines.items():
+                axes.plot(x or range(1, len(heights) + 1), heights, label=name)
+            label_ends(axes)
+        return Drawing(path.read_bytes(), f"{title}: {', '.join(lines)}")

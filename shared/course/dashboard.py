@@ -25,7 +25,7 @@ from typing import Any
 from shared.course import values
 from shared.course.film.screenplay import LANGUAGES, read_toml
 from shared.course.pages import both, esc, page
-from shared.course.project import ROOT, Project, inside, names, read_json_or_none
+from shared.course.project import ROOT, Project, inside, names, read_json_or_none, spanish_figure
 from shared.errors import UserError
 from shared.files import write_text
 
@@ -110,13 +110,15 @@ def _card(card: Card, project: Project, folder: Path) -> str:
         f"{both(texts['time']['es'], texts['time']['en'])}</p>"
         f"<p>{runs} {both('enseña: ', 'shows: ')}{both(texts['shows']['es'], texts['shows']['en'])}</p>"
     )
-    picture = base64.b64encode(card.figure.read_bytes()).decode()
+    pictures = {"en": card.figure, "es": spanish_figure(card.figure)}
     name = f"figure-{esc(project.name)}"
     caption = both(texts["metric"]["es"], texts["metric"]["en"])
-    figure = (
-        f'<figure><img src="data:image/png;base64,{picture}" aria-labelledby="{name}" loading="lazy">'
-        f'<figcaption class="muted" id="{name}">{caption}</figcaption></figure>'
+    shown = "".join(
+        f'<img lang="{language}" src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"'
+        f' aria-labelledby="{name}" loading="lazy">'
+        for language, path in pictures.items()
     )
+    figure = f'<figure>{shown}<figcaption class="muted" id="{name}">{caption}</figcaption></figure>'
     return (
         f'<article class="card" id="{esc(project.name)}"><h2>{both(card.title["es"], card.title["en"])}</h2>'
         f"<p>{both(texts['question']['es'], texts['question']['en'])}</p>"
@@ -132,12 +134,12 @@ def _verdicts(project: Project) -> str:
         command = f"make grade-{project.name}"
         return f'<p><span class="tag open">{both("sin calificar", "not graded")}: {esc(command)}</span></p>'
     items = []
-    for name, spanish, english in SHOWN:
+    for name, in_es, in_en in SHOWN:
         share, reason = (verdicts.get(name, {}).get(key) for key in ("share", "reason"))
         kind, mark = ("good", "✓") if share == 1 else ("bad", "✗") if not share else ("open", f"{share:.0%}")
         said = reason if isinstance(reason, dict) else {"es": reason or "", "en": reason or ""}
         told = both(said.get("es", ""), said.get("en", ""))
-        items.append(f'<li><span class="tag {kind}">{mark} {both(spanish, english)}</span> {told}</li>')
+        items.append(f'<li><span class="tag {kind}">{mark} {both(in_es, in_en)}</span> {told}</li>')
     return f'<ul class="verdicts">{"".join(items)}</ul>'
 
 

@@ -21,7 +21,7 @@ CODE = HtmlFormatter(style="xcode", nowrap=True)  # its colours have the contras
 POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 OWN = (
     "main{max-width:60rem}main img{max-width:100%;height:auto;background:#fff}main table{width:auto}"
-    ".code{border-left:3px solid var(--link);background:var(--card)}.code code{background:none}"
+    ".code{border-left:3px solid var(--link);background:var(--card);max-height:none}.code code{background:none}"
     ".output{margin:.6rem 0 1.4rem;overflow-x:auto}"
 )
 

@@ -85,6 +85,12 @@ def inside(folder: Path, name: str) -> Path:
     return path
 
 
+def spanish_figure(path: Path) -> Path:
+    """The Spanish one of a figure where there is one, else the figure."""
+    found = path.with_suffix(".es.png")
+    return found if found.is_file() else path
+
+
 def digests(project: Project, names: set[str]) -> dict[str, str]:
     """SHA-256 of files of the project by their path in it; "" for one that is not there."""
     found = {}

@@ -15,6 +15,7 @@ from shared.progress import table
 from shared.report import between_marks, markdown_table, put_into_readme
 
 BLOCK = "projects"
+OF = {"en": "of", "es": "de"}
 READMES = {"en": "README.md", "es": "README.es.md"}
 HEADS = {"en": ("project", "what it found", "command"), "es": ("proyecto", "qué encontró", "orden")}
 PLANNED = {"en": "planned: ", "es": "previsto: "}
@@ -68,4 +69,4 @@ def show(language: str, root: Path = ROOT) -> None:
     """Print the rows."""
     found = rows(language, root)
     standing = sum(bool(command) for _, _, command in found)
-    table(f"{standing} of {len(found)}", list(HEADS[language]), found)
+    table(f"{standing} {OF[language]} {len(found)}", list(HEADS[language]), found)

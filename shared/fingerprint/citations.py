@@ -6,6 +6,7 @@ pooled([a.last(…), b.last(…), c.last(…)], "mean")  a line each of three lo
 """
 
 import lzma
+import os
 import re
 import statistics
 from collections.abc import Callable, Iterable
@@ -78,12 +79,14 @@ class Cited:
         Raises:
             BrokenError: TAMPERED, if the logs do not hold what is cited.
         """
+        if not {part.run for part in self.parts} <= logs.keys():
+            raise BrokenError(Verdict.WRONG_RUN, f"{self.field} cites a run that its row does not name")
         records = [r for part in self.parts for r in logs[part.run].records[part.first : part.last + 1]]
         values = [record[self.field] for record in records if self.field in record]
         try:
             value = RULES[self.rule](values)
             return str(value if self.digits is None else round(value, self.digits))
-        except (KeyError, ValueError, TypeError, statistics.StatisticsError):
+        except (KeyError, ValueError, TypeError, ArithmeticError, statistics.StatisticsError):
             raise BrokenError(Verdict.TAMPERED, f"the log gives no {self.rule} of {self.field}") from None
 
     def as_json(self, runs: list[str]) -> list[Any]:
@@ -93,8 +96,18 @@ class Cited:
 
     @classmethod
     def from_json(cls, value: list[Any], runs: list[str]) -> Self:
-        """Undo of `as_json`."""
+        """Undo of `as_json`.
+
+        Raises:
+            BrokenError: TAMPERED for a value that `as_json` does not write.
+        """
+        strict.shaped(value, lambda each: isinstance(each, list) and len(each) == 4, "a citation")
         name, rule, digits, parts = value
+        described = {"field": name, "rule": rule, "digits": digits, "parts": parts}
+        fits = {"field": str, "rule": str, "digits": strict.optional(int), "parts": [[int]]}
+        strict.shaped(described, fits, "a citation")
+        if any(len(part) != 3 or part[0] >= len(runs) for part in parts):
+            raise BrokenError(Verdict.TAMPERED, "a citation is malformed")
         return cls(name, tuple(Part(runs[run], first, last) for run, first, last in parts), rule, digits)
 
 
@@ -261,9 +274,9 @@ class Library:
 
 def _claimed_run(path: Path) -> str | None:
     """The run id in a log's first line, unverified: only to find the file."""
-    with path.open("rb") as file:
-        try:
+    try:
+        with strict.open_regular(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
             name = strict.loads(file.readline(65536), "line 1")["run"]
-        except (BrokenError, KeyError, TypeError):
-            return None
-    return name if isinstance(name, str) else None
+    except (BrokenError, KeyError, TypeError):
+        return None
+    return name if strict.is_label(name) else None

@@ -17,7 +17,7 @@ from shared.errors import UserError
 from shared.fingerprint import envelope
 from shared.fingerprint.keys import (
     KEY_BYTES,
-    NAME,
+    LAST_EPOCH,
     TEAM_FORMAT,
     TeamKey,
     demo_key,
@@ -26,6 +26,7 @@ from shared.fingerprint.keys import (
     parse_secret,
     read_private,
     split_key_id,
+    team_name,
     write_private,
 )
 from shared.fingerprint.verdicts import BrokenError, Verdict
@@ -43,9 +44,10 @@ class CourseKey:
     secret: bytes = field(repr=False)
 
     def team_key(self, team: str, epoch: int) -> TeamKey:
-        """The key of a team in an epoch (from 1), always the same one."""
-        if not NAME.fullmatch(team) or epoch < 1:
-            raise UserError(f"no key for team {team!r}, epoch {epoch}: a name (letters, digits, . - _) and 1 or more")
+        """The key of a team in an epoch (from 1), always the same one, however the name is spelled."""
+        team = team_name(team)
+        if not 1 <= epoch <= LAST_EPOCH:
+            raise UserError(f"no key of epoch {epoch} for {team}: from 1 to {LAST_EPOCH}")
         root = hkdf_extract(f"{self.course}/{self.year}".encode(), self.secret)
         return TeamKey(team, hkdf_expand(root, f"cc0c2 team/{team}/{epoch}".encode(), KEY_BYTES), epoch)
 
@@ -54,6 +56,12 @@ class CourseKey:
         """What the register is sealed with; no team can have it, since a team's info begins otherwise."""
         root = hkdf_extract(f"{self.course}/{self.year}".encode(), self.secret)
         return TeamKey("register", hkdf_expand(root, b"cc0c2 register", KEY_BYTES))
+
+    @property
+    def exercises(self) -> bytes:
+        """What draws exercises that no clone of the repository can draw."""
+        root = hkdf_extract(f"{self.course}/{self.year}".encode(), self.secret)
+        return hkdf_expand(root, b"cc0c2 exercises", KEY_BYTES)
 
 
 @dataclass(frozen=True)
@@ -90,7 +98,7 @@ class Grader:
         if (reason := self.issued[team][epoch]) is not None:
             raise BrokenError(Verdict.UNKNOWN_EPOCH, f"epoch {epoch} of {team} was revoked: {reason}")
         key = self.course.team_key(team, epoch)
-        if key.id != key_id:
+        if split_key_id(key.id) != (team, epoch, digest):
             raise BrokenError(Verdict.WRONG_TEAM, f"signed with a key that is not the one issued to {team}")
         return key
 
@@ -130,7 +138,7 @@ def grader(path: Path, team: str | None = None) -> Grader:
         UserError: As `read_course_key`, and if the register is missing or was changed.
     """
     course = read_course_key(path)
-    return Grader(course, _read_register(path, course), team)
+    return Grader(course, _read_register(path, course), team and team_name(team))
 
 
 def issue_team_key(course_key: Path, team: str, epoch: int, out: Path) -> TeamKey:
@@ -139,7 +147,7 @@ def issue_team_key(course_key: Path, team: str, epoch: int, out: Path) -> TeamKe
     Raises:
         UserError: If the epoch was revoked, or `out` exists.
     """
-    course = read_course_key(course_key)
+    course, team = read_course_key(course_key), team_name(team)
     issued = _read_register(course_key, course) if register_path(course_key).exists() else {}
     if issued.get(team, {}).get(epoch) is not None:
         raise UserError(f"epoch {epoch} of {team} was revoked: issue a later one")
@@ -157,7 +165,7 @@ def revoke(course_key: Path, team: str, epoch: int, reason: str) -> None:
     Raises:
         UserError: If that key was never issued.
     """
-    course = read_course_key(course_key)
+    course, team = read_course_key(course_key), team_name(team)
     issued = _read_register(course_key, course)
     if epoch not in issued.get(team, {}):
         raise UserError(f"epoch {epoch} of {team} was never issued: nothing to revoke")
@@ -179,7 +187,10 @@ def _read_register(course_key: Path, course: CourseKey) -> dict[str, dict[int, s
         raise UserError(f"{path}: {broken.verdict.value}, {broken.detail}{hint}") from None
     if sealed.signer.is_demo:
         raise UserError(f"{path} is sealed with the demo key: it is not this course's")
-    return {team: {int(epoch): why for epoch, why in epochs.items()} for team, epochs in sealed.body["issued"].items()}
+    issued: dict[str, dict[int, str | None]] = {}
+    for team, epochs in sealed.body["issued"].items():
+        issued.setdefault(team_name(team), {}).update({int(epoch): why for epoch, why in epochs.items()})
+    return issued
 
 
 def _write_register(course_key: Path, course: CourseKey, issued: dict[str, dict[int, str | None]]) -> None:

@@ -13,12 +13,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from shared.errors import UserError
 from shared.files import write_text
 from shared.fingerprint import strict
 from shared.fingerprint.keys import Keys, TeamKey
 from shared.fingerprint.verdicts import BrokenError, Verdict
 
-LARGEST = 64 * 2**20  # bytes; a manifest of a hundred thousand tensors is below
+LARGEST = 2**24  # bytes; a manifest of fifty thousand tensors is below
 VERSION = 2
 
 
@@ -71,19 +72,30 @@ def seal(kind: str, body: dict[str, Any], key: TeamKey) -> bytes:
 
 
 def write(path: Path, kind: str, body: dict[str, Any], key: TeamKey) -> str:
-    """Seal `body` with the key's team and epoch, and write the envelope atomically. Returns the file's SHA-256."""
+    """Seal `body` with the key's team and epoch, and write the envelope atomically. Returns the file's SHA-256.
+
+    Raises:
+        UserError: If it is larger than what is read again.
+    """
     raw = seal(kind, body, key)
+    if len(raw) > LARGEST:
+        raise UserError(f"{path} would have {len(raw):,} bytes, {LARGEST:,} are allowed: seal fewer things at once")
     write_text(path, raw.decode())
     return hashlib.sha256(raw).hexdigest()
 
 
-def read(path: Path, kind: str, keys: Keys) -> Sealed:
+def read(path: Path, kind: str, keys: Keys, shape: strict.Shape = dict) -> Sealed:
     """Check the MAC of a file, then parse.
+
+    Args:
+        shape: That the body must have.
 
     Raises:
         BrokenError: MISSING, TAMPERED, WRONG_TEAM or UNKNOWN_EPOCH, with the reason.
     """
-    return unseal(strict.read_regular(path, LARGEST), kind, keys, path.name)
+    sealed = unseal(strict.read_regular(path, LARGEST), kind, keys, path.name)
+    strict.shaped(sealed.body, shape, path.name)
+    return sealed
 
 
 def unseal(raw: bytes, kind: str, keys: Keys, name: str) -> Sealed:
@@ -107,7 +119,7 @@ def unseal(raw: bytes, kind: str, keys: Keys, name: str) -> Sealed:
         raise BrokenError(Verdict.TAMPERED, f"{name} says the same in other bytes: it was rewritten")
     body = strict.loads(payload, name)
     anonymous = version == 1 and signer.is_demo  # version 1 had no team in its key ids
-    if not isinstance(body, dict) or (body.get("team") != signer.team and not anonymous):
+    if not isinstance(body, dict) or (signer.spelled(body.get("team")) != signer.team and not anonymous):
         raise BrokenError(Verdict.WRONG_TEAM, f"{name} claims another team than {signer.team}, whose key sealed it")
     return Sealed(body, signer, version, hashlib.sha256(raw).hexdigest())
 

@@ -11,12 +11,14 @@ Source: the framing is TensorFlow's TFRecord format.
 """
 
 import hashlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from shared.fingerprint import envelope, strict
 from shared.fingerprint.envelope import Sealed
+from shared.fingerprint.hashing import CHUNK
 from shared.fingerprint.keys import Keys, TeamKey
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 
@@ -24,7 +26,9 @@ NAME = "events.seal.json"
 KIND = "events"
 PATTERN = "events.out.tfevents.*"
 HEADER, FOOTER = 12, 4  # bytes around a record's data
-LARGEST = 2**31  # bytes
+LARGEST = 2**30  # bytes of a file
+MARKED = 500_000  # records of a file that can be named; the head covers all of them
+SHAPE = {"run": strict.optional(str), "files": [{"path": strict.is_file_name, "size": int, "head": str, "marks": str}]}
 
 
 def seal_events(directory: Path, body: dict[str, Any], key: TeamKey) -> None:
@@ -42,39 +46,55 @@ def seal_events(directory: Path, body: dict[str, Any], key: TeamKey) -> None:
 
 def describe(path: Path) -> dict[str, Any]:
     """Name, size in bytes, and the chain of one event file."""
-    raw = strict.read_regular(path, LARGEST)
-    heads = list(chain(raw))
-    marks = "".join(head.hex()[:8] for head in heads)
-    return {"path": path.name, "size": len(raw), "head": heads[-1].hex() if heads else "", "marks": marks}
+    marks: list[str] = []
+    head = b""
+    with strict.open_regular(path) as descriptor, os.fdopen(descriptor, "rb", closefd=False) as file:
+        if os.fstat(descriptor).st_size > LARGEST:
+            raise BrokenError(Verdict.TAMPERED, f"{path.name} is larger than {LARGEST} bytes", path)
+        for head in chain(file):
+            if len(marks) < MARKED:
+                marks.append(head.hex()[:8])
+        size = file.tell()
+    return {"path": path.name, "size": size, "head": head.hex(), "marks": "".join(marks)}
 
 
-def chain(raw: bytes) -> Iterator[bytes]:
-    """The head after each record; what a killed process left of a last record counts as one."""
-    head, position = bytes(32), 0
-    while position < len(raw):
-        length = int.from_bytes(raw[position : position + 8], "little")
-        end = min(len(raw), position + HEADER + length + FOOTER)
-        head = hashlib.sha256(head + raw[position:end]).digest()
+def chain(file: BinaryIO) -> Iterator[bytes]:
+    """The head after each record; what a killed process left of a last record counts as one.
+
+    Read in pieces: a record may claim any length.
+    """
+    head = bytes(32)
+    while header := file.read(HEADER):
+        digest = hashlib.sha256(head + header)
+        left = int.from_bytes(header[:8], "little") + FOOTER
+        while left and (piece := file.read(min(left, CHUNK))):
+            digest.update(piece)
+            left -= len(piece)
+        head = digest.digest()
         yield head
-        position = end
 
 
-def verify_events(directory: Path, keys: Keys, *, run: str | None = None, closed: bool = True) -> list[Finding]:
+def verify_events(
+    directory: Path, keys: Keys, *, run: str | None = None, closed: bool = True, digest: str | None = None
+) -> list[Finding]:
     """Findings for a run's event files: a single one if all is well, or all that is wrong.
 
     Args:
         keys: Whose seals are accepted.
         run: Id that the sidecar must carry.
         closed: Whether the run has ended; while it goes on, its newest file is not sealed yet.
+        digest: SHA-256 of the sidecar as the log's closing line holds it; logs of before do not.
     """
     present = {path.name: path for path in sorted(directory.glob(PATTERN))}
     path = directory / NAME
-    if not path.exists() and (not present or not closed):
+    if not os.path.lexists(path) and (not present or not closed) and digest is None:
         return []
     try:
-        sealed = envelope.read(path, KIND, keys)
+        sealed = envelope.read(path, KIND, keys, SHAPE)
         if run is not None and sealed.body.get("run") != run:
             raise BrokenError(Verdict.WRONG_RUN, f"seals the events of run {sealed.body.get('run')}, not of {run}")
+        if digest not in (None, sealed.digest):
+            raise BrokenError(Verdict.REPLAYED, "is not the one that was there when the log was closed")
         saved = {entry["path"]: entry for entry in sealed.body["files"]}
     except BrokenError as broken:
         return [broken.at(path)]

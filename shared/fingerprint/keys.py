@@ -28,6 +28,21 @@ DEMO_KEY = hashlib.sha256(b"cc0c2 demo key: everybody knows it, so it proves not
 KEY_BYTES = 32
 TEAM_FORMAT = "cc0c2.team-key.v2"
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+LAST_EPOCH = 999_999_999
+
+
+def team_name(text: str) -> str:
+    """The one spelling of a team's name.
+
+    Raises:
+        UserError: If it is none.
+
+    >>> team_name("Quipu")
+    'quipu'
+    """
+    if not NAME.fullmatch(text):
+        raise UserError(f"{text!r} is no name of a team: letters, digits, '.', '-', '_', at most 64")
+    return text.lower()
 
 
 def hkdf_extract(salt: bytes, material: bytes) -> bytes:
@@ -62,7 +77,8 @@ class TeamKey:
     """A team's name and secret.
 
     Attributes:
-        team: Name that manifests and logs carry: letters, digits, dot, hyphen, underscore; at most 64.
+        team: Name that manifests and logs carry: letters, digits, dot, hyphen, underscore; at most 64. Capitals are
+            written small: Quipu and quipu are one team.
         secret: 32 bytes; kept out of repr, so that a traceback or a log never shows it.
         epoch: Counts the team's keys; a new one is issued when one may have leaked.
     """
@@ -72,9 +88,15 @@ class TeamKey:
     epoch: int = 1
 
     def __post_init__(self) -> None:
-        """Refuse a name that could be read as part of a key id."""
-        if not NAME.fullmatch(self.team):
-            raise UserError(f"{self.team!r} is no name of a team: letters, digits, '.', '-', '_', at most 64")
+        """Refuse a name that could be read as part of a key id, and an epoch that a key id cannot hold."""
+        object.__setattr__(self, "team", team_name(self.team))
+        if not 1 <= self.epoch <= LAST_EPOCH:
+            raise UserError(f"epoch {self.epoch} of {self.team}: must be from 1 to {LAST_EPOCH}")
+
+    @staticmethod
+    def spelled(team: object) -> object:
+        """A name as a key has it; anything else as it is."""
+        return team.lower() if isinstance(team, str) else team
 
     @property
     def is_demo(self) -> bool:
@@ -112,7 +134,7 @@ class TeamKey:
         team, epoch, digest = split_key_id(key_id)
         if demo := demo_key(team, epoch, digest):
             return demo
-        if key_id == self.id:
+        if (team, epoch, digest) == split_key_id(self.id):
             return self
         if team == self.team and epoch != self.epoch:
             raise BrokenError(Verdict.UNKNOWN_EPOCH, f"signed in epoch {epoch} of {team}; this key is of {self.epoch}")
@@ -130,7 +152,9 @@ def split_key_id(key_id: object) -> tuple[str, int, str]:
     )
     if matched is None:
         raise BrokenError(Verdict.TAMPERED, f"{key_id!r} is no key id")
-    return matched[1], int(matched[2]), matched[3]
+    if int(matched[2]) < 1:
+        raise BrokenError(Verdict.TAMPERED, f"{key_id!r} names no epoch")
+    return matched[1].lower(), int(matched[2]), matched[3]
 
 
 def demo_key(team: str, epoch: int, digest: str) -> TeamKey | None:
@@ -170,7 +194,7 @@ def _issued_key(text: str, origin: str, team: str) -> TeamKey:
         key = TeamKey(issued["team"], parse_secret(issued["secret"], origin), int(issued["epoch"]))
     except (ValueError, KeyError, TypeError):
         raise UserError(f"{origin} does not hold a key of format {TEAM_FORMAT}") from None
-    if team not in ("", key.team):
+    if team.lower() not in ("", key.team):
         raise UserError(f"{origin} is the key of {key.team}, and {TEAM_VARIABLE} says {team}")
     return key
 

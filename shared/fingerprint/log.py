@@ -20,7 +20,6 @@ Source: the chain of keys follows the idea of forward-secure sealing in systemd'
 
 import hashlib
 import hmac
-import io
 import json
 import lzma
 import os
@@ -36,8 +35,12 @@ from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 FORMAT, OLD_FORMAT = "cc0c2.log.v2", "cc0c2.log.v1"
 KIND = "log"
 SEAL = b',"mac":"'
-LARGEST = 2**30  # bytes; a log line has about 200
+LARGEST = 2**25  # bytes; a log line has about 200
+MEMORY = 2**27  # bytes that a decompressor may ask for; what `keep_log` writes needs half of it
 RESERVED = ("seq", "mac", "kind")
+OPENING = {"run": strict.is_label, "project": strict.optional(strict.is_label), "team": str}
+OPENING |= {name: strict.optional(str) for name in ("config", "env", "data")}
+CLOSING = {"lines": int, "events": strict.optional(str)}
 
 
 class Chain:
@@ -228,8 +231,12 @@ def check_lines(lines: list[bytes], keys: Keys) -> CheckedLog:
         macs.append(tail[:-3].decode())
     records = [strict.loads(line, f"line {number}") for number, line in enumerate(lines, start=1)]
     for number, record in enumerate(records, start=1):
+        strict.shaped(record, {"seq": int}, f"line {number}")
         if record["seq"] != number - 1 or (record.get("kind") == "close" and number < len(records)):
             raise BrokenError(Verdict.TAMPERED, f"line {number} is not in its place")
+    strict.shaped(records[0], OPENING, "line 1")
+    if records[-1].get("kind") == "close":
+        strict.shaped(records[-1], CLOSING, f"line {len(records)}")
     if cut and records[-1].get("kind") == "close":
         raise BrokenError(Verdict.TAMPERED, f"something follows line {len(records)}, which closes the log")
     return CheckedLog(records, macs, chain, signer, cut)
@@ -256,9 +263,9 @@ def _chain(lines: list[bytes], keys: Keys) -> tuple[Chain, TeamKey]:
         if version == 1:
             return OldChain(signer), signer
         chain, claimed = Chain(signer, opening["run"]), (opening["team"], opening["epoch"])
-    except (IndexError, KeyError, TypeError, AttributeError):
+    except (IndexError, KeyError, TypeError, AttributeError):  # nothing is authenticated yet: any shape may come
         raise BrokenError(Verdict.TAMPERED, "line 1 does not open a log") from None
-    if claimed != (signer.team, signer.epoch):
+    if (signer.spelled(claimed[0]), claimed[1]) != (signer.team, signer.epoch):
         raise BrokenError(Verdict.WRONG_TEAM, f"line 1 claims team {claimed[0]}, and the key is {signer.id}")
     return chain, signer
 
@@ -271,15 +278,25 @@ def check_log(path: Path, keys: Keys) -> CheckedLog:
     """
     raw = strict.read_regular(path, LARGEST)
     if path.suffix == ".xz":
-        try:
-            with lzma.open(io.BytesIO(raw)) as file:
-                raw = file.read(LARGEST)  # bounded: a small file may unfold to any size
-        except (EOFError, lzma.LZMAError) as error:
-            raise BrokenError(Verdict.TAMPERED, f"{path.name} cannot be decompressed: {error}", path) from None
+        raw = _unfold(raw, path)
     try:
         return check_lines(raw.splitlines(keepends=True), keys)
     except BrokenError as broken:
         raise BrokenError(broken.verdict, broken.detail, path) from None
+
+
+def _unfold(raw: bytes, path: Path) -> bytes:
+    """One whole xz stream, within bounds: a small file may unfold to any size, and ask for any memory."""
+    reader = lzma.LZMADecompressor(lzma.FORMAT_XZ, memlimit=MEMORY)
+    try:
+        unfolded = reader.decompress(raw, LARGEST + 1)
+    except (EOFError, lzma.LZMAError) as error:
+        raise BrokenError(Verdict.TAMPERED, f"{path.name} cannot be decompressed: {error}", path) from None
+    if len(unfolded) > LARGEST:
+        raise BrokenError(Verdict.TAMPERED, f"{path.name} unfolds to more than {LARGEST} bytes", path)
+    if not reader.eof or reader.unused_data:
+        raise BrokenError(Verdict.TAMPERED, f"{path.name} is not one whole xz stream", path)
+    return unfolded
 
 
 def verify_log(path: Path, keys: Keys) -> Finding:

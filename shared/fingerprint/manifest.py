@@ -7,7 +7,8 @@ Source: the idea of a manifest in a DSSE envelope is that of the OpenSSF model-s
 """
 
 import hashlib
-from collections.abc import Iterable
+import os
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,19 @@ from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 
 NAME = "manifest.json"
 KIND = "checkpoint"
+TENSOR = {"name": str, "dtype": str, "shape": [int], "sha256": str}
+SHAPE = {
+    "files": [{"path": str, "size": int, "sha256": str}],
+    "folders": strict.optional([str]),
+    "tensors": strict.optional(strict.values_of([TENSOR])),
+    "step": strict.optional(int),
+    "log": strict.optional({"position": int, "mac": str}),
+    "parent": strict.optional({"step": int, "manifest": str}),
+}
 
 
 def seal_directory(directory: Path, body: dict[str, Any], key: TeamKey) -> str:
-    """Write the manifest of all files in `directory`, subfolders included. Returns the manifest's SHA-256.
+    """Write the manifest of all files in `directory`, subfolders and empty ones included. Returns its SHA-256.
 
     Args:
         directory: Holds regular files only.
@@ -31,20 +41,41 @@ def seal_directory(directory: Path, body: dict[str, Any], key: TeamKey) -> str:
         key: The team's.
 
     Raises:
-        UserError: If the folder holds a link, no file, names that another system cannot keep apart, or a file that is
-            called safetensors and is none.
+        UserError: If the folder holds a link, no file, names that another system cannot keep apart, a file that is
+            called safetensors and is none, or a manifest.json that is not one of ours.
     """
+    _refuse_foreign(directory / NAME)
     try:
-        names = [name for name, entry in strict.entries(directory) if not entry.is_dir(follow_symlinks=False)]
-        names = sorted(name for name in names if name != NAME)
+        found = {name: entry.is_dir(follow_symlinks=False) for name, entry in strict.entries(directory)}
+        names = sorted(name for name, is_folder in found.items() if not is_folder and name != NAME)
+        folders = sorted(name for name, is_folder in found.items() if is_folder and name not in _above(found))
         strict.refuse_names(names)
+        strict.refuse_names([*names, *folders])
         described = hashing.in_threads(lambda name: _describe(directory, name), names)
         held = hashing.in_threads(
             lambda name: _tensors(directory, name), [n for n in names if n.endswith(tensors.SUFFIX)]
         )
     except BrokenError as broken:
         raise UserError(f"{directory} cannot be sealed: {broken.detail}") from None
-    return envelope.write(directory / NAME, KIND, {**body, "files": described, "tensors": dict(held)}, key)
+    listed = {"files": described, "tensors": dict(held)} | ({"folders": folders} if folders else {})
+    return envelope.write(directory / NAME, KIND, {**body, **listed}, key)
+
+
+def _above(names: Iterable[str]) -> set[str]:
+    """Every folder that something is in."""
+    return {parent.as_posix() for name in names for parent in Path(name).parents}
+
+
+def _refuse_foreign(path: Path) -> None:
+    """Browser extensions and web pages have a manifest.json too: it is its owner's."""
+    try:
+        raw = strict.read_regular(path, envelope.LARGEST)
+    except BrokenError as broken:
+        if broken.verdict is Verdict.MISSING:
+            return
+        raw = b""
+    if b'"payloadType":"application/vnd.cc0c2.' not in raw:
+        raise UserError(f"{path} is there and no manifest of ours: it is not overwritten; move it first")
 
 
 def _describe(directory: Path, name: str) -> dict[str, Any]:
@@ -124,44 +155,42 @@ def verify_directory(directory: Path, keys: Keys) -> list[Finding]:
 def inspect(directory: Path, keys: Keys) -> tuple[list[Finding], Sealed | None]:
     """As `verify_directory`, with the manifest, or None where it does not hold."""
     try:
-        sealed = envelope.read(directory / NAME, KIND, keys)
-        files, held = _listed(sealed.body)
+        sealed = envelope.read(directory / NAME, KIND, keys, SHAPE)
+        files = _listed(sealed.body)
+        extra = list(_unlisted(directory, files.keys(), sealed.body.get("folders") or []))
     except BrokenError as broken:
         return [broken.at(directory / NAME)], None
-    present = [name for name in sorted(files) if (directory / name).exists() or (directory / name).is_symlink()]
-    missing = sorted(files.keys() - set(present))
-    findings = [Finding(directory / name, Verdict.MISSING, "listed, not there") for name in missing]
-    findings += _unlisted(directory, files.keys())
+    held = sealed.body.get("tensors") or {}
+    present = [name for name in sorted(files) if os.path.lexists(directory / name)]
+    folders = [name for name in sealed.body.get("folders") or [] if not (directory / name).is_dir()]
+    missing = sorted([*(files.keys() - set(present)), *folders])
+    findings = [Finding(directory / name, Verdict.MISSING, "listed, not there") for name in missing] + extra
     compared = hashing.in_threads(lambda name: _compare(directory / name, files[name], held.get(name, [])), present)
     findings += [finding for finding in compared if finding is not None]
     findings += _misplaced(directory, sealed.body)
-    count = f"{len(files)} files, step {sealed.body.get('step', '?')}, team {sealed.body['team']}"
+    count = f"{len(files)} files, step {sealed.body.get('step', '?')}, team {sealed.body.get('team', '?')}"
     return findings or [Finding(directory, sealed.verdict, count)], sealed
 
 
-def _listed(body: dict[str, Any]) -> tuple[dict[str, dict[str, Any]], dict[str, list[dict[str, Any]]]]:
-    try:
-        names = [entry["path"] for entry in body["files"]]
-        strict.refuse_names(names)
-        files = {entry["path"]: {"size": int(entry["size"]), "sha256": str(entry["sha256"])} for entry in body["files"]}
-        return files, dict(body.get("tensors", {}))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise BrokenError(Verdict.TAMPERED, "the manifest's list of files is malformed") from None
+def _listed(body: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    files = {entry["path"]: entry for entry in body["files"]}
+    strict.refuse_names([entry["path"] for entry in body["files"]])
+    strict.refuse_names([*files, *(body.get("folders") or [])])
+    return files
 
 
-def _unlisted(directory: Path, listed: Iterable[str]) -> list[Finding]:
+def _unlisted(directory: Path, listed: Iterable[str], empty: Iterable[str]) -> Iterator[Finding]:
     """What is there and not in the manifest: files, links, and folders that hold nothing listed."""
     known = {NAME, *listed}
-    folders = {parent.as_posix() for name in listed for parent in Path(name).parents}
-    findings = []
+    folders = {*empty, *_above(known), *_above(empty)}
+    twins = {strict.fold(name): name for name in known}
     for name, entry in strict.entries(directory):
         if name in known or (name in folders and entry.is_dir(follow_symlinks=False)):
             continue
-        twin = next((a if b == name else b for a, b in strict.colliding({*known, name}) if name in (a, b)), None)
+        twin = twins.get(strict.fold(name))
         reason = f"; it differs from {twin} by case or Unicode form only" if twin else ""
         link = " (a symbolic link)" if entry.is_symlink() else ""
-        findings.append(Finding(Path(entry.path), Verdict.EXTRA, f"there, not listed{link}{reason}"))
-    return findings
+        yield Finding(Path(entry.path), Verdict.EXTRA, f"there, not listed{link}{reason}")
 
 
 def _compare(path: Path, saved: dict[str, Any], held: list[dict[str, Any]]) -> Finding | None:

@@ -28,7 +28,7 @@ def git(*words: str) -> str | None:
 
 
 def file_digest(path: Path) -> str:
-    """SHA-256 of a small file, in hexadecimal."""
+    """SHA-256 of a small file of our own, in hexadecimal."""
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 

@@ -11,14 +11,14 @@ import csv
 import hashlib
 import io
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from shared.errors import UserError
-from shared.fingerprint import envelope, manifest, strict
-from shared.fingerprint.citations import KEPT, Cited, Library, Source, keep_log
+from shared.fingerprint import envelope, log, manifest, strict
+from shared.fingerprint.citations import KEPT, LOG_NAME, Cited, Library, Source, keep_log
 from shared.fingerprint.envelope import Sealed
 from shared.fingerprint.keys import Keys, TeamKey
 from shared.fingerprint.log import CheckedLog
@@ -28,7 +28,26 @@ from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 KIND = "results"
 SUFFIX = ".seal.json"
 LOGS = "logs"  # folder of kept logs beside the tables
-LARGEST = 2**26  # bytes of a table
+LARGEST = 2**22  # bytes of a table
+MOST = 10_000_000  # lines of logs that the cells of a table may cite, all in all
+CELL = strict.values_of(lambda cell: isinstance(cell, list) and len(cell) == 4)
+SHAPE = {
+    "project": strict.is_label,
+    "table": strict.is_file_name,
+    "sha256": str,
+    "columns": [str],
+    "runs": [
+        {
+            "run": strict.is_label,
+            "lines": lambda n: type(n) is int and n > 0,
+            "mac": str,
+            "manifest": strict.optional(str),
+        }
+    ],
+    "rows": [{"runs": [int], "cells": CELL, "marks": str}],
+    "kept": lambda kept: isinstance(kept, dict) and all(map(strict.is_label, kept)),
+    "made_from": lambda names: isinstance(names, dict) and all(map(strict.is_file_name, names)),
+}
 
 
 @dataclass(frozen=True)
@@ -63,9 +82,11 @@ def seal_table(
         keep_logs: Put compressed copies of the cited logs into logs/, so that the repository alone can be checked.
 
     Raises:
-        UserError: If a citation does not give the number in the table.
+        UserError: If a citation does not give the number in the table, or the table is larger than what is verified.
     """
     raw = path.read_bytes()
+    if len(raw) > LARGEST:
+        raise UserError(f"{path} has {len(raw):,} bytes, {LARGEST:,} are allowed")
     header, lines = _parse(raw, path)
     rows = rows if rows is not None else [Row([]) for _ in lines]
     if len(rows) != len(lines):
@@ -73,8 +94,11 @@ def seal_table(
     runs = {source.run: source for row in rows for source in row.sources}
     logs = {run: source.log for run, source in runs.items()}
     for number, (row, line) in enumerate(zip(rows, lines, strict=True), start=1):
-        for problem in _recompute(row.cells, dict(zip(header, line, strict=True)), logs):
-            raise UserError(f"{path}, row {number}: {problem}")
+        named = {source.run: logs[source.run] for source in row.sources}
+        try:
+            _recompute(row.cells, dict(zip(header, line, strict=True)), named)
+        except BrokenError as broken:
+            raise UserError(f"{path}, row {number}: {broken.detail}") from None
     body = {
         "project": project,
         "table": path.name,
@@ -113,11 +137,19 @@ def _parse(raw: bytes, path: Path) -> tuple[list[str], list[list[str]]]:
     return header, lines
 
 
-def _recompute(cells: dict[str, Cited], row: dict[str, str], logs: dict[str, CheckedLog]) -> Iterator[str]:
+def _recompute(cells: dict[str, Cited], row: dict[str, str], logs: dict[str, CheckedLog]) -> None:
+    """Refuse a row whose numbers are not those of the logs that it names.
+
+    Raises:
+        BrokenError: WRONG-RUN for a citation of, or a `run` column with, another run than the row's; else TAMPERED.
+    """
+    said = row.get("run", "")
+    if logs and re.fullmatch("[0-9a-f]{16}", said) and said not in logs:
+        raise BrokenError(Verdict.WRONG_RUN, f"its run is {said}, and {', '.join(logs)} is cited")
     for column, cell in cells.items():
         value = cell.text(logs)
         if row.get(column) != value:
-            yield f"{column} is {row.get(column)}, and the log gives {value}"
+            raise BrokenError(Verdict.TAMPERED, f"{column} is {row.get(column)}, and the log gives {value}")
 
 
 def verify_folder(folder: Path, keys: Keys, library: Library, *, recompute: bool = False) -> list[Finding]:
@@ -129,20 +161,41 @@ def verify_folder(folder: Path, keys: Keys, library: Library, *, recompute: bool
         library: Finds logs that are not kept in the folder.
         recompute: Regenerate the cited numbers; without it the seals alone are checked.
     """
-    tables = set(folder.glob("*.csv"))
-    tables |= {path.with_name(path.name.removesuffix(SUFFIX)) for path in folder.glob(f"*.csv{SUFFIX}")}
-    findings, cited = [], set()
-    for table in sorted(tables):
+    names = {path.name.removesuffix(SUFFIX) for path in folder.iterdir() if is_table(path.name.removesuffix(SUFFIX))}
+    findings: list[Finding] = []
+    cited: dict[str, dict[str, Any]] = {}
+    for table in sorted(folder / name for name in names):
         try:
             sealed = _open(table, keys)
-            cited |= {saved["run"] for saved in sealed.body["runs"]}
+            cited |= {saved["run"]: saved for saved in sealed.body["runs"]}
             findings.append(_check(table, sealed, keys, library, recompute=recompute))
         except BrokenError as broken:
             findings.append(broken.at(table))
+    findings += _written_again(cited.values(), keys, library)
     for path in sorted((folder / LOGS).glob("*")):
         if path.name.removesuffix(KEPT) not in cited:
             findings.append(Finding(path, Verdict.EXTRA, "no table here cites this log"))
     return findings
+
+
+def is_table(name: str) -> bool:
+    """Whether a file of this name holds a table, and so needs a seal."""
+    return name.lower().endswith(".csv")
+
+
+def _written_again(cited: Iterable[dict[str, Any]], keys: Keys, library: Library) -> Iterator[Finding]:
+    """Runs of this machine whose logs no longer say what a table here was made from."""
+    for saved in cited:
+        directory = library.directory(saved["run"])
+        if directory is None:
+            continue
+        try:
+            macs = log.check_log(directory / LOG_NAME, keys).macs
+        except BrokenError:
+            continue  # the run's own verification names it
+        if macs[saved["lines"] - 1 : saved["lines"]] != [saved["mac"]]:
+            detail = f"line {saved['lines']} is not the one that was published: written again since"
+            yield Finding(directory / LOG_NAME, Verdict.REPLAYED, detail)
 
 
 def remove_uncited_logs(folder: Path, keys: Keys) -> None:
@@ -164,12 +217,12 @@ def remove_uncited_logs(folder: Path, keys: Keys) -> None:
 def _open(table: Path, keys: Keys) -> Sealed:
     """The table's seal, once the table is the one that it seals."""
     try:
-        sealed = envelope.read(_seal_of(table), KIND, keys)
+        sealed = envelope.read(_seal_of(table), KIND, keys, SHAPE)
     except BrokenError as broken:
         detail = "the table has no seal" if broken.verdict is Verdict.MISSING else broken.detail
         raise BrokenError(broken.verdict, detail, _seal_of(table)) from None
     body = sealed.body
-    project = table.parent.parent.name if table.parent.name == "results" else body["project"]
+    project = _project_of(table) or body["project"]
     if (body["table"], body["project"]) != (table.name, project):
         raise BrokenError(Verdict.WRONG_RUN, f"the seal is of {body['project']}'s {body['table']}", _seal_of(table))
     raw = strict.read_regular(table, LARGEST)
@@ -183,6 +236,14 @@ def _open(table: Path, keys: Keys) -> Sealed:
         if _digest(kept) != digest:
             raise BrokenError(Verdict.TAMPERED, "is not the log that was kept with the table", kept)
     return sealed
+
+
+def _project_of(table: Path) -> str | None:
+    """Whose results a table is among by its place, wherever one looks from."""
+    above = strict.place_of(table).parent
+    while above.name not in ("results", ""):
+        above = above.parent
+    return above.parent.name or None
 
 
 def _digest(path: Path) -> str:
@@ -212,17 +273,28 @@ def _check(table: Path, sealed: Sealed, keys: Keys, library: Library, *, recompu
         BrokenError: For the first cited log or manifest that does not hold, or number that the logs do not give.
     """
     body = sealed.body
-    if not recompute:
-        return Finding(table, sealed.verdict, f"{len(body['rows'])} rows as sealed, team {body['team']}")
+    bare = not any(row["cells"] for row in body["rows"])
+    verdict = Verdict.SEALED_ONLY if bare and sealed.verdict is Verdict.OK else sealed.verdict
+    if bare or not recompute:
+        without = ", none of its numbers comes from a log" if bare else ""
+        return Finding(table, verdict, f"{len(body['rows'])} rows as sealed{without}, team {body.get('team', '?')}")
     runs = [saved["run"] for saved in body["runs"]]
     logs = {saved["run"]: _cited_log(table.parent, saved, library) for saved in body["runs"]}
-    manifests = [_cited_manifest(saved["run"], saved["manifest"], keys, library) for saved in body["runs"]]
+    manifests = [_cited_manifest(saved["run"], saved.get("manifest"), keys, library) for saved in body["runs"]]
     header, lines = _parse(strict.read_regular(table, LARGEST), table)
-    count = 0
+    if len(lines) != len(body["rows"]):
+        raise BrokenError(Verdict.TAMPERED, f"{len(lines)} rows, and {len(body['rows'])} were sealed")
+    count = read = 0
     for number, (row, line) in enumerate(zip(body["rows"], lines, strict=True), start=1):
-        cells = {column: Cited.from_json(value, runs) for column, value in row["cells"].items()}
-        for problem in _recompute(cells, dict(zip(header, line, strict=True)), logs):
-            raise BrokenError(Verdict.TAMPERED, f"row {number}: {problem}")
+        try:
+            cells = {column: Cited.from_json(value, runs) for column, value in row["cells"].items()}
+            read += sum(part.last - part.first + 1 for cell in cells.values() for part in cell.parts)
+            if read > MOST:
+                raise BrokenError(Verdict.TAMPERED, f"more than {MOST:,} lines of logs are cited")
+            named = {runs[index]: logs[runs[index]] for index in row["runs"] if index < len(runs)}
+            _recompute(cells, dict(zip(header, line, strict=True)), named)
+        except BrokenError as broken:
+            raise BrokenError(broken.verdict, f"row {number}: {broken.detail}") from None
         count += len(cells)
     detail = f"{count} of {len(header) * len(lines)} cells recomputed from {len(logs)} logs"
     return Finding(table, sealed.verdict, f"{detail}; {sum(manifests)} of {len(manifests)} manifests are here")
@@ -246,7 +318,7 @@ def _cited_manifest(run: str, digest: str | None, keys: Keys, library: Library) 
     if digest is None or directory is None:
         return False
     for path in directory.rglob(manifest.NAME):
-        if file_digest(path) == digest:
+        if _digest(path) == digest:
             envelope.read(path, manifest.KIND, keys)
             return True
     raise BrokenError(Verdict.MISSING, f"no manifest with the cited digest {digest[:16]}…", directory / "checkpoints")

@@ -14,20 +14,10 @@ from shared.fingerprint import hashing, strict
 from shared.fingerprint.verdicts import BrokenError, Verdict
 
 SUFFIX = ".safetensors"
-LARGEST_HEADER = 100_000_000  # bytes, as in the format's reference implementation
-BITS = {
-    "BOOL": 8,
-    "U8": 8,
-    "I8": 8,
-    "F8_E5M2": 8,
-    "F8_E4M3": 8,
-    "F8_E8M0": 8,
-    "I16": 16,
-    "U16": 16,
-    "F16": 16,
-    "BF16": 16,
-}
-BITS |= {"I32": 32, "U32": 32, "F32": 32, "C64": 64, "F64": 64, "I64": 64, "U64": 64}
+LARGEST_HEADER = 2**24  # bytes; the format's reference implementation allows 100 MB, more than a verifier should parse
+WIDTHS = {4: "F4", 6: "F6_E2M3 F6_E3M2", 8: "BOOL U8 I8 F8_E5M2 F8_E4M3 F8_E8M0 F8_E4M3FNUZ F8_E5M2FNUZ"}
+WIDTHS |= {16: "I16 U16 F16 BF16", 32: "I32 U32 F32", 64: "C64 F64 I64 U64"}
+BITS = {dtype: bits for bits, dtypes in WIDTHS.items() for dtype in dtypes.split()}
 
 
 @dataclass(frozen=True)
@@ -75,7 +65,7 @@ def _extent(name: str, entry: Any, base: int) -> Extent:
         raise BrokenError(Verdict.TAMPERED, f"tensor {name!r} has the unknown type {dtype!r}")
     if not _counts(shape) or not _counts(offsets) or len(offsets) != 2:
         raise BrokenError(Verdict.TAMPERED, f"tensor {name!r} has a shape or offsets that are no counts")
-    if math.prod(shape) * BITS[dtype] // 8 != offsets[1] - offsets[0]:
+    if math.prod(shape) * BITS[dtype] != 8 * (offsets[1] - offsets[0]):
         raise BrokenError(Verdict.TAMPERED, f"tensor {name!r}: shape {shape} of {dtype} does not fit its bytes")
     return Extent(name, dtype, tuple(shape), base + offsets[0], base + offsets[1])
 

@@ -10,6 +10,7 @@ class Verdict(Enum):
     """A finding's kind, from harmless to grave; the value is what is printed."""
 
     OK = "OK"
+    SEALED_ONLY = "SEALED-ONLY"
     UNTRUSTED_DEMO = "UNTRUSTED-DEMO"
     INCOMPLETE = "INCOMPLETE"
     EXTRA = "EXTRA"
@@ -23,13 +24,13 @@ class Verdict(Enum):
 
     @property
     def exit_code(self) -> int:
-        """0 for OK; 2 is left to wrong usage, so the others start at 10. A code never changes its meaning."""
+        """0 where nothing is wrong; 2 is left to wrong usage, so the others start at 10. A code keeps its meaning."""
         return EXIT_CODES[self]
 
     @property
     def unchanged(self) -> bool:
         """Whether the bytes are those that were saved (a demo key says so too, but anybody could have said it)."""
-        return self in (Verdict.OK, Verdict.UNTRUSTED_DEMO)
+        return self in (Verdict.OK, Verdict.SEALED_ONLY, Verdict.UNTRUSTED_DEMO)
 
     @property
     def grave(self) -> bool:
@@ -44,6 +45,7 @@ class Verdict(Enum):
 
 EXIT_CODES = {
     Verdict.OK: 0,
+    Verdict.SEALED_ONLY: 0,
     Verdict.UNTRUSTED_DEMO: 10,
     Verdict.TAMPERED: 11,
     Verdict.MISSING: 12,

@@ -1,4 +1,8 @@
-"""Verify whatever a path is: a log, a checkpoint, a run, a folder of results, or a tree of all of these."""
+"""Verify whatever a path is: a log, a checkpoint, a run, a folder of results, or a tree of all of these.
+
+Whatever is read is bounded, in bytes and in work, and each thing found ends in a verdict: nobody's submission keeps the
+verifier from the next one.
+"""
 
 import hashlib
 import os
@@ -17,6 +21,8 @@ from shared.fingerprint.log import CheckedLog
 from shared.fingerprint.verdicts import BrokenError, Finding, Verdict
 from shared.progress import table
 
+RUNS, RESULTS = "runs", "results"
+REPOSITORY = Path(__file__).resolve().parents[2]
 BOUND = {"config": "config.json", "env": "env.json"}  # member of the log's first line → file whose digest it is
 
 
@@ -76,7 +82,11 @@ def verify_all(
     findings: list[Finding] = []
     opened: dict[str, Path] = {}
     for path in paths:
-        for kind, found in things(path):
+        for thing in things(path):
+            if isinstance(thing, Finding):
+                findings.append(thing)
+                continue
+            kind, found = thing
             if kind == "run":
                 findings += verify_run(found, keys, opened)
             elif kind == "sealed":
@@ -85,30 +95,61 @@ def verify_all(
                 findings += results.verify_folder(found, keys, library, recompute=recompute)
             else:
                 findings.append(log.verify_log(found, keys))
-    return findings
+    return list(dict.fromkeys(findings))  # two tables may accuse one run
 
 
-def things(path: Path) -> Iterator[tuple[str, Path]]:
-    """("log" | "run" | "sealed" | "results", path) of all that carries a fingerprint, without following links."""
+def things(path: Path) -> Iterator[tuple[str, Path] | Finding]:
+    """("log" | "run" | "sealed" | "results", path) of all that carries a fingerprint.
+
+    What cannot be looked into, since it cannot be read or is a link where something sealed belongs, is a finding.
+    """
     if path.is_file():
-        yield ("results", path.parent) if path.suffix == ".csv" else ("log", path)
+        yield ("results", path.parent) if results.is_table(path.name) else ("log", path)
         return
     if (path / manifest.NAME).exists() or path.parent.name == CHECKPOINTS:
         yield "sealed", path
         return
-    for place, folders, files in os.walk(path):
+    if path.is_symlink() and path.name in (RESULTS, CHECKPOINTS):
+        yield _link(path)
+        return
+    closed: list[OSError] = []
+    runs: list[Path] = []
+    for place, folders, files in os.walk(path, onerror=closed.append):
         here = Path(place)
-        folders.sort()
-        if LOG_NAME in files or CHECKPOINTS in folders:
+        links = {name for name in folders if (here / name).is_symlink()}
+        yield from (_link(here / name) for name in sorted(links) if _belongs_here(here / name))
+        folders[:] = sorted(name for name in folders if name not in links and not is_temporary(here / name))
+        within = any(run in here.parents for run in runs)
+        if LOG_NAME in files or CHECKPOINTS in folders or CHECKPOINTS in links:
             yield "run", here
+            runs.append(here)
+            folders[:] = [name for name in folders if name != CHECKPOINTS]
         elif manifest.NAME in files:
-            yield "sealed", here
-        elif here.name == "results" or any(name.endswith(f".csv{results.SUFFIX}") for name in files):
-            yield "results", here
-            continue  # a folder of runs may be called results too
-        else:
-            continue
-        folders.clear()
+            if not within:  # the run that it is of verifies it
+                yield "sealed", here
+            folders.clear()
+        elif not within and _holds_tables(here, files):
+            yield "results", here  # and on: a folder of runs may be called results too
+    for error in closed:
+        if not isinstance(error, FileNotFoundError):  # a live run replaces folders while one looks
+            yield Finding(Path(error.filename), Verdict.TAMPERED, f"cannot be read ({error.strerror})")
+
+
+def _belongs_here(link: Path) -> bool:
+    """Whether something sealed is expected where a link is: anywhere below runs/ or results/."""
+    return not {RUNS, RESULTS, CHECKPOINTS}.isdisjoint(strict.place_of(link).parts)
+
+
+def _holds_tables(folder: Path, files: Iterable[str]) -> bool:
+    above = strict.place_of(folder).parts
+    if folder.name == RESULTS or any(name.endswith(f".csv{results.SUFFIX}") for name in files):
+        return True
+    return RESULTS in above and any(results.is_table(name) for name in files)
+
+
+def _link(path: Path) -> Finding:
+    reason = "is a symbolic link: what it leads to can be exchanged without touching this folder"
+    return Finding(path, Verdict.TAMPERED, reason)
 
 
 def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = None) -> list[Finding]:
@@ -131,6 +172,7 @@ def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = Non
     try:
         checked = log.check_log(path, keys)
         findings = [checked.finding(path), *_bound(directory, checked), *_again(path, checked, opened)]
+        findings += _misplaced(directory, checked)
     except BrokenError as broken:
         lost = inspected and broken.verdict is Verdict.INCOMPLETE  # there were lines, or nothing could have been sealed
         findings = [Finding(path, Verdict.TRUNCATED, broken.detail) if lost else broken.at(path)]
@@ -143,8 +185,22 @@ def verify_run(directory: Path, keys: Keys, opened: dict[str, Path] | None = Non
         findings += [finding for finding in foreign if finding not in findings]
     if checked is None or checked.version > 1 or (directory / events.NAME).exists():
         closed, run = (checked.closed, checked.opening.get("run")) if checked else (True, None)
-        findings += events.verify_events(directory, keys, run=run, closed=closed)
+        digest = checked.records[-1].get("events") if checked and checked.closed else None
+        findings += events.verify_events(directory, keys, run=run, closed=closed, digest=digest)
     return findings
+
+
+def _misplaced(directory: Path, checked: CheckedLog) -> Iterator[Finding]:
+    """A run below runs/<another project>; other folders of that depth may be called as one likes."""
+    parts = strict.place_of(directory).parts
+    if RUNS not in parts[:-1]:
+        return
+    place = len(parts) - 2 - parts[-2::-1].index(RUNS)
+    named, project = parts[place + 1], checked.opening.get("project")
+    is_project = any((root / "projects" / named).is_dir() for root in (Path(*parts[:place]), REPOSITORY))
+    if is_project and project not in (None, named):
+        detail = f"is a run of project {project}, in the folder of {named}"
+        yield Finding(directory / LOG_NAME, Verdict.WRONG_RUN, detail)
 
 
 def _again(path: Path, checked: CheckedLog, opened: dict[str, Path] | None) -> list[Finding]:
@@ -178,8 +234,14 @@ def _bound(directory: Path, checked: CheckedLog) -> Iterator[Finding]:
 def _sealed_folders(directory: Path) -> list[Path]:
     """A run's checkpoints, whether they have a manifest or not, and every other folder that has one."""
     steps = [p for p in (directory / CHECKPOINTS).glob("*") if p.is_dir() or p.is_symlink()]
-    # os.walk passes over what goes away while it looks; rglob ends in an error.
-    walked = [Path(place) for place, _, files in os.walk(directory) if manifest.NAME in files]
+    if (directory / CHECKPOINTS).is_symlink():
+        steps = []  # `things` says so
+    walked = []
+    for place, folders, files in os.walk(directory):  # passes over what goes away; rglob would end in an error
+        if Path(place) != directory and (LOG_NAME in files or CHECKPOINTS in folders):
+            folders.clear()  # a run within a run: verified as one
+        elif manifest.NAME in files:
+            walked.append(Path(place))
     others = [p for p in walked if CHECKPOINTS not in p.relative_to(directory).parts]
     return [p for p in sorted(steps) + sorted(others) if not is_temporary(p)]
 

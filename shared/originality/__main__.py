@@ -63,6 +63,8 @@ def _say(found: Comparison, out: Path) -> None:
         f"{len(found.above)} of {found.compared} pairs of files at or above {found.threshold:g} "
         f"(1 is the most that {found.calibration.pairs} independent pairs reached); {out / 'report.html'}"
     )
+    for line in report.omissions(found):
+        print(line)
 
 
 if __name__ == "__main__":

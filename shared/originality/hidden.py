@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from shared.originality.names import walk
-from shared.originality.reading import parse
+from shared.originality.text import parse
 
 RUNNERS = frozenset({"exec", "eval", "compile", "runsource", "runcode", "run_path", "run_module", "execfile"})
 MAX_STRINGS = 200  # looked at in one file

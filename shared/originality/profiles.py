@@ -1,10 +1,14 @@
 """A profile: everything that a comparison needs of one file, taken from it once."""
 
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from shared.originality import hidden, oddities, tokens, trees
 from shared.originality.oddities import Oddity
-from shared.originality.reading import Note, Source
+from shared.originality.reading import Source
+from shared.originality.text import Note
 from shared.originality.trees import Unit
 
 Place = tuple[int, int]  # first and last line
@@ -43,13 +47,26 @@ def profile(source: Source) -> Profile:
     if source.tree is None:
         return made
     try:
-        made.units = trees.units(source.tree)
-        _add_hidden(made, source)
+        with _collector_at_rest():
+            made.units = trees.units(source.tree)
+            _add_hidden(made, source)
     except RecursionError:
         made.units = []
         made.notes.append(Note("too deep"))
     made.source = replace(source, tree=None)  # a class's trees would fill the memory and keep the collector busy
     return made
+
+
+@contextmanager
+def _collector_at_rest() -> Iterator[None]:
+    """A tree has no cycles, and the garbage collector's looking for them takes as long as reading it."""
+    was_on = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_on:
+            gc.enable()
 
 
 def _add_hidden(made: Profile, source: Source) -> None:

@@ -1,40 +1,28 @@
 """Reading submissions: .py files, folders, code cells of notebooks. What is read is parsed, never run.
 
-A file that does not parse keeps its text and a note; its tokens are compared all the same.
+A file that does not parse keeps its text and a note; its tokens are compared all the same. A copy may lie where nobody
+looks, so folders of installed packages and hidden ones are read too, unless they are as large as an environment;
+whatever is left out or cut becomes a note.
 """
 
 import ast
-import io
-import json
 import os
-import tokenize
-import warnings
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from shared.errors import UserError
+from shared.originality.notebooks import notebook_code
+from shared.originality.text import Note, decode, parse
 
-MAX_BYTES = 2_000_000  # of one file that is read; generated code and data tables are longer, people's files are not
-MAX_NOTEBOOK_BYTES = 50_000_000  # a notebook carries its outputs: figures, tables
+MAX_CHARACTERS = 6_000_000  # of one file that is compared; people's files are shorter
+MAX_PARSED = 3_000_000  # of one file that is parsed: a tree takes two hundred times its text
+MAX_BYTES = 50_000_000  # of one file that is read: a notebook carries its outputs, and a file may begin with comments
 MAX_FILES = 20_000  # of one folder
-SKIPPED_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"})
+OTHERS_FOLDERS = frozenset({"__pycache__", "node_modules", "site-packages", "build", "dist", "venv"})  # and .anything
+MOST_IN_OTHERS = 300  # files in one of these that are compared all the same: an environment has thousands
 SUFFIXES = (".py", ".pyw", ".ipynb")
-
-
-@dataclass(frozen=True, order=True)
-class Note:
-    """What a reader of the report must know about a file; `wording` has the sentences.
-
-    Attributes:
-        kind: `unparsed`, `too deep`, `cut`, `encoding`, `notebook`, `runs text` or `hidden code`.
-        line: 1-based, 0 if it is about the whole file.
-        detail: What the sentence quotes.
-    """
-
-    kind: str
-    line: int = 0
-    detail: str = ""
 
 
 @dataclass(frozen=True)
@@ -69,6 +57,8 @@ class Source:
 def read(path: Path, owner: str | None = None) -> list[Source]:
     """Read a file, or every Python file and notebook below a folder, in the order of their names.
 
+    What is left out of a folder is a note of its first file.
+
     Args:
         path: A .py file, a notebook or a folder. Links inside a folder are not followed.
         owner: Whose it is; by default the path's own name.
@@ -83,12 +73,13 @@ def read(path: Path, owner: str | None = None) -> list[Source]:
         return [read_file(path, owner, path.name)]
     if not path.is_dir():
         raise UserError(f"{path} does not exist; give a .py file, a .ipynb notebook or a folder of them")
-    files = sorted(_python_below(path), key=lambda file: file.relative_to(path).as_posix())
+    files, left_out = _chosen(path)
     if not files:
         raise UserError(f"{path} holds no .py file and no notebook; give the folder that has the code")
     if len(files) > MAX_FILES:
         raise UserError(f"{path} holds {len(files)} files, more than {MAX_FILES}; give a narrower folder")
-    return [read_file(file, owner, file.relative_to(path).as_posix()) for file in files]
+    first, *others = [read_file(file, owner, file.relative_to(path).as_posix()) for file in files]
+    return [replace(first, notes=(*left_out, *first.notes)), *others]
 
 
 def read_all(paths: Iterable[Path]) -> list[Source]:
@@ -145,74 +136,64 @@ def read_file(path: Path, owner: str, name: str) -> Source:
     Raises:
         UserError: If it cannot be opened.
     """
-    limit = MAX_NOTEBOOK_BYTES if path.suffix == ".ipynb" else MAX_BYTES
     try:
         with path.open("rb") as stream:
-            data = stream.read(limit + 1)
+            data = stream.read(MAX_BYTES + 1)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror or error}") from None
-    notes = [Note("cut", detail=f"{limit:,}")] if len(data) > limit else []
-    text = decode(data[:limit], notes)
+    notes = [Note("cut", detail=f"{MAX_BYTES:,}")] if len(data) > MAX_BYTES else []
+    text = decode(data[:MAX_BYTES], notes)
     if path.suffix == ".ipynb":
         text = notebook_code(text, notes)
-    return from_text(text, owner, name, notes)
+    return from_text(shortened(text, notes), owner, name, notes)
+
+
+def shortened(text: str, notes: list[Note]) -> str:
+    """A text of at most MAX_CHARACTERS: comments go first, since code may stand behind megabytes of them."""
+    if len(text) <= MAX_CHARACTERS:
+        return text
+    text = "".join(
+        line for line in text.splitlines(keepends=True) if line.strip() and not line.lstrip().startswith("#")
+    )
+    notes.append(Note("shortened"))
+    if len(text) > MAX_CHARACTERS:
+        notes.append(Note("cut", detail=f"{MAX_CHARACTERS:,}"))
+    return text[:MAX_CHARACTERS]
 
 
 def from_text(text: str, owner: str, name: str, notes: Iterable[Note] = ()) -> Source:
     """Parse a text; one that does not parse gets a note instead of a tree."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    tree, problem = parse(text)
+    tree, problem = parse(text) if len(text) <= MAX_PARSED else (None, f"{len(text):,} > {MAX_PARSED:,}")
     said = [*notes, *([Note("unparsed", detail=problem)] if tree is None else [])]
     return Source(owner, name, text, tree, tuple(said))
 
 
-def parse(text: str) -> tuple[ast.Module | None, str]:
-    """Parse without a word from the parser: the tree and an empty string, or None and the reason."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        try:
-            return ast.parse(text), ""
-        except SyntaxError as error:
-            return None, f"line {error.lineno}: {error.msg}"
-        except (ValueError, RecursionError, MemoryError) as error:
-            return None, str(error) or type(error).__name__
+def _chosen(folder: Path) -> tuple[list[Path], list[Note]]:
+    """The files to compare, and what is left out."""
+    own: list[Path] = []
+    others: dict[str, list[Path]] = defaultdict(list)
+    links = 0
+    for file in _python_below(folder):
+        place = file.relative_to(folder)
+        foreign = next((n for n, part in enumerate(place.parts[:-1]) if _is_others(part)), None)
+        if file.is_symlink():
+            links += 1
+        elif foreign is None:
+            own.append(file)
+        else:
+            others[Path(*place.parts[: foreign + 1]).as_posix()].append(file)
+    notes = [Note("links", detail=str(links))] if links else []
+    for name, files in sorted(others.items()):
+        if len(files) > MOST_IN_OTHERS:
+            notes.append(Note("left out", detail=f"{name} ({len(files):,})"))
+        else:
+            own += files
+    return sorted(own, key=lambda file: file.relative_to(folder).as_posix()), notes
 
 
-def decode(data: bytes, notes: list[Note]) -> str:
-    """Decode by the file's coding line, else UTF-8, else Latin-1 with a note: no byte stops the comparison."""
-    try:
-        encoding, _ = tokenize.detect_encoding(io.BytesIO(data).readline)
-        return data.decode(encoding)
-    except (SyntaxError, LookupError, UnicodeDecodeError):
-        notes.append(Note("encoding"))
-        return data.decode("latin-1")
-
-
-def notebook_code(text: str, notes: list[Note]) -> str:
-    """Code cells in order, each under a comment with its number; magics and shell lines become comments."""
-    try:
-        cells = json.loads(text)["cells"]
-        sources = [
-            (number, _joined(cell["source"])) for number, cell in enumerate(cells) if cell["cell_type"] == "code"
-        ]
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
-        notes.append(Note("notebook", detail=type(error).__name__))
-        return text
-    return "".join(f"# cell {number}\n{_without_magics(source)}\n" for number, source in sources)
-
-
-def _joined(source: object) -> str:
-    if isinstance(source, str):
-        return source
-    if isinstance(source, list):
-        return "".join(str(line) for line in source)
-    raise TypeError("a cell's source is neither text nor lines")
-
-
-def _without_magics(source: str) -> str:
-    if source.lstrip().startswith("%%"):
-        return "\n".join(f"# {line}" for line in source.splitlines())
-    return "\n".join(f"# {line}" if line.lstrip().startswith(("%", "!")) else line for line in source.splitlines())
+def _is_others(name: str) -> bool:
+    return name in OTHERS_FOLDERS or name.startswith(".")
 
 
 def _python_below(folder: Path) -> Iterator[Path]:
@@ -220,8 +201,10 @@ def _python_below(folder: Path) -> Iterator[Path]:
         raise UserError(f"cannot read {error.filename}: {error.strerror}")
 
     for root, folders, files in os.walk(folder, onerror=stop, followlinks=False):
-        folders[:] = sorted(name for name in folders if name not in SKIPPED_FOLDERS and not name.startswith("."))
+        linked = [name for name in folders if Path(root, name).is_symlink()]
+        folders[:] = sorted(name for name in folders if name not in linked)
+        yield from (Path(root, name) for name in linked)
         for name in files:
             file = Path(root, name)
-            if name.endswith(SUFFIXES) and not name.startswith(".") and not file.is_symlink() and file.is_file():
+            if name.endswith(SUFFIXES) and (file.is_symlink() or file.is_file()):
                 yield file

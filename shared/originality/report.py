@@ -12,12 +12,13 @@ from shared.files import write_text
 from shared.originality.compare import Comparison, OwnerPair, Pair
 from shared.originality.explain import Explanation, Run, SharedOddity, UnitMatch, explain
 from shared.originality.profiles import Place
-from shared.originality.reading import Note
+from shared.originality.text import Note
 from shared.originality.trees import Unit
-from shared.originality.wording import KINDS, STYLE, Phrase, phrase
+from shared.originality.wording import KINDS, STYLE, Phrase, phrase, sentence
 
 MOST_PAIRS = 40  # pairs of files that are shown in full
 MOST_ROWS = 200  # pairs of owners in the table
+MOST_SAID = 20  # notes in the terminal
 CONTEXT = 4  # unmatched lines shown after a matching statement
 _HIDDEN = frozenset("\u200b\u200c\u200d\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 
@@ -53,6 +54,18 @@ def page(comparison: Comparison, explained: list[tuple[Pair, Explanation]]) -> s
         '<nav><label for="es" lang="es">Español</label><label for="en" lang="en">English</label></nav>'
         f"<main>\n{body}\n</main></body></html>\n"
     )
+
+
+def omissions(comparison: Comparison) -> list[str]:
+    """For a terminal: what was left out, cut or not read as Python; of very many the first."""
+    said = [
+        f"{_visible(item.source.title)}: {sentence(note)}"
+        for item in comparison.profiles
+        for note in item.notes
+        if note.kind not in ("runs text", "hidden code")
+    ]
+    more = [f"… and {len(said) - MOST_SAID} more notes, all in the report"] if len(said) > MOST_SAID else []
+    return said[:MOST_SAID] + more
 
 
 # -------------------------------------------------------------------- parts of the page

@@ -3,7 +3,7 @@
 import html
 from dataclasses import dataclass
 
-from shared.originality.reading import Note
+from shared.originality.text import Note
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,20 @@ _PHRASES = {
         "nested too deep: compared by tokens only.",
     ),
     "note cut": Phrase(
-        "pasa de {detail} bytes: solo se leyó su comienzo.", "longer than {detail} bytes: only its start was read."
+        "pasa de {detail}: solo se comparó su comienzo.", "longer than {detail}: only its start was compared."
+    ),
+    "note shortened": Phrase(
+        "muy largo: se quitaron líneas de comentario y en blanco; los números de línea son otros.",
+        "very long: comment and blank lines were taken out; line numbers are others.",
+    ),
+    "note left out": Phrase(
+        "no se comparó {detail} archivos: parece un entorno instalado.",
+        "not compared: {detail} files, which look like an installed environment.",
+    ),
+    "note links": Phrase("{detail} enlaces no se siguieron.", "{detail} links were not followed."),
+    "note cell": Phrase(
+        "la celda {detail} no es Python y se compara como comentario.",
+        "cell {detail} is no Python and is compared as a comment.",
     ),
     "note encoding": Phrase(
         "no es válido en su codificación: se leyó como Latin-1.", "not valid in its encoding: read as Latin-1."

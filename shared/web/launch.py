@@ -31,7 +31,8 @@ def serve(make: Callable[[], Any], *, host: str, port: int, said: str, grace: in
         port: 0 takes a free one.
         said: Written with the address when it answers, for example "answers questions".
         grace: Seconds.
-        options: More of uvicorn's, for a service with WebSockets or behind a proxy.
+        options: More of uvicorn's, for a service with WebSockets or behind a proxy. Without `proxy_headers` nobody is
+            believed who says for whom he asks; uvicorn's own default believes every process of this machine.
 
     Raises:
         UserError: If the address is in use or not allowed.
@@ -50,7 +51,7 @@ def serve(make: Callable[[], Any], *, host: str, port: int, said: str, grace: in
             timeout_graceful_shutdown=grace,
             lifespan="on",
             server_header=False,
-            **options,
+            **{"proxy_headers": False, **options},
         )
         signal.pthread_sigmask(signal.SIG_BLOCK, STOPPING)  # an event loop that is only half there would end aloud
         _Server(config, f"{said} on http://{shown}:{taken_port}").run(sockets=[opened])

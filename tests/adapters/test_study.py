@@ -86,7 +86,7 @@ def test_from_runs_to_sealed_tables_figures_and_readme(small, library, tmp_path,
     names = {"runs", "curves", "parameters_accuracy", "init", "init_summary"}
     assert {path.stem for path in out.glob("*.csv")} == names
     assert {f.verdict for f in verify(out, recompute=True)} == {Verdict.UNTRUSTED_DEMO}
-    assert len(list(out.glob("*.png"))) == 4
+    assert len(list(out.glob("*.png"))) == 2 * 4, "in two languages"
     assert "full fine-tuning" in between_marks(readme, "texts") and "level 3" in between_marks(readme, "ner")
     assert "xavier, both" in between_marks(readme, "init")
     study.collect(small)  # a second time nothing is trained

@@ -1,11 +1,13 @@
 """The dashboard and its pages: self-contained, escaped, bilingual, readable, and one mistake hides no other card."""
 
+import base64
 import json
 import os
 import re
 from html.parser import HTMLParser
 
 import pytest
+from PIL import Image
 
 from shared.course import dashboard, pages
 from shared.course.film import screenplay
@@ -168,3 +170,11 @@ def test_every_project_has_its_card_and_its_screenplay(name):
 
     rendering.Renderer(play, cast.Cast(recording.WIDTH, recording.HEIGHT, ()), project.results)
     assert any(step.trailer for step in play.steps) and any(step.figure for step in play.steps)
+
+
+def test_each_language_has_its_figure(toy):
+    Image.new("RGB", (80, 40), (30, 30, 200)).save(toy.results / "figure.es.png")
+    page = dashboard.card_html(toy, toy.root / "build")
+    for language, name in (("en", "figure.png"), ("es", "figure.es.png")):
+        picture = base64.b64encode((toy.results / name).read_bytes()).decode()
+        assert f'<img lang="{language}" src="data:image/png;base64,{picture}"' in page

@@ -5,9 +5,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.course.exercises import Draw, Exercise, Expression, Number, Sheet
+from shared.course.exercises.__main__ import Arguments
+from shared.course.exercises.__main__ import main as command
 from shared.course.exercises.declared import read_exercises
 from shared.course.exercises.expressions import evaluate
 from shared.errors import UserError
+from shared.fingerprint.course import new_course_key
 
 
 def test_a_draw_depends_on_team_and_exercise_only():
@@ -73,6 +76,10 @@ def test_an_expression_is_compared_by_what_it_computes():
         "9" * 390,  # no float holds it
         "1e308 * 10",
         "round(5, 0 - 10**9)",  # would build 10 ** 10 ** 9
+        "abs((-1) ** 0.5)",  # complex within
+        "10**99 * 10**99 > 1",  # a whole number that no float needs to hold
+        "1" * 200 + " > 1",
+        "True",
     ],
 )
 def test_what_is_no_formula_is_refused_without_being_run(text):
@@ -102,8 +109,9 @@ def test_a_sheet_prints_the_team_s_numbers_and_checks_its_answers(sheet):
 def test_mistakes_in_files_are_one_line(sheet):
     with pytest.raises(UserError, match=r"nobody\.toml is not there"):
         sheet.answers("nobody")
-    with pytest.raises(UserError, match="letters, digits"):
-        sheet.answers("../x")
+    for name in ("../x", "-a", "a" * 65, "a b"):
+        with pytest.raises(UserError, match="letters, digits"):
+            sheet.answers(name)
     (sheet.folder / "answers/a.toml").write_text("uno = = 3")
     with pytest.raises(UserError, match=r"a\.toml: "):
         sheet.answers("a")
@@ -155,3 +163,47 @@ def test_a_file_that_declares_no_exercise_is_refused(text, tmp_path):
     (tmp_path / "exercises.toml").write_text(text)
     with pytest.raises(UserError, match=r"exercises\.toml"):
         read_exercises(tmp_path)
+
+
+def test_an_expression_that_is_right_on_the_listed_cases_alone_is_wrong():
+    answer = Expression(lambda v, case: v["d"] * case["r"] ** 2, lambda _: [{"r": r} for r in (1, 3, 64)])
+    exercise = Exercise("coste", lambda draw: {"d": draw.integer(2, 9)}, answer)
+    d = exercise.values("quipu")["d"]
+    by_heart = f"{d} if r == 1 else {9 * d} if r == 3 else {4096 * d}"
+    assert answer.wrong(by_heart, {"d": d}) is None
+    assert "para r = " in exercise.wrong(by_heart, "quipu")
+    assert exercise.wrong(f"{d} * r * r", "quipu") is None
+
+
+def test_the_courses_key_draws_what_a_clone_cannot():
+    exercise = Exercise("uno", lambda draw: {"x": draw.integer(0, 10**9)}, Number(lambda v: v["x"]))
+    own, one, other = (exercise.values("quipu", key)["x"] for key in (None, b"a" * 32, b"b" * 32))
+    assert len({own, one, other}) == 3
+    assert exercise.wrong(one, "quipu", b"a" * 32) is None and exercise.wrong(own, "quipu", b"a" * 32)
+
+
+def test_an_exercise_may_go_on_with_the_numbers_of_one_above(tmp_path):
+    path = tmp_path / "exercises.toml"
+    path.write_text(
+        '[uno]\ndraw = { x = "1..1000" }\nanswer = "x"\n[dos]\nfrom = "uno"\ndraw = { y = "1..9" }\nanswer = "x * y"\n'
+    )
+    one, two = read_exercises(tmp_path)
+    for key in (None, b"k" * 32):
+        assert two.values("quipu", key)["x"] == one.values("quipu", key)["x"]
+        assert two.values("quipu", key)["y"] == Draw("quipu", "dos", key).integer(1, 9)
+    path.write_text('[dos]\nfrom = "uno"\ndraw = { y = "1..9" }\nanswer = "y"\n')
+    with pytest.raises(UserError, match="no exercise 'uno' stands above"):
+        read_exercises(tmp_path)
+
+
+def test_the_command_counts_the_right_answers_and_draws_with_the_courses_key(tmp_path, capsys):
+    new_course_key(tmp_path / "course.key", "CC0C2", 2026)
+    assert command(Arguments(project="lora", check=True, team="Demo")) == 0
+    assert "12 de 12 bien." in capsys.readouterr().out
+    command(Arguments(project="lora", team="demo"))
+    plain = capsys.readouterr().out
+    assert "se defiende oralmente" in plain
+    command(Arguments(project="lora", team="demo", key=tmp_path / "course.key"))
+    assert capsys.readouterr().out != plain
+    assert command(Arguments(project="lora", check=True, team="demo", key=tmp_path / "course.key")) == 1
+    assert "con la clave del curso" in capsys.readouterr().out

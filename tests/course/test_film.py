@@ -211,6 +211,15 @@ def test_a_figure_fills_its_room_and_keeps_its_shape(tiny, tmp_path):
     assert (box[2] - box[0]) / (box[3] - box[1]) == pytest.approx(2, rel=0.01)
 
 
+def test_a_film_shows_the_spanish_figure_where_there_is_one(tiny, tmp_path):
+    Image.new("RGB", (100, 50), (30, 200, 30)).save(tmp_path / "a.png")
+    Image.new("RGB", (100, 50), (200, 30, 30)).save(tmp_path / "a.es.png")
+    shown = play(step(figure="a.png", command=""))
+    pictures = list(rendering.Renderer(shown, tiny, tmp_path).frames(timeline.plan(shown, tiny, "demo")))
+    centre = pictures[-1][0].getpixel((960, (rendering.TERMINAL_TOP + rendering.CAPTION_TOP) // 2))
+    assert centre == (200, 30, 30)
+
+
 def test_the_film_has_its_length_its_chapters_and_no_trace_when_it_fails(tiny, tmp_path):
     plan = timeline.plan(play(), tiny, "demo")
     small = [(Image.new("RGB", (64, 36), (i % 200, 0, 0)), 6) for i in range(plan.frames // 6)]

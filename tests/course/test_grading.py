@@ -119,6 +119,7 @@ def test_a_test_that_fails_costs_its_share(toy, tmp_path_factory):
     save(toy.root)
     outcome = checks.tests(Context(toy, LIMITS, "HEAD", tmp_path_factory.mktemp("s")))
     assert outcome.share == 0.5 and "1 of 2 passed" in outcome.reason
+    assert outcome.reason.endswith("; not: test_b") and outcome.reason.es.endswith("; no: test_b")
 
 
 def test_an_edited_test_is_reported_and_not_used(toy, context):
@@ -148,7 +149,7 @@ def test_tests_that_crash_or_hang_have_no_points_and_a_reason(toy, tmp_path_fact
     (toy.root / "tests/toy/test_toy.py").write_text("import time\n\n\ndef test_a(): time.sleep(300)\n")
     save(toy.root)
     limits = replace(LIMITS, seconds=6)
-    assert "time limit" in checks.tests(Context(toy, limits, "HEAD", tmp_path_factory.mktemp("s"))).reason
+    assert "not at its end" in checks.tests(Context(toy, limits, "HEAD", tmp_path_factory.mktemp("s"))).reason
     crashed = children.run([sys.executable, "projects/toy/crash.py"], toy.root, LIMITS)
     assert "killed by SIGSEGV" in crashed.trouble
 
@@ -305,3 +306,59 @@ def test_the_commands_refuse_what_is_no_project(verb):
         env=os.environ,
     )
     assert done.returncode == 2 and done.stderr.startswith("error: no project '../x'; the projects are: ")
+
+
+# ---------------------------------------------------------------- cheats that gain nothing
+
+
+CHEATS = {
+    "prints and exits": "print('999 passed in 1.00s', flush=True)\nimport os\nos._exit(0)\n",
+    "leaves by an exception": "print('999 passed in 1.00s')\nraise SystemExit(0)\n",
+    "writes to every descriptor": (
+        "import json, os\nsaid = json.dumps({'code': 0, 'passed': 999, 'failed': 0}).encode()\n"
+        "for number in range(3, 64):\n    try:\n        os.write(number, said)\n    except OSError:\n        pass\n"
+        "os._exit(0)\n"
+    ),
+    "replaces the reporter": (
+        "import _pytest.runner as r, pytest\nr.CallInfo.from_call = classmethod(lambda *a, **k: pytest.exit('x', 0))\n"
+    ),
+}
+
+
+@pytest.mark.parametrize("cheat", CHEATS)
+def test_a_project_that_pretends_to_pass_has_no_points(toy, tmp_path_factory, cheat):
+    (toy.folder / "__init__.py").write_text(CHEATS[cheat])
+    (toy.root / "projects" / "__init__.py").write_text("")
+    (toy.root / "tests/toy/conftest.py").write_text("import projects.toy\n")
+    (toy.root / "tests/toy/test_toy.py").write_text("import projects.toy\n\n\ndef test_a(): assert False\n")
+    save(toy.root)
+    outcome = checks.tests(Context(toy, LIMITS, "HEAD", tmp_path_factory.mktemp("s")))
+    assert outcome.share == 0 and outcome.judged, outcome
+
+
+def test_code_that_shadows_pytest_in_the_graded_folder_is_not_what_counts(toy, tmp_path_factory):
+    fake = "import sys\nprint('999 passed')\nmain = lambda *a, **k: 0\nhookimpl = lambda **k: (lambda f: f)\n"
+    for name in ("pytest.py", "xdist.py", "json.py"):
+        (toy.root / "projects" / name).write_text(fake)
+        (toy.root / "shared" / name).write_text(fake)
+    (toy.root / "tests/toy/test_toy.py").write_text("def test_a(): pass\n\n\ndef test_b(): assert False\n")
+    save(toy.root)
+    outcome = checks.tests(Context(toy, LIMITS, "HEAD", tmp_path_factory.mktemp("s")))
+    assert outcome.share == 0.5, outcome
+
+
+def test_what_does_not_end_in_its_time_is_left_to_a_person_and_costs_nothing(toy, tmp_path_factory):
+    (toy.root / "tests/toy/test_toy.py").write_text("import time\n\n\ndef test_a(): time.sleep(300)\n")
+    save(toy.root)
+    outcome = checks.tests(Context(toy, replace(LIMITS, seconds=6), "HEAD", tmp_path_factory.mktemp("s")))
+    assert not outcome.judged and outcome.reason.startswith("not judged")
+    rules = rubric.load()
+    outcomes = {each.id: Outcome(1.0, "") for each in rules.criteria if each.judge == "machine"}
+    whole = score.totals(score.Graded(toy, outcomes, 1.0), rules)
+    slow = score.Graded(toy, {**outcomes, "tests": outcome}, 1.0)
+    lost = next(each.points for each in rules.criteria if each.id == "tests")
+    reached, possible, left = score.totals(slow, rules)
+    assert (reached, possible, left) == (whole[0] - lost, whole[1] - lost, whole[2] + lost)
+    line = next(each for each in report.gradescope(slow, rules)["tests"] if "sin juzgar" in each["output"])
+    assert "score" not in line and "status" not in line
+    assert f"___ / {lost:g}" in webpage.html_page([slow], rules)

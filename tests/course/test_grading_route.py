@@ -40,6 +40,14 @@ def test_a_film_that_is_missing_is_rendered_once_for_all_its_criteria(toy, conte
     assert found["film"].reason.es == "build/demo/toy/demo.mp4: no está; no recording yet"
 
 
+def test_a_film_without_a_recording_says_so_in_one_language_and_starts_nothing(toy, context, monkeypatch):
+    monkeypatch.setattr(films.children, "run", lambda *_: pytest.fail("run"))
+    for name in ("film", "trailer", "chapters", "captions", "film_age"):
+        reason = CHECKS[name](context).reason
+        assert reason.endswith("not there; no recording yet: make demo-toy ARGS=--keep makes one")
+        assert reason.es.endswith("no está; aún sin grabación: make demo-toy ARGS=--keep la hace")
+
+
 def test_a_film_out_of_date_says_what_changed_and_why_there_is_no_newer(toy, context, rendered):
     toy.build.mkdir(parents=True)
     made = {"sources": digests(toy, {"demo.toml"}), "commit": "ab" * 20, "changed": ["models/x.py"], "editions": {}}
@@ -61,8 +69,12 @@ def test_captions_have_to_reach_the_films_end(toy, context, rendered, monkeypatc
 
     monkeypatch.setattr(encoding, "probe", lambda _: encoding.Film(400.0, ("a",) * 6, 1))
     toy.film.mkdir()
-    (toy.film / "demo.es.srt").write_text("1\n00:00:00,000 --> 00:06:39,500\nx\n")
-    (toy.film / "demo.en.srt").write_text("1\n00:00:00,000 --> 00:02:00,000\nx\n")
+    toy.build.mkdir(parents=True)
+    (toy.build / "demo.mp4").write_bytes(b"")
+    monkeypatch.setattr(films, "forged", lambda _: "")
+    words = "lo que se ve y por qué " * 60
+    (toy.film / "demo.es.srt").write_text(f"1\n00:00:00,000 --> 00:06:39,500\n{words}\n")
+    (toy.film / "demo.en.srt").write_text(f"1\n00:00:00,000 --> 00:02:00,000\n{words}\n")
     assert films.captions(context).share == 0.5 and films.captions(context).reason.endswith("in: es")
     assert films.chapters(context).share == pytest.approx(6 / 7)
 
@@ -153,7 +165,7 @@ def test_the_main_run_is_made_only_when_it_is_asked_for_and_missing(toy, capsys)
     preparing.run(toy, LIMITS, wanted=False)
     assert not preparing.has_run(toy)
     preparing.run(toy, LIMITS, wanted=True)
-    assert preparing.has_run(toy) and capsys.readouterr().err == "toy: its main run\n"
+    assert preparing.has_run(toy) and capsys.readouterr().err == "make run-toy\n"
     (toy.folder / "__main__.py").write_text("raise SystemExit('no')\n")
     preparing.run(toy, LIMITS, wanted=True)
     assert capsys.readouterr().err == ""

@@ -17,6 +17,7 @@ from shared.errors import UserError
 
 PRIVATE = re.compile(r"/work|/tmp|/root|/home/|Looking in indexes|/simple/")
 RECORDED = [name for name in names() if (find(name).film / kept.CAST).is_file()]
+BEFORE = ("adapters", "rag_agent")  # recorded before their chapters on tests and integrity were kept short
 
 
 def take(play):
@@ -134,6 +135,21 @@ def test_every_screenplay_can_have_its_length(name):
     assert [chapter.id for chapter in play.chapters] == list(screenplay.CHAPTERS)
 
 
+@pytest.mark.parametrize("name", [name for name in names() if name not in BEFORE])
+def test_what_all_films_share_takes_45_seconds_at_most(name):
+    play = screenplay.load(find(name))
+    assert {"test", "integrity"} == set(film.TEMPLATED) and film.TEMPLATED_SECONDS == 45
+    assert max(timeline.longest_chapter(play, chapter) for chapter in film.TEMPLATED) <= film.TEMPLATED_SECONDS
+
+
+def test_a_film_that_lingers_in_what_all_share_is_refused_before_it_is_recorded(toy, demo_toml, monkeypatch):
+    play = screenplay.load(toy)
+    film.check_templated(play)
+    monkeypatch.setattr(film, "TEMPLATED_SECONDS", 1)
+    with pytest.raises(UserError, match=r"the chapter 'test' may last \d+ s, 1 are allowed"):
+        film.check_templated(play)
+
+
 @pytest.mark.parametrize("name", names())
 def test_the_mistakes_that_a_film_shows_still_say_what_it_waits_for(name):
     """They come late in a recording: one whose message has changed would spoil the long run before it."""
@@ -171,3 +187,12 @@ def test_no_recording_shows_a_place_of_a_machine(name):
     assert len(packed) <= 300_000
     text = "".join(each.data for each in cast.parse(gzip.decompress(packed).decode(), name).events)
     assert not PRIVATE.search(text)
+
+
+@pytest.mark.parametrize("name", names())
+def test_each_readme_shows_its_films_poster_and_the_command_that_makes_the_film(name):
+    project = find(name)
+    assert (project.film / "poster.png").stat().st_size <= 100_000
+    for page in ("README.md", "README.es.md"):
+        text = (project.folder / page).read_text(encoding="utf-8")
+        assert "(film/poster.png)](film)" in text and f"`make film-{name}`" in text

@@ -40,6 +40,21 @@ def test_a_notebook_is_built_the_same_twice_and_holds_its_numbers(toy):
     assert "results/new.csv" in notebook.outdated(toy)
 
 
+def test_what_is_built_by_hand_comes_before_what_was_recorded(toy):
+    by_hand = "# %% [markdown]\n# # A mano\n\n# %%\nfrom shared.course.cells import live\n\nlive(lambda n: n + 1, 41)\n"
+    (toy.folder / "by_hand.py").write_text(by_hand)
+    done = in_a_process(toy, "notebook.build(p)")
+    assert done.returncode == 0, done.stderr
+    cells = json.loads(notebook.committed(toy).read_text())["cells"]
+    sources = ["".join(cell["source"]) for cell in cells]
+    assert sources[0] == "# A mano" and "Un juguete" in sources[2] and len(cells) == 5
+    shown = ["".join(output["data"]["text/plain"]) for output in cells[1]["outputs"]]
+    assert shown == ["42"], "the work was done, and shown"
+    assert notebook.outdated(toy) == []
+    (toy.folder / "by_hand.py").write_text(by_hand.replace("41", "42"))
+    assert notebook.outdated(toy) == ["by_hand.py"]
+
+
 def test_ctrl_c_while_the_kernel_starts_is_one_line(toy):
     """nbclient answers it by cancelling its own task, which would be a traceback."""
     cancelled = "notebook.NotebookClient.execute = lambda *_, **__: (_ for _ in ()).throw(asyncio.CancelledError)"

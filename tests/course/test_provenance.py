@@ -33,6 +33,11 @@ def entries(toy, text):
     return provenance.report(toy)
 
 
+def test_a_command_is_no_number_and_the_remark_behind_it_is():
+    text = 'Run:\n\n    make serve-x ARGS="--port 8443"   # 127.0.0.1:8000, answers in 0.25 s\n\nThen: 0.75.\n'
+    assert numbers(text) == [("0.25", 0.25), ("0.75", 0.75)]
+
+
 def test_a_number_is_traced_to_its_cell_and_recomputed_from_its_runs(toy):
     (found, spread) = entries(toy, "| ours, r = 2 | 0.9346 ± 0.0032 |\n".replace("r = 2", "r"))
     assert (found["status"], found["source"]["file"], found["source"]["column"]) == (

@@ -83,12 +83,24 @@ def test_a_chapter_on_integrity_says_its_run_and_gets_its_steps(toy, demo_toml):
     own = load(toy, demo_toml()).chapters[5]
     play = load(toy, demo_toml().replace('id = "integrity"', VERIFIES))
     steps = play.chapters[5].steps
-    assert [step.exit for step in steps] == [10, 0, 11, 0] and steps[3].caption == own.steps[0].caption
+    assert [step.exit for step in steps] == [0, 11, 0] and steps[2].caption == own.steps[0].caption
     assert play.chapters[5].title == own.title, "the project's own title"
-    assert steps[0].command == steps[2].command == "python -m shared.fingerprint verify runs/toy/film"
-    assert "Path('runs/toy/film').glob('checkpoints/*/w')" in steps[1].command
-    assert "un solo bit de w:" in steps[1].caption["es"] and "one bit of w:" in steps[1].caption["en"]
+    assert steps[0].command == "python -m shared.course.film.flip runs/toy/film 'checkpoints/*/w'"
+    assert steps[1].command == "python -m shared.fingerprint verify runs/toy/film"
+    assert "un solo bit de w:" in steps[0].caption["es"] and "one bit of w:" in steps[0].caption["en"]
     assert not any("<" in step.command for step in steps)
+
+
+def test_a_step_that_names_tests_is_the_templates_pytest(toy, demo_toml):
+    text = demo_toml().replace('type = "echo hola"', "tests = \"tests/toy/test_a.py -k 'a or b'\"\nlook = 2", 2)
+    play = load(toy, text.replace('type = "echo hola"', 'figure = "figure.png"'))
+    (step,) = play.chapters[1].steps
+    assert step.command == "python -m pytest -q tests/toy/test_a.py -k 'a or b'" and step.shows == "passed"
+    assert (step.squeeze, step.look, step.limit) == (6, 2, 600), "what it says itself counts"
+    untitled = text.replace('id = "test"\ntitle.es = "Capítulo test"\ntitle.en = "test"\n', 'id = "test"\n')
+    assert load(toy, untitled).chapters[1].title == {"es": "Las pruebas, en vivo", "en": "The tests, live"}
+    with pytest.raises(UserError, match="not paths of plain letters"):
+        load(toy, text.replace("-k 'a or b'", "; rm -r x"))
 
 
 def test_what_is_typed_into_the_shell_is_a_path(toy, demo_toml):

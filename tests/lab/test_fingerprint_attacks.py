@@ -142,3 +142,10 @@ def test_the_targets_are_reached():
         bench = {row["what"]: row for row in csv.DictReader(file)}
     assert min(float(bench[name]["ratio"]) for name in ("seal", "verify")) >= 0.8
     assert float(bench["log a line"]["median"]) < 100
+
+
+def test_a_run_of_a_gigabyte_is_verified_in_the_memory_that_the_readme_states():
+    with (PACKAGE / "results" / "memory.csv").open(encoding="utf-8", newline="") as file:
+        peak = {row["mib"]: float(row["peak_mb"]) for row in csv.DictReader(file)}
+    assert f"{peak['1024']:.0f} MB" in (PACKAGE / "README.md").read_text(encoding="utf-8")
+    assert peak["1024"] < 200

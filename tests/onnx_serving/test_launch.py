@@ -6,16 +6,19 @@ import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import httpx
 import pytest
 
+from projects.onnx_serving.server import __main__ as server_main
 from projects.onnx_serving.server.__main__ import main
 from projects.onnx_serving.server.launch import running
 from projects.onnx_serving.server.settings import PREFIX, Settings
 from shared.errors import UserError
 from shared.files import write_json
 from shared.fingerprint import seal_directory, team_key
+from shared.web import launch
 from shared.web.launch import stop
 from shared.web.settings import from_environment
 from tests.onnx_serving.serving import SETTINGS
@@ -41,6 +44,21 @@ def test_served_and_stopped(folder):
         if sys.platform == "linux":
             assert server.resident_mb() > 10
         assert stop(server.process) == 0
+
+
+def test_nobody_is_believed_who_says_for_whom_he_asks(monkeypatch, tmp_path):
+    made = []
+    monkeypatch.setattr(
+        launch, "_Server", lambda config, said: made.append(config) or SimpleNamespace(run=lambda **_: None)
+    )
+    monkeypatch.setattr(server_main, "load", lambda settings: None)
+    monkeypatch.setattr(server_main, "create_app", lambda service, settings: None)
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    try:
+        main([], {"ONNX_SERVING_MODELS": str(tmp_path), "ONNX_SERVING_PORT": "0"})
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, launch.STOPPING)
+    assert made[0].proxy_headers is False
 
 
 def test_ctrl_c_ends_the_server_in_one_line(folder):

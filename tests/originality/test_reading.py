@@ -6,7 +6,9 @@ import os
 import pytest
 
 from shared.errors import UserError
-from shared.originality import profiles, reading, wording
+from shared.originality import profiles, reading, report, wording
+from shared.originality.compare import compare
+from shared.originality.text import Note
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -20,13 +22,28 @@ def kinds(source: reading.Source) -> list[str]:
     return [note.kind for note in source.notes]
 
 
-def test_folder_is_read_in_order_of_names_without_links_caches_and_hidden_files(tmp_path):
-    for name in ("b.py", "a/z.py", "a/y.ipynb", "__pycache__/c.py", ".hidden/d.py", "notes.txt", ".e.py"):
-        (tmp_path / name).parent.mkdir(exist_ok=True)
+def test_folder_is_read_in_order_of_names_hidden_places_included_and_links_are_said(tmp_path):
+    hidden = ("dist/c.py", ".hidden/d.py", "lib/site-packages/x/f.py", "node_modules/g.py")
+    for name in ("b.py", "a/z.py", "a/y.ipynb", "notes.txt", ".e.py", *hidden):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
         (tmp_path / name).write_text(notebook(("code", "x = 1")) if name.endswith("ipynb") else "x = 1\n")
     (tmp_path / "link.py").symlink_to(tmp_path / "b.py")
     (tmp_path / "loop").symlink_to(tmp_path)
-    assert [source.name for source in reading.read(tmp_path)] == ["a/y.ipynb", "a/z.py", "b.py"]
+    found = reading.read(tmp_path)
+    assert [source.name for source in found] == sorted([".e.py", "a/y.ipynb", "a/z.py", "b.py", *hidden])
+    assert found[0].notes == (Note("links", detail="2"),)
+
+
+def test_an_environment_is_left_out_and_said(tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_IN_OTHERS", 3)
+    for name in ("b.py", *(f".venv/lib/site-packages/{n}.py" for n in range(4)), *(f"dist/{n}.py" for n in range(3))):
+        (tmp_path / name).parent.mkdir(exist_ok=True, parents=True)
+        (tmp_path / name).write_text("x = 1\n")
+    found = reading.read(tmp_path)
+    assert [source.name for source in found] == ["b.py", "dist/0.py", "dist/1.py", "dist/2.py"]
+    assert found[0].notes == (Note("left out", detail=".venv (4)"),)
+    shown = report.omissions(compare(found, reading.read(tmp_path / "dist", "eva")))
+    assert any(".venv (4) files" in line for line in shown)
 
 
 def test_notebook_is_its_code_cells_without_magics(tmp_path):
@@ -36,6 +53,30 @@ def test_notebook_is_its_code_cells_without_magics(tmp_path):
     assert source.tree is not None
     assert [line for line in source.text.splitlines() if not line.startswith("#")] == ["x = 1"]
     assert "Title" not in source.text
+
+
+CELLS = {
+    "%%time\nx = f(1)": "x = f(1)",
+    "%%capture out\nx = f(1)": "x = f(1)",
+    "files = !ls\nx = f(1)": "x = f(1)",
+    "t = %timeit -o f()\nx = f(1)": "x = f(1)",
+    "len?\nx = f(1)": "x = f(1)",
+    "?len\nx = f(1)": "x = f(1)",
+    "f(a).b??\nx = f(1)": "x = f(1)",
+    "for i in y:\n    !echo $i\n    x = f(i)": "for i in y:\n    x = f(i)",
+    "this is no Python\nx = f(1)": "x = f(1)",
+    "x = f(1) % 2\ny = x if x else 'why?'": "x = f(1) % 2\ny = x if x else 'why?'",
+    "%%bash\nls | wc -l\nfor f in *; do echo $f; done": "",
+}
+
+
+@pytest.mark.parametrize("cell", CELLS, ids=lambda cell: cell.split("\n")[0])
+def test_what_only_a_notebook_understands_costs_its_own_line(tmp_path, cell):
+    (tmp_path / "n.ipynb").write_text(notebook(("code", "before = g(1)"), ("code", cell), ("code", "after = g(2)")))
+    (source,) = reading.read(tmp_path)
+    assert source.tree is not None
+    kept = [line for line in source.text.splitlines() if not line.lstrip().startswith("#") and line]
+    assert "\n".join(kept) == "\n".join(filter(None, ["before = g(1)", CELLS[cell], "after = g(2)"]))
 
 
 @pytest.mark.parametrize("text", ["{", "[]", '{"cells": 3}', '{"cells": [{"cell_type": "code"}]}', "[" * 100_000])
@@ -65,15 +106,26 @@ def test_any_bytes_are_read(tmp_path):
     path = tmp_path / "x.py"
     path.write_bytes(b"# -*- coding: nonsense -*-\nx = '\xff\xfe'\n")
     assert kinds(reading.read(path)[0])[0] == "encoding"
+    for encoding in ("utf-16", "utf-16-le", "utf-16-be", "utf-32"):
+        path.write_bytes("ñandú = area(3, 4)\n".encode(encoding))
+        assert reading.read(path)[0].text == "ñandú = area(3, 4)\n", encoding
     path.write_bytes(b"\xef\xbb\xbfx = 1\r\ny = 2\r")
     assert reading.read(path)[0].text == "x = 1\ny = 2\n"
 
 
 def test_long_file_is_cut_and_said(tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MAX_BYTES", 10)
+    monkeypatch.setattr(reading, "MAX_CHARACTERS", 10)
     (tmp_path / "x.py").write_text("x = 1\n" * 5)
     source = reading.read(tmp_path)[0]
-    assert len(source.text) == 10 and kinds(source)[0] == "cut"
+    assert len(source.text) == 10 and kinds(source)[:2] == ["shortened", "cut"]
+    monkeypatch.setattr(reading, "MAX_BYTES", 3)
+    assert kinds(reading.read(tmp_path)[0])[0] == "cut"
+
+
+def test_code_behind_megabytes_of_comments_is_read(tmp_path):
+    (tmp_path / "x.py").write_text("# nothing to see here, really\n" * 250_000 + HIDDEN)
+    source = reading.read(tmp_path)[0]
+    assert source.text == HIDDEN and kinds(source) == ["shortened"]
 
 
 def test_user_errors_are_one_line(tmp_path):
@@ -149,3 +201,9 @@ def test_innocent_strings_and_names_are_not_flagged():
         f"import re\nPATTERN = re.compile('a = (b)')\nTEXT = {HIDDEN!r}\nmodel.eval()\ncursor.exec('select (a) = 1')\n"
     )
     assert profiles.profile(reading.from_text(text, "ana", "x.py")).notes == []
+
+
+def test_a_file_too_long_to_be_parsed_is_compared_by_tokens_and_said(monkeypatch):
+    monkeypatch.setattr(reading, "MAX_PARSED", 100)
+    made = profiles.profile(reading.from_text(HIDDEN * 3, "ana", "x.py"))
+    assert kinds(made) == ["unparsed"] and not made.units and made.grams

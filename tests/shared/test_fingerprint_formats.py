@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import hmac
+import io
 import json
 import os
 
@@ -175,7 +176,7 @@ def test_the_chain_of_events_is_what_the_format_says():
     for each in frames:
         head = hashlib.sha256(head + each).digest()
         heads.append(head)
-    assert list(events.chain(b"".join(frames))) == heads and len(set(heads)) == 3
+    assert list(events.chain(io.BytesIO(b"".join(frames)))) == heads and len(set(heads)) == 3
 
 
 def test_event_records_of_a_killed_process_are_sealed_as_they_are(tmp_path):

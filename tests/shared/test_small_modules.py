@@ -13,7 +13,7 @@ import torch
 
 from shared import devices, seeding
 from shared.errors import INTERRUPTED, UserError, command
-from shared.plotting import figure, panels
+from shared.plotting import figure, in_spanish, label_ends, panels, spread
 from shared.progress import table, track
 
 
@@ -37,6 +37,52 @@ def test_a_figure_whose_block_fails_is_not_written(tmp_path):
         assert len(drawn) == 2
         1 / 0  # noqa: B018
     assert list(tmp_path.iterdir()) == []
+
+
+WORDS = '[all]\n"step" = "paso"\n[a]\n"A title" = "Un título"\n"loss" = "pérdida"\n"one" = "uno"\n"two" = "dos"\n'
+
+
+def test_a_figure_is_written_in_both_languages_by_one_call(tmp_path):
+    (tmp_path / "words.toml").write_text(WORDS)
+
+    def draw_two(words):
+        with panels(tmp_path / "a.png", 2, title="A title", xlabel="step", ylabel="loss (nats)", words=words) as drawn:
+            drawn[0].barh(["one", "two"], [1, 2], label="loss")
+            drawn[1].set_xticks([0, 1], labels=["one", "2"])
+            drawn[1].legend(*drawn[0].get_legend_handles_labels(), title="step")
+            yield drawn
+
+    (drawn,) = draw_two(tmp_path / "words.toml")
+    texts = [
+        [label.get_text() for label in labels] for labels in (drawn[0].get_yticklabels(), drawn[1].get_xticklabels())
+    ]
+    assert texts == [["uno", "dos"], ["uno", "2"]]
+    assert [axes.get_xlabel() for axes in drawn] == ["paso", "paso"] and drawn[0].get_ylabel() == "pérdida (nats)"
+    legend = drawn[1].get_legend()
+    assert (legend.get_title().get_text(), legend.get_texts()[0].get_text()) == ("paso", "pérdida")
+    english, spanish = (tmp_path / name for name in ("a.png", "a.es.png"))
+    assert english.read_bytes() != spanish.read_bytes()
+    before = english.read_bytes()
+    assert list(draw_two(None)) and english.read_bytes() == before, "the English one does not know of the other"
+
+
+def test_a_text_without_spanish_is_refused():
+    phrases = {"loss": "pérdida", "loss, rate": "pérdida con tasa"}
+    assert in_spanish("loss, rate 0.1", phrases) == "pérdida con tasa 0.1", "the longest phrase first"
+    assert in_spanish("r = 4", phrases) == "r = 4" and in_spanish("glossy loss", phrases) == "glossy pérdida"
+    with pytest.raises(ValueError, match="no Spanish for 'gloss'"):
+        in_spanish("gloss", phrases)
+
+
+def test_names_at_the_ends_of_lines_do_not_overlap(tmp_path):
+    with figure(tmp_path / "a.png", title="", xlabel="", ylabel="") as axes:
+        for name, end in (("a", 1.0), ("b", 1.01), ("c", 5.0)):
+            axes.plot([0, 1], [0, end], label=name)
+        axes.plot([], [], label="nothing")  # a run that was too short for a point
+        label_ends(axes)
+        heights = {text.get_text(): text.xy[1] for text in axes.texts}
+    assert set(heights) == {"a", "b", "c"} and heights["b"] - heights["a"] >= 0.03 and heights["c"] > heights["b"]
+    assert spread([0.1, 0.1, 0.1, 0.9], 0.2) == pytest.approx([-0.1, 0.1, 0.3, 0.9])
 
 
 def test_devices():

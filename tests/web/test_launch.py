@@ -1,6 +1,7 @@
 """A server as a process: it says where, finishes what it has begun when it is told to stop, and fails in one line."""
 
 import asyncio
+import json
 import signal
 import socket
 import threading
@@ -61,6 +62,13 @@ def test_a_thousand_lines_of_log_do_not_stop_it(server):
     with httpx.Client(base_url=server.url) as client:
         ids = {client.get("/health").headers["X-Request-ID"] for _ in range(1000)}
     assert len(ids) == 1000
+
+
+def test_nobody_is_believed_who_says_for_whom_he_asks(server):
+    for headers in ({}, {"X-Forwarded-For": "10.1.1.1"}):
+        httpx.get(f"{server.url}/for-whom", headers=headers)
+    asked = [json.loads(line) for line in server.said().splitlines() if line.startswith("{")]
+    assert len({each["client"] for each in asked if each.get("event") == "request"}) == 1
 
 
 def test_an_answer_is_sent_at_once():

@@ -12,8 +12,9 @@ PASSWORD = "correct horse battery"
 
 
 @asynccontextmanager
-async def opened(folder):
-    database = Database(f"sqlite:///{folder / 'chat.sqlite'}")
+async def opened(where):
+    """A database in a folder, or at a URL."""
+    database = Database(where if isinstance(where, str) else f"sqlite:///{where / 'chat.sqlite'}")
     await database.migrate()
     try:
         yield database

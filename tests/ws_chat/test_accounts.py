@@ -27,9 +27,9 @@ def of(database, **options):
     return Accounts(database, hasher=HASHER, **options)
 
 
-def test_the_first_administrator_is_invited_once(tmp_path):
+def test_the_first_administrator_is_invited_once(url):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             accounts = of(database)
             code = await accounts.first_invitation()
             assert await accounts.first_invitation() is None  # it was shown, and holds
@@ -42,9 +42,9 @@ def test_the_first_administrator_is_invited_once(tmp_path):
     run(test())
 
 
-def test_a_first_invitation_that_nobody_used_in_time_is_made_again(tmp_path):
+def test_a_first_invitation_that_nobody_used_in_time_is_made_again(url):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             clock = Clock()
             accounts = of(database, clock=clock)
             old = await accounts.first_invitation()
@@ -56,9 +56,32 @@ def test_a_first_invitation_that_nobody_used_in_time_is_made_again(tmp_path):
     run(test())
 
 
-def test_two_who_use_one_invitation_at_once_make_one_account(tmp_path):
+def test_two_processes_that_begin_together_invite_the_first_administrator_once(url):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database, opened(url) as other:
+            both = [Accounts(each, hasher=HASHER) for each in (database, other)]
+            codes = await asyncio.gather(*(each.first_invitation() for each in both * 3))
+            assert sum(code is not None for code in codes) == 1
+
+    run(test())
+
+
+def test_two_who_want_one_name_at_once_do_not_both_get_it(url):
+    async def test():
+        async with opened(url) as database, opened(url) as other:
+            both = [Accounts(each, hasher=HASHER) for each in (database, other)]
+            codes = [await both[0].invite() for _ in range(6)]
+            registering = [both[n % 2].register(code, "ana", PASSWORD) for n, code in enumerate(codes)]
+            made = await asyncio.gather(*registering, return_exceptions=True)
+            refused = [str(each) for each in made if isinstance(each, Exception)]
+            assert refused == ["this name is taken"] * 5
+
+    run(test())
+
+
+def test_two_who_use_one_invitation_at_once_make_one_account(url):
+    async def test():
+        async with opened(url) as database:
             accounts = of(database)
             code = await accounts.invite()
             made = await asyncio.gather(
@@ -85,9 +108,9 @@ def test_two_who_use_one_invitation_at_once_make_one_account(tmp_path):
         ("ａｎａ", PASSWORD, "taken"),  # wide letters: NFKC
     ],
 )
-def test_what_is_no_name_or_password_leaves_the_invitation_unused(tmp_path, name, password, said):
+def test_what_is_no_name_or_password_leaves_the_invitation_unused(url, name, password, said):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             accounts = of(database)
             await accounts.register(await accounts.invite(), "Ana", PASSWORD)
             code = await accounts.invite()
@@ -98,9 +121,9 @@ def test_what_is_no_name_or_password_leaves_the_invitation_unused(tmp_path, name
     run(test())
 
 
-def test_a_password_lets_in_its_own_account_alone(tmp_path):
+def test_a_password_lets_in_its_own_account_alone(url):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             accounts = of(database)
             ana = await accounts.register(await accounts.invite(), "Ana", PASSWORD)
             assert await accounts.check(" aNA ", PASSWORD) == ana
@@ -126,9 +149,9 @@ def test_a_name_that_is_not_there_costs_a_hash_all_the_same(tmp_path, monkeypatc
     run(test())
 
 
-def test_sessions_begin_end_and_expire(tmp_path):
+def test_sessions_begin_end_and_expire(url):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             clock = Clock()
             accounts = of(database, clock=clock, lasting=timedelta(hours=1))
             ana = await accounts.register(await accounts.invite(), "Ana", PASSWORD)

@@ -30,9 +30,9 @@ WORDS = " ".join(f"w{number}" for number in range(80))
 
 
 @pytest.fixture
-def started(tmp_path):
+def started(tmp_path, url):
     words = ["--replicas", "2", "--port", "0", "--backend", "script", "--pace", "0.02", "--lease", "1"]
-    given = as_variables([*words, "--data", str(tmp_path), "--rate", "1000"])
+    given = as_variables([*words, "--data", str(tmp_path), "--rate", "1000", "--database", url])
     with cluster(from_environment(Settings, PREFIX, given), given) as (address, servers):
         yield address, servers, invitation_of("".join(server.said() for server in servers))
 
@@ -95,7 +95,8 @@ def test_pages_at_both_replicas_see_the_same_and_outlive_a_kill(started):
             await asyncio.gather(*(page.done.wait() for page in sockets.values()))
             assert len({(page.seq, tuple(page.messages.items())) for page in sockets.values()}) == 1
             await say(first, type="message", conversation=one, id="message-2", text=WORDS)
-            await asyncio.sleep(0.3)
+            while not all("message-2" in page.messages for page in sockets.values()):
+                await asyncio.sleep(0.01)
             os.kill(servers[0].process.pid, signal.SIGKILL)
             left = [socket for socket in sockets if await alive(socket)]
             assert 0 < len(left) < 8
@@ -114,10 +115,10 @@ def test_pages_at_both_replicas_see_the_same_and_outlive_a_kill(started):
 
     async def alive(socket):
         try:
-            await asyncio.wait_for(asyncio.shield(socket.wait_closed()), 1.0)
-        except TimeoutError:
-            return True
-        return False
+            await (await socket.ping())
+        except ConnectionClosed:
+            return False
+        return True
 
     async def connect_and_greet(url, origin, client):
         socket = await line(url, origin, client)

@@ -6,23 +6,20 @@ from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
-from projects.ws_chat.backends.scripted import Scripted
+from projects.ws_chat.backends.scripted import Scripted, ScriptedAnswer
 from projects.ws_chat.hub import Hub, RefusedError
 from projects.ws_chat.moderation import Rules
 from tests.ws_chat.memory import Memory, Page
+from tests.ws_chat.virtual import run
 
 ONE, TWO = "conversation-1", "conversation-2"
 WORDS = " ".join(f"w{number}" for number in range(60))
 
 
-def run(test):
-    asyncio.run(asyncio.wait_for(test, 30))
-
-
 @asynccontextmanager
-async def opened(*, store=None, rules=(), grace=20.0, waiting=(64, 2), **scripted):
+async def opened(*, store=None, rules=(), grace=20.0, waiting=(64, 2), kind=Scripted, **scripted):
     store = store or Memory(ONE, TWO)
-    hub = Hub(store, Scripted(**scripted), Rules(rules), grace=grace, waiting=waiting)
+    hub = Hub(store, kind(**scripted), Rules(rules), grace=grace, waiting=waiting)
     try:
         yield hub, store
     finally:
@@ -79,6 +76,82 @@ def test_after_stop_not_one_token_more_is_computed():
     run(test())
 
 
+class Deaf(ScriptedAnswer):
+    """An answer some of whose pieces are on their way when it is cancelled, as those of a thread are."""
+
+    async def _cancelled_within(self, seconds):
+        await asyncio.sleep(seconds)
+        return False
+
+
+class DeafBackend(Scripted):
+    def answer(self, turns):
+        return Deaf(self, iter(self.script(turns)))
+
+
+def test_after_stop_nothing_is_shown_of_what_was_on_its_way():
+    async def test():
+        async with opened(kind=DeafBackend, seconds=0.005) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await until(lambda: len(page.of("token")) >= 5)
+            await hub.stop("ana", ONE)
+            shown = page.writing[page.of("started")[0].answer]
+            await page.done.wait()
+            assert page.of("done")[0].message.text == store.kept[ONE][1].text == shown
+            assert page.of("done")[0].reason == "stopped"
+
+    run(test())
+
+
+async def near_the_last_number(hub, page):
+    """Ten numbers are left of those that were reserved."""
+    await hub.subscribe("ana", ONE, 0, page)
+    live = hub._open[ONE]
+    page.seq = live.log.seq = live.numbers - 10
+    return live
+
+
+def test_an_answer_that_is_stopped_before_it_has_its_numbers_computes_nothing():
+    async def test():
+        async with opened(store=Memory(ONE, seconds=0.01), seconds=0.005) as (hub, _):
+            page = Page()
+            await near_the_last_number(hub, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await hub.stop("ana", ONE)
+            await page.done.wait()
+            assert hub.backend.computed == 0 and page.of("done")[0].reason == "stopped"
+
+    run(test())
+
+
+def test_an_answer_has_no_number_that_was_not_reserved():
+    async def test():
+        async with opened() as (hub, store):
+            page = Page()
+            live = await near_the_last_number(hub, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await page.done.wait()
+            assert page.seq == live.log.seq <= live.numbers == store.numbers[ONE]
+
+    run(test())
+
+
+def test_who_waits_is_not_begun_any_more_when_the_server_drains():
+    async def test():
+        async with opened(at_once=1, seconds=0.005) as (hub, _):
+            pages = {ONE: Page(), TWO: Page()}
+            for name, page in pages.items():
+                await hub.subscribe("ana", name, 0, page)
+                await hub.message("ana", name, "message-1", "one two three")
+            await hub.drain(100)
+            assert pages[ONE].of("done")[0].reason == "end" and hub.backend.computed == 3
+            assert not hub.running and pages[TWO].of("started") == [] and len(hub.queue) == 1
+
+    run(test())
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_lines_that_are_cut_at_random_lose_nothing(seed):
     """Two pages of one conversation, cut and back at random, show at the end what a page that was never cut shows."""
@@ -130,6 +203,23 @@ def test_an_answer_goes_on_for_a_while_without_a_page_and_is_then_cancelled():
     run(test())
 
 
+def test_who_leaves_again_has_the_whole_time_of_grace_again():
+    async def test():
+        async with opened(seconds=0.005, grace=0.1) as (hub, _):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            for _ in range(2):
+                hub.unsubscribe(ONE, page)
+                await asyncio.sleep(0.06)
+                await hub.subscribe("ana", ONE, page.seq, page)
+            hub.unsubscribe(ONE, page)
+            await asyncio.sleep(0.09)
+            assert hub._open[ONE].writing.reason is None  # 0.21 s after it first left
+
+    run(test())
+
+
 def test_a_message_that_is_sent_twice_is_taken_once():
     async def test():
         async with opened(store=Memory(ONE, seconds=0.002)) as (hub, store):
@@ -139,6 +229,43 @@ def test_a_message_that_is_sent_twice_is_taken_once():
             await page.done.wait()
             await hub.message("ana", ONE, "message-1", "hello")
             assert [each.role for each in store.kept[ONE]] == ["user", "assistant"]
+
+    run(test())
+
+
+def test_while_an_answer_is_written_nothing_else_is_taken():
+    async def test():
+        async with opened(seconds=0.01) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", WORDS)
+            await until(lambda: page.of("token"))
+            for act in (
+                hub.message("ana", ONE, "message-2", "hello"),
+                hub.edit("ana", ONE, "message-2", "message-1", "hello"),
+                hub.regenerate("ana", ONE, "another-1"),
+            ):
+                with refusal("busy"):
+                    await act
+            await page.done.wait()
+            assert [each.text for each in store.kept[ONE]] == [WORDS, WORDS] and len(page.of("started")) == 1
+
+    run(test())
+
+
+def test_another_answer_that_is_asked_for_twice_is_written_once():
+    async def test():
+        async with opened(seconds=0.01) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", "one two")
+            await page.done.wait()
+            page.done.clear()
+            await asyncio.gather(*(hub.regenerate("ana", ONE, "another-1") for _ in range(2)))
+            await hub.regenerate("ana", ONE, "another-1")
+            await page.done.wait()
+            await hub.regenerate("ana", ONE, "another-1")
+            assert [each.id for each in store.kept[ONE]] == ["message-1", "another-1"] and len(page.of("started")) == 2
 
     run(test())
 
@@ -198,13 +325,30 @@ def test_users_take_turns_and_see_their_place():
                 await hub.subscribe(store.owner[name], name, 0, pages[name])
                 await hub.message(store.owner[name], name, "message-1", "a b c d e")
             places = {name: [frame.place for frame in page.of("waiting")] for name, page in pages.items()}
-            assert places["conversation-1"][-1] == 1 and places["conversation-3"][-1] == 2
-            assert (places["conversation-2"][-1], places["conversation-4"][-1]) == (3, 4)
+            assert [places[names[number]][-1] for number in (3, 1, 4, 2)] == [1, 2, 3, 4]  # ana has been served once
             order = []
             while len(order) < 5:
                 await asyncio.sleep(0.001)
                 order += [name for name in names if pages[name].done.is_set() and name not in order]
-            assert order == ["conversation-0", "conversation-1", "conversation-3", "conversation-2", "conversation-4"]
+            assert order == [names[number] for number in (0, 3, 1, 4, 2)]
+
+    run(test())
+
+
+def test_who_comes_while_an_answer_waits_sees_that_it_waits_and_one_that_is_written_as_far_as_it_is():
+    async def test():
+        async with opened(at_once=1, seconds=0.005) as (hub, _):
+            for name in (ONE, TWO):
+                await hub.subscribe("ana", name, 0, Page())
+                await hub.message("ana", name, "message-1", "one two three")
+            late, later = Page(), Page()
+            await hub.subscribe("ana", TWO, 0, late)
+            assert late.frames[0].writing is None and late.frames[1].place == 1
+            await until(lambda: len(late.of("token")) == 2)
+            await hub.subscribe("ana", TWO, 0, later)
+            assert later.frames[0].writing.text == "one two"
+            await later.done.wait()
+            assert (late.messages, late.seq) == (later.messages, later.seq)
 
     run(test())
 

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import expect
 
-from projects.ws_chat.backends.scripted import Scripted
 from projects.ws_chat.server.app import PAGES
 from shared.web.browser import faults
+from tests.ws_chat.gated import Gated
 from tests.ws_chat.serving import conversation, served
 from tests.ws_chat.test_store import said
 
@@ -110,7 +110,7 @@ def test_what_was_said_is_there_again_and_is_found_renamed_and_deleted(server, v
 
 @pytest.mark.browser
 def test_stop_stops_the_backend_and_another_answer_takes_its_place(tmp_path, visit):
-    backend = Scripted(seconds=0.02)
+    backend = Gated(allowed=5)
     with served(tmp_path, backend) as server:
         ana = visit(server)
         page = ana.open()
@@ -118,13 +118,14 @@ def test_stop_stops_the_backend_and_another_answer_takes_its_place(tmp_path, vis
         page.locator(".writing .text").wait_for()
         page.keyboard.press("Escape")
         page.get_by_text("Stopped.").wait_for()
-        computed = backend.computed
-        assert 0 < computed < 500 and not backend.running
+        backend.allowed += 5
+        assert 0 < backend.computed <= 5 and not backend.running
         page.get_by_role("button", name="Another answer").click()
         page.locator(".writing .text").wait_for()
         page.get_by_role("button", name="Stop").click()
         page.get_by_text("Stopped.").wait_for()
         assert page.locator(".said.assistant").count() == 1 and not backend.running
+        backend.allowed = 1000
         page.locator(".said.user").hover()
         page.get_by_role("button", name="Edit").click()
         page.get_by_role("textbox", name="Edit").fill("shorter")
@@ -136,17 +137,17 @@ def test_stop_stops_the_backend_and_another_answer_takes_its_place(tmp_path, vis
 @pytest.mark.browser
 def test_a_line_that_is_cut_in_mid_answer_is_taken_up_again_without_a_word_missing(tmp_path, visit):
     words = " ".join(f"word{n}" for n in range(120))
-    with served(tmp_path, Scripted(seconds=0.01)) as server:
+    backend = Gated()
+    with served(tmp_path, backend) as server:
         ana = visit(server)
         page = ana.open()
         ana.send(words)
         for cut in range(4):
-            page.locator(".writing .text").wait_for()
-            shown = page.locator(".writing .text").inner_text()
+            backend.allowed += 10
+            page.locator(".writing .text", has_text=re.compile(rf"word{10 * cut + 9}\b")).wait_for()
             for connection in server.chat.connections:
                 server.loop.call_soon_threadsafe(connection.close, 1012)
-            if cut < 3:
-                page.locator(".writing .text", has_not_text=re.compile(f"^{re.escape(shown)}$")).wait_for()
+        backend.allowed = 1000
         assert ana.answered() == [words]
         assert page.locator(".said").count() == 2
 
@@ -265,6 +266,37 @@ def test_the_door_opens_with_an_invitation_and_tells_what_is_wrong(server, chrom
         page.get_by_label("Password").fill("a wrong password")
         page.get_by_role("button", name="Log in").click()
         page.get_by_role("alert").filter(has_text="wrong").wait_for()
+
+
+@pytest.mark.browser
+def test_a_look_is_chosen_and_remembered_and_a_password_changed(server, visit):
+    ana = visit(server, color_scheme="dark")
+    page = ana.open()
+    ground = "getComputedStyle(document.body.parentElement).backgroundColor"
+    dark = page.evaluate(ground)
+    page.locator(".who").click()
+    page.get_by_role("menuitemradio", name="Light").click()
+    light = page.evaluate(ground)
+    page.reload()
+    page.locator("#write").wait_for()
+    assert page.evaluate(ground) == light != dark
+    page.locator(".who").click()
+    assert page.get_by_role("menuitemradio", name="Light").get_attribute("aria-checked") == "true"
+    assert faults(page) == []
+    page.get_by_role("menuitemradio", name="System").click()
+    assert page.evaluate(ground) == dark
+    page.get_by_role("menuitem", name="Change the password").click()
+    page.get_by_label("Current password").fill("a wrong password")
+    page.get_by_label("New password").fill("staple correct horse")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_role("alert").filter(has_text="not the password").wait_for()
+    assert faults(page) == []
+    ana.errors.clear()  # the browser's own remark on the answer 403
+    page.get_by_label("Current password").fill("correct horse battery")
+    page.get_by_label("New password").fill("staple correct horse")
+    page.get_by_role("button", name="Save").click()
+    page.get_by_text("The password has changed").wait_for()
+    assert not ana.errors
 
 
 @pytest.mark.browser

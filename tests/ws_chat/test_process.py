@@ -58,7 +58,8 @@ def test_what_was_acknowledged_outlives_kill_9(tmp_path):
             await say(socket, type="hello", version=1)
             await say(socket, type="subscribe", conversation=one, after=0)
             for number in range(6):
-                await say(socket, type="message", conversation=one, id=f"message-{number}", text=f"{number} one two")
+                text = f"{number} one two" if number < 5 else "word " * 1500  # the last takes longer than any test
+                await say(socket, type="message", conversation=one, id=f"message-{number}", text=text)
                 frame = await heard(socket)
                 while number < 5 and frame["type"] != "done":
                     acknowledged.extend([frame["message"]["id"]] if frame["type"] == "message" else [])
@@ -112,6 +113,27 @@ def test_told_to_stop_it_sends_pages_away_and_finishes_the_answer(tmp_path):
     with running(options) as server, closing(back(client, server)) as again:
         asked, answer = again.get(f"/api/conversations/{one}/export").json()["messages"]
         assert answer["reason"] == "end" and answer["text"] == asked["text"]
+
+
+def test_ctrl_c_during_an_answer_stores_what_there_is_of_it(tmp_path):
+    async def talk(server, client, one):
+        async with line(server, client) as socket:
+            await say(socket, type="hello", version=1)
+            await say(socket, type="subscribe", conversation=one, after=0)
+            await say(socket, type="message", conversation=one, id="message-1", text="word " * 1500)
+            await heard(socket, "token")
+            server.process.send_signal(signal.SIGINT)
+            assert await closed(socket) == 1012
+
+    options = {"backend": "script", "data": tmp_path, "pace": 0.02, "drain": 0.1}
+    with running(options) as server, closing(joined(server)) as client:
+        one = client.post("/api/conversations").json()["id"]
+        asyncio.run(talk(server, client, one))
+        assert server.process.wait(20) == 130
+        assert server.said().splitlines()[-1] == "interrupted" and "Traceback" not in server.said()
+    with running(options) as server, closing(back(client, server)) as again:
+        _, answer = again.get(f"/api/conversations/{one}/export").json()["messages"]
+        assert answer["reason"] == "left" and answer["text"].startswith("word")
 
 
 @pytest.mark.parametrize(

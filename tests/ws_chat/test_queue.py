@@ -52,6 +52,33 @@ def test_nobody_is_served_twice_while_another_waits(order):
         assert max(since.values()) <= len(left)
 
 
+def test_one_who_asks_seldom_is_next_whenever_they_ask():
+    """Where users only took turns, whoever always waits would have the turn before each who comes again."""
+    queue = filled("g" * 900)
+    queue.pop()
+    for number in range(100):
+        queue.push("s", f"s{number}")
+        assert [queue.pop()[0] for _ in range(5)] == ["s", "g", "g", "g", "g"]
+
+
+def test_who_asked_often_is_served_again_when_that_was_long_ago():
+    queue = filled("g" * 200)
+    for _ in range(100):
+        queue.pop()
+    for number in range(300):
+        queue.push("s", f"s{number}")
+    served = [queue.pop()[0] for _ in range(150)]
+    assert served[:20] == ["s"] * 20 and 20 < served[-50:].count("g") < 30
+
+
+def test_accounts_of_those_who_come_no_more_are_forgotten():
+    queue = FairQueue(10, 10)
+    for number in range(2000):
+        queue.push(f"user-{number}", number)
+        queue.pop()
+    assert len(queue._served) < 300
+
+
 def test_it_is_bounded_for_all_and_for_one():
     queue = filled("aab", most=3, most_of_one=2)
     with pytest.raises(FullError):

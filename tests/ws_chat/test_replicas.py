@@ -15,6 +15,7 @@ from projects.ws_chat.hub import Hub, RefusedError
 from projects.ws_chat.moderation import Rules
 from projects.ws_chat.replicas import Relay
 from shared.errors import UserError
+from tests.ws_chat.gated import Gated
 from tests.ws_chat.memory import Memory, Page
 
 ONE = "conversation-1"
@@ -53,10 +54,10 @@ def run(test):
 
 
 @asynccontextmanager
-async def replicas(url, count=2, *, lease=0.6, store=None, grace=20.0, **scripted):
+async def replicas(url, count=2, *, lease=60.0, store=None, grace=20.0, kind=Scripted, **scripted):
     store, made = store or Memory(ONE), []
     for _ in range(count):
-        relay = Relay(Hub(store, Scripted(**scripted), Rules(()), grace=grace), url, lease=lease)
+        relay = Relay(Hub(store, kind(**scripted), Rules(()), grace=grace), url, lease=lease)
         await relay.start()
         made.append(relay)
     try:
@@ -71,8 +72,8 @@ async def until(condition):
         await asyncio.sleep(0.002)
 
 
-async def die(relay):
-    """As kill -9 does: nothing is given back, nothing is said, nothing more is stored."""
+async def die(relay, redis):
+    """As kill -9 does: nothing is given back, said or stored any more; then its time in Redis is over."""
     relay.hub.store = Memory(ONE)
     relay.hub.store.failing = True
     relay._closed = True
@@ -82,6 +83,25 @@ async def die(relay):
     for task in tuple(relay.hub.running):
         task.cancel()
     relay.close = lambda: asyncio.sleep(0)
+    redis.delete(
+        f"ws_chat:alive:{relay.id}", *(lease for lease in leases(redis) if redis.get(lease) == relay.id.encode())
+    )
+
+
+def leases(redis):
+    return redis.keys("ws_chat:home:*")
+
+
+class Held(Memory):
+    """A store that answers when it is told to."""
+
+    def __init__(self, *conversations):
+        super().__init__(*conversations)
+        self.free = asyncio.Event()
+
+    async def messages(self, user, conversation):
+        await self.free.wait()
+        return await super().messages(user, conversation)
 
 
 class Line:
@@ -136,7 +156,7 @@ def test_lines_that_are_cut_and_come_back_to_either_replica_lose_nothing(redis, 
 
 def test_stop_at_the_other_replica_stops_the_backend_at_home(redis, empty):
     async def test():
-        async with replicas(redis, seconds=0.005) as (one, two, _):
+        async with replicas(redis, kind=Gated, allowed=5) as (one, two, _):
             at_home, away = Page(), Page()
             await one.subscribe("ana", ONE, 0, at_home)
             await two.subscribe("ana", ONE, 0, away)
@@ -144,9 +164,9 @@ def test_stop_at_the_other_replica_stops_the_backend_at_home(redis, empty):
             await until(lambda: len(away.of("token")) >= 3)
             await two.stop("ana", ONE)
             await away.done.wait()
-            computed = one.hub.backend.computed
+            one.hub.backend.allowed = 1000
             await asyncio.sleep(0.05)
-            assert one.hub.backend.computed == computed < 60 and not one.hub.backend.running
+            assert one.hub.backend.computed == 5 and not one.hub.backend.running
             assert away.of("done")[0].reason == "stopped"
             with pytest.raises(RefusedError) as refused:
                 await two.stop("ana", ONE)
@@ -191,20 +211,23 @@ def test_typing_is_shown_at_the_other_replica_and_not_to_who_types(redis, empty)
 
 def test_when_a_home_is_killed_the_other_replica_goes_on_with_what_is_stored(redis, empty):
     async def test():
-        async with replicas(redis, seconds=0.005) as (one, two, store):
+        async with replicas(redis, kind=Gated, allowed=4) as (one, two, store):
             away = Page()
             await one.subscribe("ana", ONE, 0, Page())
             await two.subscribe("ana", ONE, 0, away)
             await two.message("ana", ONE, "message-1", "one two three")
             await away.done.wait()
+            one.hub.backend.allowed = 10
             await two.message("ana", ONE, "message-2", WORDS)
-            await until(lambda: len(away.of("token")) >= 8)
+            await until(lambda: len(away.of("token")) == 13)
             shown = away.seq
-            await die(one)
-            await until(lambda: two.hub.is_open(ONE) and away.of("snapshot")[-1].seq > shown)
+            await die(one, empty)
+            await two.look_after()
+            assert two.hub.is_open(ONE) and away.of("snapshot")[-1].seq > shown
             assert list(away.messages) == [each.id for each in store.kept[ONE]]
             assert len(away.messages) == 3 and not away.writing
             away.done.clear()
+            two.hub.backend.allowed = 1000
             await two.regenerate("ana", ONE, "answer-22")
             await away.done.wait()
             assert away.messages["answer-22"] == WORDS
@@ -214,7 +237,7 @@ def test_when_a_home_is_killed_the_other_replica_goes_on_with_what_is_stored(red
 
 def test_a_home_that_ends_in_order_hands_over_at_once(redis, empty):
     async def test():
-        async with replicas(redis, lease=30.0) as (one, two, _):
+        async with replicas(redis, lease=600.0) as (one, two, _):
             page = Page()
             await one.subscribe("ana", ONE, 0, page)
             await one.message("ana", ONE, "message-1", "hello")
@@ -222,7 +245,7 @@ def test_a_home_that_ends_in_order_hands_over_at_once(redis, empty):
             await one.close()
             one.close = lambda: asyncio.sleep(0)
             again = Page()
-            await asyncio.wait_for(two.subscribe("ana", ONE, 0, again), 5)
+            await two.subscribe("ana", ONE, 0, again)  # far sooner than a lease ends
             assert again.messages == page.messages and two.hub.is_open(ONE)
 
     run(test())
@@ -230,13 +253,15 @@ def test_a_home_that_ends_in_order_hands_over_at_once(redis, empty):
 
 def test_a_lease_is_given_back_when_nobody_shows_the_conversation(redis, empty):
     async def test():
-        async with replicas(redis, lease=0.3) as (one, two, _):
-            page = Page()
+        async with replicas(redis) as (one, two, _):
+            page, key = Page(), f"ws_chat:home:{ONE}"
             await one.subscribe("ana", ONE, 0, page)
-            await asyncio.sleep(1)
-            assert empty.get(f"ws_chat:home:{ONE}") == one.id.encode()  # it was renewed
+            empty.pexpire(key, 20_000)
+            await one.look_after()
+            assert empty.get(key) == one.id.encode() and empty.pttl(key) > 30_000  # it was renewed
             one.unsubscribe(ONE, page)
-            await until(lambda: empty.get(f"ws_chat:home:{ONE}") is None)
+            await one.look_after()
+            assert empty.get(key) is None
             await two.subscribe("ana", ONE, 0, Page())
             assert two.hub.is_open(ONE) and not one.hub.is_open(ONE)
 
@@ -247,27 +272,32 @@ def test_a_lease_is_not_given_back_while_a_message_is_on_its_way_to_the_hub(redi
     """The store is slow: between the question whose it is and the hub's opening it, leases are looked after."""
 
     async def test():
-        async with replicas(redis, lease=0.6, store=Memory(ONE, seconds=0.15)) as (one, two, store):
+        async with replicas(redis, store=Held(ONE)) as (one, two, store):
             asking = asyncio.create_task(one.message("ana", ONE, "message-1", "hello"))
-            await until(lambda: ONE in one._mine)
+            await until(lambda: ONE in one._mine and one._pins)
+            await one.look_after()
+            assert empty.get(f"ws_chat:home:{ONE}") == one.id.encode() and not one.hub.is_open(ONE)
             away = Page()
-            await two.subscribe("ana", ONE, 0, away)
-            await asking
-            await until(lambda: len(store.kept[ONE]) == 2)
+            coming = asyncio.create_task(two.subscribe("ana", ONE, 0, away))
+            store.free.set()
+            await asyncio.gather(asking, coming)
             await until(lambda: len(away.messages) == 2)
-            assert one.hub.is_open(ONE) != two.hub.is_open(ONE)
+            assert len(store.kept[ONE]) == 2 and one.hub.is_open(ONE) and not two.hub.is_open(ONE)
 
     run(test())
 
 
 def test_a_page_that_leaves_while_it_is_subscribed_at_the_other_replica_leaves_nothing_behind(redis, empty):
     async def test():
-        async with replicas(redis, store=Memory(ONE, seconds=0.05)) as (one, two, _):
+        async with replicas(redis, store=Held(ONE)) as (one, two, store):
             at_home, away = Page(), Page()
+            store.free.set()
             await one.subscribe("ana", ONE, 0, at_home)
+            store.free.clear()
             joining = asyncio.create_task(two.subscribe("ana", ONE, 0, away))
             await until(lambda: one._guests)
             two.unsubscribe(ONE, away)
+            store.free.set()
             await joining
             await until(lambda: not one._guests)
             assert len(one.hub._open[ONE].listeners) == 1, "the page at home is the only one left"
@@ -277,16 +307,17 @@ def test_a_page_that_leaves_while_it_is_subscribed_at_the_other_replica_leaves_n
 
 def test_who_has_lost_a_lease_writes_no_more_and_its_pages_follow(redis, empty):
     async def test():
-        async with replicas(redis, lease=0.3, seconds=0.01) as (one, two, _):
+        async with replicas(redis, seconds=0.02, script=lambda turns: ["x "] * 5000) as (one, two, _):
             page = Page()
             await one.subscribe("ana", ONE, 0, page)
             await one.message("ana", ONE, "message-1", WORDS)
             await until(lambda: page.of("token"))
             empty.set(f"ws_chat:home:{ONE}", two.id, px=60_000)
             two._mine.add(ONE)
-            await until(lambda: two.hub.is_open(ONE) and not one.hub.is_open(ONE))
+            await one.look_after()
+            assert two.hub.is_open(ONE) and not one.hub.is_open(ONE)
             await until(lambda: not one.hub.backend.running)
-            assert one.hub.backend.computed < 60
+            assert one.hub.backend.computed < 5000
             before = page.seq
             await one.message("ana", ONE, "message-2", "hello")
             await until(lambda: page.seq > before and "message-2" in page.messages)
@@ -294,20 +325,75 @@ def test_who_has_lost_a_lease_writes_no_more_and_its_pages_follow(redis, empty):
     run(test())
 
 
+def test_who_is_asked_without_having_the_lease_does_nothing_and_says_so(redis, empty):
+    async def test():
+        async with replicas(redis, lease=2.0) as (one, two, store):
+            empty.set(f"ws_chat:home:{ONE}", one.id)  # as it is while it is being given back
+            asking = asyncio.create_task(two.message("ana", ONE, "message-1", "hello"))
+            await until(lambda: two._asked)
+            await until(lambda: not two._asked)
+            assert not one.hub.is_open(ONE) and store.kept[ONE] == []
+            empty.delete(f"ws_chat:home:{ONE}")
+            await asking
+            await until(lambda: len(store.kept[ONE]) == 2)
+            assert one.hub.backend.computed == 0 and two.hub.backend.computed == 1
+
+    run(test())
+
+
+def test_a_lease_of_ones_own_that_is_being_given_back_is_not_used(redis, empty):
+    async def test():
+        async with replicas(redis, lease=2.0) as (one, _, store):
+            empty.set(f"ws_chat:home:{ONE}", one.id)
+            asking = asyncio.create_task(one.message("ana", ONE, "message-1", "hello"))
+            await asyncio.sleep(0.1)
+            assert not one.hub.is_open(ONE) and store.kept[ONE] == []
+            empty.delete(f"ws_chat:home:{ONE}")
+            await asking
+            assert ONE in one._mine and empty.get(f"ws_chat:home:{ONE}") == one.id.encode()
+
+    run(test())
+
+
+def test_a_guest_that_leaves_before_it_is_subscribed_is_not_listened_for(redis, empty):
+    async def test():
+        async with replicas(redis, store=Held(ONE)) as (one, _, store):
+            store.free.set()
+            await one.subscribe("ana", ONE, 0, Page())
+            store.free.clear()
+            coming = asyncio.create_task(one._guest("other", "subscribe", "ana", ONE, 0, "page"))
+            await until(lambda: one._guests)
+            await one._guest("other", "unsubscribe", "page")
+            store.free.set()
+            await coming
+            assert len(one.hub._open[ONE].listeners) == 1 and not one._guests
+
+    run(test())
+
+
+def test_a_guest_that_is_subscribed_again_since_the_answer_was_late_hears_all_once(redis, empty):
+    async def test():
+        async with replicas(redis) as (one, _, _store):
+            await one.subscribe("ana", ONE, 0, Page())
+            for _ in range(2):
+                await one._guest("other", "subscribe", "ana", ONE, 0, "page")
+            assert len(one.hub._open[ONE].listeners) == 2
+
+    run(test())
+
+
 def test_pages_of_a_replica_that_is_gone_do_not_keep_an_answer_going(redis, empty):
     async def test():
-        async with replicas(redis, lease=0.2, grace=0.05, seconds=0.02, script=lambda turns: ["x "] * 5000) as (
-            one,
-            two,
-            _,
-        ):
+        endless = {"seconds": 0.02, "script": lambda turns: ["x "] * 5000}
+        async with replicas(redis, grace=0.05, **endless) as (one, two, _):
             at_home, away = Page(), Page()
             await one.subscribe("ana", ONE, 0, at_home)
             await two.subscribe("ana", ONE, 0, away)
             await one.message("ana", ONE, "message-1", "go")
             await until(lambda: away.of("token"))
             one.unsubscribe(ONE, at_home)
-            await die(two)
+            await die(two, empty)
+            await one.look_after()
             await until(lambda: not one.hub.running)
             assert one.hub.backend.computed < 5000 and not one.hub.is_open(ONE)
 

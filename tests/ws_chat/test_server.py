@@ -68,6 +68,7 @@ CHANGES = [
     ("POST", "/api/login", {"name": "x", "password": PASSWORD}),
     ("POST", "/api/register", {"name": "x", "password": PASSWORD, "invitation": "code"}),
     ("POST", "/api/logout", None),
+    ("POST", "/api/account/password", {"password": PASSWORD, "new": "another password"}),
     ("POST", "/api/account/delete", {"password": PASSWORD}),
     ("POST", "/api/invitations", {}),
     ("POST", "/api/conversations", None),
@@ -170,6 +171,25 @@ def test_an_account_is_deleted_with_its_password_alone(server):
     assert client.get("/api/me").status_code == 200
     assert client.post("/api/account/delete", json={"password": PASSWORD}).status_code == 204
     assert client.get("/api/me").status_code == 401 and login(stranger(server), "goes-away").status_code == 401
+
+
+def test_a_password_is_changed_with_the_old_one_and_other_sessions_end(server):
+    client, other, somebody = server.person("changes"), stranger(server), server.person()
+    assert login(other, "changes").status_code == 200
+    change = {"password": PASSWORD, "new": "staple correct horse"}
+    wrong = (
+        ({**change, "password": "a wrong password"}, 403),
+        ({**change, "new": "short"}, 422),
+        ({**change, "new": "xx changes xx"}, 422),
+    )
+    for body, status in wrong:
+        assert client.post("/api/account/password", json=body).status_code == status
+    assert other.get("/api/me").status_code == 200
+    assert client.post("/api/account/password", json=change).status_code == 204
+    assert client.get("/api/me").status_code == 200 and other.get("/api/me").status_code == 401
+    assert somebody.get("/api/me").status_code == 200
+    assert login(stranger(server), "changes").status_code == 401
+    assert login(stranger(server), "changes", change["new"]).status_code == 200
 
 
 def test_files_hold_the_conversation(server):

@@ -5,14 +5,22 @@ import json
 import random
 import socket as sockets
 import struct
+from datetime import UTC, datetime, timedelta
 
 import pytest
+from starlette.websockets import WebSocket
 from websockets.exceptions import InvalidHandshake, InvalidStatus
 
 from projects.ws_chat.backends.scripted import Scripted
+from projects.ws_chat.hub import Hub
+from projects.ws_chat.moderation import Rules
 from projects.ws_chat.protocol import LARGEST_FRAME
 from projects.ws_chat.server import connections
-from tests.ws_chat.memory import Page
+from projects.ws_chat.store.accounts import Account, Session
+from shared.web.limits import Limiter
+from tests.ws_chat import virtual
+from tests.ws_chat.gated import Gated
+from tests.ws_chat.memory import Memory, Page
 from tests.ws_chat.people import PASSWORD
 from tests.ws_chat.serving import closed, conversation, heard, say, served
 
@@ -101,17 +109,6 @@ def test_whoever_does_not_say_hello_first_is_sent_away(server, first):
     run(test())
 
 
-def test_whoever_says_nothing_is_sent_away(tmp_path, monkeypatch):
-    monkeypatch.setattr(connections, "HELLO_WITHIN", 0.05)
-
-    async def test():
-        async with server.socket(server.person()) as socket:
-            assert await closed(socket) == 1008
-
-    with served(tmp_path) as server:
-        run(test())
-
-
 def frame(opcode, payload):
     """A frame as a client sends it, masked with zeros; whatever is in it."""
     length = len(payload)
@@ -190,15 +187,16 @@ def test_who_goes_on_with_it_is_sent_away(server):
     run(test())
 
 
-def test_who_is_too_fast_is_told_so(server):
+def test_who_is_too_fast_is_told_so(tmp_path):
     async def test():
         async with server.talking(server.person()) as socket:
-            for _ in range(130):
+            for _ in range(10):
                 await say(socket, type="typing", conversation="conversation-1")
             answer = await heard(socket, "error")
             assert answer["code"] == "too_fast" and "come back in" in answer["detail"]
 
-    run(test())
+    with served(tmp_path, frames=0.2) as server:
+        run(test())
 
 
 def test_logout_ends_every_socket_of_the_session_and_no_other(server):
@@ -212,6 +210,20 @@ def test_logout_ends_every_socket_of_the_session_and_no_other(server):
             await say(third, type="typing", conversation="conversation-1")
             await say(third, type="nothing")
             assert (await heard(third))["type"] == "error"
+
+    run(test())
+
+
+def test_another_password_ends_the_sockets_of_every_other_session(server):
+    async def test():
+        client, other = server.person("new-password"), server.stranger()
+        other.post("/api/login", json={"name": "new-password", "password": PASSWORD})
+        async with server.talking(client) as here, server.talking(other) as there:
+            change = {"password": PASSWORD, "new": "staple correct horse"}
+            answer = await asyncio.to_thread(client.post, "/api/account/password", json=change)
+            assert answer.status_code == 204 and await closed(there) == 4401
+            await here.send("x")
+            assert (await heard(here))["type"] == "error"
 
     run(test())
 
@@ -230,14 +242,37 @@ def test_a_session_that_another_process_ended_is_noticed(server):
     run(test())
 
 
-def test_a_session_ends_on_open_sockets_too(tmp_path):
-    async def test():
-        client = await asyncio.to_thread(server.person)
-        async with server.talking(client) as socket:
-            assert await closed(socket) == 4401
+def silent():
+    """A socket on which nothing comes after its handshake, and all that is sent on it."""
+    coming, sent = [{"type": "websocket.connect"}], []
 
-    with served(tmp_path, session_hours=1 / 3600) as server:
-        run(test())
+    async def receive():
+        while not coming:
+            await asyncio.Event().wait()
+        return coming.pop()
+
+    async def send(event):
+        sent.append(event)
+
+    return WebSocket({"type": "websocket", "headers": []}, receive, send), sent
+
+
+@pytest.mark.parametrize(("greeted", "code"), [(True, 4401), (False, 1008)])
+def test_a_session_ends_on_open_sockets_too_and_who_says_nothing_has_no_hour(greeted, code):
+    async def test():
+        (socket, sent), hub = silent(), Hub(Memory(), Scripted(), Rules(()))
+        session = Session("digest", Account("id", "ana", admin=False), datetime.now(UTC) + timedelta(hours=1))
+        await socket.accept()
+        connection = connections.Connection(socket, session, hub, Limiter(1, 1), 20.0)
+        running = asyncio.create_task(connection.run())
+        if greeted:
+            await connection._take('{"type":"hello","version":1}')
+        await running
+        assert sent[-1]["code"] == code
+        lasted = asyncio.get_running_loop().time()
+        assert 3590 < lasted < 3601 if greeted else lasted == connections.HELLO_WITHIN
+
+    virtual.run(test(), 4000)
 
 
 def test_a_deleted_account_has_no_sockets(server):
@@ -250,23 +285,21 @@ def test_a_deleted_account_has_no_sockets(server):
     run(test())
 
 
-def test_who_answers_no_ping_is_disconnected_and_who_does_stays(tmp_path):
+def test_who_answers_no_ping_is_disconnected_and_who_does_stays(server):
     async def test():
         silent, lively = server.person(), server.person()
         async with server.talking(silent) as mute, server.talking(lively) as socket:
-
-            async def answer():
-                while True:
-                    await heard(socket, "ping")
-                    await say(socket, type="pong")
-
-            answering = asyncio.create_task(answer())
+            for _ in range(3):
+                server.loop.call_soon_threadsafe(server.chat.connections.ping)
+                await heard(socket, "ping")
+                await say(socket, type="pong")
+                await socket.send("x")
+                assert (await heard(socket))["type"] == "error"  # by now the pong was taken
             assert await closed(mute) == 4408
-            assert not answering.done()
-            answering.cancel()
+            server.loop.call_soon_threadsafe(server.chat.connections.ping)
+            assert (await heard(socket))["type"] == "ping"
 
-    with served(tmp_path, ping=0.1) as server:
-        run(test())
+    run(test())
 
 
 def test_there_is_an_end_to_sockets(tmp_path):
@@ -281,16 +314,22 @@ def test_there_is_an_end_to_sockets(tmp_path):
 
 def test_a_page_that_never_reads_is_sent_away_and_keeps_nobody_waiting(tmp_path, monkeypatch):
     monkeypatch.setattr(connections, "SEND_WITHIN", 0.3)
-    large = Scripted(script=lambda turns: ["x" * 20_000] * 400, seconds=0.001, budget=10**6)
+    large = Gated(script=lambda turns: ["x" * 20_000] * 400, budget=10**6)  # more than lies on the way
 
     async def test():
         client = server.person()
         one = conversation(client)
         async with server.talking(client) as reads, server.talking(client) as never:
+            never.transport.get_extra_info("socket").setsockopt(sockets.SOL_SOCKET, sockets.SO_RCVBUF, 4096)
             never.transport.pause_reading()
             for socket in (never, reads):
                 await say(socket, type="subscribe", conversation=one, after=0)
             await say(reads, type="message", conversation=one, id="message-1", text="go")
+            for _ in range(40):  # so many at a time that who reads is never late
+                large.allowed += 10
+                for _ in range(10):
+                    await heard(reads, "token")
+            large.allowed += 1
             assert (await heard(reads, "done"))["reason"] == "end"
             while len(server.chat.connections) > 1:
                 await asyncio.sleep(0.01)
@@ -318,6 +357,7 @@ def test_a_request_that_comes_drop_by_drop_is_cut_off(tmp_path, monkeypatch):
                     while True:
                         if not slow.recv(4096):
                             raise EOFError
+        monkeypatch.undo()
         assert server.stranger().get("/health").status_code == 200
 
 
@@ -394,7 +434,11 @@ def test_a_socket_that_is_cut_at_random_loses_nothing(server, seed):
         async with server.talking(client) as steady_socket:
             steady = Page()
             await say(steady_socket, type="subscribe", conversation=one, after=0)
-            await say(steady_socket, type="message", conversation=one, id="message-1", text=WORDS)
+            async with server.talking(client) as socket:
+                await say(socket, type="subscribe", conversation=one, after=0)
+                await say(steady_socket, type="message", conversation=one, id="message-1", text=WORDS)
+                while not cut.seq:  # from here on it gets events, and no snapshot of them all
+                    shown(cut, await socket.recv())
             while not steady.done.is_set() or cut.seq < steady.seq:
                 async with server.talking(client) as socket:
                     await say(socket, type="subscribe", conversation=one, after=cut.seq)

@@ -15,7 +15,7 @@ from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store import conversations as module
 from projects.ws_chat.store.conversations import Conversations, around, as_markdown, fold, title_of
 from projects.ws_chat.store.database import Database
-from projects.ws_chat.store.tables import METADATA
+from projects.ws_chat.store.schema import METADATA
 from shared.errors import UserError
 from tests.ws_chat.people import make_user, opened
 
@@ -28,12 +28,14 @@ def run(test):
     asyncio.run(asyncio.wait_for(test, 60))
 
 
-def test_messages_come_back_as_they_were_and_in_order(tmp_path):
+def test_messages_come_back_as_they_were_and_in_order(url):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             store, ana = Conversations(database), await make_user(database, "ana")
             one = (await store.create(ana)).id
-            kept = [said(f"message-{n}", f"text {n} ñ 🙂", role) for n, role in enumerate(["user", "assistant"] * 3)]
+            kept = [
+                said(f"message-{n}", f"text {9 - n} ñ 🙂", role) for n, role in enumerate(["user", "assistant"] * 3)
+            ]
             for each in kept:
                 assert await store.add(one, each)
             assert await store.messages(ana, one) == kept
@@ -58,9 +60,9 @@ def test_what_is_acknowledged_is_in_the_file_for_another_connection(tmp_path):
     run(test())
 
 
-def test_nobody_sees_or_changes_what_is_somebody_elses(tmp_path):
+def test_nobody_sees_or_changes_what_is_somebody_elses(url):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             store = Conversations(database)
             ana, bob = await make_user(database, "ana"), await make_user(database, "bob")
             one = (await store.create(ana)).id
@@ -75,9 +77,9 @@ def test_nobody_sees_or_changes_what_is_somebody_elses(tmp_path):
     run(test())
 
 
-def test_numbers_are_given_once_though_two_processes_ask(tmp_path):
+def test_numbers_are_given_once_though_two_processes_ask(url):
     async def test():
-        async with opened(tmp_path) as database, opened(tmp_path) as other:
+        async with opened(url) as database, opened(url) as other:
             stores = [Conversations(database), Conversations(other)]
             one = (await stores[0].create(await make_user(database, "ana"))).id
             asked = [store.reserve(one, 10) for store in stores * 10]
@@ -86,14 +88,27 @@ def test_numbers_are_given_once_though_two_processes_ask(tmp_path):
     run(test())
 
 
-def test_writers_wait_for_one_another(tmp_path):
+def test_writers_wait_for_one_another(url):
     async def test():
-        async with opened(tmp_path) as database, opened(tmp_path) as other:
+        async with opened(url) as database, opened(url) as other:
             stores = [Conversations(database), Conversations(other)]
             one = (await stores[0].create(ana := await make_user(database, "ana"))).id
             adding = [stores[n % 2].add(one, said(f"message-{n:03}", "text")) for n in range(60)]
             assert all(await asyncio.gather(*adding))
             assert len(await stores[0].messages(ana, one)) == 60
+
+    run(test())
+
+
+def test_two_processes_that_keep_one_message_keep_it_once(url):
+    async def test():
+        async with opened(url) as database, opened(url) as other:
+            stores = [Conversations(database), Conversations(other)]
+            one = (await stores[0].create(ana := await make_user(database, "ana"))).id
+            for number in range(20):
+                adding = [store.add(one, said(f"message-{number:03}", "text")) for store in stores * 3]
+                assert sum(await asyncio.gather(*adding)) == 1
+            assert len(await stores[0].messages(ana, one)) == 20
 
     run(test())
 
@@ -117,10 +132,10 @@ WORDS = [
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_search_finds_what_reading_everything_finds(tmp_path, seed):
+def test_search_finds_what_reading_everything_finds(url, seed):
     async def test():
         source = random.Random(seed)
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             store, ana = Conversations(database), await make_user(database, "ana")
             texts = {}
             for _ in range(12):
@@ -137,9 +152,9 @@ def test_search_finds_what_reading_everything_finds(tmp_path, seed):
     run(test())
 
 
-def test_a_title_is_found_and_the_last_changed_comes_first(tmp_path):
+def test_a_title_is_found_and_the_last_changed_comes_first(url):
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             store, ana = Conversations(database), await make_user(database, "ana")
             one, two = (await store.create(ana)).id, (await store.create(ana)).id
             await store.add(one, said("message-1", "x " * 100))
@@ -151,11 +166,11 @@ def test_a_title_is_found_and_the_last_changed_comes_first(tmp_path):
     run(test())
 
 
-def test_there_is_an_end_to_conversations(tmp_path, monkeypatch):
+def test_there_is_an_end_to_conversations(url, monkeypatch):
     monkeypatch.setattr(module, "MOST_CONVERSATIONS", 2)
 
     async def test():
-        async with opened(tmp_path) as database:
+        async with opened(url) as database:
             store, ana = Conversations(database), await make_user(database, "ana")
             await store.create(ana), await store.create(ana)
             with pytest.raises(UserError, match="delete some"):
@@ -186,14 +201,15 @@ def test_markdown_holds_every_message():
     assert as_markdown("T", messages, {"user": "You"}) == "# T\n\n## You · 2026-01-02 03:04 UTC\n\nWhy?\n"
 
 
-def test_migrations_make_the_tables_that_the_code_knows(tmp_path):
-    database = Database(f"sqlite:///{tmp_path / 'chat.sqlite'}")
+def test_migrations_make_the_tables_that_the_code_knows(url):
+    database = Database(url)
     asyncio.run(database.migrate())
-    engine = create_engine(f"sqlite:///{tmp_path / 'chat.sqlite'}")
+    engine = create_engine(url.replace("postgresql:", "postgresql+psycopg:"))
     with engine.connect() as connection:
         assert compare_metadata(MigrationContext.configure(connection), METADATA) == []
         assert set(inspect(connection).get_table_names()) == {*METADATA.tables, "alembic_version"}
-        assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+        if url.startswith("sqlite"):
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
     engine.dispose()
 
 
@@ -206,10 +222,9 @@ def migrate(url, barrier, results):
         results.put(repr(error))
 
 
-def test_replicas_that_start_together_migrate_once(tmp_path):
+def test_replicas_that_start_together_migrate_once(url):
     context = multiprocessing.get_context("spawn")
     barrier, results = context.Barrier(3), context.Queue()
-    url = f"sqlite:///{tmp_path / 'chat.sqlite'}"
     processes = [context.Process(target=migrate, args=(url, barrier, results)) for _ in range(3)]
     for process in processes:
         process.start()

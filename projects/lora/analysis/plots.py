@@ -9,10 +9,10 @@ from typing import Any
 
 from projects.lora.config import method
 from shared.errors import command
-from shared.plotting import COLOURS, MARKERS, figure, panels
+from shared.plotting import COLOURS, MARKERS, figure, legend_below, panels
 from shared.report import read_csv
 
-ASIDE, BESIDE = 1.45, 1.09  # factors: between methods of one size, and between a mean and its single runs
+WORDS = Path(__file__).with_name("figures.es.toml")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,46 +33,37 @@ def main(config: PlotConfig) -> None:
 
 
 def parameters_and_accuracy(summary: list[dict[str, Any]], runs: list[dict[str, Any]], path: Path) -> None:
-    """Trained parameters against test accuracy: each method's mean with its sd, its runs as open circles beside it.
+    """A line a method with its share of trained parameters: its seeds as rings, their mean with its sd.
 
-    Each mark is named where it stands; methods with equally many parameters stand side by side. The linear head is far
-    below the rest: it is named at the lower edge instead of squeezing the others together.
+    The linear head is far below the rest: its line says so instead of squeezing the others together.
     """
-    title = "LoRA reaches full fine-tuning with a few per cent of its parameters"
-    (head,) = (row for row in summary if "head" in row["method"])
-    rest = [row for row in summary if row is not head]
+    title = "How much accuracy do fewer trained parameters cost?"
+    label = "test accuracy (rings: seeds; bar: mean ± sd)"
+    shown = sorted(summary, key=lambda row: row["trained"])
     with figure(
-        path,
-        title=title,
-        xlabel="trained parameters (methods of one size side by side)",
-        ylabel="test accuracy",
-        size=(7.6, 4.6),
+        path, title=title, xlabel=label, ylabel="method (trained parameters)", size=(6.6, 4.0), words=WORDS
     ) as axes:
-        axes.set_xscale("log")
-        for index, row in enumerate(rest):
-            earlier = sum(row["trained"] == other["trained"] for other in rest[:index])
-            x, side = row["trained"] * ASIDE**earlier, -1 if earlier else 1  # named above its bar, or below
+        for line, row in enumerate(shown):
             each = [run["accuracy"] for run in runs if run["final"] and method_of(run) == row["method"]]
-            axes.scatter([x / BESIDE] * len(each), each, s=16, facecolors="none", edgecolors=COLOURS[index])
-            axes.errorbar(x, row["accuracy"], yerr=row["accuracy_sd"], **_mark(index, size=8))
-            bar = row["accuracy"] + side * row["accuracy_sd"]
-            y = max(bar, *each) if side > 0 else min(bar, *each)
-            axes.annotate(row["method"].replace(", r", ",\nr"), (x, y), (0, 6 * side), textcoords="offset points",
-                          ha="center", va="bottom" if side > 0 else "top", fontsize=9)  # fmt: skip
-        axes.annotate(
-            f"↓ {head['method']}: {head['accuracy']:.3f} with {head['trained']:,} parameters",
-            (0.02, 0.03),
-            xycoords="axes fraction",
-        )
-        axes.margins(x=0.12, y=0.25)
+            if "head" in row["method"]:
+                axes.annotate(f"← {row['accuracy']:.3f}", (0.01, line), xycoords=("axes fraction", "data"), va="center")
+                continue
+            axes.plot(each, [line] * len(each), "o", markersize=5, markerfacecolor="none", color=COLOURS[0])
+            axes.errorbar(row["accuracy"], line, xerr=row["accuracy_sd"], fmt="|", markersize=14, markeredgewidth=2.5,
+                          color=COLOURS[0], capsize=3)  # fmt: skip
+            if row["method"] == "full fine-tuning":
+                axes.axvline(row["accuracy"], color="#000000", linestyle=":", linewidth=1)
+        names = [f"{row['method']}\n({row['trained']:,})" for row in shown]
+        axes.set_yticks(range(len(names)), labels=names, fontsize=9)
+        axes.set_ylim(-0.5, len(names) - 0.5)
 
 
 def rates_and_convergence(curves: list[dict[str, Any]], runs: list[dict[str, Any]], path: Path) -> None:
     """Training loss by step for each ratio of the rates of B and A, one panel a rank, seed 0."""
     ranks = sorted({r["rank"] for r in runs if r["arm"] == "lora" and r["scaling"] == "alpha/r"})
     chosen_rate = next(r["lr"] for r in runs if r["final"] and r["arm"] == "lora")
-    title = "A higher rate for B: training loss, seed 0"
-    with panels(path, len(ranks), title=title, xlabel="step", ylabel="cross-entropy (nats)") as drawn:
+    title, ylabel = "Does a higher rate for B train faster? (seed 0)", "cross-entropy (nats)"
+    with panels(path, len(ranks), title=title, xlabel="step", ylabel=ylabel, size=(2.45, 3.2), words=WORDS) as drawn:
         for axes, rank in zip(drawn, ranks, strict=True):
             cells = [
                 r
@@ -86,11 +77,15 @@ def rates_and_convergence(curves: list[dict[str, Any]], runs: list[dict[str, Any
                     [p["loss"] for p in points],
                     color=COLOURS[index],
                     linestyle=("-", "--", ":")[index],
-                    label=f"×{row['lr_ratio']:g}: validation {row['validation_accuracy']:.3f}",
+                    label=f"×{row['lr_ratio']:g}",
                 )
-            axes.set_yscale("log")
-            axes.set_title(f"r = {rank}")
-            axes.legend(fontsize=8, title="rate of B / rate of A", title_fontsize=8)
+                rated = f"×{row['lr_ratio']:g}: {row['validation_accuracy']:.3f}"
+                axes.annotate(
+                    rated, (0.03, 0.19 - 0.07 * index), xycoords="axes fraction", color=COLOURS[index], fontsize=9
+                )
+            axes.annotate("right (validation)", (0.03, 0.26), xycoords="axes fraction", fontsize=9)
+            axes.set(yscale="log", ylim=(0.02, 2), title=f"r = {rank}")
+        legend_below(drawn[0], title="rate of B / rate of A")
 
 
 def scaling_rules(summary: list[dict[str, Any]], path: Path) -> None:
@@ -99,16 +94,25 @@ def scaling_rules(summary: list[dict[str, Any]], path: Path) -> None:
     root = [r for r in summary if r["method"].endswith("α/√r")]
     full = next(r for r in summary if r["method"] == "full fine-tuning")
     low, high = full["accuracy"] - full["accuracy_sd"], full["accuracy"] + full["accuracy_sd"]
-    title = "Rank and scaling rule (mean ± sd over seeds)"
-    with figure(path, title=title, xlabel="rank r", ylabel="test accuracy") as axes:
+    title, ylabel = "Does a larger rank want the scale α/√r?", "test accuracy (mean ± sd over seeds)"
+    with figure(path, title=title, xlabel="rank r", ylabel=ylabel, words=WORDS) as axes:
         axes.axhspan(low, high, color="#000000", alpha=0.08)
-        axes.axhline(full["accuracy"], color="#000000", linestyle=":", label="full fine-tuning")
+        axes.axhline(full["accuracy"], color="#000000", linestyle=":")
         for rows, label, index, aside in ((plain, "scale α/r", 0, 1.0), (root, "scale α/√r", 1, 1.12)):
             ranks, means = [_rank(r["method"]) * aside for r in rows], [r["accuracy"] for r in rows]
-            axes.errorbar(ranks, means, yerr=[r["accuracy_sd"] for r in rows], label=label, **_mark(index))
+            axes.errorbar(ranks, means, yerr=[r["accuracy_sd"] for r in rows], **_mark(index))
+            beside: dict[str, Any] = {
+                "xytext": (18 * index - 9, 0),
+                "textcoords": "offset points",
+                "ha": ("right", "left")[index],
+            }
+            axes.annotate(
+                label, (ranks[-1], means[-1]), va="center", color=COLOURS[index], annotation_clip=False, **beside
+            )
+        axes.annotate("full fine-tuning", (4, full["accuracy"]), xytext=(0, 3), textcoords="offset points", fontsize=9)
         axes.set_xscale("log", base=2)
         axes.set_xticks([_rank(r["method"]) for r in plain], labels=[str(_rank(r["method"])) for r in plain])
-        axes.legend(loc="lower left")
+        axes.set_xlim(3.5, 105)
 
 
 def method_of(run: dict[str, Any]) -> str:

@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 from matplotlib.patheffects import withStroke
 
-from shared.plotting import COLOURS, MARKERS, figure
+from shared.plotting import COLOURS, MARKERS, figure, label_ends
 from shared.report import mean_sd, read_csv
 
+WORDS = Path(__file__).with_name("figures.es.toml")
 FAMILIES = ("greedy", "temperature", "top-k", "top-p", "the articles")
 AWAY, LETTER = 12, 4.4  # points of 1/72 inch: from a point to its name, and the width of a letter
 
@@ -27,22 +28,22 @@ def main(results: Path) -> None:
 
 def frontier(rows: list[dict[str, Any]], out: Path) -> None:
     """frontier.png and similarity.png: variety against two measures of coherence, a line for each way of sampling."""
-    title, label = "Is anything as varied and as predictable as the articles?", "perplexity under SmolLM2"
+    title, label = "Does anything write as varied and as predictably as the articles?", "perplexity (SmolLM2)"
     with _variety(rows, out / "frontier.png", "perplexity", title, f"{label} (lower: more predictable)") as axes:
         axes.set_yscale("log")
         axes.set_yticks(ticks := (10, 30, 100, 300, 1000, 3000), [f"{tick:,}" for tick in ticks])
     title = "Does anything stay as close to its opening as the articles do?"
-    with _variety(rows, out / "similarity.png", "similarity", title, "cosine of opening and continuation (MiniLM)"):
+    with _variety(rows, out / "similarity.png", "similarity", title, "cosine to the opening (MiniLM)"):
         pass
 
 
 @contextmanager
 def _variety(rows: list[dict[str, Any]], path: Path, column: str, title: str, label: str) -> Iterator[Any]:
-    """Every way of sampling by its share of repeated bigrams, fewer to the right, and named beside its point."""
-    xlabel = "repeated bigrams (%), 100 × (1 − distinct-2): more varied to the right"
-    with figure(path, title=title, xlabel=xlabel, ylabel=label, size=(7.2, 4.8)) as axes:
+    """Every way of sampling by its share of distinct bigrams, spread out near 100 %, and named beside its point."""
+    xlabel = "distinct bigrams (%): more varied to the right"
+    with figure(path, title=title, xlabel=xlabel, ylabel=label, size=(6.8, 5.2), words=WORDS) as axes:
         axes.set_xscale("log")
-        axes.set_xticks(ticks := (50, 20, 10, 5, 2), list(map(str, ticks)))
+        axes.set_xticks(ticks := (50, 20, 10, 5, 2), [str(100 - repeated) for repeated in ticks])
         axes.minorticks_off()
         axes.set_xlim(100, 1.3)
         axes.margins(y=0.12)  # room for a name below the lowest point
@@ -52,7 +53,7 @@ def _variety(rows: list[dict[str, Any]], path: Path, column: str, title: str, la
             some = [row for row in rows if row["way"].startswith(family)]
             points = sorted(((100 * (1 - r["distinct_2"]), r[column], r["way"]) for r in some), reverse=True)
             axes.plot([x for x, *_ in points], [y for _, y, _ in points], marker=marker, color=colour)
-            for number, (x, y, way) in enumerate(points):  # the family is named once, at its first point
+            for number, (x, y, way) in enumerate(reversed(points)):  # the family is named once, at its freest point
                 named.append((x, y, way.split()[-1] if number else way.removesuffix(" themselves"), colour))
         name_points(axes, named)
 
@@ -95,8 +96,9 @@ def _along_lines(axes: Any) -> list[Any]:
 
 def masking(rows: list[dict[str, Any]], path: Path) -> None:
     """Validation loss against the mask ratio, dynamic and static, each seed a point."""
-    title = "Masked models, all asked the same held-out masks"
-    with figure(path, title=title, xlabel="tokens masked in training (%)", ylabel="test loss (nats a label)") as axes:
+    title, ylabel = "Do masks drawn anew in each epoch help?", "test loss (nats a label)"
+    xlabel = "tokens masked in training (%); bars: mean ± sd, faint: seeds"
+    with figure(path, title=title, xlabel=xlabel, ylabel=ylabel, words=WORDS) as axes:
         for number, objective in enumerate(("dynamic", "static")):
             some = [row for row in rows if row["objective"] == objective]
             ratios = sorted({row["mask_ratio"] for row in some})
@@ -104,29 +106,31 @@ def masking(rows: list[dict[str, Any]], path: Path) -> None:
             means, spreads = [g["test_loss"] for g in groups], [g["test_loss_sd"] for g in groups]
             look: dict[str, Any] = {"color": COLOURS[number], "marker": MARKERS[number]}
             x = [100 * ratio for ratio in ratios]
-            axes.errorbar(x, means, yerr=spreads, capsize=3, label=f"{objective}, mean ± sd", **look)
-            jitter = [100 * row["mask_ratio"] + 0.5 + 0.5 * number for row in some]
+            axes.plot(x, means, label=objective, **look)
+            axes.errorbar(x, means, yerr=spreads, capsize=3, **look)
+            jitter = [100 * row["mask_ratio"] - 0.7 - 0.5 * number for row in some]
             axes.plot(jitter, [row["test_loss"] for row in some], ls="", alpha=0.4, ms=4, **look)
-        axes.legend()
+        label_ends(axes)
 
 
 def epochs(rows: list[dict[str, Any]], ngram: float, path: Path) -> None:
     """Validation perplexity of the news model epoch by epoch, beside the 5-gram's."""
-    title = "The news model beside a 5-gram on the same tokens"
-    with figure(path, title=title, xlabel="epoch", ylabel="validation perplexity") as axes:
+    title = "When does the Transformer overtake a 5-gram?"
+    with figure(path, title=title, xlabel="epoch", ylabel="validation perplexity", words=WORDS) as axes:
         for number, seed in enumerate(sorted({row["seed"] for row in rows})):
             some = [row for row in rows if row["seed"] == seed]
             x, y = [row["epoch"] for row in some], [row["validation_perplexity"] for row in some]
             axes.plot(x, y, marker=MARKERS[number], color=COLOURS[number], label=f"Transformer, seed {seed}")
-        axes.axhline(ngram, color=COLOURS[6], ls="--", label="Kneser–Ney 5-gram")
-        axes.set_xticks(sorted({row["epoch"] for row in rows}))
+        seen = sorted({row["epoch"] for row in rows})
+        axes.plot(seen, [ngram] * len(seen), color=COLOURS[6], ls="--", label="Kneser–Ney 5-gram")
+        axes.set_xticks(seen)
         axes.set_ylim(0)
-        axes.legend()
+        label_ends(axes)
 
 
 def memory(rows: list[dict[str, Any]], path: Path) -> None:
     """Peak memory of a process that only reads batches, against the size of the corpus."""
-    title = "The loader's memory does not grow with the corpus"
-    with figure(path, title=title, xlabel="corpus (million tokens)", ylabel="peak resident memory (MB)") as axes:
+    title, ylabel = "Does the loader's memory grow with the corpus?", "peak resident memory (MB)"
+    with figure(path, title=title, xlabel="corpus (million tokens)", ylabel=ylabel, words=WORDS) as axes:
         axes.plot([row["tokens"] / 1e6 for row in rows], [row["peak_mb"] for row in rows], marker="o")
         axes.set_ylim(0, 1.3 * max(row["peak_mb"] for row in rows))

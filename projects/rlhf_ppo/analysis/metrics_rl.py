@@ -12,11 +12,13 @@ from statistics import fmean
 from typing import Any
 
 from shared.errors import UserError, command
-from shared.plotting import COLOURS, MARKERS, panels
+from shared.plotting import COLOURS, MARKERS, legend_below, panels
 from shared.report import read_csv
 
 RESULTS = Path("projects/rlhf_ppo/results")
+WORDS = Path(__file__).with_name("figures.es.toml")
 ARMS = {"target": "KL steered to a target", "free": "no penalty", "long": "no penalty, twice as long"}
+DASHES = ("-", "--", ":")
 PLOTTED = {
     "proxy": "reward model's reward",
     "gold": "gold reward (points)",
@@ -45,7 +47,8 @@ def main(config: PlotConfig) -> list[Path]:
         return [config.run / "curves.png"]
     points = read_csv(config.results / "curves.csv")
     curves, frontier = config.results / "curves.png", config.results / "proxy_gold.png"
-    plot_curves(points, curves, title="Both rewards rise; without a penalty KL has no bound and the entropy falls")
+    title = "What happens round by round, with a penalty and without?"
+    plot_curves(points, curves, title=title, words=WORDS)
     proxy_against_gold(points, frontier)
     return [curves, frontier]
 
@@ -83,24 +86,34 @@ def stretches(points: list[dict[str, Any]], size: int = 10) -> list[dict[str, An
     return rows
 
 
-def plot_curves(points: list[dict[str, Any]], path: Path, *, title: str) -> None:
+def plot_curves(points: list[dict[str, Any]], path: Path, *, title: str, words: Path | None = None) -> None:
     """Six small multiples by iteration: each seed a thin line, the mean of an arm a thick one."""
+    xlabel = "round (thin: a seed)"
     with panels(
-        path, len(PLOTTED), title=title, xlabel="iteration", size=(3.2, 2.5), columns=3, share_y=False
+        path, len(PLOTTED), title=title, xlabel=xlabel, size=(3.6, 2.2), columns=2, share_y=False, words=words
     ) as drawn:
         for axes, (name, label) in zip(drawn, PLOTTED.items(), strict=True):
-            axes.set_title(label, fontsize=9, fontweight="normal")
+            axes.set_title(label, fontsize=10, fontweight="normal")
             for index, arm in enumerate(dict.fromkeys(point["arm"] for point in points)):
                 seeds = by_seed([point for point in points if point["arm"] == arm], name)
                 faint = 0.35 if len(seeds) > 1 else 1.0
                 label = ARMS.get(arm, arm)
                 for values in seeds.values():
                     alone = None if len(seeds) > 1 else label
-                    axes.plot(*zip(*values, strict=True), color=COLOURS[index], alpha=faint, lw=1, label=alone)
+                    axes.plot(
+                        *zip(*values, strict=True),
+                        color=COLOURS[index],
+                        ls=DASHES[index],
+                        alpha=faint,
+                        lw=1,
+                        label=alone,
+                    )
                 if len(seeds) > 1:
-                    axes.plot(*zip(*mean_curve(seeds), strict=True), color=COLOURS[index], label=label)
+                    axes.plot(
+                        *zip(*mean_curve(seeds), strict=True), color=COLOURS[index], ls=DASHES[index], label=label
+                    )
         if len({point["arm"] for point in points}) > 1:
-            drawn[2].legend(fontsize=8, loc="upper left")
+            legend_below(drawn[0], columns=3)
 
 
 def by_seed(points: list[dict[str, Any]], name: str) -> dict[int, list[tuple[int, float]]]:
@@ -127,8 +140,9 @@ def proxy_against_gold(points: list[dict[str, Any]], path: Path) -> None:
     Source: Gao et al. 2023, "Scaling Laws for Reward Model Overoptimization", figure 1.
     """
     arms = list(dict.fromkeys(point["arm"] for point in points))
-    title = "Proxy against gold reward as the policy moves away"
-    with panels(path, len(arms), title=title, xlabel="√KL (nats a response)", ylabel="gain, in deviations") as drawn:
+    title, ylabel = "Does the gold reward follow the learned one as the policy moves away?", "gain (deviations)"
+    xlabel, size = "√KL (nats a response)", (2.45, 3.0)
+    with panels(path, len(arms), title=title, xlabel=xlabel, ylabel=ylabel, size=size, words=WORDS) as drawn:
         for axes, arm in zip(drawn, arms, strict=True):
             mine = [point for point in points if point["arm"] == arm]
             for index, (name, label) in enumerate({"proxy": "reward model", "gold_gain": "gold"}.items()):
@@ -136,8 +150,8 @@ def proxy_against_gold(points: list[dict[str, Any]], path: Path) -> None:
                 axes.plot(*binned(mine, name), markersize=4, **look)  # type: ignore[arg-type]
             axes.axhline(0, color="#000000", linewidth=0.8)
             axes.set_xlim(0, 1.05 * math.sqrt(max(point["kl"] for point in points)))
-            axes.set_title(ARMS.get(arm, arm))
-        drawn[0].legend(fontsize=8)
+            axes.set_title(ARMS.get(arm, arm).replace(", ", ",\n"), fontsize=10)
+        legend_below(drawn[0])
 
 
 def binned(points: list[dict[str, Any]], name: str, size: int = 8) -> tuple[list[float], list[float]]:

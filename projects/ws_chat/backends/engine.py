@@ -42,13 +42,13 @@ class EngineBackend:
 
     def count(self, turns: Sequence[Turn]) -> int:
         """Tokens of the prompt."""
-        return len(self._prompt(turns))
+        return len(self.prompt(turns))
 
     def answer(self, turns: Sequence[Turn]) -> "EngineAnswer":
         """Begin an answer; it waits for a row if all are taken."""
         seed = secrets.randbits(63)  # another answer to the same question is another one
         sampling = Sampling(temperature=0.7, top_p=0.9, repetition_penalty=1.1, seed=seed)
-        request = Request(prompt=self._prompt(turns), max_tokens=self.max_tokens, sampling=sampling)
+        request = Request(prompt=self.prompt(turns), max_tokens=self.max_tokens, sampling=sampling)
         begun = EngineAnswer(Answer(self._engine, request), asyncio.get_running_loop(), self._wake)
         with self._news:
             self._inbox.append(begun)
@@ -64,7 +64,8 @@ class EngineBackend:
             self._news.notify()
         await asyncio.to_thread(self._thread.join)
 
-    def _prompt(self, turns: Sequence[Turn]) -> list[int]:
+    def prompt(self, turns: Sequence[Turn]) -> list[int]:
+        """What the model reads: the system text and the turns, in its template."""
         messages = [{"role": "system", "content": self._system}]
         messages += [{"role": turn.role, "content": turn.text} for turn in turns]
         return list(self._engine.tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_dict=False))

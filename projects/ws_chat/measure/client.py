@@ -4,10 +4,11 @@ import json
 import re
 import secrets
 import ssl
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import ExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import httpx
@@ -59,6 +60,7 @@ class Person:
             max_queue=None,
             max_size=2**24,
             ping_interval=None,
+            open_timeout=60,
             **more,  # type: ignore[arg-type]
         )
         async with opening as socket:
@@ -79,6 +81,16 @@ def people(address: str, code: str, count: int = 1) -> Iterator[list[Person]]:
     finally:
         for each in made:
             each.http.close()
+
+
+@contextmanager
+def alone(options: Mapping[str, object]) -> Iterator[tuple[launch.Running, Person]]:
+    """A server with a database of its own, which is thrown away, and its only account."""
+    with ExitStack() as stack:
+        folder = stack.enter_context(TemporaryDirectory())
+        server = stack.enter_context(running({**options, "data": folder}))
+        (person,) = stack.enter_context(people(server.url, invitation_of(server.said())))
+        yield server, person
 
 
 def _joined(address: str, code: str) -> Person:

@@ -3,15 +3,13 @@
 import asyncio
 import json
 import os
-import tempfile
 import time
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from projects.ws_chat.measure.client import Person, invitation_of, people, running, say
+from projects.ws_chat.measure.client import Person, alone, say
 
 TICKS = os.sysconf("SC_CLK_TCK")
 
@@ -31,10 +29,7 @@ def rows(streams: tuple[int, ...], *, tokens: int = 200, pace: float = 0.05) -> 
             "waiting": count,
             "ping": 600,
         }
-        with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-            more = {"data": folder, "rate": 10_000, "frames": 10_000, "sockets_of_one": 1000}
-            server = stack.enter_context(running({**options, **more}))
-            (person,) = stack.enter_context(people(server.url, invitation_of(server.said())))
+        with alone({**options, "rate": 10_000, "frames": 10_000, "sockets_of_one": 1000}) as (server, person):
             before = _processor_seconds(server.process.pid)
             late = asyncio.run(_streams(person, count, tokens))
             spent = _processor_seconds(server.process.pid) - before

@@ -1,46 +1,32 @@
-"""What sockets cost that only wait, and whether memory stays where it is while others come and go."""
+"""What a socket costs that only waits."""
 
 import asyncio
-import tempfile
-import time
 from contextlib import AsyncExitStack
 from typing import Any
 
-from projects.ws_chat.measure.client import Person, invitation_of, people, running
+from projects.ws_chat.measure.client import Person, alone
 from shared.web.launch import Running
 
-
-def rows(sockets: int, churn: float) -> list[dict[str, Any]]:
-    """Hold so many sockets open; then open and close others for so many seconds."""
-    with tempfile.TemporaryDirectory() as folder:
-        options = {"backend": "script", "data": folder, "rate": 10_000, "sockets_of_one": 10_000, "sockets": 10_000}
-        with running(options) as server, people(server.url, invitation_of(server.said())) as (person,):
-            return [asyncio.run(_measure(server, person, sockets, churn))]
+AT_ONCE = 50  # sockets are opened in groups of so many
+MANY = {"backend": "script", "rate": 10_000, "frames": 10_000, "sockets": 10_000, "sockets_of_one": 10_000}
 
 
-async def _measure(server: Running, person: Person, sockets: int, churn: float) -> dict[str, Any]:
-    await _open(person, 50)  # what the first ones load is no cost of a socket
+def rows(sockets: int) -> list[dict[str, Any]]:
+    """Hold so many sockets open: what the server has grown by."""
+    with alone(MANY) as (server, person):
+        return [asyncio.run(_measure(server, person, sockets))]
+
+
+async def _measure(server: Running, person: Person, sockets: int) -> dict[str, Any]:
+    async with AsyncExitStack() as warm:  # what the first ones load is no cost of a socket
+        await _open(warm, person, AT_ONCE)
     empty = server.resident_mb()
     async with AsyncExitStack() as stack:
-        for _ in range(0, sockets, 50):
-            await asyncio.gather(*(stack.enter_async_context(person.socket()) for _ in range(50)))
+        for begun in range(0, sockets, AT_ONCE):
+            await _open(stack, person, min(AT_ONCE, sockets - begun))
         held = server.resident_mb()
-    seen, opened, end = [], 0, time.monotonic() + churn
-    while time.monotonic() < end:
-        await _open(person, 50)
-        opened += 50
-        seen.append(server.resident_mb())
-    half = len(seen) // 2
-    return {
-        "sockets": sockets,
-        "kib_a_socket": 1024 * (held - empty) / sockets,
-        "churn_seconds": churn,
-        "opened_and_closed": opened,
-        "first_half_most_mb": max(seen[:half]),
-        "second_half_most_mb": max(seen[half:]),
-    }
+    return {"sockets": sockets, "kib_a_socket": 1024 * (held - empty) / sockets}
 
 
-async def _open(person: Person, count: int) -> None:
-    async with AsyncExitStack() as stack:
-        await asyncio.gather(*(stack.enter_async_context(person.socket()) for _ in range(count)))
+async def _open(stack: AsyncExitStack, person: Person, count: int) -> None:
+    await asyncio.gather(*(stack.enter_async_context(person.socket()) for _ in range(count)))

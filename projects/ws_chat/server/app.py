@@ -12,6 +12,7 @@ from argon2 import PasswordHasher
 from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from prometheus_client import Gauge
+from starlette.routing import WebSocketRoute
 from starlette.staticfiles import StaticFiles
 
 from projects.ws_chat.backends.backend import Backend
@@ -61,10 +62,11 @@ def create_app(backend: Backend, settings: Settings, hasher: PasswordHasher | No
     add_pages(app, web, chat)
     add_documentation(app, web)
 
-    @app.websocket("/ws")
     async def socket(websocket: WebSocket) -> None:
         await speak(websocket, chat)
 
+    # Starlette's route: FastAPI's own keeps what its dependencies left open as long as a socket is, some KiB each.
+    app.router.routes.append(WebSocketRoute("/ws", socket))
     return app
 
 

@@ -1,13 +1,14 @@
 """Open sockets: what each is sent and takes, and everything that ends one.
 
-The hub puts frames into an outbox and never waits; a task a socket sends them. A page that does not read fills its
-outbox and is sent away: what it has cost is bounded, and nobody else has waited for it.
+The hub puts frames into an outbox and never waits; a task sends them, and is gone when all is sent, so that a socket on
+which nothing happens costs one task and no more. A page that does not read fills its outbox and is sent away: what it
+has cost is bounded, and nobody else has waited for it.
 """
 
 import asyncio
 import logging
 import secrets
-from collections import defaultdict, deque
+from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -28,6 +29,7 @@ SEND_WITHIN = 10.0  # seconds that the network may take to accept a frame
 HELLO_WITHIN = 10.0
 MISTAKES = 50  # frames that are not taken, before the socket is closed
 TYPING_EVERY = 1.0
+NO_MORE = (1013, 4401, 4408)  # who does not read, or may not, gets nothing but the end
 MOST_SHOWN = 100  # conversations of one socket
 _ACTING: set[asyncio.Future[None]] = set()  # asyncio itself keeps no hold of what runs
 
@@ -43,8 +45,10 @@ class Connection:
     def __init__(self, websocket: WebSocket, session: Session, hub: Hub | Relay, limiter: Limiter, ping: float) -> None:
         self.session, self.unanswered = session, 0
         self._websocket, self._hub, self._limiter, self._ping = websocket, hub, limiter, ping
-        self._outbox: deque[str] = deque()
-        self._characters, self._news = 0, asyncio.Event()
+        self._outbox: list[str] = []  # an empty deque would be twelve times as large
+        self._characters = 0
+        self._sending: asyncio.Task[None] | None = None
+        self._reading: asyncio.Timeout | None = None  # while it reads: whoever has sent the end ends it by this
         self._code: int | None = None
         self._greeted, self._mistakes, self._typed = False, 0, 0.0
         self._shown: set[str] = set()
@@ -61,7 +65,7 @@ class Connection:
             return
         self._outbox.append(text)
         self._characters += len(text)
-        self._news.set()
+        self._wake()
 
     def close(self, code: int) -> None:
         """End the socket with a code; a second one changes nothing."""
@@ -69,26 +73,30 @@ class Connection:
             self._code = code
             if code != 1000:
                 logs.line(event="closing", status=code)
-            self._news.set()
+            self._wake()
+
+    def _wake(self) -> None:
+        if self._reading is not None and self._sending is None:
+            self._sending = asyncio.create_task(self._send())
 
     async def _send(self) -> None:
         with suppress(WebSocketDisconnect, RuntimeError):  # the other side is gone: the reader learns it too
             try:
-                while self._code is None or self._outbox:
-                    if self._code in (1013, 4401, 4408):
-                        break  # who does not read, or may not, gets no more
-                    await self._news.wait()
-                    self._news.clear()
-                    while self._outbox and self._code not in (1013, 4401, 4408):
-                        text = self._outbox.popleft()
-                        self._characters -= len(text)
-                        async with asyncio.timeout(SEND_WITHIN):
-                            await self._websocket.send_text(text)
+                while self._outbox and self._code not in NO_MORE:
+                    text = self._outbox.pop(0)
+                    self._characters -= len(text)
+                    async with asyncio.timeout(SEND_WITHIN):
+                        await self._websocket.send_text(text)
             except TimeoutError:
                 self.close(1013)
+            if self._code is None:
+                self._sending = None  # the next frame makes another task: nothing waits from the last look on
+                return
             with suppress(TimeoutError):
                 async with asyncio.timeout(1):
-                    await self._websocket.close(self._code or 1000)
+                    await self._websocket.close(self._code)
+        if self._reading is not None:
+            self._reading.reschedule(0)
 
     # ------------------------------------------------------------ in
 
@@ -97,21 +105,24 @@ class Connection:
         loop = asyncio.get_running_loop()
         left = (self.session.expires - datetime.now(UTC)).total_seconds()
         timers = [loop.call_later(max(0, left), self.close, 4401), loop.call_later(HELLO_WITHIN, self._late)]
-        sending = asyncio.create_task(self._send())
-        reading = asyncio.create_task(self._read())
         try:
-            await asyncio.wait((sending, reading), return_when=asyncio.FIRST_COMPLETED)
-            if not sending.done() and self._code is not None:
-                await asyncio.wait((sending,), timeout=SEND_WITHIN)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(None) as self._reading:
+                    self._wake()  # what was put there before the socket was accepted
+                    await self._read()
+            self._reading = None
+            if self._sending is not None:  # what ends the socket may still be on its way
+                await asyncio.wait((self._sending,), timeout=SEND_WITHIN)
         finally:
+            self._reading = None
             self.close(1000)
             for timer in timers:
                 timer.cancel()
             for conversation in tuple(self._shown):
                 self._hub.unsubscribe(conversation, self.listen)
-            for task in (sending, reading):
-                task.cancel()
-            await asyncio.gather(sending, reading, return_exceptions=True)
+            if self._sending is not None:
+                self._sending.cancel()
+                await asyncio.gather(self._sending, return_exceptions=True)
 
     def _late(self) -> None:
         if not self._greeted:

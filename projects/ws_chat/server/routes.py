@@ -111,12 +111,18 @@ async def me(session: SessionOf) -> schemas.Me:
     return _me(session)
 
 
+@router.post("/account/password", dependencies=[OwnPage], status_code=204, responses=_refusals(401, 403))
+async def change_password(body: schemas.PasswordChange, chat: ChatOf, session: SessionOf) -> Response:
+    """Another password, after the one that holds; every other session of the account ends."""
+    await _confirm(chat, session, body.password)
+    await chat.change_password(session, body.new)
+    return Response(status_code=204)
+
+
 @router.post("/account/delete", dependencies=[OwnPage], status_code=204, responses=_refusals(401, 403))
 async def delete_account(body: schemas.Confirmation, chat: ChatOf, session: SessionOf) -> Response:
     """Delete the account with all its conversations; the password is asked once more."""
-    _limit(chat.names, session.account.name.casefold())
-    if await chat.accounts.check(session.account.name, body.password) is None:
-        raise HTTPException(403, "this is not the password")
+    await _confirm(chat, session, body.password)
     await chat.delete_account(session.account)
     return Response(status_code=204)
 
@@ -225,6 +231,12 @@ async def ready(chat: ChatOf) -> schemas.Health:
 def _limit(limiter: Limiter, client: str) -> None:
     if wait := limiter.take(client):
         raise HTTPException(429, f"too many tries: come back in {wait} s", {"Retry-After": str(wait)})
+
+
+async def _confirm(chat: Chat, session: Session, password: str) -> None:
+    _limit(chat.names, session.account.name.casefold())
+    if await chat.accounts.check(session.account.name, password) is None:
+        raise HTTPException(403, "this is not the password")
 
 
 async def _begin(request: Request, chat: Chat, account: Any) -> Any:

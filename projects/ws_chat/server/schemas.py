@@ -55,6 +55,18 @@ class Confirmation(Model):
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"password": "correct horse battery"}]})
 
 
+class PasswordChange(Model):
+    """The password, and what it shall be; a password has 10 characters or more."""
+
+    password: Password
+    new: Annotated[Password, Field(min_length=SHORTEST)]
+
+    model_config = ConfigDict(
+        extra="forbid",
+        json_schema_extra={"examples": [{"password": "correct horse battery", "new": "staple correct horse"}]},
+    )
+
+
 class Me(Model):
     """Who is logged in."""
 

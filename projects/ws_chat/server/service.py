@@ -88,6 +88,15 @@ class Chat:
         await self.accounts.end(session.digest)
         self._tell(session=session.digest)
 
+    async def change_password(self, session: Session, password: str) -> None:
+        """Another password: whoever else is logged in with the old one is out, and so are their sockets.
+
+        Raises:
+            UserError: If the password is too short or too long.
+        """
+        for digest in await self.accounts.change_password(session, password):
+            self._tell(session=digest)
+
     async def delete_account(self, account: Account) -> None:
         """Delete everything of somebody, and end their sockets and answers."""
         conversations = await self.conversations.all(account.id)

@@ -70,7 +70,7 @@ class Settings:
     pace: float = 0.05
     at_once: int = 4
     waiting: int = 64
-    waiting_of_one: int = 2
+    waiting_of_one: int = 4
     grace: float = 20.0
     drain: float = 10.0
     ping: float = 20.0

@@ -18,7 +18,7 @@ from argon2.exceptions import InvalidHashError, VerificationError
 from sqlalchemy import ColumnElement, and_, delete, exists, insert, select, update
 
 from projects.ws_chat.store.database import Database
-from projects.ws_chat.store.tables import INVITATIONS, SESSIONS, USERS
+from projects.ws_chat.store.schema import INVITATIONS, SESSIONS, USERS
 from shared.errors import UserError
 
 Result = TypeVar("Result")
@@ -73,7 +73,7 @@ class Accounts:
 
     async def first_invitation(self) -> str | None:
         """A code for the first administrator, once: None if there is an account, or a code that still holds."""
-        async with self._database.writing() as connection:
+        async with self._database.writing_alone() as connection:
             valid = and_(INVITATIONS.c.admin, INVITATIONS.c.expires > self._clock())
             there = select(exists().where(USERS.c.admin) | exists().where(valid))
             if (await connection.execute(there)).scalar_one():
@@ -102,7 +102,7 @@ class Accounts:
         _check_password(password, name)
         await self._check_code(code)  # before the costly hash, so that nobody without a code can ask for hashes
         hashed = await self._costly(self._hasher.hash, password)
-        async with self._database.writing() as connection:
+        async with self._database.writing_alone() as connection:
             if (await connection.execute(select(exists().where(USERS.c.folded == name.casefold())))).scalar_one():
                 raise UserError("this name is taken")
             used = delete(INVITATIONS).where(self._valid(code)).returning(INVITATIONS.c.admin)
@@ -154,6 +154,21 @@ class Accounts:
         """A session, named by its digest, lets nobody in any more."""
         async with self._database.writing() as connection:
             await connection.execute(delete(SESSIONS).where(SESSIONS.c.digest == session))
+
+    async def change_password(self, session: Session, password: str) -> set[str]:
+        """Another password; every other session of the account ends. Returns their digests.
+
+        Raises:
+            UserError: If the password is too short or too long.
+        """
+        account = session.account
+        _check_password(password, account.name)
+        hashed = await self._costly(self._hasher.hash, password)
+        others = and_(SESSIONS.c.user_id == account.id, SESSIONS.c.digest != session.digest)
+        async with self._database.writing() as connection:
+            await connection.execute(update(USERS).where(USERS.c.id == account.id).values(password=hashed))
+            ended = await connection.execute(delete(SESSIONS).where(others).returning(SESSIONS.c.digest))
+            return set(ended.scalars())
 
     async def lasting_of(self, sessions: Collection[str]) -> set[str]:
         """Those of these sessions, named by their digests, that still hold."""

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store.database import Database
-from projects.ws_chat.store.tables import CONVERSATIONS, MESSAGES
+from projects.ws_chat.store.schema import CONVERSATIONS, MESSAGES
 from shared.errors import UserError
 
 MOST_CONVERSATIONS = 1_000  # of one user
@@ -62,6 +62,8 @@ class Conversations:
     async def add(self, conversation: str, message: Stored) -> bool:
         """Keep a message; False if its id is there already. It is on disk when this returns."""
         async with self._database.writing() as connection:
+            kept = select(CONVERSATIONS.c.id).where(CONVERSATIONS.c.id == conversation).with_for_update()
+            await connection.execute(kept)  # where there is more than one writer, the others wait here
             same = and_(MESSAGES.c.conversation_id == conversation, MESSAGES.c.id == message.id)
             if (await connection.execute(select(exists().where(same)))).scalar_one():
                 return False
@@ -95,7 +97,7 @@ class Conversations:
             UserError: If the user has too many.
         """
         now, identity = datetime.now(UTC), secrets.token_urlsafe(12)
-        async with self._database.writing() as connection:
+        async with self._database.writing_alone() as connection:
             own = select(func.count()).select_from(CONVERSATIONS).where(CONVERSATIONS.c.user_id == user)
             if (await connection.execute(own)).scalar_one() >= MOST_CONVERSATIONS:
                 raise UserError(f"there are {MOST_CONVERSATIONS} conversations already: delete some first")

@@ -3,7 +3,7 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from shared.errors import UserError
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY = 10.0  # seconds that SQLite waits for another writer
 DRIVERS = {"sqlite": ("sqlite", "sqlite+aiosqlite"), "postgresql": ("postgresql+psycopg", "postgresql+psycopg")}
+ALONE = text("SELECT pg_advisory_xact_lock(:lock)")  # until the transaction ends
 LOCK = 0x77735F63686174  # "ws_chat": the advisory lock under which PostgreSQL is migrated
 
 
@@ -37,6 +38,9 @@ class Database:
         # With their parameters, messages of errors would quote what somebody wrote.
         self._engine: AsyncEngine = create_async_engine(self._with_driver(1), hide_parameters=True)
         _prepare(self._engine.sync_engine)
+        # SQLite lets writers ask again and again, in no order: of two hundred at once, some would give up.
+        sqlite = self.url.get_backend_name() == "sqlite"
+        self._next: AbstractAsyncContextManager[None] = asyncio.Lock() if sqlite else nullcontext()
 
     def reading(self) -> Any:
         """A connection whose statements see one state of the database."""
@@ -45,7 +49,18 @@ class Database:
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: when the block has ended well, what it wrote is on disk."""
-        async with self._engine.execution_options(writes=True).begin() as connection:
+        async with self._next, self._engine.execution_options(writes=True).begin() as connection:
+            yield connection
+
+    @asynccontextmanager
+    async def writing_alone(self) -> AsyncIterator[AsyncConnection]:
+        """A transaction in which nobody else is within one of these: what it has looked for stays as it was.
+
+        SQLite has one writer at a time in any case; PostgreSQL would let two look for the same name and both write it.
+        """
+        async with self.writing() as connection:
+            if self.url.get_backend_name() != "sqlite":
+                await connection.execute(ALONE, {"lock": LOCK + 1})
             yield connection
 
     async def migrate(self) -> None:
@@ -95,7 +110,7 @@ class Database:
                 yield connection
         else:
             with engine.begin() as connection:
-                connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": LOCK})
+                connection.execute(ALONE, {"lock": LOCK})
                 yield connection
 
 

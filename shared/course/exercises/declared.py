@@ -16,7 +16,8 @@ The numbers are drawn in the order in which they stand; names that share a rule 
 whole numbers, others as many decimals as the bounds are written with. A bound may be an expression of the values before
 it: "2..n - 1" draws a whole number. A value that begins with "=" follows from those before it, and draws nothing. One
 of a list is drawn; a list that several exercises need has a name at the top of the file. What is too long for one table
-is said in a list of two.
+is said in a list of two. `from = "gradiente"` begins with the numbers that the team has in that exercise, which stands
+above.
 """
 
 import re
@@ -33,7 +34,7 @@ from shared.errors import UserError
 FILE = "exercises.toml"
 RANGE = re.compile(r"(.+?)\.\.(.+?)(?: step (\d+))?")
 DECIMAL = re.compile(r"-?\d+\.(\d+)")
-KEYS = {"draw", "answer", "tolerance", "cases"}
+KEYS = {"draw", "answer", "tolerance", "cases", "from"}
 
 
 def read_exercises(folder: Path) -> list[Exercise]:
@@ -50,12 +51,20 @@ def read_exercises(folder: Path) -> list[Exercise]:
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
     lists = {name: said for name, said in declared.items() if isinstance(said, list)}
-    return [_exercise(path, name, said, lists) for name, said in declared.items() if name not in lists]
+    exercises: dict[str, Exercise] = {}
+    for name, said in declared.items():
+        if name not in lists:
+            exercises[name] = _exercise(f"{path}, [{name}]", name, said, lists, exercises)
+    return list(exercises.values())
 
 
-def _exercise(path: Path, name: str, said: dict[str, Any], lists: dict[str, list[Any]]) -> Exercise:
+def _exercise(
+    place: str, name: str, said: dict[str, Any], lists: dict[str, list[Any]], above: dict[str, Exercise]
+) -> Exercise:
     if not {"draw", "answer"} <= said.keys() <= KEYS:
-        raise UserError(f"{path}, [{name}]: needs draw and answer, and may have tolerance and cases")
+        raise UserError(f"{place}: needs draw and answer, and may have tolerance, cases and from")
+    if said.get("from", name) not in {name, *above}:
+        raise UserError(f"{place}: no exercise {said['from']!r} stands above")
     answer: Number | Expression
     if "cases" in said:
         answer = Expression(partial(_formula, said["answer"]), partial(_cases, said["cases"]))
@@ -64,11 +73,11 @@ def _exercise(path: Path, name: str, said: dict[str, Any], lists: dict[str, list
     tables = said["draw"] if isinstance(said["draw"], list) else [said["draw"]]
     rules = [(name, rule) for table in tables for names, rule in table.items() for name in names.split(", ")]
     rules = [(name, lists.get(rule, rule) if isinstance(rule, str) else rule) for name, rule in rules]
-    return Exercise(name, partial(_drawn, f"{path}, [{name}]", rules), answer)
+    return Exercise(name, partial(_drawn, place, rules, above.get(said.get("from", ""))), answer)
 
 
-def _drawn(place: str, rules: list[tuple[str, Any]], draw: Draw) -> Values:
-    values: Values = {}
+def _drawn(place: str, rules: list[tuple[str, Any]], begun: Exercise | None, draw: Draw) -> Values:
+    values: Values = begun.draw(draw.of(begun.id)) if begun else {}
     for name, rule in rules:
         values[name] = _one(f"{place}: {name}", rule, draw, values)
     return values

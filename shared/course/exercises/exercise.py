@@ -1,4 +1,4 @@
-"""One exercise: numbers drawn from the team's name, and two kinds of answer."""
+"""One exercise: numbers drawn from the team's name (and a course's key, if there is one), and two kinds of answer."""
 
 import hashlib
 import hmac
@@ -15,19 +15,26 @@ Values = dict[str, Any]
 Item = TypeVar("Item")
 
 DOMAIN = b"cc0c2/exercises/v1"  # a new version of the exercises draws new numbers for everybody
+OWN_CASES = 3  # on which a team's expression is tried beside the listed ones
 
 
 class Draw:
-    """Numbers that (team, exercise) decides, the same on every machine and in every Python.
+    """Numbers that (team, exercise, key) decide, the same on every machine and in every Python.
 
     Args:
         team: Name of the team; case and outer spaces do not matter.
         exercise: Identifier of the exercise.
+        key: A course's secret, for numbers that nobody can draw who has the repository only.
     """
 
-    def __init__(self, team: str, exercise: str) -> None:
+    def __init__(self, team: str, exercise: str, key: bytes | None = None) -> None:
+        self.team, self.key = team, key
         message = f"{team.strip().casefold()}\n{exercise}".encode()
-        self._random = random.Random(hmac.digest(DOMAIN, message, hashlib.sha256))
+        self._random = random.Random(hmac.digest(key or DOMAIN, message, hashlib.sha256))
+
+    def of(self, exercise: str) -> "Draw":
+        """The same team's draw of another exercise, from its beginning."""
+        return Draw(self.team, exercise, self.key)
 
     def integer(self, low: int, high: int, step: int = 1) -> int:
         """One of low, low + step, …, at most high."""
@@ -54,7 +61,7 @@ class Number:
     solve: Callable[[Values], float]
     rel_tol: float | None = None
 
-    def wrong(self, given: Any, values: Values) -> str | None:
+    def wrong(self, given: Any, values: Values, _: Draw | None = None) -> str | None:
         """Why the given answer is not right, or None."""
         if isinstance(given, bool) or not isinstance(given, int | float) or not math.isfinite(given):
             return f"se espera un número, no {given!r}"
@@ -62,6 +69,16 @@ class Number:
         usual = 0 if isinstance(right, int) else 1e-3
         close = math.isclose(given, right, rel_tol=usual if self.rel_tol is None else self.rel_tol, abs_tol=1e-12)
         return None if close else "el número no es el de este equipo"
+
+
+def between(cases: Sequence[Values], draw: Draw) -> Values:
+    """One more case: each variable somewhere between the least and the largest of those that are listed."""
+    case: Values = {}
+    for name in cases[0]:
+        low, high = (bound(each[name] for each in cases) for bound in (min, max))
+        whole = isinstance(low, int) and isinstance(high, int)
+        case[name] = draw.integer(low, high) if whole else draw.decimal(low, high)
+    return case
 
 
 @dataclass(frozen=True)
@@ -79,11 +96,17 @@ class Expression:
     solve: Callable[[Values, Values], float]
     cases: Callable[[Values], Sequence[Values]]
 
-    def wrong(self, given: Any, values: Values) -> str | None:
-        """Why the given answer is not right, or None."""
+    def wrong(self, given: Any, values: Values, draw: Draw | None = None) -> str | None:
+        """Why the given answer is not right, or None.
+
+        Args:
+            draw: Draws cases that are this team's own: an expression cannot be right on the listed ones alone.
+        """
         if not isinstance(given, str):
             return f"se espera una expresión entre comillas, no {given!r}"
-        for case in self.cases(values):
+        listed = self.cases(values)
+        own = [between(listed, draw) for _ in range(OWN_CASES)] if draw else []
+        for case in [*listed, *own]:
             try:
                 result = evaluate(given, case)
             except UserError as error:
@@ -108,6 +131,10 @@ class Exercise:
     draw: Callable[[Draw], Values]
     answer: Number | Expression
 
-    def values(self, team: str) -> Values:
-        """The team's numbers."""
-        return self.draw(Draw(team, self.id))
+    def values(self, team: str, key: bytes | None = None) -> Values:
+        """The team's numbers, under a course's key if there is one."""
+        return self.draw(Draw(team, self.id, key))
+
+    def wrong(self, given: Any, team: str, key: bytes | None = None) -> str | None:
+        """Why a team's answer is not right, or None."""
+        return self.answer.wrong(given, self.values(team, key), Draw(team, f"{self.id}/cases", key))

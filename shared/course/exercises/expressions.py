@@ -82,8 +82,8 @@ def evaluate(text: str, variables: dict[str, float]) -> float:
 
 def _value(node: ast.expr, variables: dict[str, float]) -> Any:
     match node:
-        case ast.Constant(value=int() | float()):
-            return node.value
+        case ast.Constant(value=int() | float() as value) if not isinstance(value, bool):
+            return _bounded(value)
         case ast.Name(id=name) if name in variables:
             return variables[name]
         case ast.UnaryOp(op=op, operand=operand) if type(op) in OPERATORS:
@@ -91,7 +91,7 @@ def _value(node: ast.expr, variables: dict[str, float]) -> Any:
         case ast.BinOp(left=left, op=ast.Pow(), right=right):
             return _power(_value(left, variables), _value(right, variables))
         case ast.BinOp(left=left, op=op, right=right) if type(op) in OPERATORS:
-            return OPERATORS[type(op)](_value(left, variables), _value(right, variables))
+            return _bounded(OPERATORS[type(op)](_value(left, variables), _value(right, variables)))
         case ast.Compare(left=left, ops=[op], comparators=[right]) if type(op) in OPERATORS:
             return OPERATORS[type(op)](_value(left, variables), _value(right, variables))
         case ast.IfExp(test=test, body=body, orelse=otherwise):
@@ -107,4 +107,14 @@ def _value(node: ast.expr, variables: dict[str, float]) -> Any:
 def _power(base: float, exponent: float) -> float:
     if abs(exponent) > 1000 or (abs(base) > 1 and exponent * math.log(abs(base)) > math.log(LARGEST)):
         raise UserError("una potencia es demasiado grande")
-    return base**exponent
+    value = base**exponent
+    if isinstance(value, complex):
+        raise UserError("una raíz par de un número negativo no es un número real")
+    return _bounded(value)
+
+
+def _bounded(value: float) -> float:
+    """Whole numbers have no largest of their own: a product of products would fill the memory."""
+    if isinstance(value, int) and abs(value) > LARGEST:
+        raise UserError(f"un número entero pasa de {LARGEST:g}")
+    return value

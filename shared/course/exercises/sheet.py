@@ -10,10 +10,15 @@ from typing import Any
 from shared.course.exercises.declared import FILE, read_exercises
 from shared.course.exercises.exercise import Exercise
 from shared.errors import UserError
+from shared.fingerprint.keys import team_name
 
 PROJECTS = Path(__file__).resolve().parents[3] / "projects"
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 PLACE = re.compile(r"⟨(\w+)⟩")  # where a statement has one of the team's numbers
+DEFENDED = """La autoría de las respuestas se defiende oralmente: el programa que las corrige contiene las soluciones, y
+quien corrige puede sortear otros números con la clave del curso (`--key`).
+
+"""
 HEADING = re.compile(r"^## .*`(\w+)`\s*$", re.MULTILINE)
 
 
@@ -29,8 +34,12 @@ class Sheet:
     folder: Path
     exercises: Sequence[Exercise]
 
-    def statements(self, team: str) -> str:
-        """exercises.md with the team's numbers in their places.
+    def statements(self, team: str, key: bytes | None = None) -> str:
+        """exercises.md with the team's numbers in their places, and how the answers are judged.
+
+        Args:
+            team: Whose numbers.
+            key: A course's, for numbers that only its holder can draw.
 
         Raises:
             UserError: If the sections of exercises.md and the exercises differ, or a place names no value.
@@ -40,8 +49,10 @@ class Sheet:
         if sections != [exercise.id for exercise in self.exercises]:
             raise UserError(f"{self.folder}/exercises.md has the sections {sections}, {FILE} others")
         pieces = re.split(r"(?=^## )", text, flags=re.MULTILINE)
-        filled = [_fill(piece, ex.values(team), ex.id) for piece, ex in zip(pieces[1:], self.exercises, strict=True)]
-        return "".join([pieces[0], *filled])
+        filled = [
+            _fill(piece, ex.values(team, key), ex.id) for piece, ex in zip(pieces[1:], self.exercises, strict=True)
+        ]
+        return "".join([pieces[0], DEFENDED, *filled])
 
     def answers(self, team: str) -> dict[str, Any]:
         """What the team answered.
@@ -49,9 +60,7 @@ class Sheet:
         Raises:
             UserError: If there is no file for the team, it is no TOML, or is another team's.
         """
-        if not re.fullmatch(r"[\w-]{1,40}", team):
-            raise UserError(f"team {team!r}: letters, digits, - and _ only")
-        path = self.folder / "answers" / f"{team}.toml"
+        path = self.folder / "answers" / f"{team_name(team)}.toml"
         try:
             answers = tomllib.loads(path.read_text(encoding="utf-8"))
         except FileNotFoundError:
@@ -63,12 +72,10 @@ class Sheet:
             raise UserError(f"{path}: there is no exercise {unknown[0]!r}")
         return answers
 
-    def check(self, team: str, answers: dict[str, Any]) -> dict[str, str | None]:
+    def check(self, team: str, answers: dict[str, Any], key: bytes | None = None) -> dict[str, str | None]:
         """For each exercise None if the answer is right, else what is wrong with it (in Spanish)."""
         return {
-            exercise.id: exercise.answer.wrong(answers[exercise.id], exercise.values(team))
-            if exercise.id in answers
-            else "sin respuesta"
+            exercise.id: exercise.wrong(answers[exercise.id], team, key) if exercise.id in answers else "sin respuesta"
             for exercise in self.exercises
         }
 

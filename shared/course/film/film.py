@@ -20,8 +20,10 @@ from shared.progress import track
 
 LENGTHS: dict[timeline.Edition, tuple[int, int]] = {"demo": (360, 600), "trailer": (60, 90)}  # seconds
 LARGEST = 15_000_000  # bytes of a file
+TEMPLATED, TEMPLATED_SECONDS = ("test", "integrity"), 45  # chapters that are much the same in all films, and so short
 SECONDS_A_WORD = 1.2 / 15  # what a caption stands at the very least
 RECEIPT = "film.json"
+POSTER = (640, 360)  # pixels
 
 
 def demo(project: Project, *, reuse: bool = False, keep: bool = False, narrate: bool = False) -> dict[str, Any]:
@@ -38,6 +40,7 @@ def demo(project: Project, *, reuse: bool = False, keep: bool = False, narrate: 
     """
     play = rehearsed(project)
     if not reuse:
+        check_templated(play)
         record(project, play)
     recorded = kept.load(project.build, project, play)
     check(play, recorded.terminal)  # a recording whose film cannot be made is not kept
@@ -74,6 +77,19 @@ def rehearsed(project: Project) -> screenplay.Screenplay:
     return play
 
 
+def check_templated(play: screenplay.Screenplay) -> None:
+    """Refuse, before it is recorded, a film that would spend long in what all films share.
+
+    Raises:
+        UserError: With the chapter and its length.
+    """
+    for name in TEMPLATED:
+        seconds = timeline.longest_chapter(play, name)
+        if seconds > TEMPLATED_SECONDS:
+            allowed = f"{TEMPLATED_SECONDS} are allowed: shorten its captions, its commands, or squeeze and look"
+            raise UserError(f"the chapter {name!r} may last {seconds:.0f} s, {allowed}")
+
+
 def record(project: Project, play: screenplay.Screenplay) -> None:
     """Perform the screenplay; the recording goes to build/, with what it shows."""
     about = kept.described(project, play)  # as it is now: what changes meanwhile makes the recording old
@@ -107,6 +123,7 @@ def build(
         made[edition] = render(project, play, recorded.terminal, edition, plan, narrate)
     poster(project, play)
     receipt = {"editions": made, "sources": sources, "commit": recorded.commit, "changed": list(recorded.changed)}
+    receipt |= {"spoken": spoken} if spoken else {}
     write_json(project.build / RECEIPT, receipt)
     return receipt
 
@@ -160,7 +177,7 @@ def render(
         sound = project.build / "voice" / f"{edition}.wav"
         narration.track(plan, project.build / "voice", sound)
     frames = rendering.Renderer(play, recorded, project.results).frames(plan)
-    frames = track(frames, description=f"{project.name}, {edition}, pictures", total=rendering.pictures(plan))
+    frames = track(frames, description=f"{project.name}: {edition}.mp4", total=rendering.pictures(plan))
     encoding.encode(video, frames, rendering.SIZE, subtitles.ffmetadata(plan, play.title["es"]), sound)
     taken = time.perf_counter() - started
     for language in screenplay.LANGUAGES:
@@ -188,8 +205,9 @@ def captions(project: Project, edition: str, language: str, suffix: str) -> Path
 
 
 def poster(project: Project, play: screenplay.Screenplay) -> None:
-    """The title card as a small PNG."""
-    card = rendering.title_card(play.title, play.subtitle).quantize(32, dither=Image.Dither.NONE)
+    """The title card as a small PNG, as wide as a README shows it."""
+    card = rendering.title_card(play.title, play.subtitle).resize(POSTER, Image.Resampling.LANCZOS)
+    card = card.quantize(32, dither=Image.Dither.NONE)
     with atomic_path(project.film / "poster.png") as temporary:
         card.save(temporary, format="png", optimize=True)
 

@@ -17,6 +17,7 @@ from pyte.screens import Char
 from shared.course.film.cast import Cast
 from shared.course.film.screenplay import SQUEEZE, Bilingual, Screenplay
 from shared.course.film.timeline import Plan, Scene, split
+from shared.course.project import spanish_figure
 from shared.errors import UserError
 
 SIZE = (1920, 1080)
@@ -162,7 +163,7 @@ class Renderer:
             return title_card(self.screenplay.chapters[scene.chapter].title, {"es": heading, "en": ""})
         picture = self._frame(scene)
         assert scene.step is not None
-        with Image.open(self.results / scene.step.figure) as figure:
+        with Image.open(spanish_figure(self.results / scene.step.figure)) as figure:  # the film speaks Spanish
             room = (SIZE[0] - 2 * MARGIN, CAPTION_TOP - TERMINAL_TOP - 24)
             scale = min(room[0] / figure.width, room[1] / figure.height)
             size = round(figure.width * scale), round(figure.height * scale)

@@ -11,11 +11,15 @@ until = "epoch 3"                     optional: wait for this pattern; a command
 limit = 60                            seconds until the step has failed
 exit = 11                             the exit code that is expected, else 0
 squeeze = 8                           seconds of film that the command's run may take; more is compressed
+look = 10                             seconds at most to look at what was printed
 trailer = false                       leaves this step out of the short film
 
+[[chapter.step]]
+tests = "tests/lora/test_lora.py"     instead of a command: pytest on these, as chapters.toml says
+
 [[chapter]]
-id = "integrity"                      with run and flip its first steps are those of integrity.toml:
-run = "runs/lora/film"                verified, one bit of a file flipped, verified again
+id = "integrity"                      with run and flip its first steps are those of chapters.toml:
+run = "runs/lora/film"                one bit of a file flipped, and found by the verification
 flip = "checkpoints/*/model.safetensors"
 what.es = "de los pesos guardados"
 
@@ -34,8 +38,10 @@ from shared.errors import UserError
 
 LANGUAGES = ("es", "en")
 SQUEEZE = 8.0  # seconds of film for a run, unless the step says otherwise
-TEMPLATE = Path(__file__).with_name("integrity.toml")
+LOOK = 10.0  # seconds of film in which what was printed is looked at, likewise
+TEMPLATES = Path(__file__).with_name("chapters.toml")
 SAFE = re.compile(r"[A-Za-z0-9_*./-]+")  # it is typed into a shell
+SAFE_TESTS = re.compile(r"[\w./* -]+( '[\w ]+')?")  # paths, and -k 'names' at their end
 CHAPTERS = ("problem", "test", "train", "result", "ablation", "integrity", "summary")
 
 Bilingual = dict[str, str]
@@ -56,6 +62,7 @@ class Step:
         exit: Expected exit code.
         squeeze: Seconds of film that the run may take.
         trailer: Whether the short film shows it.
+        look: Seconds at most in which what was printed is looked at.
     """
 
     id: str
@@ -68,6 +75,7 @@ class Step:
     exit: int
     squeeze: float
     trailer: bool
+    look: float = LOOK
 
 
 @dataclass(frozen=True)
@@ -140,17 +148,37 @@ def load(project: Project) -> Screenplay:
 
 
 def _filled(raw: dict[str, Any], where: str) -> dict[str, Any]:
-    """A chapter that says which run it verifies, with the steps of integrity.toml before its own."""
-    if "run" not in raw:
+    """A chapter with what chapters.toml knows of it: steps that run tests, and those that verify a run."""
+    text = TEMPLATES.read_text(encoding="utf-8")
+    if "run" in raw:
+        return _verified(raw, text, where)
+    steps = raw.get("step")
+    if not isinstance(steps, list) or not any("tests" in step for step in steps if isinstance(step, dict)):
         return raw
+    template = tomllib.loads(text)["tests"]
+    title = template.pop("title")
+    return {"title": title, **raw, "step": [_tested(step, template, where) for step in steps]}
+
+
+def _tested(step: Any, template: dict[str, Any], where: str) -> Any:
+    """A step that names tests, as the template's pytest."""
+    if not isinstance(step, dict) or "tests" not in step:
+        return step
+    if not SAFE_TESTS.fullmatch(tests := _typed(step, "tests", str, where)):
+        raise UserError(f"{where}: tests is {tests!r}, not paths of plain letters")
+    own = {key: value for key, value in step.items() if key != "tests"}
+    return {**template, "type": template["type"].replace("<tests>", tests), **own}
+
+
+def _verified(raw: dict[str, Any], text: str, where: str) -> dict[str, Any]:
+    """A chapter that says which run it verifies, with the template's steps before its own."""
     for key in ("run", "flip"):
         if not SAFE.fullmatch(_typed(raw, key, str, where)):
             raise UserError(f"{where}: {key} is {raw[key]!r}, not a path of plain letters")
     said = {f"what.{language}": text for language, text in _typed(raw, "what", dict, where).items()}
-    text = TEMPLATE.read_text(encoding="utf-8")
     for key, value in {"run": raw["run"], "flip": raw["flip"], **said}.items():
         text = text.replace(f"<{key}>", value)
-    template = tomllib.loads(text)
+    template = tomllib.loads(text)["integrity"]
     own = {key: value for key, value in raw.items() if key not in ("run", "flip", "what")}
     return {**template, **own, "step": [*template["step"], *own.get("step", [])]}
 
@@ -169,7 +197,7 @@ def _chapter(raw: dict[str, Any], where: str, project: Project) -> Chapter:
 
 def _step(raw: dict[str, Any], name: str, where: str, project: Project, trailer: bool) -> Step:
     where = f"{where}: step {name.rpartition('/')[2]}"
-    _only(raw, {"caption", "type", "figure", "until", "shows", "limit", "exit", "squeeze", "trailer"}, where)
+    _only(raw, {"caption", "type", "figure", "until", "shows", "limit", "exit", "squeeze", "look", "trailer"}, where)
     command, figure = _typed(raw, "type", str, where, default=""), _typed(raw, "figure", str, where, default="")
     if bool(command) == bool(figure):
         raise UserError(f"{where}: either type or figure is needed")
@@ -191,6 +219,7 @@ def _step(raw: dict[str, Any], name: str, where: str, project: Project, trailer:
         exit=_typed(raw, "exit", int, where, default=0),
         squeeze=_positive(raw, "squeeze", SQUEEZE, where),
         trailer=_typed(raw, "trailer", bool, where, default=trailer),
+        look=_positive(raw, "look", LOOK, where),
     )
 
 

@@ -16,7 +16,7 @@ RATE = 12  # frames a second: typing looks fluent, and nothing else moves
 TITLE_SECONDS, CHAPTER_SECONDS = 6.0, 3.0
 LEAD_SECONDS = 1.2  # a caption stands before the typing begins
 READING = 13.0  # characters of a caption a second; subtitles for adults are made for 15 to 17
-LINE_SECONDS, LINES_MOST = 0.5, 10.0  # to look at what was printed: seconds a line, and at most
+LINE_SECONDS = 0.5  # to look at each line that was printed, up to the step's `look`
 FIGURE_SECONDS = 4.0  # to look at a figure, beyond reading the caption
 
 KEY_SECONDS = 0.07  # about what recording.py takes to type one
@@ -118,8 +118,20 @@ def bounds(screenplay: Screenplay, edition: Edition) -> tuple[float, float]:
 
     Known without a recording, so that a screenplay of the wrong length is refused before its long run.
     """
-    short, long = (_rehearsal(screenplay, seconds, lines) for seconds, lines in ((0.0, 0), (float("inf"), 1000)))
-    return plan(screenplay, short, edition).seconds, plan(screenplay, long, edition).seconds
+    short, long = (plan(screenplay, rehearsal, edition) for rehearsal in _extremes(screenplay))
+    return short.seconds, long.seconds
+
+
+def longest_chapter(screenplay: Screenplay, name: str) -> float:
+    """The most seconds, with its card, that the film can spend in the chapter of that name."""
+    scenes = plan(screenplay, _extremes(screenplay)[1], "demo").scenes
+    index = [chapter.id for chapter in screenplay.chapters].index(name)
+    return sum(scene.seconds for scene in scenes if scene.chapter == index)
+
+
+def _extremes(screenplay: Screenplay) -> tuple[Cast, Cast]:
+    """Recordings in which each command ends at once and prints nothing, and in which it does all that it may."""
+    return _rehearsal(screenplay, 0.0, 0), _rehearsal(screenplay, float("inf"), 1000)
 
 
 def _rehearsal(screenplay: Screenplay, seconds: float, lines: int) -> Cast:
@@ -203,7 +215,7 @@ def terminal_scene(start: int, chapter: int, step: Step, take: Take, least: floa
 
     writes = tuple(Write(shown(event.at), event.data) for event in take.output)
     lines = sum(event.data.count("\n") for event in take.output if event.at > take.ran)
-    over = run_from + ran / speed + 1.0 + min(LINES_MOST, LINE_SECONDS * lines)
+    over = run_from + ran / speed + 1.0 + min(step.look, LINE_SECONDS * lines)
     seconds = max(least + typing / 2, over)
     return Scene(
         "terminal",

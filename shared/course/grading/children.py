@@ -52,7 +52,7 @@ class Ended:
         return ""
 
 
-def run(command: list[str], folder: Path, limits: Limits, *, with_key: bool = False) -> Ended:
+def run(command: list[str], folder: Path, limits: Limits, *, with_key: bool = False, pipe: int | None = None) -> Ended:
     """Run a command to its end or its limit; nothing of it is left running.
 
     Args:
@@ -60,6 +60,7 @@ def run(command: list[str], folder: Path, limits: Limits, *, with_key: bool = Fa
         folder: Where it runs.
         limits: Time, processor and memory.
         with_key: Whether it gets the team's key; only our own verifier needs it.
+        pipe: A descriptor that it inherits.
     """
     here = [sys.executable, str(Path(__file__).with_name("limited.py"))]
     bounds = [str(int(limits.cpu_seconds)), str(int(limits.memory_gb * 2**30))]
@@ -73,6 +74,7 @@ def run(command: list[str], folder: Path, limits: Limits, *, with_key: bool = Fa
             stderr=subprocess.STDOUT,
             env=environment(with_key),
             start_new_session=True,
+            pass_fds=() if pipe is None else (pipe,),
         )
         code: int | None
         try:

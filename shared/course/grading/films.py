@@ -1,4 +1,7 @@
-"""The film's criteria. A film that is missing or old is rendered first, from the recording in the tree."""
+"""The film's criteria. A film that is missing or old is rendered first, from the recording in the tree.
+
+Whatever lies in build/ has to be that recording's film: pictures are looked at where nobody knew before.
+"""
 
 import re
 import sys
@@ -7,6 +10,9 @@ from collections.abc import Callable
 from shared.course.grading import children
 from shared.course.grading.outcomes import Context, Outcome, Said, not_there
 from shared.course.project import Project, stale
+from shared.errors import UserError
+
+LEAST_WORDS = 0.5  # of captions, a second of film: a film that says less explains nothing
 
 
 def present(project: Project) -> bool:
@@ -24,12 +30,33 @@ def trouble(context: Context) -> str:
 
 
 def _render(context: Context) -> str:
+    from shared.course.film import kept
+
+    if not (context.project.film / kept.CAST).is_file():
+        makes = f"make demo-{context.project.name} ARGS=--keep"
+        return Said(f"no recording yet: {makes} makes one", f"aún sin grabación: {makes} la hace")
     command = [sys.executable, "-m", "shared.course", "film", context.project.name]
     ended = children.run(command, context.project.root, context.limits)
     if ended.code == 0:
         return ""
     lines = ended.output.strip().splitlines() or [""]
     return ended.trouble or lines[-1].removeprefix("error: ")
+
+
+def forged(context: Context) -> str:
+    """What shows that the videos are not the recording's film, "" if nothing does; looked at once."""
+    if "forged" not in context.memo:
+        from shared.course.film import film, genuine
+
+        made, said = film.receipt(context.project) or {}, ""
+        for edition in film.LENGTHS:
+            if not said and (context.project.build / f"{edition}.mp4").is_file():
+                try:
+                    said = genuine.difference(context.project, edition, made)
+                except UserError as error:
+                    said = str(error)
+        context.memo["forged"] = Said(said, said) if said else ""
+    return context.memo["forged"]
 
 
 def length(edition: str) -> Callable[[Context], Outcome]:
@@ -42,6 +69,8 @@ def length(edition: str) -> Callable[[Context], Outcome]:
         path = context.project.build / f"{edition}.mp4"
         if not path.is_file():
             return Outcome(0.0, not_there(str(path.relative_to(context.project.root)), why))
+        if other := forged(context):
+            return Outcome(0.0, other)
         found = encoding.probe(path)
         least, most = film.LENGTHS[edition]  # type: ignore[index]
         size = f"{found.size / 1e6:.1f} MB"
@@ -58,26 +87,36 @@ def chapters(context: Context) -> Outcome:
     """The chapter markers in the file."""
     from shared.course.film import encoding, screenplay
 
-    trouble(context)
-    found = len(encoding.probe(context.project.build / "demo.mp4").chapters)
+    why, path = trouble(context), context.project.build / "demo.mp4"
+    if not path.is_file():
+        return Outcome(0.0, not_there(path.name, why))
+    if other := forged(context):
+        return Outcome(0.0, other)
+    found = len(encoding.probe(path).chapters)
     wanted = len(screenplay.CHAPTERS)
     told = (f"{found} of {wanted} chapter markers", f"{found} de {wanted} marcas de capítulo")
     return Outcome(min(found, wanted) / wanted, Said(*told))
 
 
 def captions(context: Context) -> Outcome:
-    """Caption files in both languages whose last cue ends with the film."""
+    """Caption files in both languages that say something, and whose last cue ends with the film."""
     from shared.course.film import encoding, film, screenplay
 
-    trouble(context)
-    ends = encoding.probe(context.project.build / "demo.mp4").seconds
+    why, film_path = trouble(context), context.project.build / "demo.mp4"
+    if not film_path.is_file():
+        return Outcome(0.0, not_there(film_path.name, why))
+    if other := forged(context):
+        return Outcome(0.0, other)
+    ends = encoding.probe(film_path).seconds
     good = []
     for language in screenplay.LANGUAGES:
         path = film.captions(context.project, "demo", language, "srt")
-        clocks = re.findall(r"--> (\d+):(\d+):(\d+),", path.read_text(encoding="utf-8")) if path.is_file() else []
+        text = path.read_text(encoding="utf-8") if path.is_file() else ""
+        clocks = re.findall(r"--> (\d+):(\d+):(\d+),", text)
         if clocks:
             hours, minutes, seconds = map(int, clocks[-1])
-            good += [language] if abs(3600 * hours + 60 * minutes + seconds - ends) < 5 else []
+            says = len(re.findall(r"[^\W\d_]{2,}", text)) >= LEAST_WORDS * ends
+            good += [language] if says and abs(3600 * hours + 60 * minutes + seconds - ends) < 5 else []
     names = ", ".join(good)
     told = (
         f"captions to the film's end in: {names or 'no language'}",
@@ -94,6 +133,8 @@ def age(context: Context) -> Outcome:
     made = film.receipt(context.project)
     if made is None:
         return Outcome(0.0, not_there("film.json", why))
+    if other := forged(context):
+        return Outcome(0.0, other)
     changed = ", ".join(stale(context.project, made["sources"]))
     if changed:
         return Outcome(

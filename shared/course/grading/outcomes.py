@@ -41,8 +41,8 @@ def spanish(text: str) -> str:
 
 def not_there(what: str, command: str = "") -> Said:
     """That something is missing, and the command that makes it."""
-    end = f"; {command}" if command else ""
-    return Said(f"{what}: not there{end}", f"{what}: no está{end}")
+    return Said(*(f"{what}: {gone}" + (f"; {then}" if then else "")
+                  for gone, then in (("not there", str(command)), ("no está", spanish(command)))))  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,12 +54,23 @@ class Outcome:
         reason: One line.
         detail: What was printed or found, for whom it concerns.
         data: For the report, as JSON values.
+        judged: Whether the machine came to an end with it; if not, a person has to, and no points are lost.
     """
 
     share: float
     reason: str
     detail: str = ""
     data: Any = None
+    judged: bool = True
+
+
+def too_slow(seconds: float, detail: str) -> Outcome:
+    """What did not end in its time: a busy machine costs nobody points, and a person looks at what hangs."""
+    told = (
+        f"not judged: not at its end after {seconds:.0f} s (a machine too slow, or code that hangs)",
+        f"sin juzgar: no acabó en {seconds:.0f} s (una máquina demasiado lenta, o código que se cuelga)",
+    )
+    return Outcome(0.0, Said(*told), detail, judged=False)
 
 
 @dataclass(frozen=True)
@@ -142,8 +153,10 @@ def state_of(project: Project, commit: str, limits: Limits) -> str | None:
 
 def _row(outcome: Outcome) -> dict[str, Any]:
     reasons = {"en": str(outcome.reason), "es": spanish(outcome.reason)}
-    return {"share": outcome.share, "reason": reasons, "detail": outcome.detail, "data": outcome.data}
+    told = {"share": outcome.share, "reason": reasons, "detail": outcome.detail, "data": outcome.data}
+    return {**told, "judged": outcome.judged}
 
 
 def _outcome(row: dict[str, Any]) -> Outcome:
-    return Outcome(row["share"], Said(row["reason"]["en"], row["reason"]["es"]), row["detail"], row["data"])
+    reason = Said(row["reason"]["en"], row["reason"]["es"])
+    return Outcome(row["share"], reason, row["detail"], row["data"], row["judged"])

@@ -29,10 +29,14 @@ from shared.course.project import Project, read_json_or_none
 LARGEST_LOG = 2**28  # bytes that are read of a log: a small file may unfold to any size
 
 NUMBER = re.compile(
-    r"(?<![\w.,/-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>\.\d+)?(?P<power>e-?\d+)?"
+    r"(?<![\w.,/:-])(?P<sign>[+−-]?)(?P<digits>\d{1,3}(?:,\d{3})+|\d+)(?P<rest>\.\d+)?(?P<power>e-?\d+)?"
     r"(?P<percent> ?%)?(?P<million> ?M\b)?(?![\w/]|\.\d|,\d)"
 )
-HIDDEN = re.compile(r"```.*?```|`[^`\n]*`|<!--.*?-->|\]\([^)]*\)|https?://\S+", re.DOTALL)
+HIDDEN = re.compile(
+    r"```.*?```|`[^`\n]*`|<!--.*?-->|\]\([^)]*\)|https?://\S+"
+    r"|^ {4}[^\n#]*",  # a command, but not the remark behind it, which may state what was measured
+    re.DOTALL | re.MULTILINE,
+)
 SMALL = 100  # whole numbers below it are counts and settings
 RAW = 100  # rows; a longer table is raw material, not something that a README states
 YEARS = range(1900, 2100)

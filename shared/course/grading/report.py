@@ -13,18 +13,37 @@ import jsonschema
 
 from shared.course.grading import checks, preparing, rubric
 from shared.course.grading.outcomes import Context, Kept, Outcome, resumed, spanish
-from shared.course.grading.rubric import Rubric
-from shared.course.grading.score import Graded, points, totals
+from shared.course.grading.rubric import Criterion, Rubric
+from shared.course.grading.score import Graded, is_judged, points, totals
 from shared.course.grading.webpage import html_page
 from shared.course.project import Project
 from shared.files import write_json, write_text
+from shared.language import Language
 from shared.progress import table
 
+SAID = {
+    "en": {
+        "heads": "criterion points reason",
+        "person": "a person fills this in",
+        "total": "{0:g} of {1:g}, {2:g} more by a person ({3})",
+    },
+    "es": {
+        "heads": "criterio puntos motivo",
+        "person": "lo completa una persona",
+        "total": "{0:g} de {1:g}, y {2:g} que da una persona ({3})",
+    },
+}
+GOES_ON = {"en": "the same command goes on from here", "es": "la misma orden sigue desde aquí"}
 SCHEMA = Path(__file__).parent / "schema.json"
 
 
 def main(
-    projects: list[Project], *, pristine: str = "HEAD", run_missing: bool = False, rules: Rubric | None = None
+    projects: list[Project],
+    *,
+    pristine: str = "HEAD",
+    run_missing: bool = False,
+    rules: Rubric | None = None,
+    language: Language = "en",
 ) -> list[Graded]:
     """Grade projects one after the other, whatever each does, and write the reports.
 
@@ -33,9 +52,10 @@ def main(
         pristine: Commit whose tests are run.
         run_missing: Make the main run of a project that has none.
         rules: The rubric, if not the course's.
+        language: What is printed is in it; the files have both, or Spanish.
     """
     rules = rules or rubric.load()
-    preparing.announce(projects, run_missing)
+    preparing.announce(projects, run_missing, language)
     graded, kept = [], []
     try:
         for project in projects:
@@ -44,12 +64,12 @@ def main(
             graded.append(grade(project, rules, pristine, kept[-1]))
             write(graded[-1], rules)
     except KeyboardInterrupt as interrupt:
-        interrupt.add_note("the same command goes on from here")
+        interrupt.add_note(GOES_ON[language])
         raise
     graded.sort(key=lambda each: (-totals(each, rules)[0], each.project.name))
     write_text(projects[0].root / "build" / "grade" / "report.html", html_page(graded, rules))
     for each in graded:
-        show(each, rules)
+        show(each, rules, language)
     for unfinished in kept:
         unfinished.forget()
     return graded
@@ -83,12 +103,10 @@ def gradescope(graded: Graded, rules: Rubric) -> dict[str, Any]:
             line["extra_data"] = {"points": criterion.points}
         else:
             outcome = graded.outcomes[criterion.id]
-            line |= {
-                "score": points(criterion, graded),
-                "max_score": criterion.points,
-                "output": spanish(outcome.reason),
-            }
-            line["status"] = "passed" if outcome.share == 1 else "failed"
+            line["output"] = spanish(outcome.reason)
+            if outcome.judged:
+                line |= {"score": points(criterion, graded), "max_score": criterion.points}
+                line["status"] = "passed" if outcome.share == 1 else "failed"
         tests.append(line)
     output = f"{reached:g} / {possible:g} por la máquina; otros {left:g} los da una persona."
     results = {
@@ -133,19 +151,32 @@ def markdown(graded: Graded, rules: Rubric) -> str:
                 reason = (
                     spanish(graded.outcomes[each.id].reason).replace("|", "\\|").replace("\n", " ").replace("<", "&lt;")
                 )
-                lines.append(f"| {each.title['es']} | {points(each, graded):g} / {each.points:g} | {reason} |")
+                lines.append(f"| {each.title['es']} | {written(each, graded)} | {reason} |")
         lines.append("")
     return "\n".join(lines)
 
 
-def show(graded: Graded, rules: Rubric) -> None:
+def written(criterion: Criterion, graded: Graded) -> str:
+    """Points as reached of possible; a blank where a person fills them in."""
+    reached = f"{points(criterion, graded):g}" if is_judged(criterion, graded) else "__"
+    return f"{reached} / {criterion.points:g}"
+
+
+def show(graded: Graded, rules: Rubric, language: Language = "en") -> None:
     """Print a project's lines and where the reports are."""
+    said = SAID[language]
     reached, possible, left = totals(graded, rules)
     rows = []
     for each in rules.criteria:
         person = each.judge == "person"
-        score = f"__ / {each.points:g}" if person else f"{points(each, graded):g} / {each.points:g}"
-        rows.append((each.id, score, "a person fills this in" if person else graded.outcomes[each.id].reason))
+        score = written(each, graded)
+        rows.append((each.title[language], score, said["person"] if person else reason_in(graded, each.id, language)))
     where = graded.project.graded.relative_to(graded.project.root)
-    title = f"{graded.project.name}: {reached:g} of {possible:g}, {left:g} more by a person ({where}/report.md)"
-    table(title, ["criterion", "points", "reason"], rows)
+    title = f"{graded.project.name}: " + said["total"].format(reached, possible, left, f"{where}/report.md")
+    table(title, said["heads"].split(), rows)
+
+
+def reason_in(graded: Graded, criterion: str, language: Language) -> str:
+    """Why a criterion has its points."""
+    reason = graded.outcomes[criterion].reason
+    return spanish(reason) if language == "es" else str(reason)

@@ -22,11 +22,13 @@ def points(criterion: Criterion, graded: Graded) -> float:
 
 
 def totals(graded: Graded, rules: Rubric) -> tuple[float, float, float]:
-    """(points reached, points that the machine judges, points open for a person)."""
-    machine = [each for each in rules.criteria if each.judge == "machine"]
-    reached = round(sum(points(each, graded) for each in machine), 2)
-    return (
-        reached,
-        sum(each.points for each in machine),
-        sum(each.points for each in rules.criteria if each.judge == "person"),
-    )
+    """(points reached, points that the machine judged, points open for a person)."""
+    by_machine = [each for each in rules.criteria if is_judged(each, graded)]
+    reached = round(sum(points(each, graded) for each in by_machine), 2)
+    possible = sum(each.points for each in by_machine)
+    return reached, possible, sum(each.points for each in rules.criteria) - possible
+
+
+def is_judged(criterion: Criterion, graded: Graded) -> bool:
+    """Whether the machine has judged it; the others wait for a person."""
+    return criterion.judge == "machine" and graded.outcomes[criterion.id].judged

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from shared.course.grading import children
-from shared.course.grading.outcomes import Context, Outcome, Said, not_there
+from shared.course.grading.outcomes import Context, Outcome, Said, not_there, too_slow
 
 UNFINISHED = "INCOMPLETE"
 
@@ -23,6 +23,8 @@ def check(context: Context) -> Outcome:
     sealed = [f"projects/{name}/results"] if list(context.project.results.glob("*.seal.json")) else []
     command = [sys.executable, "-m", "shared.course.grading.fingerprints", f"runs/{name}", *sealed]
     ended = children.run(command, context.project.root, context.limits, with_key=True)
+    if ended.code is None:
+        return too_slow(ended.seconds, ended.output)
     try:
         said = json.loads(ended.output.strip().splitlines()[-1])
         found = said.get("findings", [])
@@ -50,7 +52,7 @@ def judged(found: list[dict[str, Any]], error: str, context: Context) -> Outcome
             f"{runs}: ninguna ejecución completa; make run-{context.project.name}",
         )
         return Outcome(0.0, none + left + (f"; {error}" if error else ""), data=found)
-    if any(each["verdict"] != "OK" for each in whole):
+    if any(each["verdict"] == "UNTRUSTED-DEMO" for each in whole):
         told = (
             f"{len(whole)} intact, but sealed with the demo key: they bind to no team",
             f"{len(whole)} intactas, pero selladas con la clave de demostración: no atan a ningún equipo",

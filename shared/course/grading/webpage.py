@@ -72,8 +72,9 @@ def _row(criterion: Criterion, graded: Graded) -> str:
         fill = both("lo completa una persona: ____________", "a person fills this in: ____________")
         return _cells(ROWS, (title, f'<span class="tag open">___ / {criterion.points:g}</span>', fill))
     outcome = graded.outcomes[criterion.id]
-    kind = "good" if outcome.share == 1 else "bad" if outcome.share == 0 else "open"
-    score = f'<span class="tag {kind}">{points(criterion, graded):g} / {criterion.points:g}</span>'
+    kind = "open" if not outcome.judged else "good" if outcome.share == 1 else "bad" if outcome.share == 0 else "open"
+    reached = f"{points(criterion, graded):g}" if outcome.judged else "___"
+    score = f'<span class="tag {kind}">{reached} / {criterion.points:g}</span>'
     detail = ""
     if outcome.detail.strip():
         shown = scrollable("pre", f"<code>{esc(outcome.detail.strip()[-DETAIL:])}</code>", ("salida", "output"))

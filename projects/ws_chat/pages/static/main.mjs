@@ -12,7 +12,7 @@ const root = document.getElementById("app");
 const field = () => document.getElementById("write");
 
 let state = {
-  me: given, conversations: [], search: "", open: null, title: "", talk: EMPTY, up: true, drawer: false, menu: null, now: Date.now(),
+  me: given, theme: theme.chosen(), conversations: [], search: "", open: null, title: "", talk: EMPTY, up: true, drawer: false, menu: null, now: Date.now(),
   editing: null, dialog: null, notice: null, draft: false, away: false, canNotify: "Notification" in window && Notification.permission === "default",
 };
 
@@ -198,6 +198,10 @@ const act = {
     set({ canNotify: false, menu: null });
     if (Notification.permission === "granted") tell(say("notified"));
   },
+  theme(name) {
+    theme.choose(name);
+    set({ theme: name });
+  },
   async invite() {
     const made = await trying(() => ask("POST", "invitations", { admin: false }));
     if (made) act.dialog({ kind: "invitation", ...made });
@@ -231,6 +235,15 @@ const CONFIRM = {
       location.replace("/login");
     } catch (error) {
       act.dialog({ kind: "delete_account", error: error.message });
+    }
+  },
+  async change_password(values) {
+    try {
+      await ask("POST", "account/password", values);
+      act.dialog(null);
+      tell(say("password_changed"));
+    } catch (error) {
+      act.dialog({ kind: "change_password", error: error.message });
     }
   },
   invitation: () => act.copy(`${location.origin}/login#${state.dialog.code}`),

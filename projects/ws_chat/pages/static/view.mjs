@@ -40,9 +40,12 @@ const Sidebar = (state, act, say) => html`
       </button>
       ${state.menu === "account" && html`
         <div class="menu up" role="menu">
+          <div class="themes" role="group" aria-label=${say("theme")}>${["system", "light", "dark"].map((name) => html`
+            <button role="menuitemradio" aria-checked=${state.theme === name ? "true" : "false"} onClick=${() => act.theme(name)}>${say(`theme_${name}`)}</button>`)}</div>
           <a role="menuitem" href=${state.me.switch + location.hash} hreflang=${state.me.language === "es" ? "en" : "es"}>${icon("globe")}${say("language")}</a>
           ${state.canNotify && Item("bell", say("notify"), act.notify)}
           ${state.me.admin && Item("invite", say("invite"), act.invite)}
+          ${Item("key", say("change_password"), () => act.dialog({ kind: "change_password" }))}
           ${Item("out", say("logout"), act.logout)}
           ${Item("bin", say("delete_account"), () => act.dialog({ kind: "delete_account" }), "bad")}
         </div>`}
@@ -172,12 +175,15 @@ const DIALOGS = {
   rename: (state, act, say) => html`<h2>${say("rename")}</h2>
     <label>${say("title")}<input name="title" value=${state.title} maxlength="200" required autofocus /></label>`,
   delete: (state, act, say) => html`<h2>${say("delete")}</h2><p>${say("delete_said", { title: state.title || say("untitled") })}</p>`,
+  change_password: (state, act, say) => html`<h2>${say("change_password")}</h2><p>${say("change_password_said")}</p>
+    <label>${say("password_now")}<input name="password" type="password" autocomplete="current-password" maxlength="200" required autofocus /></label>
+    <label>${say("password_new")}<input name="new" type="password" autocomplete="new-password" minlength="10" maxlength="200" required /></label>`,
   delete_account: (state, act, say) => html`<h2>${say("delete_account")}</h2><p>${say("delete_account_said")}</p>
     <label>${say("password")}<input name="password" type="password" autocomplete="current-password" required autofocus /></label>`,
   invitation: (state, act, say) => html`<h2>${say("invite")}</h2><p>${say("invite_said", { days: state.dialog.days })}</p>
     <p class="code"><code>${`${location.origin}/login#${state.dialog.code}`}</code></p>`,
 };
-const CONFIRMED = { rename: "save", delete: "delete", delete_account: "delete_account", invitation: "copy" };
+const CONFIRMED = { rename: "save", change_password: "save", delete: "delete", delete_account: "delete_account", invitation: "copy" };
 
 function Dialog(state, act, say) {
   const { kind, error } = state.dialog;

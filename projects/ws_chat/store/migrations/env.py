@@ -2,7 +2,7 @@
 
 from alembic import context
 
-from projects.ws_chat.store.tables import METADATA
+from projects.ws_chat.store.schema import METADATA
 
 
 def run() -> None:

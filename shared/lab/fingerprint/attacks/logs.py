@@ -167,6 +167,7 @@ ATTACKS = (
     ),
     Attack("log: duplicate keys by a key holder", _holder(b',"loss":0.1'), TAMPERED, LOG, "'loss' stands twice"),
     Attack("log: NaN by a key holder", _holder(b',"grad":NaN'), TAMPERED, LOG, "NaN"),
+    Attack("log: 1e400 by a key holder", _holder(b',"grad":1e400'), TAMPERED, LOG, "1e400"),
     Attack("log: emptied", lambda s: s.log.write_bytes(b""), Verdict.TRUNCATED, LOG, "its first line"),
     Attack("log: removed", lambda s: s.log.unlink(), Verdict.MISSING, LOG),
     Attack("events: one bit flipped", lambda s: edits.flip(s.events), TAMPERED, EVENTS, "record 4 "),

@@ -150,6 +150,7 @@ def make_run(path: Path, run: str, key: TeamKey, *, project: str = "lora", worse
         log.append({"step": 4, "test_accuracy": 0.9 - worse / 10})
         (path / "events.out.tfevents.1").write_bytes(b"".join(frame(b"record %d" % i) for i in range(6)))
         seal_events(path, {"run": run, "project": project}, key)
+        log.close(events=file_digest(path / "events.seal.json"))
 
 
 def save_checkpoint(folder: Path, step: int, body: dict[str, Any], key: TeamKey) -> str:

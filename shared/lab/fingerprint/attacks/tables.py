@@ -40,7 +40,7 @@ def _lie(scene: Scene) -> None:
     edits.replace(table, b"0.85", b"0.95")
     seal_table(table, project="lora", key=KEY)
     lied = envelope.read(seal, KIND, KEY).body
-    rows = [{**new, "cells": old["cells"]} for new, old in zip(lied["rows"], saved["rows"], strict=True)]
+    rows = [{**old, "marks": new["marks"]} for new, old in zip(lied["rows"], saved["rows"], strict=True)]
     envelope.write(seal, KIND, {**lied, "rows": rows, "runs": saved["runs"], "kept": saved["kept"]}, KEY)
 
 
@@ -66,6 +66,12 @@ def _of_old(scene: Scene) -> None:
     """runs.csv is replaced by another sealed one; summary.csv, made from the first, stays."""
     (scene.results / "runs.csv").write_text("accuracy\n0.99\n")
     seal_table(scene.results / "runs.csv", project="lora", key=KEY)
+
+
+def _without_citation(scene: Scene) -> None:
+    """A key holder seals a table of numbers that come from nowhere: as it may be with timings, and it is said."""
+    (scene.results / "best.csv").write_text("accuracy\n0.99\n")
+    seal_table(scene.results / "best.csv", project="lora", key=KEY)
 
 
 TAMPERED = Verdict.TAMPERED
@@ -119,6 +125,7 @@ ATTACKS = (
     ),
     Attack("cited logs nowhere to be found", _without_logs, Verdict.MISSING, KEPT, "is not here"),
     Attack("cited run was run again", _cited_run_again, Verdict.REPLAYED, TABLE, "not the one that was cited"),
+    Attack("table without a citation", _without_citation, Verdict.SEALED_ONLY, f"{FOLDER}/best.csv", "none of its n"),
     Attack("summary of an older table", _of_old, Verdict.REPLAYED, f"{FOLDER}/summary.csv", "another runs.csv"),
     Attack(
         "cited checkpoints removed",
