@@ -5,7 +5,6 @@ Nothing here trains, and nothing that training reads is read here but the policy
 
 # k pairs · n texts · s tokens
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -169,18 +168,6 @@ def length_controlled(gains: Sequence[float], words: Sequence[float]) -> float:
         return float(y.mean())
     slope = float(np.cov(x, y, bias=True)[0, 1] / x.var())
     return float(y.mean() - slope * x.mean())
-
-
-def at_divergence(points: Sequence[tuple[float, float]], kl: float) -> float:
-    """Gold reward at a divergence, on straight lines between measured points over √KL; NaN beyond the last one.
-
-    Args:
-        points: (KL in nats, gold), the start at KL 0 among them.
-    """
-    ordered = sorted((math.sqrt(max(x, 0.0)), y) for x, y in points)
-    if math.sqrt(kl) > ordered[-1][0]:
-        return math.nan
-    return float(np.interp(math.sqrt(kl), [x for x, _ in ordered], [y for _, y in ordered]))
 
 
 def holm(p_values: Sequence[float]) -> list[float]:

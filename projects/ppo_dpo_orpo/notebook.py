@@ -67,13 +67,13 @@ everywhere = torch.ones_like(ratios, dtype=torch.bool)
 # La ganancia se empareja por comienzo y semilla con las respuestas del modelo de partida; se remuestrean ambos.
 
 # %%
-declared(*shown["seconds"]) if shown else "make results-ppo_dpo_orpo"
+declared(*shown["seconds"])
 
 # %% [markdown]
 # ## A iguales pasos
 
 # %%
-declared(*shown["steps"]) if shown else "make results-ppo_dpo_orpo"
+declared(*shown["steps"])
 
 # %% [markdown]
 # ## Lo ganado por lo andado
@@ -81,7 +81,7 @@ declared(*shown["steps"]) if shown else "make results-ppo_dpo_orpo"
 # El eje es √KL: cuánto se ha alejado la política. A igual divergencia no se premia a quien sólo fue más lejos.
 
 # %%
-Picture(RESULTS / "frontier.png", "Recompensa verdadera ganada contra √KL") if shown else "make results-ppo_dpo_orpo"
+Picture(RESULTS / "frontier.png", "Recompensa verdadera ganada contra √KL")
 
 # %% [markdown]
 # ## ¿Quién ordena bien los pares reservados?
@@ -90,7 +90,7 @@ Picture(RESULTS / "frontier.png", "Recompensa verdadera ganada contra √KL") if
 # y el otro juez.
 
 # %%
-declared(*shown["accuracy"]) if shown else "make results-ppo_dpo_orpo"
+declared(*shown["accuracy"])
 
 # %% [markdown]
 # ## Lo que esto no dice

@@ -14,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from projects.ppo_dpo_orpo import evaluate, train_ppo, train_preference
-from projects.ppo_dpo_orpo.analysis import compare, plots, shown
+from projects.ppo_dpo_orpo.analysis import accuracy, compare, plots, shown
 from projects.ppo_dpo_orpo.config import Config, Method
 from projects.ppo_dpo_orpo.evaluate import Item
 from projects.ppo_dpo_orpo.policies import Kind
 from projects.ppo_dpo_orpo.prepare import Prepared, new_policy, prepare
 from shared import devices, study
 from shared.errors import command
+from shared.fingerprint.citations import pooled
 from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.origin import file_digest
+from shared.fingerprint.results import Row
 from shared.seeding import seed_everything
 from shared.study import Cells, Done, log_items, publish
 
@@ -85,9 +87,15 @@ class Study:
         """The trained ones."""
         prepared = self.prepared
         return Cells(
-            self.config.runs, lambda cell: train(cell, prepared), "ppo_dpo_orpo", cell_name, lambda _: prepared.digest,
-            by="validation_accuracy", last=train_preference.RESULT, expected=33,
-        )  # fmt: skip
+            self.config.runs,
+            lambda cell: train(cell, prepared),
+            "ppo_dpo_orpo",
+            cell_name,
+            lambda _: prepared.digest,
+            by="validation_accuracy",
+            last=train_preference.RESULT,
+            expected=33,
+        )
 
     def candidates(self, method: Method, kind: Kind) -> Iterator[Config]:
         """As many for every method and kind."""
@@ -199,23 +207,37 @@ def write(run: Study, found: compare.Found) -> None:
     out = run.config.out
     publish(shown.CANDIDATES, [[done] for done in run.cells.all if done.name in found.candidates], out, "ppo_dpo_orpo")
     publish(shown.POINTS, [[done] for done in [*found.start.values(), *found.answers.values()]], out, "ppo_dpo_orpo")
-    found_rows = [
+    tables = [
         (shown.SECONDS, compare.at_steps(found, last=False)),
         (shown.STEPS, compare.at_steps(found, last=True)),
         (shown.CONTRASTS, compare.against_each_other(found)),
         (shown.EQUAL_KL, compare.equal_kl(found)),
-        (shown.ACCURACY, compare.accuracy(found, compare.baselines(run.prepared))),
+        (shown.ACCURACY, accuracy.accuracy(found, accuracy.baselines(run.prepared))),
+        (shown.ERRORS, accuracy.worst(found, run.prepared.encoded["test"].pairs)),
         (shown.TAX, compare.tax(found)),
         (shown.GREEDY, compare.greedy(found)),
         (shown.TEXTS, compare.texts(found)),
         (shown.FRONTIER, compare.frontier(found)),
     ]
     if found.exploration:
-        found_rows += [(shown.SENSITIVE, compare.sensitivity(found)), (shown.EXPLORATION, compare.exploration(found))]
-    for table, rows in found_rows:
-        study.write(out / f"{table.name}.csv", rows, "ppo_dpo_orpo", made_from=("points.csv",))
+        tables += [(shown.SENSITIVE, accuracy.sensitivity(found)), (shown.EXPLORATION, compare.exploration(found))]
+    for table, rows in tables:
+        publish_rows(out / f"{table.name}.csv", rows)
     plots.main(plots.PlotConfig(results=out))
     study.finish(out, shown.views(out))
+
+
+def publish_rows(path: Path, rows: list[compare.Row]) -> None:
+    """Write and seal a table whose means are cited from the measurements that each row is of."""
+    told, cited = [], []
+    for row in rows:
+        group: list[Done] = row.pop("of", [])
+        logs = {done.source.run: done.source.log for done in group}
+        names = sorted(compare.MEANS & row.keys()) if group else []
+        cells = {name: pooled([done.mean(name) for done in group], "mean", digits=4) for name in names}
+        told.append({**row, **{name: cell.text(logs) for name, cell in cells.items()}})
+        cited.append(Row([done.source for done in group], cells))
+    study.write(path, told, "ppo_dpo_orpo", cited, keep_logs=True)
 
 
 if __name__ == "__main__":

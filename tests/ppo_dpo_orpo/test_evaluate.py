@@ -1,6 +1,5 @@
 """What a policy is worth: measures against their definitions, statistics against known answers."""
 
-import math
 from dataclasses import replace
 
 import numpy as np
@@ -82,13 +81,6 @@ def test_length_controlled_takes_the_length_out():
     words = [0.0, 2.0, 5.0, -1.0]
     assert evaluate.length_controlled([0.3 + 0.1 * w for w in words], words) == pytest.approx(0.3)
     assert evaluate.length_controlled([1.0, 2.0], [3.0, 3.0]) == 1.5
-
-
-def test_between_measured_points_over_the_root():
-    points = [(0.0, 0.0), (4.0, 1.0), (16.0, 2.0)]
-    assert evaluate.at_divergence(points, 1.0) == pytest.approx(0.5)
-    assert evaluate.at_divergence(points, 9.0) == pytest.approx(1.5)
-    assert math.isnan(evaluate.at_divergence(points, 17.0))
 
 
 def test_the_bootstrap_covers_and_finds_nothing_in_nothing():

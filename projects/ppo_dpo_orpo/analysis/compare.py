@@ -10,22 +10,18 @@ from statistics import fmean, stdev
 from typing import Any
 
 import numpy as np
-import torch
 
 from projects.ppo_dpo_orpo.evaluate import (
-    at_divergence,
     distinct,
     holm,
     length_controlled,
-    likelier_right,
-    longer_right,
-    probe_right,
     two_way_bootstrap,
 )
-from projects.ppo_dpo_orpo.prepare import Prepared
-from shared.study import Done, bootstrap
+from shared.study import Done
 
 Row = dict[str, Any]
+"""Fields of a CSV; and under "of", where there is one, the measurements whose means its fields in MEANS are."""
+MEANS = {"gold", "kl", "words", "right", "repeated"}
 MOST_KL = 10.0
 """Nats a response: methods are compared at most this far from the start."""
 
@@ -54,6 +50,11 @@ class Found:
     sensitivity: list[tuple[str, Done, Done]] = field(default_factory=list)
     exploration: list[tuple[Done, Done]] = field(default_factory=list)
     candidates: set[str] = field(default_factory=set)
+
+    @property
+    def start_prompts(self) -> list[str]:
+        """The held-out prompts, in the order of all answers."""
+        return [item["prompt"] for item in self.start[min(self.start)].items]
 
     def steps(self, group: Sequence[Done]) -> list[int]:
         """Steps at which a group's answers were measured."""
@@ -110,6 +111,7 @@ def start_row(found: Found) -> Row:
     texts = [responses(done) for done in cells]
     empty = dict.fromkeys(("gain", "gain_low", "gain_high", "p", "length_controlled"), "")
     return {
+        "of": cells,
         **{"method": "start", "kind": "", "seeds": len(cells), "step": 0, "core_seconds": 0, "core_seconds_sd": 0},
         **spread("gold", [fmean(done.values("gold")) for done in cells]),
         **empty,
@@ -126,6 +128,7 @@ def method_row(found: Found, method: str, kind: str, group: Sequence[Done], step
     mean, low, high, p = two_way_bootstrap(table)
     words = gains(found, group, step, "words")
     return {
+        "of": cells,
         **{"method": method, "kind": kind, "seeds": len(group), "step": step},
         **spread("core_seconds", [core_seconds(done, step) for done in group]),
         **spread("gold", [fmean(done.values("gold")) for done in cells]),
@@ -175,80 +178,44 @@ def frontier(found: Found) -> list[Row]:
 
 
 def equal_kl(found: Found) -> list[Row]:
-    """Gain at the largest divergence that every method has reached, at most MOST_KL; mean and deviation over seeds."""
-    points = frontier(found)
-    keys = [(row["method"], row["kind"], row["seed"]) for row in points if row["step"] == 0]
-    lines = {key: [(r["kl"], r["gain"]) for r in points if (r["method"], r["kind"], r["seed"]) == key] for key in keys}
-    furthest = min(max(kl for kl, _ in line) for line in lines.values())
-    kl = min(MOST_KL, furthest)
+    """Gain at the largest divergence that every method has reached, at most MOST_KL, with its interval.
+
+    Each seed's gains are taken on the straight line over √KL between its two checkpoints around that divergence, prompt
+    by prompt; then prompts and seeds are resampled.
+    """
+    furthest = [max(mean_kl(found, done, step) for step in found.steps(group))
+                for group in found.trained.values() for done in group]  # fmt: skip
+    kl = min(MOST_KL, *furthest)
     rows = []
-    for method, kind in found.trained:
-        values = [at_divergence(line, kl) for key, line in lines.items() if key[:2] == (method, kind)]
-        rows.append({"method": method, "kind": kind, "seeds": len(values), **rounded(kl=kl), **spread("gain", values)})
-    return rows
-
-
-# ---------------------------------------------------------------- pairs put right
-
-
-def baselines(prepared: Prepared) -> list[Row]:
-    """Who puts how many test pairs right without any of the methods: length, the start, a probe on its states."""
-    test, films = prepared.encoded["test"], [pair.group for pair in prepared.encoded["test"].pairs]
-    gold = torch.tensor([float(pair.gold_margin > 0) for pair in test.pairs])
-    deciders = {
-        "longer response": longer_right(test),
-        "likelier response": likelier_right(test),
-        "linear probe": probe_right(prepared),
-        "gold judge": gold,
-    }
-    return [
-        {"decider": name, "kind": "", "seeds": 1, **right(found.tolist(), films)} for name, found in deciders.items()
-    ]
-
-
-def right(values: Sequence[float], films: Sequence[str]) -> Row:
-    """Share of pairs with its interval; films are resampled, since a film's pairs are not independent."""
-    low, high = bootstrap(values, films)
-    return rounded(pairs=len(values), right=fmean(values), right_low=low, right_high=high)
-
-
-def accuracy(found: Found, base: Sequence[Row]) -> list[Row]:
-    """Test pairs put right: baselines, the start, and each method at the step that validation chose."""
-    rows = [{**row, "clear": "", "step": "", "chosen": "", "rejected": ""} for row in base]
     for (method, kind), group in found.trained.items():
-        cells = [found.pairs[done.name] for done in group]
-        values = [fmean(each) for each in zip(*(done.values("right") for done in cells), strict=True)]
-        films = [item["film"] for item in cells[0].items]
-        clear = np.array(cells[0].values("judge_margin")) >= np.median(cells[0].values("judge_margin"))
-        moved = {side: fmean(mean_moved(done, side) for done in group) for side in ("chosen", "rejected")}
-        rows.append(
-            {
-                **{"decider": method, "kind": kind, "seeds": len(group), **right(values, films)},
-                **rounded(clear=float(np.array(values)[clear].mean())),
-                "step": " ".join(str(done.config.step) for done in cells),
-                **rounded(**moved),
-            }
-        )
-    return rows
+        table = np.array([gains_at(found, done, kl) for done in group])
+        mean, low, high, p = two_way_bootstrap(table)
+        told = {"method": method, "kind": kind, "seeds": len(group)}
+        rows.append({**told, **rounded(kl=kl, gain=mean, gain_low=low, gain_high=high, p=p)})
+    adjusted = holm([row["p"] for row in rows])
+    return [{**row, "holm": round(p, 4)} for row, p in zip(rows, adjusted, strict=True)]
 
 
-def mean_moved(done: Done, side: str, over: int = 10) -> float:
-    """Log π − log π_ref of chosen or rejected training responses, summed over tokens: mean of the last steps."""
-    values = done.values(side)
-    return fmean(values[-over:]) if values else 0.0
+def mean_kl(found: Found, done: Done, step: int) -> float:
+    """Mean divergence of a cell's answers at a step, in nats a response; 0 of the start's."""
+    return max(0.0, fmean(found.answers[done.name, step].values("kl"))) if step else 0.0
 
 
-def sensitivity(found: Found) -> list[Row]:
-    """DPO with LoRA, one setting at a time, seed 0: test pairs right."""
-    base = found.trained["dpo", "lora"][0]
-    rows = []
-    for study_name, done, cell in [("base", base, found.pairs[base.name]), *found.sensitivity]:
-        films = [item["film"] for item in cell.items]
-        told = {name: getattr(done.config, name) for name in ("method", "wrong", "beta", "pairs")}
-        shares = right(cell.values("right"), films)
-        trained = fmean(done.values("accuracy")[-10:])
-        rows.append({"study": study_name, **told, "asked": shares.pop("pairs"), **shares, **rounded(training=trained)})
-    return rows
+def gains_at(found: Found, done: Done, kl: float) -> np.ndarray:
+    """Each prompt's gain at a divergence: a straight line over √KL between the checkpoints around it.
+
+    Raises:
+        ValueError: If the cell never went so far.
+    """
+    steps = [0, *found.steps([done])]
+    far = [mean_kl(found, done, step) ** 0.5 for step in steps]
+    table = [gains(found, [done], step)[0] if step else np.zeros(len(found.start_prompts)) for step in steps]
+    for place in range(1, len(steps)):
+        begin, end = far[place - 1], far[place]
+        if begin <= kl**0.5 <= end:
+            share = (kl**0.5 - begin) / (end - begin) if end > begin else 1.0
+            return (1 - share) * table[place - 1] + share * table[place]
+    raise ValueError(f"{done.name} has no checkpoints around {kl:g} nats")
 
 
 # ---------------------------------------------------------------- what the brief's words ask for
@@ -264,7 +231,7 @@ def greedy(found: Found) -> list[Row]:
             texts = responses(cell)
             rows.append(
                 {
-                    **{"method": done.config.method, "kind": done.config.kind, "decoding": way},
+                    **{"of": [cell], "method": done.config.method, "kind": done.config.kind, "decoding": way},
                     **rounded(gold=fmean(cell.values("gold")), repeated=fmean(cell.values("repeated"))),
                     **rounded(distinct_2=distinct(texts, 2), words=fmean(cell.values("words"))),
                 }
@@ -282,6 +249,7 @@ def exploration(found: Found) -> list[Row]:
                 "bonus": done.config.entropy,
                 **rounded(entropy_first=fmean(entropy[:3]), entropy_last=fmean(entropy[-3:])),
                 **rounded(distinct_first=fmean(variety[:3]), distinct_last=fmean(variety[-3:])),
+                **{"of": [cell]},
                 **rounded(gold=fmean(cell.values("gold")), kl=fmean(cell.values("kl"))),
             }
         )
@@ -296,7 +264,7 @@ def tax(found: Found) -> list[Row]:
             "method": "start",
             "kind": "",
             "seeds": 1,
-            **rounded(perplexity=np.exp(start.mean()), gap=0.0, low=0.0, high=0.0),
+            **rounded(perplexity=np.exp(start.mean()), gap=0.0, gap_low=0.0, gap_high=0.0),
         }
     ]
     for (method, kind), group in found.trained.items():
@@ -305,7 +273,7 @@ def tax(found: Found) -> list[Row]:
         rows.append(
             {
                 **{"method": method, "kind": kind, "seeds": len(group)},
-                **rounded(perplexity=np.exp(table.mean()), gap=mean, low=low, high=high),
+                **rounded(perplexity=np.exp(table.mean()), gap=mean, gap_low=low, gap_high=high),
             }
         )
     return rows

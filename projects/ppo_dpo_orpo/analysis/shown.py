@@ -41,6 +41,8 @@ SPANISH |= {
     "sampled": "muestreada",
     "greedy": "voraz",
 }
+IN_BENCH = {"ours": "el nuestro", "without kept states": "sin estados guardados", "bottlenecks": "con adaptadores"}
+IN_BENCH |= {"full": "todo"}
 GOLD = (
     ("core-seconds", "segundos de núcleo", over_seeds("core_seconds", 0)),
     ("steps", "pasos", "{step}"),
@@ -78,9 +80,14 @@ CONTRASTS = table(
     ("p, Holm", "p, Holm", "{holm:.3f}"),
 )
 EQUAL_KL = table(
-    "equal_kl", WHO, KIND, ("KL, nats", "KL, nats", "{kl:.1f}"),
-    ("gain in gold reward", "ganancia", over_seeds("gain")), spanish=SPANISH,
-)  # fmt: skip
+    "equal_kl",
+    WHO,
+    KIND,
+    ("KL, nats", "KL, nats", "{kl:.2f}"),
+    ("gain over the start (95 %)", "ganancia sobre el de partida (95 %)", span("gain")),
+    ("p, Holm", "p, Holm", "{holm:.3f}"),
+    spanish=SPANISH,
+)
 ACCURACY = table(
     "accuracy",
     ("who decides", "quién decide", lambda row, _: str(NAMED.get(row["decider"], row["decider"]))),
@@ -93,47 +100,74 @@ ACCURACY = table(
     spanish=SPANISH,
 )
 TAX = table(
-    "tax", WHO, KIND, ("perplexity of news", "perplejidad en noticias", "{perplexity:.2f}"),
-    ("nats a token more (95 %)", "nats por token de más (95 %)", "{gap:+.3f} ({low:+.3f} to {high:+.3f})"),
+    "tax",
+    WHO,
+    KIND,
+    ("perplexity of news", "perplejidad en noticias", "{perplexity:.2f}"),
+    ("nats a token more (95 %)", "nats por token de más (95 %)", span("gap", 3)),
     spanish=SPANISH,
-)  # fmt: skip
+)
 GREEDY = table(
-    "greedy", WHO, KIND, ("decoding", "decodificación", "{decoding}"),
-    ("gold reward", "recompensa verdadera", "{gold:.2f}"), ("repeated word pairs", "pares repetidos", "{repeated:.3f}"),
-    ("distinct-2", "distinct-2", "{distinct_2:.3f}"), spanish=SPANISH,
-)  # fmt: skip
+    "greedy",
+    WHO,
+    KIND,
+    ("decoding", "decodificación", "{decoding}"),
+    ("gold reward", "recompensa verdadera", "{gold:.2f}"),
+    ("repeated word pairs", "pares repetidos", "{repeated:.3f}"),
+    ("distinct-2", "distinct-2", "{distinct_2:.3f}"),
+    spanish=SPANISH,
+)
+ERRORS = table(
+    "errors",
+    ("prompt", "comienzo", "{prompt}"),
+    ("chosen by the judge", "elegida por el juez", "{chosen}"),
+    ("what DPO prefers", "la que prefiere DPO", "{rejected}"),
+    ("by, nats", "por, nats", "{margin:.1f}"),
+    ("the judge's margin", "margen del juez", "{judge_margin:.2f}"),
+)
 TEXTS = table(
-    "texts", ("prompt", "comienzo", "{prompt}"), ("start", "de partida", "{start}"),
+    "texts",
+    ("prompt", "comienzo", "{prompt}"),
+    ("start", "de partida", "{start}"),
     *((head, head, f"{{{name}}}") for name, head in plots.METHODS.items()),
-)  # fmt: skip
+)
 FRONTIER = table("frontier", WHO)
 SENSITIVE = table(
-    "sensitivity", ("loss", "pérdida", "{method}"), ("wrong pairs", "pares equivocados", "{wrong:.0%}"),
-    ("β", "β", "{beta:g}"), ("pairs", "pares", "{pairs}"),
+    "sensitivity",
+    ("loss", "pérdida", "{method}"),
+    ("wrong pairs", "pares equivocados", "{wrong:.0%}"),
+    ("β", "β", "{beta:g}"),
+    ("pairs", "pares", "{pairs}"),
     ("test pairs right (95 %)", "aciertos en prueba (95 %)", "{right:.3f} ({right_low:.3f} to {right_high:.3f})"),
     ("training pairs right", "aciertos al entrenar", "{training:.2f}"),
-)  # fmt: skip
+)
 EXPLORATION = table(
-    "exploration", ("entropy bonus", "premio de entropía", "{bonus:g}"),
+    "exploration",
+    ("entropy bonus", "premio de entropía", "{bonus:g}"),
     ("entropy, first rounds", "entropía, primeras rondas", "{entropy_first:.2f}"),
     ("last rounds", "últimas", "{entropy_last:.2f}"),
     ("distinct-2, first rounds", "distinct-2, primeras rondas", "{distinct_first:.3f}"),
     ("last", "últimas ", "{distinct_last:.3f}"),
-    ("gold reward", "recompensa verdadera", "{gold:.2f}"), ("KL, nats", "KL, nats", "{kl:.1f}"),
-)  # fmt: skip
+    ("gold reward", "recompensa verdadera", "{gold:.2f}"),
+    ("KL, nats", "KL, nats", "{kl:.1f}"),
+)
 BENCH = table(
-    "bench", ("DPO step", "paso de DPO", "{arm}"), ("ms", "ms", "{step_ms:.0f}"),
+    "bench",
+    ("DPO step", "paso de DPO", "{arm}"),
+    ("ms", "ms", "{step_ms:.0f}"),
     ("time of ours over it", "tiempo del nuestro sobre él", "{ours_over_arm:.2f} ({ratio_q1:.2f} to {ratio_q3:.2f})"),
-    ("peak MB", "MB máximos", "{peak_mb:.0f}"), ("memory of ours over it", "memoria", "{memory:.2f}"),
-    ("trained parameters", "parámetros entrenados", "{trained:,}"), ("stored bytes", "bytes guardados", "{stored:,}"),
-    spanish={"ours": "el nuestro", "without kept states": "sin estados guardados", "bottlenecks": "con adaptadores"},
-)  # fmt: skip
+    ("peak MB", "MB máximos", "{peak_mb:.0f}"),
+    ("memory of ours over it", "memoria del nuestro sobre la suya", "{memory:.2f}"),
+    ("trained parameters", "parámetros entrenados", "{trained:,}"),
+    ("stored bytes", "bytes guardados", "{stored:,}"),
+    spanish=IN_BENCH,
+)
 
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Block of the README → the table that it shows, and its rows."""
     found = study.written(out, CANDIDATES, SECONDS, STEPS, CONTRASTS, EQUAL_KL, ACCURACY, TAX, GREEDY, TEXTS, BENCH)
-    found |= study.written(out, SENSITIVE, EXPLORATION)
+    found |= study.written(out, SENSITIVE, EXPLORATION, ERRORS)
     if "texts" in found:
         found["texts"] = TEXTS, found["texts"][1][:3]
     return found
