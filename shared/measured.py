@@ -1,4 +1,4 @@
-"""A table of measurements (latencies, counts, scores of a finished model) whose numbers come from a log like a training's.
+"""Tables of measurements (latencies, counts, scores of a finished model), whose numbers come from a log like any run's.
 
     write_measured(out / "idle.csv", rows, "ws_chat", config)
 
