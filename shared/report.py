@@ -84,28 +84,44 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
 
 
+MARK = re.compile(r"<!-- begin (?P<name>\S+)(?: of (?P<sources>[^\n>]+?))? -->\n")
+"""Where a table of a README begins; `of` names the CSV files that it is made of, by default <name>.csv."""
+
+
 def put_into_readme(readme: Path, name: str, table: str) -> None:
-    """Replace what stands between the marks `<!-- begin NAME -->` and `<!-- end NAME -->`.
+    """Replace what stands between the marks `<!-- begin NAME … -->` and `<!-- end NAME -->`.
 
     Raises:
         UserError: If a mark is missing.
     """
-    start, end = _marks(name)
-    before, begun, rest = readme.read_text(encoding="utf-8").partition(start)
-    _, ended, after = rest.partition(end)
-    if not (begun and ended):
-        raise UserError(f"{readme} lacks the marks {start} and {end}")
-    write_text(readme, f"{before}{start}\n{table}\n{end}{after}")
+    text = readme.read_text(encoding="utf-8")
+    start, end = _between(text, name, readme)
+    write_text(readme, f"{text[:start]}{table}\n{text[end:]}")
 
 
 def between_marks(readme: Path, name: str) -> str:
     """What stands between the marks, for a test that compares it with the files."""
-    start, end = _marks(name)
-    return readme.read_text(encoding="utf-8").split(f"{start}\n")[1].split(f"\n{end}")[0]
+    text = readme.read_text(encoding="utf-8")
+    start, end = _between(text, name, readme)
+    return text[start : end - 1]
 
 
-def _marks(name: str) -> tuple[str, str]:
-    return f"<!-- begin {name} -->", f"<!-- end {name} -->"
+def blocks(readme: str) -> dict[str, tuple[str, ...]]:
+    """The tables of a README by name: the CSV files that each is made of."""
+    return {mark["name"]: sources_of(mark) for mark in MARK.finditer(readme)}
+
+
+def sources_of(mark: re.Match[str]) -> tuple[str, ...]:
+    """The CSV files that a mark names."""
+    return tuple((mark["sources"] or f"{mark['name']}.csv").split())
+
+
+def _between(text: str, name: str, readme: Path) -> tuple[int, int]:
+    start = next((mark.end() for mark in MARK.finditer(text) if mark["name"] == name), None)
+    end = text.find(f"<!-- end {name} -->", start or 0)
+    if start is None or end < 0:
+        raise UserError(f"{readme} lacks the marks <!-- begin {name} --> and <!-- end {name} -->")
+    return start, end
 
 
 @runtime_checkable
@@ -130,7 +146,7 @@ def put_tables(out: Path, views: Views) -> list[str]:
     for readme, language in _readmes(out):
         before = readme.read_text(encoding="utf-8")
         for block, (table, rows) in views.items():
-            if f"<!-- begin {block} -->" in before:
+            if block in blocks(before):
                 put_into_readme(readme, block, table.markdown(rows, language))
         if readme.read_text(encoding="utf-8") != before:
             changed.append(str(readme.relative_to(out.parent)))
@@ -142,8 +158,10 @@ def stale_tables(out: Path, views: Views) -> list[str]:
     """What `put_tables` would change, blocks that no table fills, and tables that no README shows: for a test."""
     stale, shown = [], set()
     for readme, language in _readmes(out):
-        for block in re.findall(r"<!-- begin (\S+) -->", readme.read_text(encoding="utf-8")):
+        for block, sources in blocks(readme.read_text(encoding="utf-8")).items():
             shown.add(block)
+            made = sources != (f"{block}.csv",)  # a text that is not of a table has none
+            stale += [f"{readme}: {block}: no {name}" for name in sources if made and not (out / name).exists()]
             table, rows = views.get(block, (None, []))
             if table is None or between_marks(readme, block) != table.markdown(rows, language):
                 stale.append(f"{readme}: {block}")

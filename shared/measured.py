@@ -1,0 +1,56 @@
+"""Tables of measurements (latencies, counts, scores of a finished model), whose numbers come from a log like any run's.
+
+    write_measured(out / "idle.csv", rows, "ws_chat", config)
+
+The measurement is a run: its log has a line for each row, it says on which commit and machine, and the CSV cites it, so
+that the numbers verify from the repository alone, and a later one is told from this one.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from shared.fingerprint import team_key
+from shared.fingerprint.citations import Cited, Part, read_source
+from shared.fingerprint.results import Row, seal_table
+from shared.report import write_csv
+from shared.run_directories import new_directory
+from shared.runs import Run
+
+RUNS = Path("runs")
+
+
+def write_measured(
+    path: Path, rows: Sequence[dict[str, Any]], project: str, config: Any, *, made_from: tuple[str, ...] = ()
+) -> None:
+    """Write and seal a CSV of rows that were just measured, with the log of their run beside it.
+
+    Args:
+        path: The CSV, in the results of the project.
+        rows: One a line of the log; texts and empty cells stand in the CSV alone.
+        project: Whose results they are.
+        config: A dataclass: what the measurement was told.
+        made_from: Names of tables in the same folder that it follows from.
+    """
+    directory = new_directory(RUNS, project, f"measured-{path.stem}")
+    with Run(directory, project=project, config=config) as run:
+        for line, row in enumerate(rows):
+            run.log(line, **{f"{path.stem}.{name}": value for name, value in row.items() if is_number(value)})
+    source = read_source(directory, team_key())
+    seqs = [seq for seq, record in enumerate(source.log.records) if "step" in record]
+    cited = [
+        Row([source], {name: at(source.run, f"{path.stem}.{name}", seq) for name in row if is_number(row[name])})
+        for seq, row in zip(seqs, rows, strict=True)
+    ]
+    write_csv(path, rows)
+    seal_table(path, project=project, key=team_key(), rows=cited, made_from=made_from, keep_logs=True)
+
+
+def is_number(value: Any) -> bool:
+    """Whether a log takes it: no text, and no truth value."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def at(run: str, name: str, seq: int) -> Cited:
+    """A member of one line."""
+    return Cited(name, (Part(run, seq, seq),))
