@@ -1,10 +1,7 @@
 """`make results-ppo_dpo_orpo`: every run behind the README's tables, and what is shown of them.
 
-Budget, written down before the first run (core-seconds of one thread, 20 tokens a response): pairs and kept states 600;
-24 cells of 40 steps 2,000, of which 12 are candidates (two rates a method and kind) and 18 are repeated (six are both);
-validation 350; 420 test pairs a final cell 830; answers at two checkpoints and greedy ones 850; nine cells of
-sensitivity and exploration 1,200: about 100 core-minutes. PPO's first kept checkpoint is where its cost equals that of
-40 steps of DPO.
+Budget, written down before the first run, in core-seconds: pairs and kept states 600; 24 cells of 40 steps 2,000 (12
+candidates, 18 repeated, six are both), validation 350, test pairs 830, answers 850, sensitivity 1,200: 100 minutes.
 """
 
 from collections.abc import Iterable, Iterator
@@ -21,10 +18,9 @@ from projects.ppo_dpo_orpo.policies import Kind
 from projects.ppo_dpo_orpo.prepare import Prepared, new_policy, prepare
 from shared import devices, study
 from shared.errors import command
-from shared.fingerprint.citations import pooled
 from shared.fingerprint.manifest import NAME as MANIFEST
 from shared.fingerprint.origin import file_digest
-from shared.fingerprint.results import Row
+from shared.measured import write_means
 from shared.seeding import seed_everything
 from shared.study import Cells, Done, log_items, publish
 
@@ -34,8 +30,10 @@ RATES = {"dpo": (1e-3, 3e-3), "orpo": (2e-3, 5e-3), "ppo": (1e-3, 3e-3)}
 """Candidates. First, DPO had 2e-4 and 5e-4; the former had moved the training margin by 0.07 nats in 23 steps."""
 SEEDS = (0, 1, 2)
 KINDS: tuple[Kind, ...] = ("lora", "adapter")
-WATCH = {"dpo": (20, 40), "orpo": (20, 40), "ppo": (20, 40)}
+WATCH = dict.fromkeys(METHODS, (20, 40))
 """Kept checkpoints: of PPO the first where it has cost about what the others have at their last; then equal steps."""
+NAMED = {"lr": "lr", "beta": "beta", "pairs": "n", "wrong": "wrong", "entropy": "entropy"}
+USUAL = {**vars(Config()), "lr": None}
 SENSITIVITY: dict[str, tuple[dict[str, Any], ...]] = {
     "wrong": ({"wrong": 0.1}, {"wrong": 0.3}, {"wrong": 0.3, "method": "cdpo", "label_noise": 0.3}),
     "beta": ({"beta": 0.02}, {"beta": 0.5}),
@@ -106,16 +104,13 @@ class Study:
         """Items of a checkpoint (None: of the start): "pairs", "answers", "greedy" or "news"."""
         base = done.config if done else self.base
         method, kind = (base.method, base.kind) if done else ("start", "start")
-        asked = Asked(
-            what=what, method=method, kind=kind, seed=seed, step=step, held_out=base.held_out, tokens=base.tokens
-        )
+        told = {"held_out": base.held_out, "tokens": base.tokens}
+        asked = Asked(what=what, method=method, kind=kind, seed=seed, step=step, **told)
         name = f"{done.name}-{what}-step{step}" if done else f"start-{what}-seed{seed}"
         checkpoint = done.directory / "checkpoints" / f"step-{step:06d}" if done and done.directory else None
         data = file_digest(checkpoint / MANIFEST) if checkpoint else self.prepared.digest
-        place = self.config.runs / "measured" / name
-        return log_items(
-            place, asked, lambda: self.items(what, base, checkpoint, seed), project="ppo_dpo_orpo", data=data
-        )
+        place, take = self.config.runs / "measured" / name, lambda: self.items(what, base, checkpoint, seed)
+        return log_items(place, asked, take, project="ppo_dpo_orpo", data=data)
 
     def items(self, what: str, config: Config, checkpoint: Path | None, seed: int) -> Iterable[Item]:
         """What is logged of a policy, item by item."""
@@ -139,10 +134,7 @@ def train(cell: Config, prepared: Prepared) -> train_preference.Metrics:
 
 def cell_name(cell: Config) -> str:
     """A name that tells two cells apart."""
-    own = {"lr": cell.lr, "beta": cell.beta, "n": cell.pairs, "wrong": cell.wrong, "entropy": cell.entropy}
-    start = Config()
-    usual = {"lr": None, "beta": start.beta, "n": start.pairs, "wrong": start.wrong, "entropy": start.entropy}
-    told = [f"{name}{value:g}" for name, value in own.items() if value != usual[name]]
+    told = [f"{short}{getattr(cell, name):g}" for name, short in NAMED.items() if getattr(cell, name) != USUAL[name]]
     return "-".join([cell.method, cell.kind, *told, f"seed{cell.seed}"])
 
 
@@ -222,22 +214,9 @@ def write(run: Study, found: compare.Found) -> None:
     if found.exploration:
         tables += [(shown.SENSITIVE, accuracy.sensitivity(found)), (shown.EXPLORATION, compare.exploration(found))]
     for table, rows in tables:
-        publish_rows(out / f"{table.name}.csv", rows)
+        write_means(out / f"{table.name}.csv", rows, compare.MEANS, "ppo_dpo_orpo")
     plots.main(plots.PlotConfig(results=out))
     study.finish(out, shown.views(out))
-
-
-def publish_rows(path: Path, rows: list[compare.Row]) -> None:
-    """Write and seal a table whose means are cited from the measurements that each row is of."""
-    told, cited = [], []
-    for row in rows:
-        group: list[Done] = row.pop("of", [])
-        logs = {done.source.run: done.source.log for done in group}
-        names = sorted(compare.MEANS & row.keys()) if group else []
-        cells = {name: pooled([done.mean(name) for done in group], "mean", digits=4) for name in names}
-        told.append({**row, **{name: cell.text(logs) for name, cell in cells.items()}})
-        cited.append(Row([done.source for done in group], cells))
-    study.write(path, told, "ppo_dpo_orpo", cited, keep_logs=True)
 
 
 if __name__ == "__main__":
