@@ -181,13 +181,9 @@ def sensitivity(run: Study, found: compare.Found) -> None:
 # ---------------------------------------------------------------- all of it
 
 
-def main(config: StudyConfig) -> None:
+def main(config: StudyConfig, run: Study | None = None) -> None:
     """Train, measure, compare; tables and figures after the main cells, and again after those of sensitivity."""
-    run_all(Study(config))
-
-
-def run_all(run: Study) -> None:
-    """All of a study."""
+    run = run or Study(config)
     found = collect(run)
     write(run, found)
     sensitivity(run, found)

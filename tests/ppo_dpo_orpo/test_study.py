@@ -34,7 +34,7 @@ def small(tmp_path, model_folder, dataset, judges, monkeypatch):
 
 @pytest.mark.timeout(300)
 def test_a_study_from_nothing_and_again(small, monkeypatch):
-    study.run_all(small)
+    study.main(small.config, small)
     out = small.config.out
     names = {path.stem for path in out.glob("*.csv")}
     assert names >= {
@@ -57,7 +57,7 @@ def test_a_study_from_nothing_and_again(small, monkeypatch):
     assert set(counted.values()) == {2}, "every method has as many candidates"
     before = (out / "steps.csv").read_bytes()
     monkeypatch.setattr(study, "train", lambda *_: pytest.fail("it was trained again"))
-    study.run_all(type(small)(small.config))
+    study.main(small.config, type(small)(small.config))
     assert (out / "steps.csv").read_bytes() == before
     for language in ("en", "es"):
         for table, found in shown.views(out).values():
