@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import pytest
 
 from shared.course.grading import aligned, checks, provenance, rubric
-from shared.course.grading.numbers import stated
 from shared.course.grading.outcomes import Context
+from shared.course.grading.stated import stated
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
 from shared.fingerprint.results import seal_table

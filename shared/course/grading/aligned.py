@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from shared.course.grading.numbers import Stated, as_number
+from shared.course.grading.stated import Stated, as_number
 from shared.report import MARK, sources_of
 
 Row = dict[str, str]

@@ -15,8 +15,8 @@ from typing import Any
 
 from shared.course.grading import aligned
 from shared.course.grading.children import run
-from shared.course.grading.numbers import Stated, as_number, stated
 from shared.course.grading.rubric import Limits
+from shared.course.grading.stated import Stated, as_number, stated
 from shared.course.project import Project, read_json_or_none
 
 RAW = 100  # rows; a longer table is raw material, not something that a sentence states
