@@ -26,7 +26,7 @@ from shared.errors import command
 from shared.files import refuse_unwritable
 from shared.interleave import Turns, bench_rows, in_turn, serve, spawned
 from shared.seeding import seed_everything
-from shared.study import publish_bench
+from shared.measured import publish_bench
 
 ARMS = ("ours", "without kept states", "bottlenecks", "TRL", "full")
 

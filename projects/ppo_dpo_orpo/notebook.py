@@ -1,65 +1,16 @@
 # %% [markdown]
-# # PPO, DPO y ORPO: tres maneras de aprender de preferencias
+# # Lo medido
 #
-# **Pregunta.** Con unos cientos de pares de preferencias y un portátil, ¿qué método conviene, y con LoRA o con
-# adaptadores? Las tablas se leen de `projects/ppo_dpo_orpo/results/`; las primeras celdas calculan las pérdidas
-# mismas, y se pueden cambiar.
-#
-# *English summary: DPO, ORPO and PPO on one set of pairs, with LoRA and with bottleneck adapters, at equal
-# core-seconds. The first cells run the losses themselves; every table is read from `results/`.*
+# Desde aquí todo se lee de `results/`; nada se entrena ni se mide.
 
 # %%
-"""Results of ppo_dpo_orpo, shown from results/; source of results/notebook.ipynb."""
+"""Results of ppo_dpo_orpo, shown from results/; the last cells of results/notebook.ipynb."""
 
-import torch
-
-from projects.ppo_dpo_orpo import losses
 from projects.ppo_dpo_orpo.analysis.shown import views
 from projects.ppo_dpo_orpo.study import RESULTS
 from shared.course.cells import Picture, declared
 
 shown = views(RESULTS)
-
-# %% [markdown]
-# ## DPO a mano
-#
-# Log-probabilidades sumadas de la respuesta elegida y de la rechazada, con la política (−10, −20) y con la referencia
-# (−15, −15). El margen es 10 y, con β = 0,1, la pérdida es −log σ(1) = 0,3133. Cambia β, o iguala política y
-# referencia: queda ln 2, la pérdida de quien echa una moneda.
-
-# %%
-beta = 0.1
-policy, reference = torch.tensor([-10.0, -20.0]), torch.tensor([-15.0, -15.0])
-margin = losses.dpo_margin(policy[:1], policy[1:], reference[:1], reference[1:])
-{
-    "margen": margin.item(),
-    "DPO": losses.dpo_loss(margin, beta=beta).item(),
-    "conservadora, ε = 0,1": losses.dpo_loss(margin, beta=beta, wrong=0.1).item(),
-    "IPO": losses.ipo_loss(margin, beta=beta).item(),
-}
-
-# %% [markdown]
-# ## Por qué ORPO se vuelve NaN, y cómo no
-#
-# Con una probabilidad media cercana a 1 los *odds* son infinitos. Sin la cota, log(1 − p) es −∞ y su gradiente NaN; con
-# ella ambos son finitos. Prueba otros valores de `mean`.
-
-# %%
-mean = torch.tensor([0.0, -1e-9, -1e-3, -0.5, -5.0], requires_grad=True)
-naive = mean - torch.log1p(-torch.exp(mean))
-safe = losses.log_odds(mean)
-(gradient,) = torch.autograd.grad(safe.sum(), mean)
-{"ingenua": naive.tolist(), "con cota": safe.tolist(), "gradiente": gradient.tolist()}
-
-# %% [markdown]
-# ## El recorte de PPO
-#
-# Razones 1,5 y 0,5 con ε = 0,2: un token bueno deja de empujar en 1,2 y uno malo en 0,8; los demás quedan libres.
-
-# %%
-ratios, advantages = torch.tensor([[1.5, 0.5, 1.5, 0.5]]), torch.tensor([[1.0, -1.0, -1.0, 1.0]])
-everywhere = torch.ones_like(ratios, dtype=torch.bool)
-[x.item() for x in losses.ppo_surrogate(ratios.log(), torch.zeros(1, 4), advantages, everywhere, clip=0.2)]
 
 # %% [markdown]
 # ## A iguales segundos de núcleo
@@ -81,7 +32,7 @@ declared(*shown["steps"])
 # El eje es √KL: cuánto se ha alejado la política. A igual divergencia no se premia a quien sólo fue más lejos.
 
 # %%
-Picture(RESULTS / "frontier.png", "Recompensa verdadera ganada contra √KL")
+Picture(RESULTS / "frontier.es.png", "Recompensa verdadera ganada contra √KL")
 
 # %% [markdown]
 # ## ¿Quién ordena bien los pares reservados?
@@ -91,6 +42,25 @@ Picture(RESULTS / "frontier.png", "Recompensa verdadera ganada contra √KL")
 
 # %%
 declared(*shown["accuracy"])
+
+# %% [markdown]
+# ## Si los pares se equivocan, si son menos, con otra β
+
+# %%
+declared(*shown["sensitivity"])
+
+# %%
+Picture(
+    RESULTS / "sensitivity.es.png", "Pares de prueba acertados por DPO según pares equivocados, β y número de pares"
+)
+
+# %% [markdown]
+# ## Los cinco peores errores
+#
+# Pares reservados en que DPO con LoRA prefiere por más la respuesta que el juez rechazó.
+
+# %%
+declared(*shown["errors"])
 
 # %% [markdown]
 # ## Lo que esto no dice

@@ -116,3 +116,17 @@ def test_mixout_by_hand_is_the_projects():
     keep = (torch.rand_like(w) >= 0.5) * 2.0
     torch.testing.assert_close(found, mix(w, u, keep))
     assert torch.equal(mixout(w, w, 0.5), w)
+
+
+def test_the_losses_by_hand_are_the_projects():
+    from projects.ppo_dpo_orpo import by_hand, losses
+
+    torch.manual_seed(0)
+    logits, start = torch.randn(6), torch.randn(6).log_softmax(0)
+    chosen, rejected = torch.tensor([0, 1, 2]), torch.tensor([3, 4, 5])
+    now = logits.log_softmax(0)
+    margin = losses.dpo_margin(now[chosen], now[rejected], start[chosen], start[rejected])
+    expected = losses.dpo_loss(margin, beta=0.3).mean()
+    torch.testing.assert_close(by_hand.dpo(logits, start, chosen, rejected, 0.3), expected)
+    expected = losses.orpo_loss(now[chosen], now[rejected], -now[chosen].mean(), weight=0.7)
+    torch.testing.assert_close(by_hand.orpo(logits, chosen, rejected, 0.7), expected)

@@ -12,9 +12,10 @@ from typing import Any
 from matplotlib.axes import Axes
 
 from shared.errors import command
-from shared.plotting import COLOURS, MARKERS, panels
+from shared.plotting import COLOURS, MARKERS, label_ends, panels
 from shared.report import read_csv
 
+WORDS = Path(__file__).with_name("figures.es.toml")
 METHODS = {"dpo": "DPO", "orpo": "ORPO", "ppo": "PPO"}
 KINDS = {"lora": "LoRA", "adapter": "bottleneck adapters"}
 
@@ -44,8 +45,8 @@ def draw_frontier(rows: list[dict[str, Any]], path: Path) -> None:
     Source: Gao et al. 2023, "Scaling Laws for Reward Model Overoptimization", figure 1.
     """
     title = "Gold reward gained for the distance gone, by method and kind of adapter"
-    labels = {"xlabel": "√KL (nats a response)", "ylabel": "gain in gold reward (points of −4 to 4)"}
-    with panels(path, len(KINDS), title=title, size=(3.8, 3.4), **labels) as drawn:  # type: ignore[arg-type]
+    labels = {"xlabel": "√KL (nats a response); thin lines: seeds", "ylabel": "gain in gold reward (points of −4 to 4)"}
+    with panels(path, len(KINDS), title=title, size=(3.8, 3.4), words=WORDS, **labels) as drawn:  # type: ignore[arg-type]
         for axes, kind in zip(drawn, KINDS, strict=True):
             for place, method in enumerate(METHODS):
                 mine = [row for row in rows if (row["method"], row["kind"]) == (method, kind)]
@@ -53,14 +54,21 @@ def draw_frontier(rows: list[dict[str, Any]], path: Path) -> None:
             axes.axhline(0, color="#000000", linewidth=0.8)
             axes.set_xlim(-0.05, 1.05 * math.sqrt(max(row["kl"] for row in rows)))
             axes.set_title(KINDS[kind], fontsize=10, fontweight="normal")
-        drawn[0].legend(fontsize=8, loc="upper left")
+            label_ends(axes)
 
 
 def draw_method(axes: Axes, rows: list[dict[str, Any]], place: int, label: str) -> None:
     """One method's seeds and their mean."""
     for seed in sorted({row["seed"] for row in rows}):
         one = [row for row in rows if row["seed"] == seed]
-        axes.plot([math.sqrt(r["kl"]) for r in one], [r["gain"] for r in one], color=COLOURS[place], alpha=0.3, lw=1)
+        axes.plot(
+            [math.sqrt(r["kl"]) for r in one],
+            [r["gain"] for r in one],
+            color=COLOURS[place],
+            alpha=0.3,
+            lw=1,
+            label="_",
+        )
     steps = sorted({row["step"] for row in rows})
     means = [[fmean(row[name] for row in rows if row["step"] == step) for step in steps] for name in ("kl", "gain")]
     look = {"color": COLOURS[place], "marker": MARKERS[place], "markersize": 5}
@@ -70,8 +78,9 @@ def draw_method(axes: Axes, rows: list[dict[str, Any]], place: int, label: str) 
 def draw_sensitivity(rows: list[dict[str, Any]], path: Path) -> None:
     """Test pairs put right over the share of wrong pairs, over β and over the number of pairs; 95 % over films."""
     asked = {"wrong": "share of pairs in the wrong order", "beta": "β (logarithmic)", "pairs": "training pairs"}
-    title = "What wrong pairs, β and the number of pairs do to DPO (LoRA, one seed)"
-    with panels(path, len(asked), title=title, xlabel="", ylabel="test pairs put right", size=(3.0, 3.0)) as drawn:
+    title = "What wrong pairs, β and the number of pairs do to DPO (LoRA, one seed; bars: 95 %, films resampled)"
+    named = {"xlabel": "", "ylabel": "share of test pairs put right"}
+    with panels(path, len(asked), title=title, size=(3.0, 3.0), words=WORDS, **named) as drawn:  # type: ignore[arg-type]
         for axes, (name, label) in zip(drawn, asked.items(), strict=True):
             mine = sorted(
                 (r for r in rows if r["study"] in ("base", name) and r["method"] == "dpo"), key=lambda r: r[name]
