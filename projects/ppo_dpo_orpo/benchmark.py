@@ -25,8 +25,8 @@ from shared import devices, optim
 from shared.errors import command
 from shared.files import refuse_unwritable
 from shared.interleave import Turns, bench_rows, in_turn, serve, spawned
-from shared.seeding import seed_everything
 from shared.measured import publish_bench
+from shared.seeding import seed_everything
 
 ARMS = ("ours", "without kept states", "bottlenecks", "TRL", "full")
 
