@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.course.grading import aligned, checks, provenance, rubric
+from shared.course.grading import checks, provenance, rubric
 from shared.course.grading.outcomes import Context
 from shared.course.grading.stated import stated
 from shared.fingerprint import team_key
@@ -207,11 +207,3 @@ def test_a_mark_names_tables_of_the_results_only(toy, tmp_path, name):
     (toy.root / "secret.csv").write_text("a,b\nx,0.75\n")
     text = f"<!-- begin scores of {name} -->\n| x | 0.75 |\n<!-- end scores -->\n"
     assert [each["status"] for each in entries(toy, text, tmp_path)] == ["untraced"]
-
-
-def test_a_block_is_made_of_the_files_that_its_mark_names():
-    text = "<!-- begin a -->\n| 0.5 |\n<!-- end a -->\n\n<!-- begin b of c.csv d.csv -->\n<!-- end b -->\n"
-    assert list(aligned.blocks(text)) == [
-        aligned.Block(1, 3, ("a.csv",)),
-        aligned.Block(5, 6, ("c.csv", "d.csv")),
-    ]
