@@ -109,10 +109,10 @@ def cell_at(
     rule = place.rule
     indices = [place.index] if rule.beside is None else [place.index, rule.beside]
     cited = [cited_at(*origins[index], rule.column, citations) for index in indices]
-    words = " beside ".join(name_of(rows[index]) for index in indices)
+    words = (" / " if rule.how == "ratio" else " − ").join(name_of(rows[index]) for index in indices)
     value = rule.value(rows, place.index)
     file = origins[place.index][0]
-    column = f"{rule.how} in {rule.column}" if rule.how else rule.column
+    column = f"100 × {rule.column}" if rule.how == "points" else rule.column
     whole = tuple(each for each in cited if each)
     return Cell(
         file,
@@ -164,7 +164,8 @@ def in_sentence(number: Stated, pool: Sequence[Cell], cells: Sequence[tuple[Cell
     """The cell of a number outside the tables: one that a table shows, or one whose row the line speaks of."""
     if not number.is_measurement:
         return None
-    said = [cell for cell in pool if number.rounds_from(cell.value)]
+    unsigned = number.text[0].isdigit()  # "11.3 points behind"
+    said = [cell for cell in pool if number.rounds_from(abs(cell.value) if unsigned else cell.value)]
     said += [cell for cell, row in cells if number.rounds_from(cell.value) and aligned.mentions(row, number.context)]
     return max(said, key=lambda cell: bool(cell.cited), default=None)
 
