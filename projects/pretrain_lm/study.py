@@ -21,7 +21,6 @@ from shared.errors import command
 from shared.files import read_json, refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
-from shared.measured import write_measured
 from shared.report import put_into_readme, read_csv
 from shared.study import Done, Table, last, mean_sd, plain, publish, setting, settings, table
 
@@ -240,12 +239,11 @@ def main(config: StudyConfig) -> None:
 def write_news(news: Done, out: Path) -> None:
     """news.csv, corpus.json, frontier.csv and samples.md: what the news model predicts, and what it writes."""
     assert news.directory is not None, "its weights are needed"
-    told = {"project": PROJECT, "config": news.config, "made_from": ("runs.csv",)}
-    write_measured(out / "news.csv", beside_ngrams.compare(news.directory), **told)
+    study.write(out / "news.csv", beside_ngrams.compare(news.directory), PROJECT, made_from=("runs.csv",))
     report = read_corpus(news.config).report
     write_json(out / "corpus.json", {name: value for name, value in report.items() if name != "digest"})
     ways = eval_generation.main(eval_generation.GenerationConfig(run=news.directory, out=out))
-    write_measured(out / "frontier.csv", ways, **told)
+    study.write(out / "frontier.csv", ways, PROJECT, made_from=("runs.csv",))
 
 
 def loaded(directory: Path, config: Config) -> Done:
