@@ -15,11 +15,11 @@ from typing import Any
 from shared import devices
 from shared.files import write_json
 from shared.fingerprint import team_key
-from shared.fingerprint.citations import Cited, Part, Source, read_source
+from shared.fingerprint.citations import Cited, Part, Source, pooled, read_source
 from shared.fingerprint.results import Row, remove_uncited_logs, seal_table
 from shared.report import put_tables, read_csv, write_csv
 from shared.runs import Run
-from shared.study import Table
+from shared.study import Done, Table
 
 
 def write_measured(
@@ -54,6 +54,28 @@ def publish_cited(
     ]
     write_csv(path, rows)
     seal_table(path, project=project, key=team_key(), rows=cited, made_from=made_from, keep_logs=True)
+
+
+def write_means(path: Path, rows: Sequence[dict[str, Any]], names: set[str], project: str) -> None:
+    """Write and seal a CSV whose means are cited from the items that they are means of; their logs stand beside it.
+
+    Args:
+        path: The CSV, in the results of the project.
+        rows: Fields of the CSV; and under "of", where there is one, the cells over whose items the means are.
+        names: Which fields are such means: of the items' metric of that name, to four digits.
+        project: Whose results they are.
+    """
+    told, cited = [], []
+    for row in rows:
+        group: list[Done] = row.get("of", [])
+        logs = {done.source.run: done.source.log for done in group}
+        means = sorted(names & row.keys()) if group else []
+        cells = {name: pooled([done.mean(name) for done in group], "mean", digits=4) for name in means}
+        values = {name: cell.text(logs) for name, cell in cells.items()}
+        told.append({name: values.get(name, value) for name, value in row.items() if name != "of"})
+        cited.append(Row([done.source for done in group], cells))
+    write_csv(path, told)
+    seal_table(path, project=project, key=team_key(), rows=cited, keep_logs=True)
 
 
 def is_number(value: Any) -> bool:

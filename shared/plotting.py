@@ -186,7 +186,7 @@ def label_ends(axes: Axes, *, gap: float = 1.15) -> None:
     least = gap * float(plt.rcParams["font.size"]) / points
     places = spread([float(_height(axes, line)) for line in lines], least)
     for line, place in zip(lines, places, strict=True):
-        end = float(np.asarray(line.get_xdata(), dtype=float)[-1])
+        end = float(np.nanmax(np.asarray(line.get_xdata(), dtype=float)))  # a line may turn back
         axes.annotate(str(line.get_label()), (end, place), xycoords=("data", "axes fraction"), xytext=(5, 0),
                       textcoords="offset points", va="center", color=line.get_color(), fontsize="small",
                       annotation_clip=False)  # fmt: skip

@@ -82,6 +82,13 @@ def test_a_constant_gain_has_an_interval_of_no_width(found):
     )
 
 
+def test_what_a_method_asked_the_judge_until_a_step_is_told(found):
+    asked = SimpleNamespace(records=[{"step": 20, "judge_calls": 160}, {"step": 40, "judge_calls": 320}])
+    (done, _) = found.trained["dpo", "lora"]
+    assert compare.spent(done, 40, "judge_calls") == 0, "labels were enough"
+    assert compare.spent(replace(done, source=SimpleNamespace(log=asked)), 30, "judge_calls") == 160
+
+
 def test_ppo_alone_is_taken_at_its_first_checkpoint_where_seconds_are_equal(found):
     group = found.trained.pop(("orpo", "lora"))
     found.trained["ppo", "lora"] = [replace(done, config=Config(method="ppo", seed=done.config.seed)) for done in group]
@@ -90,8 +97,10 @@ def test_ppo_alone_is_taken_at_its_first_checkpoint_where_seconds_are_equal(foun
 
 
 def test_at_equal_divergence_gains_lie_on_the_line_over_the_root(found):
-    rows = {row["method"]: row for row in compare.equal_kl(found)}
+    *first, last = compare.equal_kl(found)
+    rows = {row["method"]: row for row in first}
     assert rows["dpo"]["kl"] == rows["orpo"]["kl"] == 2.25, "as far as the nearest of them went"
+    assert (last["method"], last["kl"], last["gain"]) == ("dpo", 4.0, 2.0), "and as far as half of them went"
     assert rows["dpo"]["gain"] == 1.5 and rows["orpo"]["gain"] == 1.0
     assert (rows["dpo"]["gain_low"], rows["dpo"]["gain_high"]) == (1.5, 1.5)
 
@@ -120,7 +129,9 @@ def test_accuracy_is_of_films_and_its_clearer_half_by_the_judges_margin(found):
     found.trained.pop(("orpo", "lora"))
     for done in found.trained["dpo", "lora"]:
         found.pairs[done.name] = replace(done, config=SimpleNamespace(step=40), numbers=numbers)
-    (row,) = accuracy.accuracy(found, [])
+    found.trained["ppo", "lora"] = [replace(done, numbers={}) for done in found.trained["dpo", "lora"]]
+    row, ppo = accuracy.accuracy(found, [])
+    assert ppo["chosen"] == ppo["rejected"] == "", "PPO saw no pairs"
     assert (row["right"], row["clear"], row["chosen"], row["rejected"]) == (0.5, 1.0, -1.0, -3.0)
     assert row["right_low"] < 0.5 < row["right_high"]
 

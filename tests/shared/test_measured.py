@@ -9,8 +9,9 @@ from shared.fingerprint import Verdict, team_key
 from shared.fingerprint.citations import Library
 from shared.fingerprint.results import cited_cells
 from shared.fingerprint.verify import verify
-from shared.measured import write_measured
+from shared.measured import write_means, write_measured
 from shared.report import read_csv
+from shared.study import log_items
 
 ROWS = [{"server": "ours", "step": 3, "ms": 0.25, "kept": True}, {"server": "theirs", "step": 4, "ms": 1.5, "kept": ""}]
 
@@ -56,3 +57,24 @@ def test_a_value_that_is_no_number_is_refused_before_the_table_is_written(result
     with pytest.raises((UserError, ValueError)):
         write_measured(results / "idle.csv", [{"ms": float("nan")}], "toy", Asked())
     assert (results / "idle.csv").read_bytes() == before
+
+
+def test_a_mean_over_items_cites_their_lines(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "projects" / "toy" / "results"
+    folder.mkdir(parents=True)
+    scores = {"a": (1.0, 2.0), "b": (4.0, 4.0)}
+    cells = [
+        log_items(
+            tmp_path / "runs" / name, Asked(), lambda s=s: [({"gold": x}, {}) for x in s], project="toy", data=None
+        )
+        for name, s in scores.items()
+    ]
+    rows = [{"of": cells, "who": "both", "gold": 0.0, "p": 0.5}, {"who": "nobody", "gold": "", "p": 1.0}]
+    write_means(folder / "t.csv", rows, {"gold", "words"}, "toy")
+    assert read_csv(folder / "t.csv") == [
+        {"who": "both", "gold": 2.75, "p": 0.5},
+        {"who": "nobody", "gold": "", "p": 1},
+    ]
+    (first, second) = cited_cells(folder, team_key(), Library(team_key(), []))["t.csv"]
+    assert set(first) == {"gold"} and len(first["gold"].parts) == 2 and second == {}

@@ -45,7 +45,7 @@ def accuracy(found: Found, base: Sequence[Row]) -> list[Row]:
         values = [fmean(each) for each in zip(*(done.values("right") for done in cells), strict=True)]
         films = [item["film"] for item in cells[0].items]
         clear = np.array(cells[0].values("judge_margin")) >= np.median(cells[0].values("judge_margin"))
-        moved = {side: fmean(mean_moved(done, side) for done in group) for side in ("chosen", "rejected")}
+        moved = {side: mean_moved(group, side) for side in ("chosen", "rejected")}
         rows.append(
             {
                 **{"of": cells, "decider": method, "kind": kind, "seeds": len(group), **right(values, films)},
@@ -57,10 +57,13 @@ def accuracy(found: Found, base: Sequence[Row]) -> list[Row]:
     return rows
 
 
-def mean_moved(done: Done, side: str, over: int = 10) -> float:
-    """Log π − log π_ref of chosen or rejected training responses, summed over tokens: mean of the last steps."""
-    values = done.values(side)
-    return fmean(values[-over:]) if values else 0.0
+def mean_moved(group: Sequence[Done], side: str, over: int = 10) -> float | str:
+    """Log π − log π_ref of chosen or rejected training responses, summed over tokens: mean of the last steps and seeds.
+
+    PPO sees no pairs: nothing.
+    """
+    each = [done.values(side)[-over:] for done in group if done.values(side)]
+    return fmean(map(fmean, each)) if each else ""
 
 
 def sensitivity(found: Found) -> list[Row]:

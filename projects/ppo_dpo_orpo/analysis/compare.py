@@ -70,9 +70,9 @@ def gains(found: Found, group: Sequence[Done], step: int, metric: str = "gold") 
     return np.array(rows, dtype=float)
 
 
-def core_seconds(done: Done, step: int) -> float:
-    """Processor time of a cell's training up to a step."""
-    return max(r["core_seconds"] for r in done.source.log.records if "core_seconds" in r and r["step"] <= step)
+def spent(done: Done, step: int, metric: str) -> int | float:
+    """What a cell's training had cost at a step: core-seconds, or calls of the judge (0 where labels were enough)."""
+    return max((r[metric] for r in done.source.log.records if metric in r and r["step"] <= step), default=0)
 
 
 def responses(done: Done) -> list[str]:
@@ -112,7 +112,8 @@ def start_row(found: Found) -> Row:
     empty = dict.fromkeys(("gain", "gain_low", "gain_high", "p", "length_controlled"), "")
     return {
         "of": cells,
-        **{"method": "start", "kind": "", "seeds": len(cells), "step": 0, "core_seconds": 0, "core_seconds_sd": 0},
+        **{"method": "start", "kind": "", "seeds": len(cells), "step": 0, "judge_calls": 0},
+        **{"core_seconds": 0, "core_seconds_sd": 0},
         **spread("gold", [fmean(done.values("gold")) for done in cells]),
         **empty,
         **rounded(kl=0.0, kl_sd=0.0),
@@ -130,7 +131,8 @@ def method_row(found: Found, method: str, kind: str, group: Sequence[Done], step
     return {
         "of": cells,
         **{"method": method, "kind": kind, "seeds": len(group), "step": step},
-        **spread("core_seconds", [core_seconds(done, step) for done in group]),
+        "judge_calls": spent(group[0], step, "judge_calls"),
+        **spread("core_seconds", [spent(done, step, "core_seconds") for done in group]),
         **spread("gold", [fmean(done.values("gold")) for done in cells]),
         **rounded(gain=mean, gain_low=low, gain_high=high, p=p),
         **rounded(length_controlled=length_controlled(table.ravel().tolist(), words.ravel().tolist())),
@@ -178,22 +180,28 @@ def frontier(found: Found) -> list[Row]:
 
 
 def equal_kl(found: Found) -> list[Row]:
-    """Gain at the largest divergence that every method has reached, at most MOST_KL, with its interval.
+    """Gain with its interval at the largest divergence that all have reached, and at the largest that half have.
 
-    Each seed's gains are taken on the straight line over √KL between its two checkpoints around that divergence, prompt
-    by prompt; then prompts and seeds are resampled.
+    At most MOST_KL. Each seed's gains are taken on the straight line over √KL between its two checkpoints around that
+    divergence, prompt by prompt; then prompts and seeds are resampled.
     """
-    furthest = [max(mean_kl(found, done, step) for step in found.steps(group))
-                for group in found.trained.values() for done in group]  # fmt: skip
-    kl = min(MOST_KL, *furthest)
+    reach = {key: reached(found, group) for key, group in found.trained.items()}
+    furthest = sorted(reach.values())
     rows = []
-    for (method, kind), group in found.trained.items():
-        table = np.array([gains_at(found, done, kl) for done in group])
-        mean, low, high, p = two_way_bootstrap(table)
-        told = {"method": method, "kind": kind, "seeds": len(group)}
-        rows.append({**told, **rounded(kl=kl, gain=mean, gain_low=low, gain_high=high, p=p)})
+    for kl in sorted({min(MOST_KL, furthest[place]) for place in (0, len(furthest) // 2)}):
+        for (method, kind), group in found.trained.items():
+            if kl > reach[method, kind]:
+                continue
+            mean, low, high, p = two_way_bootstrap(np.array([gains_at(found, done, kl) for done in group]))
+            told = {"method": method, "kind": kind, "seeds": len(group)}
+            rows.append({**told, **rounded(kl=kl, gain=mean, gain_low=low, gain_high=high, p=p)})
     adjusted = holm([row["p"] for row in rows])
     return [{**row, "holm": round(p, 4)} for row, p in zip(rows, adjusted, strict=True)]
+
+
+def reached(found: Found, group: Sequence[Done]) -> float:
+    """How far every seed of a group went, in nats a response."""
+    return min(max(mean_kl(found, done, step) for step in found.steps(group)) for done in group)
 
 
 def mean_kl(found: Found, done: Done, step: int) -> float:

@@ -45,7 +45,7 @@ def draw_frontier(rows: list[dict[str, Any]], path: Path) -> None:
     Source: Gao et al. 2023, "Scaling Laws for Reward Model Overoptimization", figure 1.
     """
     title = "Gold reward gained for the distance gone, by method and kind of adapter"
-    labels = {"xlabel": "√KL (nats a response); thin lines: seeds", "ylabel": "gain in gold reward (points of −4 to 4)"}
+    labels = {"xlabel": "√KL (nats a response); thin lines: seeds", "ylabel": "gain in gold reward"}
     with panels(path, len(KINDS), title=title, size=(3.8, 3.4), words=WORDS, **labels) as drawn:  # type: ignore[arg-type]
         for axes, kind in zip(drawn, KINDS, strict=True):
             for place, method in enumerate(METHODS):
@@ -78,8 +78,8 @@ def draw_method(axes: Axes, rows: list[dict[str, Any]], place: int, label: str) 
 def draw_sensitivity(rows: list[dict[str, Any]], path: Path) -> None:
     """Test pairs put right over the share of wrong pairs, over β and over the number of pairs; 95 % over films."""
     asked = {"wrong": "share of pairs in the wrong order", "beta": "β (logarithmic)", "pairs": "training pairs"}
-    title = "What wrong pairs, β and the number of pairs do to DPO (LoRA, one seed; bars: 95 %, films resampled)"
-    named = {"xlabel": "", "ylabel": "share of test pairs put right"}
+    title = "What wrong pairs, β and fewer pairs do to DPO (LoRA, one seed)"
+    named = {"xlabel": "", "ylabel": "test pairs put right (95 %)"}
     with panels(path, len(asked), title=title, size=(3.0, 3.0), words=WORDS, **named) as drawn:  # type: ignore[arg-type]
         for axes, (name, label) in zip(drawn, asked.items(), strict=True):
             mine = sorted(

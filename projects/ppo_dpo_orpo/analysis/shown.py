@@ -30,7 +30,12 @@ def optional(form: str, name: str) -> study.Shown:
     return lambda row, _: str(form.format(row[name])) if row[name] != "" else ""
 
 
-NAMED: dict[str, str] = {**plots.METHODS, "start": "start"}
+def arm(name: str) -> study.Shown:
+    """A method and what it trains, named."""
+    return lambda row, _: "{}, {}".format(*(NAMED.get(word, word) for word in row[name].split()))
+
+
+NAMED: dict[str, str] = {**plots.METHODS, **plots.KINDS, "start": "start"}
 WHO = ("method", "método", lambda row, _: NAMED.get(row["method"], row["method"]))
 KIND = ("trained", "se entrena", lambda row, _: plots.KINDS.get(row["kind"], ""))
 SPANISH = {"start": "de partida", "bottleneck adapters": "adaptadores", "longer response": "la respuesta más larga"}
@@ -60,7 +65,12 @@ CANDIDATES = table(
         study.setting(name, head=name, es=es)
         for name, es in {"method": "método", "kind": "se entrena", "lr": "tasa"}.items()
     ),
-    study.best("validation_accuracy", head="validation accuracy, best", es="acierto en validación, el mejor"),
+    study.best(
+        "validation_accuracy",
+        head="validation accuracy, best",
+        es="acierto en validación, el mejor",
+        show="{validation_accuracy:.2f}",
+    ),
     study.origin(),
     keep_logs=True,
 )
@@ -71,11 +81,12 @@ POINTS = table(
     keep_logs=True,
 )
 SECONDS = table("seconds", WHO, KIND, *GOLD, spanish=SPANISH)
-STEPS = table("steps", WHO, KIND, *GOLD, spanish=SPANISH)
+CALLS = ("judge calls", "preguntas al juez", "{judge_calls}")
+STEPS = table("steps", WHO, KIND, *GOLD[:2], CALLS, *GOLD[2:], spanish=SPANISH)
 CONTRASTS = table(
     "contrasts",
-    ("one", "uno", "{one}"),
-    ("other", "otro", "{other}"),
+    ("one", "uno", arm("one")),
+    ("other", "otro", arm("other")),
     ("gap in gold reward (95 %)", "diferencia (95 %)", "{gap:+.2f} ({low:+.2f} to {high:+.2f})"),
     ("p, Holm", "p, Holm", "{holm:.3f}"),
 )
