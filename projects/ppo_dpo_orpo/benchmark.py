@@ -28,12 +28,12 @@ from shared.interleave import Turns, bench_rows, in_turn, serve, spawned
 from shared.measured import publish_bench
 from shared.seeding import seed_everything
 
-ARMS = ("ours", "without kept states", "bottlenecks", "TRL", "full")
+ARMS = ("ours", "without kept states", "bottlenecks", "TRL", "TRL, reference kept", "full")
 
 
 @dataclass(frozen=True, kw_only=True)
 class BenchConfig(Turns, Config):
-    """Measure a DPO step of five arms in turn."""
+    """Measure a DPO step of six arms in turn."""
 
     method: Suppress[str] = "dpo"  # type: ignore[assignment]
     resume: Suppress[bool] = False
@@ -84,9 +84,9 @@ def stepper(arm: str, config: Config, policy: Policy, prepared: Prepared, folder
     """A function that takes one optimizer step."""
     training, numbers, pad = prepared.training(config), count(1), prepared.tokenizer.pad_token_id
     rows = (batch_rows(len(training.pairs), config.batch_size, config.seed, step) for step in numbers)
-    if arm == "TRL":
+    if arm.startswith("TRL"):
         every = [row for _ in range(200) for row in next(rows)]
-        trainer = dpo_trainer(replace(config, steps=200), policy, prepared, training, every, folder)
+        trainer = dpo_trainer(replace(config, steps=200), policy, prepared, training, every, folder, kept=arm != "TRL")
         batches = iter(trainer.get_train_dataloader())
         trainer.create_optimizer_and_scheduler(200)
         return lambda: optim.step(trainer.optimizer, trainer.compute_loss(trainer.model, next(batches)), max_norm=1.0)

@@ -30,6 +30,9 @@ from shared.tensors import trainable_state
 if TYPE_CHECKING:
     from trl import DPOTrainer
 
+KEPT = ("ref_chosen_logps", "ref_rejected_logps")
+"""What TRL calls the reference's log-probabilities of a pair."""
+
 
 def main(config: Config, directory: Path, prepared: Prepared) -> Metrics:
     """Train by TRL, then keep the adapters in a run of ours, so that everything else here reads them.
@@ -60,9 +63,20 @@ def main(config: Config, directory: Path, prepared: Prepared) -> Metrics:
 
 
 def dpo_trainer(
-    config: Config, policy: Policy, prepared: Prepared, training: Encoded, rows: Sequence[int], out: Path
+    config: Config,
+    policy: Policy,
+    prepared: Prepared,
+    training: Encoded,
+    rows: Sequence[int],
+    out: Path,
+    *,
+    kept: bool = False,
 ) -> "DPOTrainer":
-    """TRL's trainer on the very token numbers, in the very order, at the same rates."""
+    """TRL's trainer on the very token numbers, in the very order, at the same rates.
+
+    Args:
+        kept: Whether the reference's log-probabilities are computed once, as with TRL's precompute_ref_log_probs.
+    """
     try:
         from trl import DPOConfig, DPOTrainer
     except ImportError:
@@ -89,11 +103,13 @@ def dpo_trainer(
         train_dataset=Dataset.from_list(texts),
         optimizers=(optimizer, optim.linear_schedule(optimizer, total=config.last)),
     )
-    trainer.train_dataset = Dataset.from_list([tokens_of(training, row) for row in rows])
+    trainer.precompute_ref_logps = kept
+    trainer.train_dataset = Dataset.from_list([tokens_of(training, row, kept) for row in rows])
     return trainer
 
 
-def tokens_of(training: Encoded, row: int) -> dict[str, list[int]]:
+def tokens_of(training: Encoded, row: int, kept: bool = False) -> dict[str, Any]:
     """A pair as TRL's collator takes it: a response that was cut has no end token."""
     chosen, rejected = training.answers[row]
-    return {"prompt_ids": chosen.prompt, "chosen_ids": chosen.response, "rejected_ids": rejected.response}
+    ids = {"prompt_ids": chosen.prompt, "chosen_ids": chosen.response, "rejected_ids": rejected.response}
+    return ids | (dict(zip(KEPT, training.reference[row].tolist(), strict=True)) if kept else {})

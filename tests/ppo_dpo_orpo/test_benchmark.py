@@ -25,6 +25,7 @@ def test_arms_agree_where_they_should(smoke, judges, tmp_path):
         norms[arm] = [step() for _ in range(3)]
     assert norms["without kept states"] == pytest.approx(norms["ours"], rel=1e-3)
     assert norms["TRL"][0] == pytest.approx(norms["ours"][0], rel=1e-3), "later its rate is still rising"
+    assert norms["TRL, reference kept"] == pytest.approx(norms["TRL"], rel=1e-3)
     assert all(norm > 0 for found in norms.values() for norm in found)
 
 

@@ -47,7 +47,7 @@ SPANISH |= {
     "greedy": "voraz",
 }
 IN_BENCH = {"ours": "el nuestro", "without kept states": "sin estados guardados", "bottlenecks": "con adaptadores"}
-IN_BENCH |= {"full": "todo"}
+IN_BENCH |= {"TRL, reference kept": "TRL, referencia guardada", "full": "todo"}
 GOLD = (
     ("core-seconds", "segundos de núcleo", over_seeds("core_seconds", 0)),
     ("steps", "pasos", "{step}"),
