@@ -51,7 +51,8 @@ def test_a_study_from_nothing_and_again(small, monkeypatch):
     rows = read_csv(out / "seconds.csv")
     assert [(row["method"], row["kind"]) for row in rows[1:]] == [(m, k) for k in study.KINDS for m in study.METHODS]
     assert rows[0]["method"] == "start" and all(row["seeds"] == 2 for row in rows)
-    assert {p.name for p in out.glob("*.png")} == {"frontier.png", "sensitivity.png"}
+    drawn = {f"{name}{language}.png" for name in ("frontier", "sensitivity") for language in ("", ".es")}
+    assert {path.name for path in out.glob("*.png")} == drawn
     candidates = read_csv(out / "candidates.csv")
     counted = {m: sum(row["method"] == m for row in candidates) for m in study.METHODS}
     assert set(counted.values()) == {2}, "every method has as many candidates"
