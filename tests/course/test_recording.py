@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from shared.course.film import cast, recording
+from shared.course.film import cast, film, recording, screenplay
 from shared.course.film.cast import Cast, Event
 from shared.course.film.recording import Shell, perform
 from shared.course.film.screenplay import Step
@@ -109,11 +109,19 @@ def test_a_recording_that_shows_something_private_is_refused(monkeypatch):
         ("Looking in indexes: https://mirror", "package index"),
     ):
         with pytest.raises(UserError, match=kind) as caught:
-            recording.refuse_private(Cast(80, 24, (Event(0, "o", text),)), Path("/srv/course"))
+            recording.refuse_private(text, Path("/srv/course"))
         assert "hunter2" not in str(caught.value)
     monkeypatch.setenv("TOKENIZERS_PARALLELISM", "false")
-    recording.refuse_private(Cast(80, 24, (Event(0, "o", "that is false"),)), Path("/srv/course"))
-    recording.refuse_private(Cast(80, 24, (Event(0, "o", "inbox-17x is another word"),)), Path("/srv/course"))
+    recording.refuse_private("that is false", Path("/srv/course"))
+    recording.refuse_private("inbox-17x is another word", Path("/srv/course"))
+
+
+def test_a_command_that_would_show_something_private_is_refused_before_any_is_run(toy, demo_toml, monkeypatch):
+    typed = f'type = "cat {tempfile.gettempdir()}/x.json"'
+    (toy.folder / "demo.toml").write_text(demo_toml(step=typed))
+    monkeypatch.setattr(film.recording, "record", lambda *_: pytest.fail("it was run"))
+    with pytest.raises(UserError, match="temporary files"):
+        film.record(toy, screenplay.load(toy))
 
 
 def test_the_commands_run_where_runs_is_their_own(toy):

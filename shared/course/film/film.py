@@ -92,6 +92,8 @@ def check_templated(play: screenplay.Screenplay) -> None:
 
 def record(project: Project, play: screenplay.Screenplay) -> None:
     """Perform the screenplay; the recording goes to build/, with what it shows."""
+    for step in play.steps:
+        recording.refuse_private(step.command, project.root)  # before the long run, not after it
     about = kept.described(project, play)  # as it is now: what changes meanwhile makes the recording old
     kept.save(project.build, project, play, recording.record(play, recording.stage(project)), about)
 

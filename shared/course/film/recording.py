@@ -309,17 +309,16 @@ def perform(step: Step, shell: Shell) -> None:
         raise UserError(f"step {step.id}: {step.command}: {step.shows!r} was not printed; last: {shell.last_words()!r}")
 
 
-def refuse_private(cast: Cast, root: Path) -> None:
-    """Refuse a recording that shows a folder of this machine, its name, a package index, or a secret.
+def refuse_private(text: str, root: Path) -> None:
+    """Refuse what shows a folder of this machine, its name, a package index, or a secret.
 
     Args:
-        cast: The recording.
+        text: All that a recording's terminal received, or a command that would be typed in it.
         root: The repository's folder.
 
     Raises:
         UserError: It names what was seen by its kind, never by its value.
     """
-    text = "".join(event.data for event in cast.events if event.kind == "o")
     private = {"the home folder": str(Path.home()), "the host's name": socket.gethostname()}
     private |= {"the repository's folder": str(root), "the folder of temporary files": tempfile.gettempdir()}
     private |= {f"the value of {name}": value for name, value in os.environ.items() if SECRET.search(name)}
