@@ -21,6 +21,7 @@ from shared.errors import command
 from shared.files import read_json, refuse_unwritable, write_json
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
+from shared.measured import write_measured
 from shared.report import put_into_readme, read_csv
 from shared.study import Done, Table, last, mean_sd, plain, publish, setting, settings, table
 
@@ -239,11 +240,12 @@ def main(config: StudyConfig) -> None:
 def write_news(news: Done, out: Path) -> None:
     """news.csv, corpus.json, frontier.csv and samples.md: what the news model predicts, and what it writes."""
     assert news.directory is not None, "its weights are needed"
-    study.write(out / "news.csv", beside_ngrams.compare(news.directory), PROJECT, made_from=("runs.csv",))
+    compared = beside_ngrams.compare(news.directory)
+    write_measured(out / "news.csv", compared, PROJECT, news.config, made_from=("runs.csv",))
     report = read_corpus(news.config).report
     write_json(out / "corpus.json", {name: value for name, value in report.items() if name != "digest"})
     ways = eval_generation.main(eval_generation.GenerationConfig(run=news.directory, out=out))
-    study.write(out / "frontier.csv", ways, PROJECT, made_from=("runs.csv",))
+    write_measured(out / "frontier.csv", ways, PROJECT, news.config, made_from=("runs.csv",))
 
 
 def loaded(directory: Path, config: Config) -> Done:
