@@ -100,6 +100,20 @@ def test_writers_wait_for_one_another(url):
     run(test())
 
 
+def test_nobody_is_sent_away_by_the_pool_however_many_come_at_once(url):
+    async def test():
+        async with opened(url) as database:
+            database._engine.pool._timeout = 0  # of half a minute: whoever waits in the pool's own line fails
+            store = Conversations(database)
+            one = (await store.create(ana := await make_user(database, "ana"))).id
+            reading = [store.messages(ana, one) for _ in range(100)]
+            adding = [store.add(one, said(f"message-{n:03}", "text")) for n in range(50)]
+            found = await asyncio.gather(*reading, *adding)
+            assert all(each is not None for each in found[:100]) and all(found[100:])
+
+    run(test())
+
+
 def test_two_processes_that_keep_one_message_keep_it_once(url):
     async def test():
         async with opened(url) as database, opened(url) as other:

@@ -18,6 +18,7 @@ from shared.errors import UserError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY = 10.0  # seconds that SQLite waits for another writer
+CONNECTIONS = 8
 DRIVERS = {"sqlite": ("sqlite", "sqlite+aiosqlite"), "postgresql": ("postgresql+psycopg", "postgresql+psycopg")}
 ALONE = text("SELECT pg_advisory_xact_lock(:lock)")  # until the transaction ends
 LOCK = 0x77735F63686174  # "ws_chat": the advisory lock under which PostgreSQL is migrated
@@ -36,20 +37,26 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _read_url(url)
         # With their parameters, messages of errors would quote what somebody wrote.
-        self._engine: AsyncEngine = create_async_engine(self._with_driver(1), hide_parameters=True)
+        self._engine: AsyncEngine = create_async_engine(
+            self._with_driver(1), hide_parameters=True, pool_size=CONNECTIONS, max_overflow=0
+        )
         _prepare(self._engine.sync_engine)
+        # The pool's own line lets newcomers pass, and gives up after half a minute: whoever stands here has a connection.
+        self._free = asyncio.Semaphore(CONNECTIONS)
         # SQLite lets writers ask again and again, in no order: of two hundred at once, some would give up.
         sqlite = self.url.get_backend_name() == "sqlite"
         self._next: AbstractAsyncContextManager[None] = asyncio.Lock() if sqlite else nullcontext()
 
-    def reading(self) -> Any:
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements see one state of the database."""
-        return self._engine.begin()
+        async with self._free, self._engine.begin() as connection:
+            yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: when the block has ended well, what it wrote is on disk."""
-        async with self._next, self._engine.execution_options(writes=True).begin() as connection:
+        async with self._next, self._free, self._engine.execution_options(writes=True).begin() as connection:
             yield connection
 
     @asynccontextmanager
