@@ -19,8 +19,8 @@ from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
 from projects.ws_chat import protocol
-from projects.ws_chat.hub import Hub, RefusedError
-from projects.ws_chat.live import Listen
+from projects.ws_chat.hub import Hub
+from projects.ws_chat.live import Listen, RefusedError
 from projects.ws_chat.protocol import Shown
 from projects.ws_chat.subscription import Subscription, nobody
 from projects.ws_chat.wires import PREFIX, Wires

@@ -3,6 +3,7 @@
 import asyncio
 
 from projects.ws_chat.protocol import Stored
+from projects.ws_chat.store.interface import GoneError
 
 
 class Memory:
@@ -18,6 +19,8 @@ class Memory:
 
     async def reserve(self, conversation, count):
         await asyncio.sleep(self.seconds)
+        if conversation not in self.kept:
+            raise GoneError
         self.numbers[conversation] += count
         return self.numbers[conversation] - count
 
@@ -25,6 +28,8 @@ class Memory:
         await asyncio.sleep(self.seconds)
         if self.failing:
             raise OSError("the disk is full")
+        if conversation not in self.kept:
+            raise GoneError
         if any(each.id == message.id for each in self.kept[conversation]):
             return False
         self.kept[conversation].append(message)

@@ -1,14 +1,17 @@
 """Stop stops, a cut line loses nothing, users take turns, and what was acknowledged is stored."""
 
 import asyncio
+import io
 import random
 from contextlib import asynccontextmanager, contextmanager
 
 import pytest
 
 from projects.ws_chat.backends.scripted import Scripted, ScriptedAnswer
-from projects.ws_chat.hub import Hub, RefusedError
+from projects.ws_chat.hub import Hub
+from projects.ws_chat.live import RefusedError
 from projects.ws_chat.moderation import Rules
+from shared.web import logs
 from tests.ws_chat.memory import Memory, Page
 from tests.ws_chat.virtual import run
 
@@ -218,6 +221,81 @@ def test_who_leaves_again_has_the_whole_time_of_grace_again():
             assert hub._open[ONE].writing.reason is None  # 0.21 s after it first left
 
     run(test())
+
+
+def test_an_answer_whose_page_was_cut_before_it_was_taken_goes_on_for_a_while_only():
+    async def test():
+        async with opened(store=Memory(ONE, seconds=0.001), seconds=0.01, grace=0.1) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            asked = asyncio.create_task(hub.message("ana", ONE, "message-1", WORDS))
+            await asyncio.sleep(0)
+            hub.unsubscribe(ONE, page)
+            await asked
+            await until(lambda: not hub.is_open(ONE))
+            assert 5 < hub.backend.computed < 12 and store.kept[ONE][1].reason == "left"
+
+    run(test())
+
+
+def test_what_is_refused_leaves_nothing_open():
+    async def test():
+        async with opened(rules=("bad word",)) as (hub, _):
+            for act, code in (
+                (hub.stop("ana", ONE), "nothing"),
+                (hub.message("ana", ONE, "message-1", "a bad word"), "refused"),
+                (hub.edit("ana", ONE, "message-1", "message-0", "hello"), "nothing"),
+                (hub.regenerate("ana", ONE, "another-1"), "nothing"),
+            ):
+                with refusal(code):
+                    await act
+                assert hub.open_ones() == set()
+
+    run(test())
+
+
+@pytest.mark.parametrize("op", ["subscribe", "message", "edit"])
+def test_a_conversation_that_is_deleted_meanwhile_is_unknown(op):
+    async def test():
+        async with opened(store=Memory(ONE, seconds=0.01)) as (hub, store):
+            page = Page()
+            if op != "subscribe":
+                await hub.subscribe("ana", ONE, 0, page)
+            given = {
+                "subscribe": (0, page),
+                "message": ("message-1", "hello"),
+                "edit": ("message-2", "message-0", "hi"),
+            }
+            if op == "edit":
+                await hub.message("ana", ONE, "message-0", "hello")
+                await page.done.wait()
+            acting = asyncio.create_task(getattr(hub, op)("ana", ONE, *given[op]))
+            await asyncio.sleep(0.015)  # its messages were read
+            del store.kept[ONE], store.owner[ONE]
+            await hub.forget(ONE)
+            with refusal("unknown_conversation"):
+                await acting
+            assert not len(hub.queue) and not hub.running and not hub.is_open(ONE)
+
+    run(test())
+
+
+def test_a_fault_of_ours_ends_the_answer_and_says_nothing_of_its_content():
+    def broken(turns):
+        yield "a secret"
+        raise ValueError("a secret")
+
+    async def test():
+        async with opened(script=broken) as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", "a secret")
+            await page.done.wait()
+            assert page.of("done")[0].reason == "failed" and store.kept[ONE][1].text == "a secret"
+
+    logs.write_to(heard := io.StringIO())
+    run(test())
+    assert "ValueError" in heard.getvalue() and "secret" not in heard.getvalue()
 
 
 def test_a_message_that_is_sent_twice_is_taken_once():

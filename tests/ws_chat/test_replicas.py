@@ -11,7 +11,8 @@ import pytest
 from redis import Redis
 
 from projects.ws_chat.backends.scripted import Scripted
-from projects.ws_chat.hub import Hub, RefusedError
+from projects.ws_chat.hub import Hub
+from projects.ws_chat.live import RefusedError
 from projects.ws_chat.moderation import Rules
 from projects.ws_chat.replicas import Relay
 from shared.errors import UserError

@@ -15,6 +15,7 @@ from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store import conversations as module
 from projects.ws_chat.store.conversations import Conversations, around, as_markdown, fold, title_of
 from projects.ws_chat.store.database import Database
+from projects.ws_chat.store.interface import GoneError
 from projects.ws_chat.store.schema import METADATA
 from shared.errors import UserError
 from tests.ws_chat.people import make_user, opened
@@ -123,6 +124,20 @@ def test_two_processes_that_keep_one_message_keep_it_once(url):
                 adding = [store.add(one, said(f"message-{number:03}", "text")) for store in stores * 3]
                 assert sum(await asyncio.gather(*adding)) == 1
             assert len(await stores[0].messages(ana, one)) == 20
+
+    run(test())
+
+
+def test_a_deleted_conversation_takes_nothing(url):
+    async def test():
+        async with opened(url) as database:
+            store = Conversations(database)
+            one = (await store.create(ana := await make_user(database, "ana"))).id
+            assert await store.delete(ana, one)
+            for change in (store.reserve(one, 10), store.add(one, said("message-1", "text"))):
+                with pytest.raises(GoneError):
+                    await change
+            assert await store.remove_from(one, "message-1") == []
 
     run(test())
 

@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store.database import Database
+from projects.ws_chat.store.interface import GoneError
 from projects.ws_chat.store.schema import CONVERSATIONS, MESSAGES
 from shared.errors import UserError
 
@@ -52,18 +53,29 @@ class Conversations:
             return [_stored(row) for row in (await connection.execute(asked)).mappings()]
 
     async def reserve(self, conversation: str, count: int) -> int:
-        """Numbers for events that no process has had or will have: the one before the first of them."""
+        """Numbers for events that no process has had or will have: the one before the first of them.
+
+        Raises:
+            GoneError: If the conversation was deleted.
+        """
         async with self._database.writing() as connection:
             taken = update(CONVERSATIONS).where(CONVERSATIONS.c.id == conversation)
             taken = taken.values(reserved=CONVERSATIONS.c.reserved + count)
-            last = (await connection.execute(taken.returning(CONVERSATIONS.c.reserved))).scalar_one()
+            last = (await connection.execute(taken.returning(CONVERSATIONS.c.reserved))).scalar_one_or_none()
+            if last is None:
+                raise GoneError
             return cast(int, last) - count
 
     async def add(self, conversation: str, message: Stored) -> bool:
-        """Keep a message; False if its id is there already. It is on disk when this returns."""
+        """Keep a message; False if its id is there already. It is on disk when this returns.
+
+        Raises:
+            GoneError: If the conversation was deleted.
+        """
         async with self._database.writing() as connection:
             kept = select(CONVERSATIONS.c.id).where(CONVERSATIONS.c.id == conversation).with_for_update()
-            await connection.execute(kept)  # where there is more than one writer, the others wait here
+            if (await connection.execute(kept)).scalar_one_or_none() is None:  # another writer waits here
+                raise GoneError
             same = and_(MESSAGES.c.conversation_id == conversation, MESSAGES.c.id == message.id)
             if (await connection.execute(select(exists().where(same)))).scalar_one():
                 return False

@@ -41,7 +41,7 @@ class Database:
             self._with_driver(1), hide_parameters=True, pool_size=CONNECTIONS, max_overflow=0
         )
         _prepare(self._engine.sync_engine)
-        # The pool's own line lets newcomers pass, and gives up after half a minute: whoever stands here has a connection.
+        # The pool's own line lets newcomers pass and gives up after half a minute: who got past this has a connection.
         self._free = asyncio.Semaphore(CONNECTIONS)
         # SQLite lets writers ask again and again, in no order: of two hundred at once, some would give up.
         sqlite = self.url.get_backend_name() == "sqlite"
