@@ -269,6 +269,43 @@ def test_the_door_opens_with_an_invitation_and_tells_what_is_wrong(server, chrom
 
 
 @pytest.mark.browser
+def test_what_the_server_refuses_is_said_in_the_language_of_the_page(server, chromium):
+    code = server.ask(server.chat.accounts.invite())
+    with chromium.new_context(locale="es-ES") as context:
+        page = context.new_page()
+        page.goto(f"{server.url}/login#{code}")
+        for name, password, told in (
+            ("inés", "corta", "10 caracteres o más"),
+            ("inés", "soy inés y no otra", "El nombre no puede estar dentro"),
+            ("-", "correct horse battery", "Un nombre tiene de 2 a 32 letras"),
+            ("inés", "correct horse battery", None),
+        ):
+            page.get_by_label("Nombre").fill(name)
+            page.get_by_label("Contraseña").fill(password)
+            page.get_by_role("button", name="Crear la cuenta").click()
+            if told:
+                page.get_by_role("alert").filter(has_text=told).wait_for()
+        page.locator("#write").wait_for()
+        page.locator(".who").click()
+        page.get_by_role("menuitem", name="Borrar la cuenta").click()
+        page.get_by_label("Contraseña").fill("another password")
+        page.get_by_role("button", name="Borrar la cuenta", exact=True).last.click()
+        page.get_by_role("alert").filter(has_text="Esa no es la contraseña.").wait_for()
+
+
+def test_every_sentence_of_a_form_has_its_words_in_both_languages():
+    from shared.web.pages import read_texts
+
+    known = {name.removeprefix("said.") for name in read_texts(PAGES / "texts.toml") if name.startswith("said.")}
+    code = "\n".join((PAGES.parent / name).read_text() for name in ("store/accounts.py", "server/routes.py"))
+    told = re.findall(r'UserError\(f?"(.+)"\)|HTTPException\(403, "(this is .+)"\)', code)
+    for sentence in (first or second for first, second in told):
+        filled = sentence.replace("{SHORTEST}", "10").replace("{LONGEST}", "200")
+        assert "_".join(re.findall(r"[a-z0-9]+", filled.lower())) in known
+    assert len(told) == 1 + len(known)  # one is said twice
+
+
+@pytest.mark.browser
 def test_a_look_is_chosen_and_remembered_and_a_password_changed(server, visit):
     ana = visit(server, color_scheme="dark")
     page = ana.open()
