@@ -17,10 +17,11 @@ from typing import TypeVar
 from projects.ws_chat import protocol
 from projects.ws_chat.backends.backend import Backend, BackendError
 from projects.ws_chat.context import TooLongError, Turn, fit
-from projects.ws_chat.live import Listen, Live, RefusedError, Writing
+from projects.ws_chat.live import Listen, Live, Writing
 from projects.ws_chat.moderation import Moderated, Rules
 from projects.ws_chat.numbering import EventLog
 from projects.ws_chat.protocol import Reason, Stored
+from projects.ws_chat.refusals import RefusedError, failure_refused, gone_refused
 from projects.ws_chat.store.interface import GoneError, Store
 from projects.ws_chat.turns import FairQueue, FullError
 from shared.web import logs
@@ -110,8 +111,7 @@ class Hub:
             self._check(live, text)
             said = Stored(id=identity, role="user", text=text, created=datetime.now(UTC))
             self._plan(live, user, [*live.messages[:place], said])
-            await self._remove(live, message)
-            await self._keep(live, said)
+            await self._remove(live, message, instead=said)
             self._begin()
 
     async def regenerate(self, user: str, conversation: str, identity: str) -> None:
@@ -297,7 +297,7 @@ class Hub:
     @asynccontextmanager
     async def _used(self, user: str, conversation: str) -> AsyncIterator[Live]:
         """The open conversation, which stays the one that is open, though its pages leave meanwhile."""
-        try:
+        with gone_refused():
             live = await self._live(user, conversation)
             live.used += 1
             try:
@@ -305,14 +305,13 @@ class Hub:
             finally:
                 live.used -= 1
                 self._let_go(live)
-        except GoneError:
-            raise RefusedError("unknown_conversation", "there is no such conversation") from None
 
     @asynccontextmanager
     async def _changing(self, user: str, conversation: str) -> AsyncIterator[Live]:
         """The open conversation, which nobody else changes."""
-        async with self._used(user, conversation) as live, live.changing:
-            yield live
+        with failure_refused():
+            async with self._used(user, conversation) as live, live.changing:
+                yield live
 
     def _let_go(self, live: Live) -> None:
         """Where nobody listens, an answer goes on for a while, and what is not used is open no more."""
@@ -331,13 +330,14 @@ class Hub:
 
     async def _keep(self, live: Live, message: Stored) -> None:
         await self._stored(live, self.store.add(live.id, message))
-        live.messages.append(message)
-        live.log.append(lambda seq: protocol.MessageEvent(conversation=live.id, seq=seq, message=message))
+        live.say(message)
 
-    async def _remove(self, live: Live, message: str) -> None:
-        removed = await self._stored(live, self.store.remove_from(live.id, message))
+    async def _remove(self, live: Live, message: str, instead: Stored | None = None) -> None:
+        removed = await self._stored(live, self.store.remove_from(live.id, message, instead))
         live.messages = [each for each in live.messages if each.id not in removed]
         live.log.append(lambda seq: protocol.RemovedEvent(conversation=live.id, seq=seq, messages=tuple(removed)))
+        if instead is not None:
+            live.say(instead)
 
     async def _stored(self, live: Live, change: Awaitable[Changed]) -> Changed:
         """A change of the store; if it fails, the answer that was planned is not waited for."""

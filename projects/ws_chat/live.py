@@ -9,22 +9,10 @@ from projects.ws_chat import protocol
 from projects.ws_chat.backends.backend import Answering
 from projects.ws_chat.context import Turn
 from projects.ws_chat.numbering import EventLog
-from projects.ws_chat.protocol import Code, Reason, Shown, Stored
+from projects.ws_chat.protocol import Reason, Shown, Stored
 
 Listen = Callable[[Shown], None]
 """Takes a frame at once, or puts it where it will be sent from; never waits."""
-
-
-class RefusedError(Exception):
-    """A frame is not taken.
-
-    Attributes:
-        code: For the page.
-    """
-
-    def __init__(self, code: Code, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
 
 
 @dataclass(eq=False)
@@ -100,6 +88,11 @@ class Live:
         for listen in tuple(self.listeners):
             if listen != but:  # a bound method is another object each time, and equal
                 listen(frame)
+
+    def say(self, message: Stored) -> None:
+        """Show a message that is stored."""
+        self.messages.append(message)
+        self.log.append(lambda seq: protocol.MessageEvent(conversation=self.id, seq=seq, message=message))
 
     def snapshot(self) -> protocol.Snapshot:
         """The conversation as it is."""

@@ -20,8 +20,9 @@ from redis.exceptions import RedisError
 
 from projects.ws_chat import protocol
 from projects.ws_chat.hub import Hub
-from projects.ws_chat.live import Listen, RefusedError
+from projects.ws_chat.live import Listen
 from projects.ws_chat.protocol import Shown
+from projects.ws_chat.refusals import RefusedError
 from projects.ws_chat.subscription import Subscription, nobody
 from projects.ws_chat.wires import PREFIX, Wires
 from shared.errors import UserError

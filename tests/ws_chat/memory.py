@@ -35,10 +35,16 @@ class Memory:
         self.kept[conversation].append(message)
         return True
 
-    async def remove_from(self, conversation, message):
+    async def remove_from(self, conversation, message, instead=None):
+        await asyncio.sleep(self.seconds)
+        if self.failing:
+            raise OSError("the disk is full")
+        if conversation not in self.kept:
+            raise GoneError
         kept = self.kept[conversation]
         place = next(n for n, each in enumerate(kept) if each.id == message)
         self.kept[conversation], removed = kept[:place], kept[place:]
+        self.kept[conversation] += [instead] if instead else []
         return [each.id for each in removed]
 
 

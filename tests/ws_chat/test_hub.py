@@ -9,8 +9,8 @@ import pytest
 
 from projects.ws_chat.backends.scripted import Scripted, ScriptedAnswer
 from projects.ws_chat.hub import Hub
-from projects.ws_chat.live import RefusedError
 from projects.ws_chat.moderation import Rules
+from projects.ws_chat.refusals import RefusedError
 from shared.web import logs
 from tests.ws_chat.memory import Memory, Page
 from tests.ws_chat.virtual import run
@@ -495,13 +495,33 @@ def test_a_message_that_cannot_be_stored_is_not_shown_and_blocks_nothing():
             page = Page()
             await hub.subscribe("ana", ONE, 0, page)
             store.failing = True
-            with pytest.raises(OSError, match="full"):
+            with refusal("failed"):
                 await hub.message("ana", ONE, "message-1", "hello")
             assert page.of("message") == [] and hub._open[ONE].writing is None and len(hub.queue) == 0
             store.failing = False
             await hub.message("ana", ONE, "message-1", "hello")
             await page.done.wait()
             assert len(store.kept[ONE]) == 2
+
+    run(test())
+
+
+def test_an_edit_is_stored_whole_or_not_at_all():
+    async def test():
+        async with opened() as (hub, store):
+            page = Page()
+            await hub.subscribe("ana", ONE, 0, page)
+            await hub.message("ana", ONE, "message-1", "hello")
+            await page.done.wait()
+            store.failing, before = True, (list(store.kept[ONE]), dict(page.messages))
+            with refusal("failed"):
+                await hub.edit("ana", ONE, "message-2", "message-1", "another")
+            assert (store.kept[ONE], page.messages) == before and not page.of("removed")
+            store.failing = False
+            page.done.clear()
+            await hub.edit("ana", ONE, "message-2", "message-1", "another")
+            await page.done.wait()
+            assert [each.text for each in store.kept[ONE]] == ["another"] * 2 == list(page.messages.values())
 
     run(test())
 

@@ -12,8 +12,8 @@ from redis import Redis
 
 from projects.ws_chat.backends.scripted import Scripted
 from projects.ws_chat.hub import Hub
-from projects.ws_chat.live import RefusedError
 from projects.ws_chat.moderation import Rules
+from projects.ws_chat.refusals import RefusedError
 from projects.ws_chat.replicas import Relay
 from shared.errors import UserError
 from tests.ws_chat.gated import Gated

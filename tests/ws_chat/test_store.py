@@ -10,6 +10,7 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
+from sqlalchemy.exc import IntegrityError
 
 from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store import conversations as module
@@ -124,6 +125,26 @@ def test_two_processes_that_keep_one_message_keep_it_once(url):
                 adding = [store.add(one, said(f"message-{number:03}", "text")) for store in stores * 3]
                 assert sum(await asyncio.gather(*adding)) == 1
             assert len(await stores[0].messages(ana, one)) == 20
+
+    run(test())
+
+
+def test_what_takes_the_place_of_a_message_comes_with_its_going_or_not_at_all(url):
+    async def test():
+        async with opened(url) as database:
+            store, ana = Conversations(database), await make_user(database, "ana")
+            one = (await store.create(ana)).id
+            for number in range(4):
+                await store.add(one, said(f"message-{number}", "text"))
+            kept = await store.messages(ana, one)
+            with pytest.raises(IntegrityError):  # its id is there already: the last step fails
+                await store.remove_from(one, "message-2", said("message-1", "another"))
+            with pytest.raises(GoneError):
+                await store.remove_from(one, "message-9", said("message-8", "another"))
+            assert await store.messages(ana, one) == kept
+            new = said("message-9", "another")
+            assert await store.remove_from(one, "message-2", new) == ["message-2", "message-3"]
+            assert await store.messages(ana, one) == [*kept[:2], new]
 
     run(test())
 

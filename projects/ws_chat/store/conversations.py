@@ -79,8 +79,7 @@ class Conversations:
             same = and_(MESSAGES.c.conversation_id == conversation, MESSAGES.c.id == message.id)
             if (await connection.execute(select(exists().where(same)))).scalar_one():
                 return False
-            values = message.model_dump() | {"conversation_id": conversation, "folded": fold(message.text)}
-            await connection.execute(insert(MESSAGES).values(values))
+            await _insert(connection, conversation, message)
             await _touch(connection, conversation)
             if message.role == "user":
                 title = title_of(message.text)
@@ -88,8 +87,8 @@ class Conversations:
                 await connection.execute(update(CONVERSATIONS).where(unnamed).values(title=title, folded=fold(title)))
             return True
 
-    async def remove_from(self, conversation: str, message: str) -> list[str]:
-        """Take away a message and all after it; their ids."""
+    async def remove_from(self, conversation: str, message: str, instead: Stored | None = None) -> list[str]:
+        """Take away a message and all after it, and keep another instead, or do neither; the ids of what is gone."""
         async with self._database.writing() as connection:
             of_it = MESSAGES.c.conversation_id == conversation
             first = select(MESSAGES.c.place).where(of_it, MESSAGES.c.id == message).scalar_subquery()
@@ -97,6 +96,10 @@ class Conversations:
             ids = (await connection.execute(select(MESSAGES.c.id).where(later).order_by(MESSAGES.c.place))).scalars()
             removed = list(ids)
             await connection.execute(delete(MESSAGES).where(of_it, MESSAGES.c.id.in_(removed)))
+            if instead is not None:
+                if not removed:
+                    raise GoneError
+                await _insert(connection, conversation, instead)
             await _touch(connection, conversation)
             return removed
 
@@ -192,6 +195,11 @@ def around(text: str, wanted: str) -> str:
 async def _owned(connection: AsyncConnection, user: str, conversation: str) -> bool:
     own = exists().where(CONVERSATIONS.c.id == conversation, CONVERSATIONS.c.user_id == user)
     return bool((await connection.execute(select(own))).scalar_one())
+
+
+async def _insert(connection: AsyncConnection, conversation: str, message: Stored) -> None:
+    values = message.model_dump() | {"conversation_id": conversation, "folded": fold(message.text)}
+    await connection.execute(insert(MESSAGES).values(values))
 
 
 async def _touch(connection: AsyncConnection, conversation: str) -> None:

@@ -22,5 +22,5 @@ class Store(Protocol):
     async def add(self, conversation: str, message: Stored) -> bool:
         """Keep a message, on disk when this returns; False if its id is there already. Raises GoneError."""
 
-    async def remove_from(self, conversation: str, message: str) -> list[str]:
-        """Take away a message and all after it; their ids."""
+    async def remove_from(self, conversation: str, message: str, instead: Stored | None = None) -> list[str]:
+        """Take away a message and all after it, and keep another instead, or do neither; the ids of what is gone."""
