@@ -5,7 +5,10 @@ import os
 import shutil
 import signal
 import ssl
+import subprocess
+import sys
 from contextlib import closing, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -48,6 +51,30 @@ def test_whoever_serves_replicas_is_told_the_invitation_and_the_address(monkeypa
     told = capsys.readouterr()
     assert told.err == "invitation of the first administrator, shown once: /login#CODE\n"
     assert told.out == "2 replicas on https://127.0.0.1:1\n"
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_ctrl_c_ends_everything_that_was_started(tmp_path, number, code):
+    words = ["--replicas", "2", "--port", "0", "--backend", "script", "--data", str(tmp_path / "data")]
+    own = tmp_path / "own"
+    own.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "projects.ws_chat.server", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(own)},
+    ) as process:
+        try:
+            assert process.stdout.readline().startswith("2 replicas on https://127.0.0.1:")
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+            assert len(children) == 4  # Redis, two servers and nginx
+            process.send_signal(number)
+            _, err = process.communicate(timeout=40)
+        finally:
+            process.terminate()  # changes nothing where it has ended
+    assert process.returncode == code and not any(Path(f"/proc/{child}").exists() for child in children)
+    assert list(own.iterdir()) == [] and err.endswith("interrupted\n") == (code == 130)
 
 
 def unverified():

@@ -76,32 +76,33 @@ def serve_replicas(settings: Settings, given: Mapping[str, str]) -> None:
 @contextmanager
 def cluster(settings: Settings, given: Mapping[str, str]) -> Iterator[tuple[str, list[launch.Running]]]:
     """Start everything; yields the address and the servers; ends it in order."""
-    with ExitStack() as stack, deaf_children():
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws_chat-")))
-        host, port = settings.host, settings.port or free_port()
-        redis = stack.enter_context(started_redis(folder))
-        origins = ",".join(f"https://{name}:{port}" for name in {"localhost", "127.0.0.1", host})
-        own = {name.removeprefix(PREFIX).lower(): value for name, value in given.items() if name.startswith(PREFIX)}
-        own = {name: value for name, value in own.items() if name not in ("replicas", "certificate", "key")}
-        own |= {"host": "127.0.0.1", "port": "0", "redis": redis, "proxies": "127.0.0.1"}
-        own = {"origins": origins, **own}
-        servers = [
-            stack.enter_context(launch.running("projects.ws_chat.server", PREFIX, own))
-            for _ in range(settings.replicas)
-        ]
-        if settings.certificate:
-            certificate, key = Path(settings.certificate), Path(settings.key)
-        else:
-            certificate, key = made_certificate(folder, host)
-        text = NGINX.format(
-            folder=folder,
-            host=host,
-            port=port,
-            upstreams=" ".join(f"server {server.url.removeprefix('http://')};" for server in servers),
-            certificate=certificate.resolve(),
-            key=key.resolve(),
-        )
-        stack.enter_context(started_nginx(folder, text))
+    with ExitStack() as stack:
+        with deaf_children():  # not longer: Ctrl-C ends what is served below
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws_chat-")))
+            host, port = settings.host, settings.port or free_port()
+            redis = stack.enter_context(started_redis(folder))
+            origins = ",".join(f"https://{name}:{port}" for name in {"localhost", "127.0.0.1", host})
+            own = {name.removeprefix(PREFIX).lower(): value for name, value in given.items() if name.startswith(PREFIX)}
+            own = {name: value for name, value in own.items() if name not in ("replicas", "certificate", "key")}
+            own |= {"host": "127.0.0.1", "port": "0", "redis": redis, "proxies": "127.0.0.1"}
+            own = {"origins": origins, **own}
+            servers = [
+                stack.enter_context(launch.running("projects.ws_chat.server", PREFIX, own))
+                for _ in range(settings.replicas)
+            ]
+            if settings.certificate:
+                certificate, key = Path(settings.certificate), Path(settings.key)
+            else:
+                certificate, key = made_certificate(folder, host)
+            text = NGINX.format(
+                folder=folder,
+                host=host,
+                port=port,
+                upstreams=" ".join(f"server {server.url.removeprefix('http://')};" for server in servers),
+                certificate=certificate.resolve(),
+                key=key.resolve(),
+            )
+            stack.enter_context(started_nginx(folder, text))
         yield f"https://{host}:{port}", servers
 
 
