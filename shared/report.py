@@ -6,6 +6,7 @@ import re
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -85,43 +86,56 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
 
 
 MARK = re.compile(r"<!-- begin (?P<name>\S+)(?: of (?P<sources>[^\n>]+?))? -->\n")
-"""Where a table of a README begins; `of` names the CSV files that it is made of, by default <name>.csv."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands in a README between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+
+    Attributes:
+        named: CSV files that its mark names, `<!-- begin NAME of a.csv b.csv -->`; most blocks name none.
+        sources: CSV files that it is made of: those named, or NAME.csv.
+        start: Character at which it begins, behind the mark; `end` is that of the mark at its end.
+        lines: Numbers of its lines, from 1.
+    """
+
+    named: tuple[str, ...]
+    sources: tuple[str, ...]
+    start: int
+    end: int
+    lines: range
+
+
+def blocks(readme: str) -> dict[str, Block]:
+    """The blocks of a README's text by name; one without its mark at the end is none."""
+    found = {}
+    for mark in MARK.finditer(readme):
+        end = readme.find(f"<!-- end {mark['name']} -->", mark.end())
+        if end >= 0:
+            named = tuple((mark["sources"] or "").split())
+            lines = range(*(readme.count("\n", 0, place) + 1 for place in (mark.end(), end)))
+            found[mark["name"]] = Block(named, named or (f"{mark['name']}.csv",), mark.end(), end, lines)
+    return found
 
 
 def put_into_readme(readme: Path, name: str, table: str) -> None:
-    """Replace what stands between the marks `<!-- begin NAME … -->` and `<!-- end NAME -->`.
+    """Replace what stands in a block.
 
     Raises:
         UserError: If a mark is missing.
     """
     text = readme.read_text(encoding="utf-8")
-    start, end = _between(text, name, readme)
-    write_text(readme, f"{text[:start]}{table}\n{text[end:]}")
+    block = blocks(text).get(name)
+    if block is None:
+        raise UserError(f"{readme} lacks the marks <!-- begin {name} --> and <!-- end {name} -->")
+    write_text(readme, f"{text[: block.start]}{table}\n{text[block.end :]}")
 
 
 def between_marks(readme: Path, name: str) -> str:
-    """What stands between the marks, for a test that compares it with the files."""
+    """What stands in a block, for a test that compares it with the files."""
     text = readme.read_text(encoding="utf-8")
-    start, end = _between(text, name, readme)
-    return text[start : end - 1]
-
-
-def blocks(readme: str) -> dict[str, tuple[str, ...]]:
-    """The tables of a README by name: the CSV files that each is made of."""
-    return {mark["name"]: sources_of(mark) for mark in MARK.finditer(readme)}
-
-
-def sources_of(mark: re.Match[str]) -> tuple[str, ...]:
-    """The CSV files that a mark names."""
-    return tuple((mark["sources"] or f"{mark['name']}.csv").split())
-
-
-def _between(text: str, name: str, readme: Path) -> tuple[int, int]:
-    start = next((mark.end() for mark in MARK.finditer(text) if mark["name"] == name), None)
-    end = text.find(f"<!-- end {name} -->", start or 0)
-    if start is None or end < 0:
-        raise UserError(f"{readme} lacks the marks <!-- begin {name} --> and <!-- end {name} -->")
-    return start, end
+    block = blocks(text)[name]
+    return text[block.start : block.end - 1]
 
 
 @runtime_checkable
@@ -158,14 +172,13 @@ def stale_tables(out: Path, views: Views) -> list[str]:
     """What `put_tables` would change, blocks that no table fills, and tables that no README shows: for a test."""
     stale, shown = [], set()
     for readme, language in _readmes(out):
-        for block, sources in blocks(readme.read_text(encoding="utf-8")).items():
-            shown.add(block)
-            made = sources != (f"{block}.csv",)  # a text that is not of a table has none
-            stale += [f"{readme}: {block}: no {name}" for name in sources if made and not (out / name).exists()]
-            table, rows = views.get(block, (None, []))
-            if table is None or between_marks(readme, block) != table.markdown(rows, language):
-                stale.append(f"{readme}: {block}")
-    return stale + [f"{block}: in no README" for block in views.keys() - shown]
+        for name, block in blocks(readme.read_text(encoding="utf-8")).items():
+            shown.add(name)
+            stale += [f"{readme}: {name}: no {gone}" for gone in block.named if not (out / gone).exists()]
+            table, rows = views.get(name, (None, []))
+            if table is None or between_marks(readme, name) != table.markdown(rows, language):
+                stale.append(f"{readme}: {name}")
+    return stale + [f"{name}: in no README" for name in views.keys() - shown]
 
 
 def _readmes(out: Path) -> list[tuple[Path, str]]:

@@ -179,7 +179,7 @@ def verify_folder(folder: Path, keys: Keys, library: Library, *, recompute: bool
 
 
 def cited_cells(folder: Path, keys: Keys, library: Library) -> dict[str, list[dict[str, Cited]]]:
-    """Of every table that is as it was sealed: the citations of each row, by column; none where a log is missing.
+    """Citations of each row, by column, of every table that is as it was sealed; none where a log is missing.
 
     The cited numbers are computed again: a table that they do not give is left out.
     """

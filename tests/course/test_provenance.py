@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from shared.course.grading import aligned, checks, provenance, rubric
-from shared.course.grading.numbers import stated
+from shared.course.grading import checks, provenance, rubric
 from shared.course.grading.outcomes import Context
+from shared.course.grading.stated import stated
 from shared.fingerprint import team_key
 from shared.fingerprint.citations import read_source
 from shared.fingerprint.results import seal_table
@@ -102,7 +102,7 @@ def test_every_number_of_a_table_is_traced_to_the_lines_of_its_logs(measured, tm
     assert (first["source"]["file"], first["source"]["column"]) == ("scores.csv", "accuracy")
     assert spread["source"]["column"] == "accuracy_sd" and spread["cited"][0]["function"] == "stdev"
     assert (first["cited"][0]["of"], first["cited"][0]["lines"], len(first["cited"][0]["logs"])) == ("accuracy", 3, 3)
-    assert gain["source"]["row"] == "ours beside base" and len(gain["cited"]) == 2, "a gain comes from two rows"
+    assert gain["source"]["row"] == "ours − base" and len(gain["cited"]) == 2, "a gain comes from two rows"
 
 
 def test_a_repository_without_its_runs_traces_by_the_logs_that_were_kept(measured, tmp_path):
@@ -140,8 +140,9 @@ def test_numbers_that_were_moved_are_not_found(measured, tmp_path):
 
 
 def test_a_sentence_may_say_what_a_table_shows_or_a_row_of_a_file_that_it_names(measured, tmp_path):
-    said = entries(measured, f"{TABLE}\nOurs reaches 0.935, 8.3 points more; 0.948 is invented.\n", tmp_path)[-3:]
-    assert [each["status"] for each in said] == ["traced", "traced", "untraced"]
+    text = f"{TABLE}\nOurs reaches 0.935, 8.3 points more; another stays 14.1 behind; 0.948 is invented, +14.1 wrong.\n"
+    said = entries(measured, text, tmp_path)[-5:]
+    assert [each["status"] for each in said] == ["traced", "traced", "traced", "untraced", "untraced"]
     (said,) = entries(measured, "The row of other has 0.7104.\n", tmp_path)
     assert said["status"] == "traced"
     (said,) = entries(measured, "Something has 0.7104.\n", tmp_path)
@@ -207,11 +208,3 @@ def test_a_mark_names_tables_of_the_results_only(toy, tmp_path, name):
     (toy.root / "secret.csv").write_text("a,b\nx,0.75\n")
     text = f"<!-- begin scores of {name} -->\n| x | 0.75 |\n<!-- end scores -->\n"
     assert [each["status"] for each in entries(toy, text, tmp_path)] == ["untraced"]
-
-
-def test_a_block_is_made_of_the_files_that_its_mark_names():
-    text = "<!-- begin a -->\n| 0.5 |\n<!-- end a -->\n\n<!-- begin b of c.csv d.csv -->\n<!-- end b -->\n"
-    assert list(aligned.blocks(text)) == [
-        aligned.Block(1, 3, ("a.csv",)),
-        aligned.Block(5, 6, ("c.csv", "d.csv")),
-    ]

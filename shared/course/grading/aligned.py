@@ -13,8 +13,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import product
 
-from shared.course.grading.numbers import Stated, as_number
-from shared.report import MARK, sources_of
+from shared.course.grading.stated import Stated, as_number
 
 Row = dict[str, str]
 MENTIONED = 12
@@ -23,15 +22,6 @@ SHORT = 40
 """Rows of a CSV in which each row is tried as the one that others are told beside."""
 LEAST = 2
 """Numbers that a rule with a second row has to explain: one alone is found by chance."""
-
-
-@dataclass(frozen=True)
-class Block:
-    """Lines of a README, from 1 and both included, that are made from CSV files."""
-
-    first: int
-    last: int
-    sources: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -69,21 +59,12 @@ class Place:
     index: int
 
 
-def blocks(readme: str) -> Iterator[Block]:
-    """The blocks of a README."""
-    for mark in MARK.finditer(readme):
-        end = readme.find(f"<!-- end {mark['name']} -->", mark.end())
-        if end >= 0:
-            first, last = (readme.count("\n", 0, place) + 1 for place in (mark.start(), end))
-            yield Block(first, last, sources_of(mark))
-
-
 def align(numbers: Sequence[Stated], rows: Sequence[Row]) -> dict[Stated, Place]:
     """The place of every number of a block that has one, among the rows of its CSV files."""
     lines: dict[int, list[Stated]] = defaultdict(list)
     for number in numbers:
         lines[number.line].append(number)
-    possible = {line: rows_of(each, position, rows) for position, (line, each) in enumerate(sorted(lines.items()))}
+    possible = {line: likely_rows(each, position, rows) for position, (line, each) in enumerate(sorted(lines.items()))}
     columns: dict[tuple[int, int], list[Stated]] = defaultdict(list)
     for number in numbers:
         columns[number.column, number.place].append(number)
@@ -94,7 +75,7 @@ def align(numbers: Sequence[Stated], rows: Sequence[Row]) -> dict[Stated, Place]
     return found | {number: place for number, place in names.items() if place}
 
 
-def rows_of(numbers: Sequence[Stated], position: int, rows: Sequence[Row]) -> list[int]:
+def likely_rows(numbers: Sequence[Stated], position: int, rows: Sequence[Row]) -> list[int]:
     """The rows of the CSV that a README's row may be: the one with most of its numbers, and those that it names."""
     said = [mentions(row, numbers[0].context) for row in rows]
     most = max(said, default=0)

@@ -15,9 +15,10 @@ from typing import Any
 
 from shared.course.grading import aligned
 from shared.course.grading.children import run
-from shared.course.grading.numbers import Stated, as_number, stated
 from shared.course.grading.rubric import Limits
+from shared.course.grading.stated import Stated, as_number, stated
 from shared.course.project import Project, read_json_or_none
+from shared.report import blocks
 
 RAW = 100  # rows; a longer table is raw material, not something that a sentence states
 Citations = dict[str, list[dict[str, dict[str, Any]]]]
@@ -53,7 +54,7 @@ def report(project: Project, citations: Citations) -> list[dict[str, Any]]:
 
     Args:
         project: Whose.
-        citations: Of its tables that are as they were sealed, with or without a citation; see `read_citations`.
+        citations: Those of its tables that are as they were sealed, with or without one; see `read_citations`.
     """
     shown = {readme: text_of(readme) for readme in (project.folder / "README.md", project.results / "README.md")}
     first = project.folder / "README.md"
@@ -61,10 +62,10 @@ def report(project: Project, citations: Citations) -> list[dict[str, Any]]:
     placed = {readme: in_tables(text, project.results, citations) for readme, text in shown.items()}
     pool = [cell for each in placed.values() for cell in each.values()]
     cells = list(cells_of(project.results, citations))
-    blocks = list(aligned.blocks(shown[first]))
+    tables = blocks(shown[first]).values()
     entries = []
     for number in numbers:
-        within = any(block.first < number.line < block.last for block in blocks)
+        within = any(number.line in block.lines for block in tables)
         cell = placed[first].get(number) if within else in_sentence(number, pool, cells)
         entries.append(entry(number, cell))
     return entries
@@ -79,10 +80,10 @@ def in_tables(readme: str, results: Path, citations: Citations) -> dict[Stated, 
     """The cells of the measurements in a README's blocks, of those that have one."""
     numbers = [number for number in stated(readme) if number.is_measurement]
     found = {}
-    for block in aligned.blocks(readme):
-        origins = [(name, index) for name in block.sources for index in range(len(rows_of(results, name)))]
-        rows = [row for name in block.sources for row in rows_of(results, name)]
-        inside = [number for number in numbers if block.first < number.line < block.last]
+    for block in blocks(readme).values():
+        named = [(name, index, row) for name in block.sources for index, row in enumerate(rows_of(results, name))]
+        origins, rows = [each[:2] for each in named], [row for _, _, row in named]
+        inside = [number for number in numbers if number.line in block.lines]
         for number, place in aligned.align(inside, rows).items():
             found[number] = cell_at(number, place, rows, origins, citations)
     return found
@@ -108,10 +109,10 @@ def cell_at(
     rule = place.rule
     indices = [place.index] if rule.beside is None else [place.index, rule.beside]
     cited = [cited_at(*origins[index], rule.column, citations) for index in indices]
-    words = " beside ".join(name_of(rows[index]) for index in indices)
+    words = (" / " if rule.how == "ratio" else " − ").join(name_of(rows[index]) for index in indices)
     value = rule.value(rows, place.index)
     file = origins[place.index][0]
-    column = f"{rule.how} in {rule.column}" if rule.how else rule.column
+    column = f"100 × {rule.column}" if rule.how == "points" else rule.column
     whole = tuple(each for each in cited if each)
     return Cell(
         file,
@@ -163,7 +164,8 @@ def in_sentence(number: Stated, pool: Sequence[Cell], cells: Sequence[tuple[Cell
     """The cell of a number outside the tables: one that a table shows, or one whose row the line speaks of."""
     if not number.is_measurement:
         return None
-    said = [cell for cell in pool if number.rounds_from(cell.value)]
+    unsigned = number.text[0].isdigit()  # "11.3 points behind"
+    said = [cell for cell in pool if number.rounds_from(abs(cell.value) if unsigned else cell.value)]
     said += [cell for cell, row in cells if number.rounds_from(cell.value) and aligned.mentions(row, number.context)]
     return max(said, key=lambda cell: bool(cell.cited), default=None)
 
