@@ -1,9 +1,13 @@
-"""A store that forgets, with delays and failures where a test wants them."""
+"""A store that forgets, with delays and failures where a test wants them, and a page that checks what comes."""
 
 import asyncio
+import json
 
-from projects.ws_chat.protocol import Stored
+from projects.ws_chat.protocol import NUMBERED, Snapshot, Stored
 from projects.ws_chat.store.interface import GoneError
+
+ONE, TWO = "conversation-1", "conversation-2"
+WORDS = " ".join(f"w{number}" for number in range(60))
 
 
 class Memory:
@@ -83,3 +87,17 @@ class Page:
 
     def of(self, kind):
         return [frame for frame in self.frames if frame.type == kind]
+
+
+def shown(page, text):
+    """Give a page a frame as it came."""
+    frame = json.loads(text)
+    if frame["type"] == "snapshot":
+        page(Snapshot.model_validate_json(text))
+    elif "seq" in frame:
+        page(NUMBERED.validate_json(text))
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)

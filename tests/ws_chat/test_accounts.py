@@ -8,7 +8,7 @@ import pytest
 
 from projects.ws_chat.store.accounts import Account, Accounts, digest
 from shared.errors import UserError
-from tests.ws_chat.people import HASHER, PASSWORD, opened
+from tests.ws_chat.people import HASHER, PASSWORD, opened, run, said
 
 
 class Clock:
@@ -17,10 +17,6 @@ class Clock:
 
     def __call__(self):
         return self.now
-
-
-def run(test):
-    asyncio.run(asyncio.wait_for(test, 60))
 
 
 def of(database, **options):
@@ -196,7 +192,6 @@ def test_a_deleted_account_takes_everything_with_it(tmp_path):
             ana = await accounts.register(await accounts.invite(), "Ana", PASSWORD)
             token, _ = await accounts.begin(ana)
             from projects.ws_chat.store.conversations import Conversations
-            from tests.ws_chat.test_store import said
 
             store = Conversations(database)
             await store.add((await store.create(ana.id)).id, said("message-1", "text"))

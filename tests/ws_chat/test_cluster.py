@@ -21,10 +21,9 @@ from projects.ws_chat.server import cluster as cluster_module
 from projects.ws_chat.server.cluster import cluster
 from projects.ws_chat.server.settings import PREFIX, Settings, as_variables
 from shared.web.settings import from_environment
-from tests.ws_chat.memory import Page
+from tests.ws_chat.memory import Page, shown
 from tests.ws_chat.people import PASSWORD
 from tests.ws_chat.serving import heard, invitation_of, say
-from tests.ws_chat.test_socket import shown
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None or shutil.which("nginx") is None, reason="Debian's redis-server and nginx"

@@ -19,15 +19,7 @@ from projects.ws_chat.store.database import Database
 from projects.ws_chat.store.interface import GoneError
 from projects.ws_chat.store.schema import METADATA
 from shared.errors import UserError
-from tests.ws_chat.people import make_user, opened
-
-
-def said(identity, text, role="user", reason=None):
-    return Stored(id=identity, role=role, text=text, created=datetime.now(UTC), reason=reason)
-
-
-def run(test):
-    asyncio.run(asyncio.wait_for(test, 60))
+from tests.ws_chat.people import make_user, opened, run, said
 
 
 def test_messages_come_back_as_they_were_and_in_order(url):

@@ -21,7 +21,6 @@ from shared.errors import UserError
 SYSTEM = "You are a helpful assistant. Answer briefly."
 BUSY = (429, 502, 503, 504)  # asked again, as long as nothing of the answer has come
 LONGEST_LINE = 2**20  # characters
-LONGEST_ANSWER = 2**17  # characters, whatever the server thinks of the tokens that it was allowed
 LONGEST_ANSWER = 2**17  # characters, however long the server thinks that its tokens are
 BYTES_A_TOKEN, OF_A_TURN = 3, 8  # an estimate on the safe side: only the server knows its tokenizer
 
