@@ -59,7 +59,7 @@ def serve_replicas(settings: Settings, given: Mapping[str, str]) -> None:
         given: The settings of each server, as variables.
 
     Raises:
-        UserError: If Redis or nginx is not installed, or something does not start.
+        UserError: If Redis or nginx is not installed, something does not start, or what all need has ended.
     """
     for program in ("redis-server", "nginx"):
         if shutil.which(program) is None:
@@ -70,7 +70,24 @@ def serve_replicas(settings: Settings, given: Mapping[str, str]) -> None:
             sys.stderr.write("".join(line for line in server.said().splitlines(True) if "shown once" in line))
         sys.stdout.write(f"{settings.replicas} replicas on {address}\n")
         sys.stdout.flush()
-        signal.pause()
+        attend(servers)
+
+
+def attend(servers: Sequence[launch.Running]) -> None:
+    """Wait as long as Redis, nginx and a server are there; whoever is left goes on without a server that has ended.
+
+    Raises:
+        UserError: When one of them is not there any more.
+    """
+    left = {server.process.pid: server.process for server in servers}
+    while left:
+        ended_one = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        assert ended_one is not None
+        if ended_one.si_pid not in left:
+            raise UserError("Redis or nginx has ended, and nothing goes on without it: start again")
+        left.pop(ended_one.si_pid).wait()
+        sys.stderr.write(f"a replica has ended: {len(left)} left\n")
+    raise UserError("every replica has ended: start again")
 
 
 @contextmanager
