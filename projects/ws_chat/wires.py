@@ -79,7 +79,7 @@ class Wires:
 
     async def failed(self, error: Exception) -> None:
         """Say so, and wait a little."""
-        logs.line(logging.ERROR, event="redis failed", **logs.error_fields(error))
+        logs.line(logging.ERROR, event="replica failed", **logs.error_fields(error))
         await asyncio.sleep(self.pause)
 
     async def _read(self, places: dict[str, str], take: Callable[[dict[str, str]], None]) -> None:

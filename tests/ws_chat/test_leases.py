@@ -4,9 +4,10 @@ import asyncio
 import shutil
 
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from tests.ws_chat.gated import Gated
-from tests.ws_chat.memory import ONE, WORDS, Page, until
+from tests.ws_chat.memory import ONE, TWO, WORDS, Memory, Page, until
 from tests.ws_chat.people import run
 from tests.ws_chat.relays import Held, die, replicas
 
@@ -155,5 +156,53 @@ def test_pages_of_a_replica_that_is_gone_do_not_keep_an_answer_going(redis, empt
             await one.look_after()
             await until(lambda: not one.hub.running)
             assert one.hub.backend.computed < 5000 and not one.hub.is_open(ONE)
+
+    run(test())
+
+
+class Broken(Memory):
+    """A store that cannot be read for a while."""
+
+    def __init__(self, *conversations):
+        super().__init__(*conversations)
+        self.broken, self.asked = False, 0
+
+    async def messages(self, user, conversation):
+        self.asked += 1
+        if self.broken:
+            raise OperationalError("SELECT", {}, OSError("disk I/O error"))
+        return await super().messages(user, conversation)
+
+
+def test_a_store_that_cannot_be_read_for_a_while_ends_no_care_for_leases_and_pages(redis, empty):
+    async def test():
+        async with replicas(redis, store=Broken(ONE), lease=0.6) as (one, two, store):
+            away = Page()
+            await one.subscribe("ana", ONE, 0, Page())
+            await two.subscribe("ana", ONE, 0, away)
+            await die(one, empty)
+            store.broken, store.asked = True, 0
+            await until(lambda: store.asked >= 3)
+            store.broken = False
+            await until(lambda: len(away.of("snapshot")) == 2)
+            assert two.hub.is_open(ONE)
+
+    run(test())
+
+
+def test_leases_are_held_while_a_page_waits_for_its_next_home(redis, empty):
+    async def test():
+        async with replicas(redis, store=Held(ONE, TWO), lease=0.6) as (one, two, store):
+            store.free.set()
+            await one.subscribe("ana", ONE, 0, Page())
+            for conversation in (ONE, TWO):
+                await two.subscribe("ana", conversation, 0, Page())
+            await die(one, empty)
+            store.free.clear()
+            await until(lambda: two._pins[ONE])  # it is the next home, and waits for the store
+            empty.pexpire(f"ws_chat:home:{TWO}", 90_000)
+            await until(lambda: empty.pttl(f"ws_chat:home:{TWO}") <= 600)
+            assert two._pins[ONE]
+            store.free.set()
 
     run(test())
