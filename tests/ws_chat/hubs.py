@@ -22,8 +22,8 @@ async def opened(*, store=None, rules=(), grace=20.0, waiting=(64, 2), kind=Scri
 
 
 @contextmanager
-def refusal(code):
-    with pytest.raises(RefusedError) as found:
+def refusal(code, said=None):
+    with pytest.raises(RefusedError, match=said) as found:
         yield
     assert found.value.code == code
 

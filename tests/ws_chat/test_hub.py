@@ -163,3 +163,16 @@ def test_a_process_that_takes_over_begins_above_every_number_that_was_sent():
             assert len(page.messages) == 2
 
     run(test())
+
+
+def test_pages_that_open_a_conversation_at_once_show_the_same_one():
+    async def test():
+        async with opened(store=Memory(ONE, seconds=0.01)) as (hub, _):
+            pages = [Page() for _ in range(3)]
+            await asyncio.gather(*(hub.subscribe("ana", ONE, 0, page) for page in pages))
+            await hub.message("ana", ONE, "message-1", "one two")
+            for page in pages:
+                await page.done.wait()
+            assert len({page.seq for page in pages}) == 1
+
+    run(test())

@@ -55,7 +55,7 @@ def test_who_waits_can_be_stopped_and_the_queue_is_bounded():
                 await hub.subscribe("ana", name, 0, pages[name])
             for name in names[:3]:
                 await hub.message("ana", name, "message-1", WORDS)
-            with refusal("full"):
+            with refusal("full", "come back in 15 s"):  # three answers before it, of 5 s each as far as is known
                 await hub.message("ana", names[3], "message-1", "hello")
             assert store.kept[names[3]] == []  # what was refused was not stored
             await hub.stop("ana", names[1])
