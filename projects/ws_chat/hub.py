@@ -8,7 +8,8 @@ import asyncio
 import logging
 import math
 import secrets
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from functools import partial
 from typing import TypeVar
@@ -19,26 +20,15 @@ from projects.ws_chat.context import TooLongError, Turn, fit
 from projects.ws_chat.live import Listen, Live, Writing
 from projects.ws_chat.moderation import Moderated, Rules
 from projects.ws_chat.numbering import EventLog
-from projects.ws_chat.protocol import Code, Reason, Stored
-from projects.ws_chat.store.interface import Store
+from projects.ws_chat.protocol import Reason, Stored
+from projects.ws_chat.refusals import RefusedError, failure_refused, gone_refused
+from projects.ws_chat.store.interface import GoneError, Store
 from projects.ws_chat.turns import FairQueue, FullError
+from shared.web import logs
 
 RESERVED = 10_000  # numbers that are taken from the store at once
-LOGGER = logging.getLogger("ws_chat")
 Changed = TypeVar("Changed")
 LEAST_LEFT = 5_000  # of them before an answer begins: no answer has more events
-
-
-class RefusedError(Exception):
-    """A frame is not taken.
-
-    Attributes:
-        code: For the page.
-    """
-
-    def __init__(self, code: Code, detail: str) -> None:
-        super().__init__(detail)
-        self.code = code
 
 
 class Hub:
@@ -71,25 +61,21 @@ class Hub:
         Raises:
             RefusedError: If there is no such conversation of this user.
         """
-        live = await self._live(user, conversation)
-        missed = live.log.since(after) if after else None  # from here to the end nothing waits: no event comes between
-        for frame in [live.snapshot()] if missed is None else missed:
-            listen(frame)
-        live.listeners[listen] = user
-        if live.leaving is not None:
-            live.leaving.cancel()
-            live.leaving = None
-        self._tell_places()
+        async with self._used(user, conversation) as live:
+            missed = live.log.since(after) if after else None  # from here on nothing waits: no event comes between
+            for frame in [live.snapshot()] if missed is None else missed:
+                listen(frame)
+            live.listeners[listen] = user
+            if live.leaving is not None:
+                live.leaving.cancel()
+                live.leaving = None
+            self._tell_places()
 
     def unsubscribe(self, conversation: str, listen: Listen) -> None:
         """A page is gone, or shows something else."""
         live = self._open.get(conversation)
-        if live is None or live.listeners.pop(listen, None) is None or live.listeners:
-            return
-        if live.writing is None:
-            del self._open[conversation]
-        else:
-            live.leaving = asyncio.get_running_loop().call_later(self.grace, self._left, live)
+        if live is not None and live.listeners.pop(listen, None) is not None:
+            self._let_go(live)
 
     def typing(self, user: str, conversation: str, listen: Listen) -> None:
         """Tell the other pages of a conversation that somebody writes."""
@@ -105,8 +91,7 @@ class Hub:
         Raises:
             RefusedError: If an answer is being written, the queue is full, or the text is refused.
         """
-        live = await self._live(user, conversation)
-        async with live.changing:
+        async with self._changing(user, conversation) as live:
             if any(each.id == identity for each in live.messages):
                 return  # sent twice: a page that did not hear of it
             self._check(live, text)
@@ -117,8 +102,7 @@ class Hub:
 
     async def edit(self, user: str, conversation: str, identity: str, message: str, text: str) -> None:
         """Another text instead of an earlier message and all after it. Raises as `message`."""
-        live = await self._live(user, conversation)
-        async with live.changing:
+        async with self._changing(user, conversation) as live:
             if any(each.id == identity for each in live.messages):
                 return
             place = next((n for n, each in enumerate(live.messages) if (each.id, each.role) == (message, "user")), None)
@@ -127,14 +111,12 @@ class Hub:
             self._check(live, text)
             said = Stored(id=identity, role="user", text=text, created=datetime.now(UTC))
             self._plan(live, user, [*live.messages[:place], said])
-            await self._remove(live, message)
-            await self._keep(live, said)
+            await self._remove(live, message, instead=said)
             self._begin()
 
     async def regenerate(self, user: str, conversation: str, identity: str) -> None:
         """Another answer instead of the last one; sent twice with one id, it is taken once. Raises as `message`."""
-        live = await self._live(user, conversation)
-        async with live.changing:
+        async with self._changing(user, conversation) as live:
             if live.writing is not None and live.writing.id == identity:
                 return
             if any(each.id == identity for each in live.messages):
@@ -155,10 +137,10 @@ class Hub:
         Raises:
             RefusedError: If there is none.
         """
-        live = await self._live(user, conversation)
-        if live.writing is None:
-            raise RefusedError("nothing", "no answer is being written")
-        self._cancel(live.writing, "stopped")
+        async with self._used(user, conversation) as live:
+            if live.writing is None:
+                raise RefusedError("nothing", "no answer is being written")
+            self._cancel(live.writing, "stopped")
 
     async def forget(self, conversation: str) -> None:
         """A conversation was deleted: its answer ends, its pages are told."""
@@ -236,12 +218,12 @@ class Hub:
         begun = asyncio.get_running_loop().time()
         try:
             await self._ensure_numbers(writing.live)
-            writing.live.log.append(
-                lambda seq: protocol.StartedEvent(conversation=writing.live.id, answer=writing.id, seq=seq)
-            )
+            writing.live.log.append(writing.started)
             reason = await self._read_answer(writing)
         except BackendError:
             reason = writing.reason or "failed"
+        except Exception as error:  # a fault of ours ends this answer and no other; the log has no content
+            logs.line(logging.ERROR, event="answer failed", **logs.error_fields(error))
         finally:
             await self._finish(writing, reason)
             self.seconds += 0.1 * (asyncio.get_running_loop().time() - begun - self.seconds)
@@ -252,19 +234,14 @@ class Hub:
             writing.answering.cancel()
         moderated = Moderated(self.rules)
         async for piece in writing.answering:
-            self._show(writing, moderated.push(piece))
+            writing.show(moderated.push(piece))
             if moderated.stopped:
                 writing.answering.cancel()
                 return "filtered"
-        self._show(writing, moderated.finish())
+        writing.show(moderated.finish())
         if moderated.stopped:
             return "filtered"
         return writing.reason or writing.answering.finish or "failed"
-
-    def _show(self, writing: Writing, text: str) -> None:
-        if text and writing.reason is None:
-            writing.text += text
-            writing.live.log.append(partial(writing.token, text))
 
     async def _finish(self, writing: Writing, reason: Reason) -> None:
         live = writing.live
@@ -274,17 +251,13 @@ class Hub:
             try:
                 await self.store.add(live.id, kept)
                 live.messages.append(kept)
-            except Exception:  # the place must be free all the same; what was not stored is not called stored
-                LOGGER.exception("an answer was not stored")
+            except Exception as error:  # the place must be free all the same; what was not stored is not called stored
+                if not isinstance(error, GoneError):  # the conversation was deleted meanwhile
+                    logs.line(logging.ERROR, event="answer not stored", **logs.error_fields(error))
                 kept, reason = None, "failed"
         live.writing = None
-        live.log.append(
-            lambda seq: protocol.DoneEvent(
-                conversation=live.id, seq=seq, answer=writing.id, reason=reason, message=kept
-            )
-        )
-        if not live.listeners and self._open.get(live.id) is live:
-            del self._open[live.id]
+        live.log.append(partial(writing.done, reason, kept))
+        self._let_go(live)
 
     def _cancel(self, writing: Writing, reason: Reason) -> None:
         if self.queue.remove(writing):
@@ -311,7 +284,7 @@ class Hub:
         """The open conversation, if it is the user's."""
         messages = await self.store.messages(user, conversation)  # asked each time: it may have been deleted
         if messages is None:
-            raise RefusedError("unknown_conversation", "there is no such conversation")
+            raise GoneError
         async with self._opening:
             if conversation not in self._open:
                 first = await self.store.reserve(conversation, RESERVED)
@@ -321,6 +294,34 @@ class Hub:
                 self._open[conversation] = live
             return self._open[conversation]
 
+    @asynccontextmanager
+    async def _used(self, user: str, conversation: str) -> AsyncIterator[Live]:
+        """The open conversation, which stays the one that is open, though its pages leave meanwhile."""
+        with gone_refused():
+            live = await self._live(user, conversation)
+            live.used += 1
+            try:
+                yield live
+            finally:
+                live.used -= 1
+                self._let_go(live)
+
+    @asynccontextmanager
+    async def _changing(self, user: str, conversation: str) -> AsyncIterator[Live]:
+        """The open conversation, which nobody else changes."""
+        with failure_refused():
+            async with self._used(user, conversation) as live, live.changing:
+                yield live
+
+    def _let_go(self, live: Live) -> None:
+        """Where nobody listens, an answer goes on for a while, and what is not used is open no more."""
+        if live.listeners or live.used or self._open.get(live.id) is not live:
+            return
+        if live.writing is None:
+            del self._open[live.id]
+        elif live.leaving is None:
+            live.leaving = asyncio.get_running_loop().call_later(self.grace, self._left, live)
+
     async def _ensure_numbers(self, live: Live) -> None:
         if live.numbers - live.log.seq < LEAST_LEFT:
             first = await self.store.reserve(live.id, RESERVED)
@@ -329,13 +330,14 @@ class Hub:
 
     async def _keep(self, live: Live, message: Stored) -> None:
         await self._stored(live, self.store.add(live.id, message))
-        live.messages.append(message)
-        live.log.append(lambda seq: protocol.MessageEvent(conversation=live.id, seq=seq, message=message))
+        live.say(message)
 
-    async def _remove(self, live: Live, message: str) -> None:
-        removed = await self._stored(live, self.store.remove_from(live.id, message))
+    async def _remove(self, live: Live, message: str, instead: Stored | None = None) -> None:
+        removed = await self._stored(live, self.store.remove_from(live.id, message, instead))
         live.messages = [each for each in live.messages if each.id not in removed]
         live.log.append(lambda seq: protocol.RemovedEvent(conversation=live.id, seq=seq, messages=tuple(removed)))
+        if instead is not None:
+            live.say(instead)
 
     async def _stored(self, live: Live, change: Awaitable[Changed]) -> Changed:
         """A change of the store; if it fails, the answer that was planned is not waited for."""

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 from projects.ws_chat import protocol
 from projects.ws_chat.backends.backend import Answering
@@ -40,6 +41,16 @@ class Writing:
         """A piece of it."""
         return protocol.TokenEvent(conversation=self.live.id, seq=seq, answer=self.id, text=text)
 
+    def done(self, reason: Reason, message: Stored | None, seq: int) -> protocol.DoneEvent:
+        """Its last event."""
+        return protocol.DoneEvent(conversation=self.live.id, seq=seq, answer=self.id, reason=reason, message=message)
+
+    def show(self, text: str) -> None:
+        """Add a piece, unless it was ended."""
+        if text and self.reason is None:
+            self.text += text
+            self.live.log.append(partial(self.token, text))
+
     def cancel(self, reason: Reason) -> None:
         """End it before another token is computed."""
         self.reason = self.reason or reason
@@ -58,6 +69,8 @@ class Live:
         listeners: Pages that show it.
         writing: Its answer, waiting or on its way.
         changing: Held by who changes it.
+        used: How many do something with it now, or wait to.
+        leaving: Ends the answer that nobody reads.
     """
 
     id: str
@@ -67,6 +80,7 @@ class Live:
     listeners: dict[Listen, str] = field(default_factory=dict)
     writing: Writing | None = None
     changing: asyncio.Lock = field(default_factory=asyncio.Lock)
+    used: int = 0
     leaving: asyncio.TimerHandle | None = None
 
     def tell(self, frame: Shown, *, but: Listen | None = None) -> None:
@@ -74,6 +88,11 @@ class Live:
         for listen in tuple(self.listeners):
             if listen != but:  # a bound method is another object each time, and equal
                 listen(frame)
+
+    def say(self, message: Stored) -> None:
+        """Show a message that is stored."""
+        self.messages.append(message)
+        self.log.append(lambda seq: protocol.MessageEvent(conversation=self.id, seq=seq, message=message))
 
     def snapshot(self) -> protocol.Snapshot:
         """The conversation as it is."""

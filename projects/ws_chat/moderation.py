@@ -19,6 +19,7 @@ from shared.errors import UserError
 # Letters that look like Latin ones and are not changed by NFKC. Source: Unicode Technical Standard 39, confusables.txt.
 LOOK_ALIKES = str.maketrans("аеорсухкмнтвіјѕԁɡαερτυνοιβκ", "aeopcyxkmhtbijsdgaeptuvoibk")
 LEET = str.maketrans("013457@$!", "oieastasi")
+LARGEST_FILE = 2**20  # bytes
 LONGEST_PHRASE = 60  # characters, folded
 MOST_MARKS = 8  # invisible characters after a letter; more of them look like the end of a word
 MOST_HELD = 4 * LONGEST_PHRASE  # with any white space between its words
@@ -102,7 +103,11 @@ def read_rules(path: Path) -> Rules:
         UserError: If the file cannot be read, or a phrase is too long.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        with path.open("rb") as opened:
+            read = opened.read(LARGEST_FILE + 1)
+        if len(read) > LARGEST_FILE:
+            raise UserError(f"{path}: more than {LARGEST_FILE // 1024} KiB")
+        lines = read.decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise UserError(f"{path}: {error}") from None
     return Rules(tuple(line.strip() for line in lines if line.strip() and not line.startswith("#")))

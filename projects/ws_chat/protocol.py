@@ -16,7 +16,7 @@ Sequence = Annotated[int, Field(ge=0, le=2**53)]
 Role = Literal["user", "assistant"]
 Reason = Literal["end", "length", "stopped", "left", "filtered", "failed"]
 Code = Literal[
-    "bad_frame", "unknown_conversation", "busy", "full", "too_long", "too_fast", "refused", "nothing",
+    "bad_frame", "unknown_conversation", "busy", "full", "too_long", "too_fast", "refused", "nothing", "failed",
 ]  # fmt: skip
 
 

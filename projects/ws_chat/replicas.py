@@ -11,7 +11,7 @@ import asyncio
 import json
 import secrets
 from collections import Counter
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
 from typing import Any
 
@@ -19,9 +19,10 @@ from pydantic import TypeAdapter
 from redis.exceptions import RedisError
 
 from projects.ws_chat import protocol
-from projects.ws_chat.hub import Hub, RefusedError
+from projects.ws_chat.hub import Hub
 from projects.ws_chat.live import Listen
 from projects.ws_chat.protocol import Shown
+from projects.ws_chat.refusals import RefusedError
 from projects.ws_chat.subscription import Subscription, nobody
 from projects.ws_chat.wires import PREFIX, Wires
 from shared.errors import UserError
@@ -58,9 +59,7 @@ class Relay:
         self._redis = self._wires.redis
         self._subscriptions: dict[tuple[str, Listen], Subscription] = {}
         self._by_id: dict[str, Subscription] = {}
-        self._guests: dict[
-            tuple[str, str], tuple[str, Listen]
-        ] = {}  # (replica, subscription) -> conversation, listener
+        self._guests: dict[tuple[str, str], tuple[str, Listen]] = {}  # by replica and subscription
         self._mine: set[str] = set()
         self._pins: Counter[str] = Counter()  # conversations that something is being done to here
         self._asked: dict[str, asyncio.Future[None]] = {}
@@ -80,7 +79,8 @@ class Relay:
             await self._wires.start(self._take)
         except (RedisError, OSError) as error:
             raise UserError(f"Redis cannot be used: {type(error).__name__}") from None
-        self._begin(self._keep())
+        for work in (self._hold, self._look_for_homes):  # a home that does not answer keeps no lease from being held
+            self._begin(self._keep(work))
 
     async def drain(self, seconds: float) -> None:
         """As the hub's: what is passed on to others goes on meanwhile."""
@@ -120,11 +120,9 @@ class Relay:
 
     def unsubscribe(self, conversation: str, listen: Listen) -> None:
         """As the hub's."""
-        mine = self._subscriptions.get((conversation, listen))
-        if mine is None:
-            return
-        self._forget_subscription(mine)
-        self._leave(mine)
+        if (mine := self._subscriptions.get((conversation, listen))) is not None:
+            self._forget_subscription(mine)
+            self._leave(mine)
 
     def typing(self, user: str, conversation: str, listen: Listen) -> None:
         """As the hub's."""
@@ -299,21 +297,25 @@ class Relay:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _keep(self) -> None:
+    async def _keep(self, work: Callable[[], Awaitable[None]]) -> None:
         while not self._closed:
             await asyncio.sleep(self.lease / 3)
             try:
-                await self.look_after()
-            except (RedisError, OSError) as error:
+                await work()
+            except Exception as error:  # Redis or the store: both may come back
                 await self._wires.failed(error)
 
     async def look_after(self) -> None:
-        """Once: say that this replica is alive, hold its leases, and see to what others have left behind."""
+        """Once: hold what is at home here, and see to what others have left behind."""
+        await self._hold()
+        await self._look_for_homes()
+
+    async def _hold(self) -> None:
+        """Say that this replica is alive, and hold its leases."""
         await self._redis.set(f"{PREFIX}alive:{self.id}", 1, px=int(2000 * self.lease))
         await self._wires.keep(int(10_000 * self.lease))
         await self._renew()
         await self._look_after_guests()
-        await self._look_for_homes()
 
     async def _renew(self) -> None:
         """Hold the leases of what is open here; give back the others; let go of what somebody else has taken."""
@@ -330,9 +332,8 @@ class Relay:
 
     async def _look_after_guests(self) -> None:
         """Pages of a replica that is gone do not listen any more."""
-        alive = {
-            asker: await self._redis.exists(f"{PREFIX}alive:{asker}") for asker in {each for each, _ in self._guests}
-        }
+        askers = {asker for asker, _ in self._guests}
+        alive = {asker: await self._redis.exists(f"{PREFIX}alive:{asker}") for asker in askers}
         for (asker, identity), (conversation, listen) in tuple(self._guests.items()):
             if not alive.get(asker, True):
                 del self._guests[asker, identity]

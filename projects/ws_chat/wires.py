@@ -38,6 +38,19 @@ class Wires:
         self._tasks: list[asyncio.Task[None]] = []
         self._closed = False
 
+    async def check(self) -> None:
+        """Ask Redis for an answer, and let go of it.
+
+        Raises:
+            UserError: If there is none.
+        """
+        try:
+            await self.redis.ping()
+        except (RedisError, OSError) as error:
+            raise UserError(f"Redis cannot be used: {type(error).__name__}") from None
+        finally:
+            await self.redis.aclose()
+
     async def start(self, take: Callable[[dict[str, str]], None]) -> None:
         """Give `take` everything that is sent to this replica, and to all, from now on."""
         latest = await self.redis.xrevrange(f"{PREFIX}to:all", count=1)
@@ -66,7 +79,7 @@ class Wires:
 
     async def failed(self, error: Exception) -> None:
         """Say so, and wait a little."""
-        logs.line(logging.ERROR, event="redis failed", **logs.error_fields(error))
+        logs.line(logging.ERROR, event="replica failed", **logs.error_fields(error))
         await asyncio.sleep(self.pause)
 
     async def _read(self, places: dict[str, str], take: Callable[[dict[str, str]], None]) -> None:

@@ -88,8 +88,9 @@ class _Server(uvicorn.Server):
         """Begin to serve; uvicorn has its handlers by now."""
         signal.pthread_sigmask(signal.SIG_UNBLOCK, STOPPING)
         await super().startup(sockets)
-        sys.stdout.write(f"{self._said}\n")
-        sys.stdout.flush()
+        if self.started:  # else the application has said why it does not begin
+            sys.stdout.write(f"{self._said}\n")
+            sys.stdout.flush()
 
 
 @dataclass(frozen=True)

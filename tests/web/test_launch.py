@@ -103,3 +103,19 @@ def test_a_service_with_sockets_can_say_how_large_a_frame_is(monkeypatch):
         signal.signal(signal.SIGTERM, before)
         signal.pthread_sigmask(signal.SIG_UNBLOCK, launch.STOPPING)
     assert made[0].ws_max_size == 4096 and made[0].server_header is False
+
+
+def test_an_application_that_does_not_begin_is_not_said_to_serve(capfd):
+    async def failing(scope, receive, send):
+        await receive()
+        await send({"type": "lifespan.startup.failed", "message": "no database"})
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        with pytest.raises(SystemExit):
+            serve(lambda: failing, host="127.0.0.1", port=0, said="serves")
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    out, err = capfd.readouterr()
+    assert out == "" and "no database" in err

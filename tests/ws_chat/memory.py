@@ -1,8 +1,13 @@
-"""A store that forgets, with delays and failures where a test wants them."""
+"""A store that forgets, with delays and failures where a test wants them, and a page that checks what comes."""
 
 import asyncio
+import json
 
-from projects.ws_chat.protocol import Stored
+from projects.ws_chat.protocol import NUMBERED, Snapshot, Stored
+from projects.ws_chat.store.interface import GoneError
+
+ONE, TWO = "conversation-1", "conversation-2"
+WORDS = " ".join(f"w{number}" for number in range(60))
 
 
 class Memory:
@@ -18,6 +23,8 @@ class Memory:
 
     async def reserve(self, conversation, count):
         await asyncio.sleep(self.seconds)
+        if conversation not in self.kept:
+            raise GoneError
         self.numbers[conversation] += count
         return self.numbers[conversation] - count
 
@@ -25,15 +32,23 @@ class Memory:
         await asyncio.sleep(self.seconds)
         if self.failing:
             raise OSError("the disk is full")
+        if conversation not in self.kept:
+            raise GoneError
         if any(each.id == message.id for each in self.kept[conversation]):
             return False
         self.kept[conversation].append(message)
         return True
 
-    async def remove_from(self, conversation, message):
+    async def remove_from(self, conversation, message, instead=None):
+        await asyncio.sleep(self.seconds)
+        if self.failing:
+            raise OSError("the disk is full")
+        if conversation not in self.kept:
+            raise GoneError
         kept = self.kept[conversation]
         place = next(n for n, each in enumerate(kept) if each.id == message)
         self.kept[conversation], removed = kept[:place], kept[place:]
+        self.kept[conversation] += [instead] if instead else []
         return [each.id for each in removed]
 
 
@@ -72,3 +87,17 @@ class Page:
 
     def of(self, kind):
         return [frame for frame in self.frames if frame.type == kind]
+
+
+def shown(page, text):
+    """Give a page a frame as it came."""
+    frame = json.loads(text)
+    if frame["type"] == "snapshot":
+        page(Snapshot.model_validate_json(text))
+    elif "seq" in frame:
+        page(NUMBERED.validate_json(text))
+
+
+async def until(condition):
+    while not condition():
+        await asyncio.sleep(0.001)

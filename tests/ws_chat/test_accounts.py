@@ -5,10 +5,11 @@ import sqlite3
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from argon2 import PasswordHasher
 
 from projects.ws_chat.store.accounts import Account, Accounts, digest
 from shared.errors import UserError
-from tests.ws_chat.people import HASHER, PASSWORD, opened
+from tests.ws_chat.people import HASHER, PASSWORD, opened, run, said
 
 
 class Clock:
@@ -17,10 +18,6 @@ class Clock:
 
     def __call__(self):
         return self.now
-
-
-def run(test):
-    asyncio.run(asyncio.wait_for(test, 60))
 
 
 def of(database, **options):
@@ -196,7 +193,6 @@ def test_a_deleted_account_takes_everything_with_it(tmp_path):
             ana = await accounts.register(await accounts.invite(), "Ana", PASSWORD)
             token, _ = await accounts.begin(ana)
             from projects.ws_chat.store.conversations import Conversations
-            from tests.ws_chat.test_store import said
 
             store = Conversations(database)
             await store.add((await store.create(ana.id)).id, said("message-1", "text"))
@@ -221,5 +217,24 @@ def test_a_hash_of_older_parameters_is_made_anew_at_login(tmp_path):
         with sqlite3.connect(tmp_path / "chat.sqlite") as raw:
             assert "m=16,t=2" in raw.execute("SELECT password FROM users").fetchone()[0]
         raw.close()
+
+    run(test())
+
+
+def test_without_an_invitation_no_password_is_hashed(tmp_path):
+    hashed = []
+
+    class Counting(PasswordHasher):
+        def hash(self, password, **more):
+            hashed.append(password)
+            return super().hash(password, **more)
+
+    async def test():
+        async with opened(tmp_path) as database:
+            accounts = Accounts(database, hasher=Counting(time_cost=1, memory_cost=8, parallelism=1))
+            hashed.clear()  # of the one that is verified where there is no account
+            with pytest.raises(UserError, match="does not hold"):
+                await accounts.register("made-up", "ana", PASSWORD)
+            assert hashed == []
 
     run(test())

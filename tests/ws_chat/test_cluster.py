@@ -5,7 +5,10 @@ import os
 import shutil
 import signal
 import ssl
-from contextlib import closing, nullcontext
+import subprocess
+import sys
+from contextlib import closing, contextmanager, nullcontext
+from pathlib import Path
 from types import SimpleNamespace
 
 import httpx
@@ -18,10 +21,9 @@ from projects.ws_chat.server import cluster as cluster_module
 from projects.ws_chat.server.cluster import cluster
 from projects.ws_chat.server.settings import PREFIX, Settings, as_variables
 from shared.web.settings import from_environment
-from tests.ws_chat.memory import Page
+from tests.ws_chat.memory import Page, shown
 from tests.ws_chat.people import PASSWORD
 from tests.ws_chat.serving import heard, invitation_of, say
-from tests.ws_chat.test_socket import shown
 
 pytestmark = pytest.mark.skipif(
     shutil.which("redis-server") is None or shutil.which("nginx") is None, reason="Debian's redis-server and nginx"
@@ -41,13 +43,53 @@ def test_whoever_serves_replicas_is_told_the_invitation_and_the_address(monkeypa
     said = ["a log line\n", "invitation of the first administrator, shown once: /login#CODE\n{log}\n"]
     servers = [SimpleNamespace(said=lambda text=text: text) for text in said]
     monkeypatch.setattr(cluster_module, "cluster", lambda *_: nullcontext(("https://127.0.0.1:1", servers)))
-    monkeypatch.setattr(
-        cluster_module, "signal", SimpleNamespace(signal=lambda *_: None, pause=lambda: None, SIGTERM=15)
-    )
+    monkeypatch.setattr(cluster_module, "signal", SimpleNamespace(signal=lambda *_: None, SIGTERM=15))
+    monkeypatch.setattr(cluster_module, "attend", lambda _: None)
     cluster_module.serve_replicas(Settings(replicas=2), {})
     told = capsys.readouterr()
     assert told.err == "invitation of the first administrator, shown once: /login#CODE\n"
     assert told.out == "2 replicas on https://127.0.0.1:1\n"
+
+
+@contextmanager
+def begun(tmp_path):
+    """`--replicas 2` as it is typed, once it serves; its children, and the folder for what it makes for a while."""
+    words = ["--replicas", "2", "--port", "0", "--backend", "script", "--data", str(tmp_path / "data")]
+    own = tmp_path / "own"
+    own.mkdir()
+    with subprocess.Popen(
+        [sys.executable, "-m", "projects.ws_chat.server", *words],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(own)},
+    ) as process:
+        try:
+            assert process.stdout.readline().startswith("2 replicas on https://127.0.0.1:")
+            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text(encoding="ascii").split()
+            assert len(children) == 4  # Redis, two servers and nginx
+            yield process, [int(child) for child in children]
+        finally:
+            process.terminate()  # changes nothing where it has ended
+    assert not any(Path(f"/proc/{child}").exists() for child in children) and list(own.iterdir()) == []
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 0)])
+def test_ctrl_c_ends_everything_that_was_started(tmp_path, number, code):
+    with begun(tmp_path) as (process, _):
+        process.send_signal(number)
+        _, err = process.communicate(timeout=40)
+        assert process.returncode == code and err.endswith("interrupted\n") == (code == 130)
+
+
+def test_without_one_replica_the_other_goes_on_and_without_redis_nothing_does(tmp_path):
+    with begun(tmp_path) as (process, (redis, replica, _, _)):
+        os.kill(replica, signal.SIGKILL)
+        while process.stderr.readline() != "a replica has ended: 1 left\n":
+            assert process.poll() is None
+        os.kill(redis, signal.SIGKILL)
+        _, err = process.communicate(timeout=40)
+        assert process.returncode == 2 and err.splitlines()[-1].startswith("error: Redis or nginx has ended")
 
 
 def unverified():

@@ -45,6 +45,11 @@ def test_words_that_hold_a_phrase_are_not_it(text):
     assert shown_of(list(text)) == (text, False)
 
 
+@pytest.mark.parametrize("between", ["", "\u200b", "\u0301"])
+def test_a_piece_that_shows_nothing_does_not_begin_a_word(between):
+    assert shown_of(["car", between, "bomb"]) == (f"car{between}bomb", False)
+
+
 def test_harmless_text_is_shown_as_it_comes():
     stream = Moderated(RULES)
     assert [stream.push(piece) for piece in ("Good ", "morning", ", b", "oat", " s", "ecret", " garden")] == [

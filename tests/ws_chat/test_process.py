@@ -1,11 +1,14 @@
 """The server as a process: killed, it loses nothing that it acknowledged; told to stop, it finishes what it began."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import signal
+import sqlite3
 from contextlib import closing
 from functools import partial
+from pathlib import Path
 
 import httpx
 import pytest
@@ -13,6 +16,7 @@ from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from projects.ws_chat.backends.scripted import Scripted
+from projects.ws_chat.moderation import read_rules
 from projects.ws_chat.protocol import SUBPROTOCOL
 from projects.ws_chat.server.__main__ import main
 from projects.ws_chat.server.app import create_app
@@ -158,3 +162,48 @@ def test_the_command_ends_in_one_line_too(capsys):
     with pytest.raises(SystemExit) as ended:
         main(["--ping", "soon"], {"WS_CHAT_PORT": "0"})
     assert ended.value.code == 2 and capsys.readouterr().err == "error: WS_CHAT_PING=soon: must be a number\n"
+
+
+def other_version(path):
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("CREATE TABLE alembic_version (version_num varchar(32))")
+        made.execute("INSERT INTO alembic_version VALUES ('9999_later')")
+
+
+def of_somebody_else(path):
+    with closing(sqlite3.connect(path)) as made, made:
+        made.execute("CREATE TABLE users (x)")
+
+
+@pytest.mark.parametrize(
+    ("make", "more", "said"),
+    [
+        (Path.mkdir, [], "cannot be used: unable to open database file"),
+        (lambda path: path.write_bytes(b"this is no database " * 100), [], "cannot be used: file is not a database"),
+        (other_version, [], "is of another version of this program"),
+        (of_somebody_else, [], "cannot be used: table users already exists"),
+        (lambda path: path.parent.joinpath("chat.sqlite.lock").mkdir(), [], "cannot be used: 21"),
+        (lambda _: None, ["--redis", "redis://127.0.0.1:1"], "Redis cannot be used: ConnectionError"),
+    ],
+)
+def test_what_cannot_be_used_is_one_line_before_a_model_is_loaded(tmp_path, monkeypatch, capsys, make, more, said):
+    path = tmp_path / "chat.sqlite"
+    make(path)
+    before = path.read_bytes() if path.is_file() else None
+    monkeypatch.setattr("projects.ws_chat.server.__main__.load_backend", lambda _: pytest.fail("a model was loaded"))
+    with pytest.raises(SystemExit) as ended:
+        main(["--data", str(tmp_path), "--port", "0", *more], {})
+    out, err = capsys.readouterr()
+    assert ended.value.code == 2 and said in err and err.count("\n") == 1 and out == ""
+    assert before is None or path.read_bytes() == before
+
+
+def test_help_names_every_setting_with_its_meaning(capsys):
+    main(["--help"], {})
+    shown = capsys.readouterr().out
+    assert shown.count("\n  --") == len(dataclasses.fields(Settings)) and "--port 8000\n      TCP port; 0" in shown
+
+
+def test_a_file_of_phrases_without_an_end_is_refused():
+    with pytest.raises(UserError, match="/dev/zero: more than 1024 KiB"):
+        read_rules(Path("/dev/zero"))

@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing, suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
@@ -46,13 +46,13 @@ class Peer:
         )
         self.asked.append((head, json.loads(await reader.readexactly(length))))
         answer = self.answers.pop(0)
-        for part in [answer] if isinstance(answer, bytes) else answer:
-            if callable(part):
-                await part(reader)
-            else:
-                writer.write(part)
-                await writer.drain()
-        writer.close()
+        with suppress(ConnectionError), closing(writer):  # who has read enough leaves
+            for part in [answer] if isinstance(answer, bytes) else answer:
+                if callable(part):
+                    await part(reader)
+                else:
+                    writer.write(part)
+                    await writer.drain()
 
     async def until_left(self, reader):
         """Say nothing until the client closes the line."""
@@ -128,6 +128,7 @@ def test_a_busy_server_is_asked_again_when_it_says():
     [
         ([busy(429)] * 4, "answered 429", 4),
         ([busy(429, "Retry-After: 3600")], "answered 429", 1),
+        ([busy(429, f"Retry-After: {'9' * 400}")], "answered 429", 1),
         ([busy(401)], "answered 401", 1),
         ([busy(500)], "answered 500", 1),
         ([busy(302, "Location: http://127.0.0.1:1/")], "answered 302", 1),
@@ -199,6 +200,74 @@ def test_a_server_that_falls_silent_is_left(before, short, said):
     run(test())
 
 
+def test_events_without_text_are_no_tokens_that_one_could_wait_for_for_ever():
+    async def empty(writer):
+        with suppress(ConnectionError), closing(writer):
+            while True:
+                writer.write(event(""))
+                await writer.drain()
+                await asyncio.sleep(0.01)
+
+    async def test():
+        left = asyncio.Event()
+
+        async def serve(reader, writer):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(OK)
+            await empty(writer)
+            left.set()
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
+        backend = RemoteBackend(url, "small", patience=Patience(first=0.3))
+        with pytest.raises(BackendError, match=r"within 0\.3 s"):
+            await text_of(backend)
+        await backend.close()
+        server.close()
+        await left.wait()
+
+    run(test())
+
+
+@pytest.mark.parametrize(
+    ("sent", "text"),
+    [
+        (event("word ") * 100, "word " * 8),
+        (event("x" * 2**16) * 3, "x" * 2**17),
+        (event("word ") * 8 + event(None, "stop") + b"data: [DONE]\n\n", "word " * 8),
+    ],
+)
+def test_an_answer_is_not_longer_than_was_asked_for(sent, text):
+    async def test():
+        async with speaking(OK + sent, max_tokens=8) as (backend, _):
+            said, finish = await text_of(backend)
+            assert said == text and finish == ("end" if b"stop" in sent else "length")
+
+    run(test())
+
+
+def test_what_cannot_be_stored_is_left_out():
+    async def test():
+        async with speaking(OK + event("a\0b") + event("\ud83d") + event("c", "stop")) as (backend, _):
+            said, _ = await text_of(backend)
+            assert said == "ab?c" and said.encode()
+
+    run(test())
+
+
+@pytest.mark.parametrize("url", ["ftp://host/v1", "http://[::1", "http://", "http://host:port/v1", "host/v1"])
+def test_an_address_that_is_none_is_refused(url):
+    with pytest.raises(UserError, match="must look like"):
+        RemoteBackend(url, "small")
+
+
+def test_a_key_that_no_header_can_carry_is_refused_and_not_quoted():
+    for key in ("llave-ñ", "two\nlines"):
+        with pytest.raises(UserError) as found:
+            RemoteBackend("http://127.0.0.1/v1", "small", key=key)
+        assert key not in str(found.value)
+
+
 def test_a_slow_first_token_is_waited_for():
     async def test():
         ready = asyncio.Event()
@@ -265,5 +334,5 @@ def test_the_estimate_grows_with_the_text_and_is_on_the_safe_side():
     assert backend.count([Turn("user", "🙂" * 30)]) >= 40
     assert backend.count(TURNS * 2) > backend.count(TURNS)
     asyncio.run(backend.close())
-    with pytest.raises(UserError, match="must begin with http"):
+    with pytest.raises(UserError, match="must look like"):
         RemoteBackend("ftp://x", "small")

@@ -141,8 +141,8 @@ def test_logins_are_counted_by_name_from_wherever_they_come(tmp_path):
     with served(tmp_path, logins=3, proxies="127.0.0.1") as server:
         server.person("ana")
         answers = [
-            login(stranger(server, **{"X-Forwarded-For": f"10.0.0.{n}"}), "ANA" if n % 2 else "ana", "x" * 12)
-            for n in range(4)
+            login(stranger(server, **{"X-Forwarded-For": f"10.0.0.{n}"}), name, "x" * 12)
+            for n, name in enumerate(("ana", "ANA", " ana ", "\uff41na"))  # ways to write one account
         ]
         assert [each.status_code for each in answers] == [401, 401, 401, 429]
         assert 1 <= int(answers[-1].headers["Retry-After"]) <= 30

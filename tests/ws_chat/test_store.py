@@ -10,22 +10,16 @@ import pytest
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy import create_engine, inspect
+from sqlalchemy.exc import IntegrityError
 
 from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store import conversations as module
 from projects.ws_chat.store.conversations import Conversations, around, as_markdown, fold, title_of
 from projects.ws_chat.store.database import Database
+from projects.ws_chat.store.interface import GoneError
 from projects.ws_chat.store.schema import METADATA
 from shared.errors import UserError
-from tests.ws_chat.people import make_user, opened
-
-
-def said(identity, text, role="user", reason=None):
-    return Stored(id=identity, role=role, text=text, created=datetime.now(UTC), reason=reason)
-
-
-def run(test):
-    asyncio.run(asyncio.wait_for(test, 60))
+from tests.ws_chat.people import make_user, opened, run, said
 
 
 def test_messages_come_back_as_they_were_and_in_order(url):
@@ -100,6 +94,20 @@ def test_writers_wait_for_one_another(url):
     run(test())
 
 
+def test_nobody_is_sent_away_by_the_pool_however_many_come_at_once(url):
+    async def test():
+        async with opened(url) as database:
+            database._engine.pool._timeout = 0  # of half a minute: whoever waits in the pool's own line fails
+            store = Conversations(database)
+            one = (await store.create(ana := await make_user(database, "ana"))).id
+            reading = [store.messages(ana, one) for _ in range(100)]
+            adding = [store.add(one, said(f"message-{n:03}", "text")) for n in range(50)]
+            found = await asyncio.gather(*reading, *adding)
+            assert all(each is not None for each in found[:100]) and all(found[100:])
+
+    run(test())
+
+
 def test_two_processes_that_keep_one_message_keep_it_once(url):
     async def test():
         async with opened(url) as database, opened(url) as other:
@@ -109,6 +117,40 @@ def test_two_processes_that_keep_one_message_keep_it_once(url):
                 adding = [store.add(one, said(f"message-{number:03}", "text")) for store in stores * 3]
                 assert sum(await asyncio.gather(*adding)) == 1
             assert len(await stores[0].messages(ana, one)) == 20
+
+    run(test())
+
+
+def test_what_takes_the_place_of_a_message_comes_with_its_going_or_not_at_all(url):
+    async def test():
+        async with opened(url) as database:
+            store, ana = Conversations(database), await make_user(database, "ana")
+            one = (await store.create(ana)).id
+            for number in range(4):
+                await store.add(one, said(f"message-{number}", "text"))
+            kept = await store.messages(ana, one)
+            with pytest.raises(IntegrityError):  # its id is there already: the last step fails
+                await store.remove_from(one, "message-2", said("message-1", "another"))
+            with pytest.raises(GoneError):
+                await store.remove_from(one, "message-9", said("message-8", "another"))
+            assert await store.messages(ana, one) == kept
+            new = said("message-9", "another")
+            assert await store.remove_from(one, "message-2", new) == ["message-2", "message-3"]
+            assert await store.messages(ana, one) == [*kept[:2], new]
+
+    run(test())
+
+
+def test_a_deleted_conversation_takes_nothing(url):
+    async def test():
+        async with opened(url) as database:
+            store = Conversations(database)
+            one = (await store.create(ana := await make_user(database, "ana"))).id
+            assert await store.delete(ana, one)
+            for change in (store.reserve(one, 10), store.add(one, said("message-1", "text"))):
+                with pytest.raises(GoneError):
+                    await change
+            assert await store.remove_from(one, "message-1") == []
 
     run(test())
 

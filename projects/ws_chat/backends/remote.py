@@ -21,6 +21,7 @@ from shared.errors import UserError
 SYSTEM = "You are a helpful assistant. Answer briefly."
 BUSY = (429, 502, 503, 504)  # asked again, as long as nothing of the answer has come
 LONGEST_LINE = 2**20  # characters
+LONGEST_ANSWER = 2**17  # characters, however long the server thinks that its tokens are
 BYTES_A_TOKEN, OF_A_TURN = 3, 8  # an estimate on the safe side: only the server knows its tokenizer
 
 
@@ -30,7 +31,7 @@ class Patience:
 
     Attributes:
         connect: Seconds for a connection.
-        first: Seconds for the first token, retries not counted.
+        first: Seconds for the first token once the server has answered; events without text do not count.
         next: Seconds between two tokens.
         tries: Requests for one answer.
         longest: Seconds that a Retry-After may ask for; a server that asks for more is not asked again.
@@ -66,8 +67,7 @@ class RemoteBackend:
         patience: Patience | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        if not base_url.startswith(("http://", "https://")):
-            raise UserError(f"--base-url {base_url}: must begin with http:// or https://")
+        _check(base_url, key)
         self.at_once, self.budget, self.computed = at_once, context - max_tokens, 0
         self.patience, self._sleep = patience or Patience(), sleep
         self._model, self._max_tokens, self._system = model, max_tokens, system
@@ -105,21 +105,18 @@ class RemoteBackend:
         """
         response = await self._ask(turns)
         try:
-            wait, ended = self.patience.first, False
-            lines = _lines(response)
-            while True:
-                try:
-                    async with asyncio.timeout(wait):
-                        line = await anext(lines, None)
-                except TimeoutError:
-                    late = "first" if wait == self.patience.first else "next"
-                    raise BackendError(f"the {late} token did not come within {wait:g} s") from None
-                if line is None or line == "[DONE]":
-                    break
+            tokens = characters = 0
+            ended, lines, now = False, _lines(response), asyncio.get_running_loop().time
+            by = now() + self.patience.first
+            while (line := await self._next(lines, by, first=not tokens)) not in (None, "[DONE]"):
                 piece, finish = _read(line)
+                if piece and (tokens == self._max_tokens or characters + len(piece) > LONGEST_ANSWER):
+                    yield "", "length"  # more than it was asked for
+                    return
                 if piece:
-                    wait = self.patience.next
+                    by = now() + self.patience.next
                 ended = ended or finish is not None
+                tokens, characters = tokens + bool(piece), characters + len(piece)
                 self.computed += bool(piece)
                 yield piece, finish
             if not ended and line is None:
@@ -128,6 +125,15 @@ class RemoteBackend:
             raise BackendError(f"the server broke off in the middle of the answer ({type(error).__name__})") from None
         finally:
             await response.aclose()
+
+    async def _next(self, lines: AsyncIterator[str], by: float, *, first: bool) -> str | None:
+        """The next event's text; None if there is none."""
+        try:
+            async with asyncio.timeout_at(by):
+                return await anext(lines, None)
+        except TimeoutError:
+            late, wait = ("first", self.patience.first) if first else ("next", self.patience.next)
+            raise BackendError(f"the {late} token did not come within {wait:g} s") from None
 
     async def _ask(self, turns: Sequence[Turn]) -> httpx.Response:
         """A response whose body has not been read; a server that is busy is asked again when it says."""
@@ -189,6 +195,17 @@ class RemoteAnswer:
             self._error = error
 
 
+def _check(base_url: str, key: str) -> None:
+    try:
+        host = httpx.URL(base_url).host
+    except httpx.InvalidURL:
+        host = ""
+    if not base_url.startswith(("http://", "https://")) or not host:
+        raise UserError(f"--base-url {base_url}: must look like http://127.0.0.1:8001/v1")
+    if not (key.isascii() and key.isprintable()):
+        raise UserError("the API key has characters that no key has")  # which ones is nobody's business
+
+
 async def _lines(response: httpx.Response) -> AsyncIterator[str]:
     """What follows `data:` in each event."""
     rest = ""
@@ -216,13 +233,14 @@ def _read(line: str) -> tuple[str, Finish | None]:
             raise TypeError
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError):
         raise BackendError("the server sent an event that cannot be read") from None
+    piece = piece.replace("\0", "").encode("utf-8", "replace").decode()  # halves of characters, which nobody can store
     return piece, None if reason is None else "length" if reason == "length" else "end"
 
 
 def _retry_after(header: str, attempt: int) -> float:
     """Seconds until the next try: what the server says (RFC 9110, §10.2.3), else twice as long each time."""
     with suppress(ValueError):
-        return max(0.0, float(int(header)))
+        return max(0.0, float(min(int(header), 10**9)))
     with suppress(ValueError, TypeError):
         then = parsedate_to_datetime(header)
         return max(0.0, (then - datetime.now(UTC)).total_seconds())

@@ -26,9 +26,10 @@ class Kept:
         self.all[conversation].append(message)
         return True
 
-    async def remove_from(self, conversation: str, message: str) -> list[str]:
+    async def remove_from(self, conversation: str, message: str, instead: Stored | None = None) -> list[str]:
         """As the store's."""
         kept = self.all[conversation]
         place = next(n for n, each in enumerate(kept) if each.id == message)
         self.all[conversation], removed = kept[:place], kept[place:]
+        self.all[conversation] += [] if instead is None else [instead]
         return [each.id for each in removed]

@@ -8,8 +8,8 @@ from typing import Any
 from projects.ws_chat.protocol import LARGEST_FRAME
 from projects.ws_chat.server.app import create_app
 from projects.ws_chat.server.patience import Impatient
-from projects.ws_chat.server.service import load_backend
-from projects.ws_chat.server.settings import PREFIX, Settings, as_variables
+from projects.ws_chat.server.service import load_backend, refuse_unusable
+from projects.ws_chat.server.settings import PREFIX, Settings, as_help, as_variables
 from shared.errors import reported
 from shared.web.launch import serve
 from shared.web.settings import from_environment
@@ -31,6 +31,9 @@ def options(settings: Settings) -> dict[str, Any]:
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Serve as the environment and the command line say; what a person got wrong ends in one line."""
     with reported():
+        if {"-h", "--help"} & set(arguments):
+            sys.stdout.write(as_help())
+            return
         given = {**environment, **as_variables(arguments)}
         settings = from_environment(Settings, PREFIX, given)
         if settings.replicas > 1:
@@ -38,8 +41,13 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
             serve_replicas(settings, given)
             return
+
+        def make() -> Any:
+            refuse_unusable(settings)
+            return create_app(load_backend(settings), settings)
+
         serve(
-            lambda: create_app(load_backend(settings), settings),
+            make,
             host=settings.host,
             port=settings.port,
             said="chat",

@@ -103,13 +103,13 @@ def add_pages(app: FastAPI, web: Web, chat: Chat) -> None:
         if session is None:
             return RedirectResponse("/login", 303)
         language = language_of(request)
-        return web.page(request, "chat.html", account=session.account, texts=web.pages.spoken(language, "chat."))
+        return web.page(request, "chat.html", account=session.account, texts=_texts(web, language, "chat."))
 
     @app.get("/login", include_in_schema=False)
     async def login(request: Request) -> Response:
         if await chat.accounts.session(token_of(request)) is not None:
             return RedirectResponse("/", 303)
-        return web.page(request, "login.html", texts=web.pages.spoken(language_of(request), "login."))
+        return web.page(request, "login.html", texts=_texts(web, language_of(request), "login."))
 
     @app.get("/offline", include_in_schema=False)
     async def offline(request: Request) -> Response:
@@ -129,6 +129,11 @@ def add_pages(app: FastAPI, web: Web, chat: Chat) -> None:
         return JSONResponse(
             {**said, **looks, "start_url": "/", "scope": "/", "icons": icons}, media_type="application/manifest+json"
         )
+
+
+def _texts(web: Web, language: str, start: str) -> dict[str, str]:
+    """What a page's script says, with what the server may answer to a form."""
+    return web.pages.spoken(language, start) | web.pages.spoken(language, "said.")
 
 
 def add_documentation(app: FastAPI, web: Web) -> None:

@@ -59,7 +59,7 @@ def serve_replicas(settings: Settings, given: Mapping[str, str]) -> None:
         given: The settings of each server, as variables.
 
     Raises:
-        UserError: If Redis or nginx is not installed, or something does not start.
+        UserError: If Redis or nginx is not installed, something does not start, or what all need has ended.
     """
     for program in ("redis-server", "nginx"):
         if shutil.which(program) is None:
@@ -70,38 +70,56 @@ def serve_replicas(settings: Settings, given: Mapping[str, str]) -> None:
             sys.stderr.write("".join(line for line in server.said().splitlines(True) if "shown once" in line))
         sys.stdout.write(f"{settings.replicas} replicas on {address}\n")
         sys.stdout.flush()
-        signal.pause()
+        attend(servers)
+
+
+def attend(servers: Sequence[launch.Running]) -> None:
+    """Wait as long as Redis, nginx and a server are there; whoever is left goes on without a server that has ended.
+
+    Raises:
+        UserError: When one of them is not there any more.
+    """
+    left = {server.process.pid: server.process for server in servers}
+    while left:
+        ended_one = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOWAIT)
+        assert ended_one is not None
+        if ended_one.si_pid not in left:
+            raise UserError("Redis or nginx has ended, and nothing goes on without it: start again")
+        left.pop(ended_one.si_pid).wait()
+        sys.stderr.write(f"a replica has ended: {len(left)} left\n")
+    raise UserError("every replica has ended: start again")
 
 
 @contextmanager
 def cluster(settings: Settings, given: Mapping[str, str]) -> Iterator[tuple[str, list[launch.Running]]]:
     """Start everything; yields the address and the servers; ends it in order."""
-    with ExitStack() as stack, deaf_children():
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws_chat-")))
-        host, port = settings.host, settings.port or free_port()
-        redis = stack.enter_context(started_redis(folder))
-        origins = ",".join(f"https://{name}:{port}" for name in {"localhost", "127.0.0.1", host})
-        own = {name.removeprefix(PREFIX).lower(): value for name, value in given.items() if name.startswith(PREFIX)}
-        own = {name: value for name, value in own.items() if name not in ("replicas", "certificate", "key")}
-        own |= {"host": "127.0.0.1", "port": "0", "redis": redis, "proxies": "127.0.0.1"}
-        own = {"origins": origins, **own}
-        servers = [
-            stack.enter_context(launch.running("projects.ws_chat.server", PREFIX, own))
-            for _ in range(settings.replicas)
-        ]
-        if settings.certificate:
-            certificate, key = Path(settings.certificate), Path(settings.key)
-        else:
-            certificate, key = made_certificate(folder, host)
-        text = NGINX.format(
-            folder=folder,
-            host=host,
-            port=port,
-            upstreams=" ".join(f"server {server.url.removeprefix('http://')};" for server in servers),
-            certificate=certificate.resolve(),
-            key=key.resolve(),
-        )
-        stack.enter_context(started_nginx(folder, text))
+    with ExitStack() as stack:
+        with deaf_children():  # not longer: Ctrl-C ends what is served below
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="ws_chat-")))
+            host, port = settings.host, settings.port or free_port()
+            redis = stack.enter_context(started_redis(folder))
+            origins = ",".join(f"https://{name}:{port}" for name in {"localhost", "127.0.0.1", host})
+            own = {name.removeprefix(PREFIX).lower(): value for name, value in given.items() if name.startswith(PREFIX)}
+            own = {name: value for name, value in own.items() if name not in ("replicas", "certificate", "key")}
+            own |= {"host": "127.0.0.1", "port": "0", "redis": redis, "proxies": "127.0.0.1"}
+            own = {"origins": origins, **own}
+            servers = [
+                stack.enter_context(launch.running("projects.ws_chat.server", PREFIX, own))
+                for _ in range(settings.replicas)
+            ]
+            if settings.certificate:
+                certificate, key = Path(settings.certificate), Path(settings.key)
+            else:
+                certificate, key = made_certificate(folder, host)
+            text = NGINX.format(
+                folder=folder,
+                host=host,
+                port=port,
+                upstreams=" ".join(f"server {server.url.removeprefix('http://')};" for server in servers),
+                certificate=certificate.resolve(),
+                key=key.resolve(),
+            )
+            stack.enter_context(started_nginx(folder, text))
         yield f"https://{host}:{port}", servers
 
 

@@ -17,8 +17,9 @@ from pydantic import ValidationError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from projects.ws_chat import protocol
-from projects.ws_chat.hub import Hub, RefusedError
+from projects.ws_chat.hub import Hub
 from projects.ws_chat.protocol import RECEIVED, Sent, Shown
+from projects.ws_chat.refusals import RefusedError
 from projects.ws_chat.replicas import Relay
 from projects.ws_chat.store.accounts import Session
 from shared.web import logs

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from projects.ws_chat.server import schemas
 from projects.ws_chat.server.origin import is_own
 from projects.ws_chat.server.service import Chat
-from projects.ws_chat.store.accounts import INVITED_FOR, Session
+from projects.ws_chat.store.accounts import INVITED_FOR, Session, folded
 from projects.ws_chat.store.conversations import Summary, as_markdown
 from shared.web.front import address_of
 from shared.web.limits import Limiter
@@ -81,7 +81,7 @@ def token_of(request: Any) -> str:
 async def login(body: schemas.Login, request: Request, chat: ChatOf) -> schemas.Me:
     """A cookie that no script reads; it is another one after every login."""
     _limit(chat.addresses, address_of(request.scope))
-    _limit(chat.names, body.name.casefold())
+    _limit(chat.names, folded(body.name))
     account = await chat.accounts.check(body.name, body.password)
     if account is None:
         raise HTTPException(401, "no account has this name and this password")
@@ -234,7 +234,7 @@ def _limit(limiter: Limiter, client: str) -> None:
 
 
 async def _confirm(chat: Chat, session: Session, password: str) -> None:
-    _limit(chat.names, session.account.name.casefold())
+    _limit(chat.names, folded(session.account.name))
     if await chat.accounts.check(session.account.name, password) is None:
         raise HTTPException(403, "this is not the password")
 

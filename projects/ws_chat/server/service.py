@@ -20,6 +20,7 @@ from projects.ws_chat.server.settings import Settings
 from projects.ws_chat.store.accounts import Account, Accounts, Session
 from projects.ws_chat.store.conversations import Conversations
 from projects.ws_chat.store.database import Database
+from projects.ws_chat.wires import Wires
 from shared.web import logs
 from shared.web.limits import Limiter
 
@@ -149,6 +150,17 @@ class Chat:
         if gone := open_ones - await self.accounts.lasting_of(open_ones):
             logs.line(logging.INFO, event="sessions ended")
             self.connections.close_sessions(gone)
+
+
+def refuse_unusable(settings: Settings) -> None:
+    """Try the database, which is brought up to date, and Redis, before a model is loaded.
+
+    Raises:
+        UserError: If one of them cannot be used.
+    """
+    asyncio.run(Database(settings.database_url).migrate())
+    if settings.redis:
+        asyncio.run(Wires(settings.redis, "", pause=0.0).check())
 
 
 def load_backend(settings: Settings) -> Backend:

@@ -125,6 +125,19 @@ class Settings:
         return self.database or f"sqlite:///{self.data / 'chat.sqlite'}"
 
 
+def as_help() -> str:
+    """What `--help` says: each setting with its default and its meaning."""
+    said = {}
+    for line in (Settings.__doc__ or "").partition("Attributes:")[2].splitlines():
+        name, colon, meaning = line.strip().partition(": ")
+        if colon and line.startswith(" " * 8) and not line.startswith(" " * 9):
+            said[last := name] = meaning
+        elif line.strip():
+            said[last] += f" {line.strip()}"
+    shown = [f"  --{each.name.replace('_', '-')} {each.default}\n      {said[each.name]}" for each in fields(Settings)]
+    return "\n".join(["Chat until Ctrl-C. Settings, with what they are by default:", "", *shown, ""])
+
+
 def as_variables(arguments: Sequence[str]) -> dict[str, str]:
     """Words of a command line, `--name value`, as the variables that they stand for.
 

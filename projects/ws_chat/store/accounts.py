@@ -103,14 +103,14 @@ class Accounts:
         await self._check_code(code)  # before the costly hash, so that nobody without a code can ask for hashes
         hashed = await self._costly(self._hasher.hash, password)
         async with self._database.writing_alone() as connection:
-            if (await connection.execute(select(exists().where(USERS.c.folded == name.casefold())))).scalar_one():
+            if (await connection.execute(select(exists().where(USERS.c.folded == folded(name))))).scalar_one():
                 raise UserError("this name is taken")
             used = delete(INVITATIONS).where(self._valid(code)).returning(INVITATIONS.c.admin)
             admin = (await connection.execute(used)).scalar_one_or_none()
             if admin is None:
                 raise UserError("this invitation does not hold, or was used")
             account = Account(secrets.token_urlsafe(12), name, admin)
-            values = {"id": account.id, "name": name, "folded": name.casefold(), "password": hashed, "admin": admin}
+            values = {"id": account.id, "name": name, "folded": folded(name), "password": hashed, "admin": admin}
             await connection.execute(insert(USERS).values(values | {"created": self._clock()}))
         return account
 
@@ -118,9 +118,10 @@ class Accounts:
 
     async def check(self, name: str, password: str) -> Account | None:
         """The account, if the password is its own. Takes the same time whether or not there is one."""
-        folded = unicodedata.normalize("NFKC", name).strip().casefold()
         async with self._database.reading() as connection:
-            row = (await connection.execute(select(USERS).where(USERS.c.folded == folded))).mappings().one_or_none()
+            row = (
+                (await connection.execute(select(USERS).where(USERS.c.folded == folded(name)))).mappings().one_or_none()
+            )
         hashed = self._nobody if row is None else row["password"]
         fits = await self._costly(self._verify, hashed, password[: LONGEST + 1])
         if row is None or not fits:
@@ -203,6 +204,11 @@ class Accounts:
             return self._hasher.verify(hashed, password)
         except (VerificationError, InvalidHashError):
             return False
+
+
+def folded(name: str) -> str:
+    """A name as it is looked for: in whatever case, width and space it was written, it is one account."""
+    return unicodedata.normalize("NFKC", name).strip().casefold()
 
 
 def digest(token: str) -> str:

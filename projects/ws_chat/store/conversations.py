@@ -12,6 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from projects.ws_chat.protocol import Stored
 from projects.ws_chat.store.database import Database
+from projects.ws_chat.store.interface import GoneError
 from projects.ws_chat.store.schema import CONVERSATIONS, MESSAGES
 from shared.errors import UserError
 
@@ -52,23 +53,33 @@ class Conversations:
             return [_stored(row) for row in (await connection.execute(asked)).mappings()]
 
     async def reserve(self, conversation: str, count: int) -> int:
-        """Numbers for events that no process has had or will have: the one before the first of them."""
+        """Numbers for events that no process has had or will have: the one before the first of them.
+
+        Raises:
+            GoneError: If the conversation was deleted.
+        """
         async with self._database.writing() as connection:
             taken = update(CONVERSATIONS).where(CONVERSATIONS.c.id == conversation)
             taken = taken.values(reserved=CONVERSATIONS.c.reserved + count)
-            last = (await connection.execute(taken.returning(CONVERSATIONS.c.reserved))).scalar_one()
+            last = (await connection.execute(taken.returning(CONVERSATIONS.c.reserved))).scalar_one_or_none()
+            if last is None:
+                raise GoneError
             return cast(int, last) - count
 
     async def add(self, conversation: str, message: Stored) -> bool:
-        """Keep a message; False if its id is there already. It is on disk when this returns."""
+        """Keep a message; False if its id is there already. It is on disk when this returns.
+
+        Raises:
+            GoneError: If the conversation was deleted.
+        """
         async with self._database.writing() as connection:
             kept = select(CONVERSATIONS.c.id).where(CONVERSATIONS.c.id == conversation).with_for_update()
-            await connection.execute(kept)  # where there is more than one writer, the others wait here
+            if (await connection.execute(kept)).scalar_one_or_none() is None:  # another writer waits here
+                raise GoneError
             same = and_(MESSAGES.c.conversation_id == conversation, MESSAGES.c.id == message.id)
             if (await connection.execute(select(exists().where(same)))).scalar_one():
                 return False
-            values = message.model_dump() | {"conversation_id": conversation, "folded": fold(message.text)}
-            await connection.execute(insert(MESSAGES).values(values))
+            await _insert(connection, conversation, message)
             await _touch(connection, conversation)
             if message.role == "user":
                 title = title_of(message.text)
@@ -76,8 +87,8 @@ class Conversations:
                 await connection.execute(update(CONVERSATIONS).where(unnamed).values(title=title, folded=fold(title)))
             return True
 
-    async def remove_from(self, conversation: str, message: str) -> list[str]:
-        """Take away a message and all after it; their ids."""
+    async def remove_from(self, conversation: str, message: str, instead: Stored | None = None) -> list[str]:
+        """Take away a message and all after it, and keep another instead, or do neither; the ids of what is gone."""
         async with self._database.writing() as connection:
             of_it = MESSAGES.c.conversation_id == conversation
             first = select(MESSAGES.c.place).where(of_it, MESSAGES.c.id == message).scalar_subquery()
@@ -85,6 +96,10 @@ class Conversations:
             ids = (await connection.execute(select(MESSAGES.c.id).where(later).order_by(MESSAGES.c.place))).scalars()
             removed = list(ids)
             await connection.execute(delete(MESSAGES).where(of_it, MESSAGES.c.id.in_(removed)))
+            if instead is not None:
+                if not removed:
+                    raise GoneError
+                await _insert(connection, conversation, instead)
             await _touch(connection, conversation)
             return removed
 
@@ -180,6 +195,11 @@ def around(text: str, wanted: str) -> str:
 async def _owned(connection: AsyncConnection, user: str, conversation: str) -> bool:
     own = exists().where(CONVERSATIONS.c.id == conversation, CONVERSATIONS.c.user_id == user)
     return bool((await connection.execute(select(own))).scalar_one())
+
+
+async def _insert(connection: AsyncConnection, conversation: str, message: Stored) -> None:
+    values = message.model_dump() | {"conversation_id": conversation, "folded": fold(message.text)}
+    await connection.execute(insert(MESSAGES).values(values))
 
 
 async def _touch(connection: AsyncConnection, conversation: str) -> None:

@@ -3,12 +3,13 @@
 import asyncio
 import sqlite3
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, closing, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
 from alembic import command
 from alembic.config import Config
+from alembic.util import CommandError
 from filelock import FileLock
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, text
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -18,6 +19,8 @@ from shared.errors import UserError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 BUSY = 10.0  # seconds that SQLite waits for another writer
+CONNECTIONS = 8
+WAL = "PRAGMA journal_mode = WAL"
 DRIVERS = {"sqlite": ("sqlite", "sqlite+aiosqlite"), "postgresql": ("postgresql+psycopg", "postgresql+psycopg")}
 ALONE = text("SELECT pg_advisory_xact_lock(:lock)")  # until the transaction ends
 LOCK = 0x77735F63686174  # "ws_chat": the advisory lock under which PostgreSQL is migrated
@@ -36,20 +39,26 @@ class Database:
     def __init__(self, url: str) -> None:
         self.url = _read_url(url)
         # With their parameters, messages of errors would quote what somebody wrote.
-        self._engine: AsyncEngine = create_async_engine(self._with_driver(1), hide_parameters=True)
+        self._engine: AsyncEngine = create_async_engine(
+            self._with_driver(1), hide_parameters=True, pool_size=CONNECTIONS, max_overflow=0
+        )
         _prepare(self._engine.sync_engine)
+        # The pool's own line lets newcomers pass and gives up after half a minute: who got past this has a connection.
+        self._free = asyncio.Semaphore(CONNECTIONS)
         # SQLite lets writers ask again and again, in no order: of two hundred at once, some would give up.
         sqlite = self.url.get_backend_name() == "sqlite"
         self._next: AbstractAsyncContextManager[None] = asyncio.Lock() if sqlite else nullcontext()
 
-    def reading(self) -> Any:
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncConnection]:
         """A connection whose statements see one state of the database."""
-        return self._engine.begin()
+        async with self._free, self._engine.begin() as connection:
+            yield connection
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncConnection]:
         """A transaction: when the block has ended well, what it wrote is on disk."""
-        async with self._next, self._engine.execution_options(writes=True).begin() as connection:
+        async with self._next, self._free, self._engine.execution_options(writes=True).begin() as connection:
             yield connection
 
     @asynccontextmanager
@@ -71,6 +80,8 @@ class Database:
         """
         try:
             await asyncio.to_thread(self._migrate)
+        except CommandError:
+            raise UserError(f"the database {self.shown} is of another version of this program") from None
         except (SQLAlchemyError, sqlite3.Error, OSError) as error:
             cause = getattr(error, "orig", None) or error
             said = [*str(cause.args[0] if cause.args else cause).strip().splitlines(), type(cause).__name__]
@@ -90,7 +101,7 @@ class Database:
 
     def _migrate(self) -> None:
         engine = create_engine(self._with_driver(0), hide_parameters=True)
-        _prepare(engine)
+        _prepare(engine, wal=False)
         try:
             with self._alone(engine) as connection:
                 config = Config()
@@ -106,8 +117,11 @@ class Database:
         if self.url.get_backend_name() == "sqlite":
             path = Path(str(self.url.database))
             path.parent.mkdir(parents=True, exist_ok=True)
-            with FileLock(f"{path}.lock"), engine.execution_options(writes=True).begin() as connection:
-                yield connection
+            with FileLock(f"{path}.lock"):
+                with engine.execution_options(writes=True).begin() as connection:
+                    yield connection
+                with closing(engine.raw_connection()) as connected:  # only now: a file of others stays as it was
+                    connected.cursor().execute(WAL)
         else:
             with engine.begin() as connection:
                 connection.execute(ALONE, {"lock": LOCK})
@@ -125,7 +139,7 @@ def _read_url(url: str) -> URL:
     return read
 
 
-def _prepare(engine: Engine) -> None:
+def _prepare(engine: Engine, *, wal: bool = True) -> None:
     """SQLite: a log that readers and a writer share, every commit on disk, keys that hold, writers that wait.
 
     Source: SQLAlchemy's manual, "Serializable isolation / Savepoints / Transactional DDL" of the SQLite dialect.
@@ -138,8 +152,8 @@ def _prepare(engine: Engine) -> None:
         connection.isolation_level = None  # the driver begins no transaction of its own
         cursor = connection.cursor()
         cursor.execute(f"PRAGMA busy_timeout = {int(BUSY * 1000)}")
-        for pragma in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON"):
-            cursor.execute(f"PRAGMA {pragma}")
+        for pragma in (*([WAL] if wal else []), "PRAGMA synchronous = FULL", "PRAGMA foreign_keys = ON"):
+            cursor.execute(pragma)
         cursor.close()
 
     @event.listens_for(engine, "begin")

@@ -5,6 +5,10 @@ from typing import Protocol, runtime_checkable
 from projects.ws_chat.protocol import Stored
 
 
+class GoneError(Exception):
+    """The conversation was deleted meanwhile."""
+
+
 @runtime_checkable
 class Store(Protocol):
     """Where conversations are kept."""
@@ -13,10 +17,10 @@ class Store(Protocol):
         """All of a conversation, oldest first; None if there is none of this user."""
 
     async def reserve(self, conversation: str, count: int) -> int:
-        """Numbers for events that no process has had or will have: the one before the first of them."""
+        """Numbers for events that nobody has had or will have: the one before the first. Raises GoneError."""
 
     async def add(self, conversation: str, message: Stored) -> bool:
-        """Keep a message; False if its id is there already. It is on disk when this returns."""
+        """Keep a message, on disk when this returns; False if its id is there already. Raises GoneError."""
 
-    async def remove_from(self, conversation: str, message: str) -> list[str]:
-        """Take away a message and all after it; their ids."""
+    async def remove_from(self, conversation: str, message: str, instead: Stored | None = None) -> list[str]:
+        """Take away a message and all after it, and keep another instead, or do neither; the ids of what is gone."""

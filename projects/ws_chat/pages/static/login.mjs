@@ -1,4 +1,6 @@
 // Log in, or make an account with an invitation. The code comes after the # of an address, which no server is sent.
+import { said as inOurWords } from "./said.mjs";
+
 const texts = JSON.parse(document.getElementById("given").textContent);
 const say = (name, values = {}) => texts[`login.${name}`].replace(/\{(\w+)\}/g, (_, key) => values[key]);
 const form = document.getElementById("enter");
@@ -22,6 +24,7 @@ function complain(text) {
 
 async function enter() {
   const { name, password, invitation } = form;
+  if (invited && password.value.length < 10) return complain(say("least"));
   const body = { name: name.value.trim(), password: password.value };
   if (invited) body.invitation = invitation.value.trim();
   const headers = { "Content-Type": "application/json" };
@@ -30,7 +33,9 @@ async function enter() {
   if (answer.status === 429) return complain(say("often", { seconds: answer.headers.get("Retry-After") }));
   if (answer.status === 401) return complain(say("wrong"));
   const problem = await answer.json();
-  return complain(say("failed", { detail: problem.reasons?.[0] ? `${problem.reasons[0].where}: ${problem.reasons[0].what}` : problem.detail }));
+  const detail = problem.reasons?.[0] ? `${problem.reasons[0].where}: ${problem.reasons[0].what}` : problem.detail;
+  const known = inOurWords(texts, detail);
+  return complain(known === detail ? say("failed", { detail }) : known);
 }
 
 other.addEventListener("click", () => choose(!invited));

@@ -5,6 +5,7 @@ import { Line } from "./line.mjs";
 import { EMPTY, after, busy, refusedMessage } from "./talk.mjs";
 import { App, html } from "./view.mjs";
 import { cleared, copyText, decorate, grow, notify, remember } from "./page.mjs";
+import { said } from "./said.mjs";
 
 const given = JSON.parse(document.getElementById("given").textContent);
 const say = (name, values = {}) => (given.texts[`chat.${name}`] ?? given.texts["chat.failed"]).replace(/\{(\w+)\}/g, (_, key) => values[key]);
@@ -42,11 +43,13 @@ function tell(notice) {
   set({ notice });
 }
 
+const why = ({ status, message }) => (status === 429 ? say("error_too_fast") : status ? said(given.texts, message) : say("line_off"));
+
 const trying = async (work) => {
   try {
     return await work();
   } catch (error) {
-    tell(error.status ? error.message : say("line_off"));
+    tell(why(error));
     return undefined;
   }
 };
@@ -234,7 +237,7 @@ const CONFIRM = {
       await ask("POST", "account/delete", { password });
       location.replace("/login");
     } catch (error) {
-      act.dialog({ kind: "delete_account", error: error.message });
+      act.dialog({ kind: "delete_account", error: why(error) });
     }
   },
   async change_password(values) {
@@ -243,7 +246,7 @@ const CONFIRM = {
       act.dialog(null);
       tell(say("password_changed"));
     } catch (error) {
-      act.dialog({ kind: "change_password", error: error.message });
+      act.dialog({ kind: "change_password", error: why(error) });
     }
   },
   invitation: () => act.copy(`${location.origin}/login#${state.dialog.code}`),
