@@ -47,4 +47,4 @@ declared(*VIEWS["moderation"])
 # %%
 declared(*VIEWS["bench"])
 # %%
-Picture(RESULTS / "page.png", "La página, clara y oscura")
+Picture(RESULTS / "page.es.png", "La página, clara y oscura")
