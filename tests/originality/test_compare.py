@@ -206,6 +206,22 @@ def test_what_everybody_has_does_not_count(pieces):
     assert not compare([of(f"s{n}", text) for n, text in enumerate(texts)]).above
 
 
+def test_what_a_small_class_was_told_does_not_count(pieces):
+    """The same in a class of six: what the others have as well says nothing about two of them."""
+    common = "\n".join(pieces[120:123])
+    texts = [common + "\n" + "\n".join(pieces[n * 4 : n * 4 + 4]) for n in range(6)]
+    assert not compare([of(f"s{n}", text) for n, text in enumerate(texts)]).above
+
+
+def test_three_who_share_are_found_in_a_class_of_ten(pieces):
+    """Some of a class copying from one another must not make what they copied everybody's."""
+    texts = ["\n".join(pieces[n * 6 : n * 6 + 6]) for n in range(10)]
+    for n in (7, 8):
+        texts[n] = apply(("rename", "shuffle"), functions.partial(texts[9], texts[n], Random(n), share=0.5), Random(n))
+    found = compare([of(f"s{n}", text) for n, text in enumerate(texts)])
+    assert found.clusters == [["s7", "s8", "s9"]]
+
+
 # -------------------------------------------------------------------- the rest
 
 

@@ -76,7 +76,7 @@ def _checked(folder: Path, item: dict[str, Any]) -> str:
     return text
 
 
-def fetch(folder: Path) -> list[str]:
+def fetch(folder: Path) -> list[tuple[str, str]]:
     """Write the solutions that are packages; what is returned are those that must be saved by hand.
 
     Raises:
@@ -84,13 +84,13 @@ def fetch(folder: Path) -> list[str]:
     """
     by_hand = []
     for name, entry in manifest().items():
-        for item in entry["solutions"]:
+        for item in [*entry["solutions"], *([entry["handout"]] if "handout" in entry else [])]:
             path = folder / name / f"{item['name']}.py"
             if "package" in item and not path.is_file():
                 write_text(path, _packaged(item))
                 _checked(folder / name, item)
             elif not path.is_file():
-                by_hand.append(f"{path}: {item['repository']} {item['files'][0]} at {item['commit'][:12]}")
+                by_hand.append((str(path), item["origin"]))
     return by_hand
 
 

@@ -4,7 +4,11 @@
 solution of the assignment, with the thief's text in the place of the thief's own solution; copydetect sees the pair.
 """
 
+import csv
+import io
 import itertools
+import json
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Iterator
@@ -17,8 +21,8 @@ from typing import Any
 import tyro
 
 from shared import progress
-from shared.errors import reported
-from shared.files import write_json
+from shared.errors import UserError, reported
+from shared.files import write_json, write_text
 from shared.lab.originality import assignments
 from shared.lab.originality.assignments import Assignment
 from shared.lab.originality.attacks import apply, functions
@@ -113,8 +117,14 @@ class Measure:
     """`held-out`, or `tuning` for the assignments that were tuned on."""
     seed: int = 0
     """Draws the parts and the disguises."""
-    name: str = "assignments"
-    """Beginning of the result file's name."""
+    out: Path = RESULTS
+    """Folder of the results."""
+
+
+@dataclass(frozen=True)
+class Table:
+    """Put both uses together: assignments.csv, and the table on the screen."""
+
     out: Path = RESULTS
     """Folder of the results."""
 
@@ -123,7 +133,7 @@ def measure(command: Measure) -> dict[str, Any]:
     """Measure every assignment of one use and write what came out."""
     found = {item.name: measured(item, command.seed) for item in assignments.load(command.sets, command.use)}
     result = {"use": command.use, "seed": command.seed} | summary(found)
-    write_json(command.out / f"{command.name}-{command.use}.json", result)
+    write_json(command.out / f"assignments-{command.use}.json", result)
     return result
 
 
@@ -143,7 +153,9 @@ def summary(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         },
         "innocent pairs": len(pairs),
         "false alarms at the shipped threshold": sum(pair[2] >= evidence.THRESHOLD for pair in pairs),
-        "highest innocent pairs by ours": sorted(([*pair[:2], round(pair[2], 3)] for pair in pairs), key=_last)[-10:],
+        "highest innocent pairs by ours": sorted(([*pair[:2], round(pair[2], 3)] for pair in pairs), key=_last)[
+            :-11:-1
+        ],
         "rows": [_row(row, cases, own, highest) for row, cases in gathered.items()],
     }
 
@@ -175,20 +187,63 @@ def _row(
     }
 
 
-def main(command: Fetch | Measure) -> None:
+def interval(found: int, of: int, z: float = 1.96) -> tuple[float, float]:
+    """Wilson's interval of a share, by default of 95 % (Wilson 1927)."""
+    share, spread = found / of, z * z / of
+    middle, half = share + spread / 2, z * math.sqrt(share * (1 - share) / of + spread / (4 * of))
+    return max(0.0, (middle - half) / (1 + spread)), min(1.0, (middle + half) / (1 + spread))
+
+
+COUNTED = (
+    "ours",
+    "copydetect",
+    "ours, one bar for all",
+    "copydetect, one bar for all",
+    "ours at the shipped threshold",
+)
+
+
+def table(command: Table) -> list[dict[str, Any]]:
+    """Recall with its interval, one row for each part and disguise, as `assignments.csv`."""
+    rows = []
+    for use in ("held-out", "tuning"):
+        path = command.out / f"assignments-{use}.json"
+        if not path.is_file():
+            raise UserError(f"{path} is missing; run `measure --use {use}` first")
+        for row in json.loads(path.read_text(encoding="utf-8"))["rows"]:
+            made: dict[str, Any] = {"use": use} | {key: value for key, value in row.items() if key not in COUNTED}
+            for name in COUNTED:
+                low, high = interval(row[name], row["thefts"])
+                made |= {name: round(row[name] / row["thefts"], 3), f"{name}, low": round(low, 3)}
+                made |= {f"{name}, high": round(high, 3)}
+            rows.append(made)
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(command.out / "assignments.csv", text.getvalue())
+    return rows
+
+
+def main(command: Fetch | Measure | Table) -> None:
     """Run one part and show what came out."""
     if isinstance(command, Fetch):
-        print("\n".join(assignments.fetch(command.sets)) or "every text is there")
+        by_hand = assignments.fetch(command.sets)
+        progress.table("Texts to be saved by hand", ["file", "from"], by_hand)
         return
-    result = measure(command)
-    columns = [name for name in result["rows"][0] if name not in ("part", "disguise")]
-    shown = [[f"{row['part']}, {row['disguise']}", *(row[name] for name in columns)] for row in result["rows"]]
-    progress.table(f"Thefts found, {command.use} assignments", ["theft", *columns], shown)
-    alarms, pairs = result["false alarms at the shipped threshold"], result["innocent pairs"]
-    print(f"{alarms} false alarms in {pairs} innocent pairs at {evidence.THRESHOLD:g}")
+    if isinstance(command, Measure):
+        result = measure(command)
+        rows = [[f"{row['part']}, {row['disguise']}", row["thefts"], *map(row.get, COUNTED)] for row in result["rows"]]
+        alarms, pairs = result["false alarms at the shipped threshold"], result["innocent pairs"]
+        title = f"Thefts found; {alarms} false alarms in {pairs} innocent pairs at {evidence.THRESHOLD:g}"
+    else:
+        made = table(command)
+        rows = [[f"{row['part']}, {row['disguise']}", row["thefts"], *map(row.get, COUNTED)] for row in made]
+        title = "Recall with no false alarm"
+    progress.table(title, ["theft", "thefts", *COUNTED], rows)
 
 
 if __name__ == "__main__":
     with reported():
-        main(tyro.cli(Fetch | Measure, description=__doc__))
+        main(tyro.cli(Fetch | Measure | Table, description=__doc__))
         sys.exit(0)
