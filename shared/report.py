@@ -6,6 +6,7 @@ import re
 import statistics
 import sys
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -84,28 +85,57 @@ def markdown_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> str
     return "\n".join([lines[0], "|" + "---|" * len(columns), *lines[1:]])
 
 
+MARK = re.compile(r"<!-- begin (?P<name>\S+)(?: of (?P<sources>[^\n>]+?))? -->\n")
+
+
+@dataclass(frozen=True)
+class Block:
+    """What stands in a README between `<!-- begin NAME -->` and `<!-- end NAME -->`.
+
+    Attributes:
+        named: CSV files that its mark names, `<!-- begin NAME of a.csv b.csv -->`; most blocks name none.
+        sources: CSV files that it is made of: those named, or NAME.csv.
+        start: Character at which it begins, behind the mark; `end` is that of the mark at its end.
+        lines: Numbers of its lines, from 1.
+    """
+
+    named: tuple[str, ...]
+    sources: tuple[str, ...]
+    start: int
+    end: int
+    lines: range
+
+
+def blocks(readme: str) -> dict[str, Block]:
+    """The blocks of a README's text by name; one without its mark at the end is none."""
+    found = {}
+    for mark in MARK.finditer(readme):
+        end = readme.find(f"<!-- end {mark['name']} -->", mark.end())
+        if end >= 0:
+            named = tuple((mark["sources"] or "").split())
+            lines = range(*(readme.count("\n", 0, place) + 1 for place in (mark.end(), end)))
+            found[mark["name"]] = Block(named, named or (f"{mark['name']}.csv",), mark.end(), end, lines)
+    return found
+
+
 def put_into_readme(readme: Path, name: str, table: str) -> None:
-    """Replace what stands between the marks `<!-- begin NAME -->` and `<!-- end NAME -->`.
+    """Replace what stands in a block.
 
     Raises:
         UserError: If a mark is missing.
     """
-    start, end = _marks(name)
-    before, begun, rest = readme.read_text(encoding="utf-8").partition(start)
-    _, ended, after = rest.partition(end)
-    if not (begun and ended):
-        raise UserError(f"{readme} lacks the marks {start} and {end}")
-    write_text(readme, f"{before}{start}\n{table}\n{end}{after}")
+    text = readme.read_text(encoding="utf-8")
+    block = blocks(text).get(name)
+    if block is None:
+        raise UserError(f"{readme} lacks the marks <!-- begin {name} --> and <!-- end {name} -->")
+    write_text(readme, f"{text[: block.start]}{table}\n{text[block.end :]}")
 
 
 def between_marks(readme: Path, name: str) -> str:
-    """What stands between the marks, for a test that compares it with the files."""
-    start, end = _marks(name)
-    return readme.read_text(encoding="utf-8").split(f"{start}\n")[1].split(f"\n{end}")[0]
-
-
-def _marks(name: str) -> tuple[str, str]:
-    return f"<!-- begin {name} -->", f"<!-- end {name} -->"
+    """What stands in a block, for a test that compares it with the files."""
+    text = readme.read_text(encoding="utf-8")
+    block = blocks(text)[name]
+    return text[block.start : block.end - 1]
 
 
 @runtime_checkable
@@ -130,7 +160,7 @@ def put_tables(out: Path, views: Views) -> list[str]:
     for readme, language in _readmes(out):
         before = readme.read_text(encoding="utf-8")
         for block, (table, rows) in views.items():
-            if f"<!-- begin {block} -->" in before:
+            if block in blocks(before):
                 put_into_readme(readme, block, table.markdown(rows, language))
         if readme.read_text(encoding="utf-8") != before:
             changed.append(str(readme.relative_to(out.parent)))
@@ -142,12 +172,13 @@ def stale_tables(out: Path, views: Views) -> list[str]:
     """What `put_tables` would change, blocks that no table fills, and tables that no README shows: for a test."""
     stale, shown = [], set()
     for readme, language in _readmes(out):
-        for block in re.findall(r"<!-- begin (\S+) -->", readme.read_text(encoding="utf-8")):
-            shown.add(block)
-            table, rows = views.get(block, (None, []))
-            if table is None or between_marks(readme, block) != table.markdown(rows, language):
-                stale.append(f"{readme}: {block}")
-    return stale + [f"{block}: in no README" for block in views.keys() - shown]
+        for name, block in blocks(readme.read_text(encoding="utf-8")).items():
+            shown.add(name)
+            stale += [f"{readme}: {name}: no {gone}" for gone in block.named if not (out / gone).exists()]
+            table, rows = views.get(name, (None, []))
+            if table is None or between_marks(readme, name) != table.markdown(rows, language):
+                stale.append(f"{readme}: {name}")
+    return stale + [f"{name}: in no README" for name in views.keys() - shown]
 
 
 def _readmes(out: Path) -> list[tuple[Path, str]]:

@@ -478,23 +478,3 @@ def finish(out: Path, views: Views) -> None:
     remove_uncited_logs(out, team_key())
     write_json(out / "environment.json", devices.describe_environment())
     put_tables(out, views)
-
-
-# ---------------------------------------------------------------- benches
-
-
-def publish_bench(
-    table: Table, rows: list[dict[str, Any]], out: Path, project: str, details: dict[str, Any]
-) -> list[dict[str, Any]]:
-    """Write and seal a benchmark's CSV, say beside it what it was measured on, and show the table.
-
-    The table's name is that of the file and of the README's block; `details` are what the rows do not say: sizes, steps
-    in a round, ….
-    """
-    path = out / f"{table.name}.csv"
-    write(path, rows, project)
-    devices.use_all_cores()
-    write_json(path.with_suffix(".json"), {**details, **devices.machine()})
-    put_tables(out, {table.name: (table, read_csv(path))})
-    table.print(read_csv(path))
-    return rows

@@ -20,8 +20,8 @@ from shared import devices
 from shared.errors import command
 from shared.files import refuse_unwritable
 from shared.interleave import Measured, Turns, bench_rows, commands, in_turn, serve_lines
+from shared.measured import publish_bench
 from shared.report import put_tables
-from shared.study import publish_bench
 
 BASE = Config(limit=640, epochs=1, lr=1e-4)  # twenty batches, over and over
 MEASURED = ("bottleneck", "inline", "parallel", "lora", "full")

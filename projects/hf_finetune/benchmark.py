@@ -17,7 +17,7 @@ from projects.hf_finetune.training.train import load_model_and_data, make_traine
 from shared import devices
 from shared.errors import command
 from shared.interleave import Measured, Turns, in_turn, ratio, serve, spawned, step_ms
-from shared.study import publish_bench
+from shared.measured import publish_bench
 
 BASE = Config(limit=500, device="cpu")
 AWP, MIXOUT = 0.005, 0.6  # γ and p of the arms that have them; the cost does not depend on their size

@@ -19,8 +19,8 @@ from shared.assets import load_encoder
 from shared.errors import command
 from shared.files import refuse_unwritable
 from shared.interleave import Turns, bench_rows, in_turn, serve, spawned
+from shared.measured import publish_bench
 from shared.seeding import seed_everything
-from shared.study import publish_bench
 
 ARMS: tuple[Arm, ...] = ("lora", "peft", "full")
 

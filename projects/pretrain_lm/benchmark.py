@@ -13,7 +13,7 @@ from shared import checks, devices
 from shared.errors import command
 from shared.files import refuse_unwritable
 from shared.interleave import Measured, Turns, in_turn, ratio, serve, spawned, step_ms
-from shared.study import publish_bench
+from shared.measured import publish_bench
 
 
 @dataclass(frozen=True, kw_only=True)

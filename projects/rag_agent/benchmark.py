@@ -13,8 +13,8 @@ from projects.rag_agent.study import BENCH, NEAREST, RESULTS
 from shared import devices
 from shared.errors import UserError, command
 from shared.files import refuse_unwritable
+from shared.measured import publish_bench
 from shared.report import read_csv
-from shared.study import publish_bench
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,9 +24,9 @@ from projects.rlhf_ppo.train_rlhf import parameter_groups, update
 from shared import checks, devices
 from shared.assets import load_causal_lm, load_dataset
 from shared.errors import command
+from shared.measured import publish_bench
 from shared.progress import track
 from shared.seeding import generator, seed_everything
-from shared.study import publish_bench
 
 
 @dataclass(frozen=True, kw_only=True)

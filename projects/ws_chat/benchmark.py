@@ -19,7 +19,7 @@ from projects.ws_chat.measure import cost, idle, stops
 from projects.ws_chat.server.cluster import free_port
 from projects.ws_chat.study import BENCH
 from shared.errors import UserError, command
-from shared.study import publish_bench
+from shared.measured import publish_bench
 
 CHAINLIT = "chainlit==2.12.0"
 HERE = Path(__file__).parent / "peers"

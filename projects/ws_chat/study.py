@@ -11,6 +11,7 @@ from projects.ws_chat.measure import churn, context, cost, cuts, fairness, first
 from shared import study
 from shared.errors import command
 from shared.files import refuse_unwritable
+from shared.measured import write_measured
 from shared.study import Table, bootstrap, table
 
 Rows = list[dict[str, Any]]
@@ -139,23 +140,19 @@ def views(out: Path) -> dict[str, tuple[Table, Rows]]:
     return study.written(out, *TABLES, BENCH)
 
 
-def write(out: Path, name: str, rows: Rows, made_from: tuple[str, ...] = ()) -> None:
-    """A sealed table that comes from no run's log."""
-    study.write(out / f"{name}.csv", rows, "ws_chat", made_from=made_from)
-
-
 def main(config: StudyConfig) -> None:
     """Take every measure, write the tables, and show them."""
     refuse_unwritable(config.out)
     for name, measure in measures(FULL).items():
         if not config.only or name in config.only:
             begun = time.monotonic()
-            write(config.out, name, measure())
+            write_measured(config.out / f"{name}.csv", measure(), "ws_chat", FULL)
             print(f"{name}: {time.monotonic() - begun:.0f} s", flush=True)
     if not config.only or "context" in config.only:
         answers = context.answers()
-        write(config.out, "answers", answers)
-        write(config.out, "context", context_rows(answers), ("answers.csv",))
+        write_measured(config.out / "answers.csv", answers, "ws_chat", FULL)
+        rows = context_rows(answers)
+        write_measured(config.out / "context.csv", rows, "ws_chat", FULL, made_from=("answers.csv",))
     study.finish(config.out, views(config.out))
     for each, rows in views(config.out).values():
         each.print(rows)

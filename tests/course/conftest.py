@@ -48,12 +48,6 @@ time.en = "1 s"
 figure = "figure.png"
 shows.es = "una semilla"
 shows.en = "one seed"
-
-[provenance]
-runs = "runs.csv"
-where = { final = "1" }
-group = ["method"]
-directory = "runs/toy/{cell}"
 """
 
 

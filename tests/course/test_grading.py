@@ -237,10 +237,10 @@ def graded(toy):
     outcomes["originality"] = Outcome(
         0.5, "<script>alert(1)</script> | x", detail="</code><img src=x onerror=alert(1)>"
     )
-    outcomes["provenance"] = Outcome(1.0, "1 of 1", data=[
-        {"number": "<b>0.93</b>", "line": 3, "context": "", "status": "traced", "source":
-         {"file": "s.csv", "row": "<i>", "column": "a", "value": 0.93}, "runs": [{"run": "<u>", "here": False}]}
-    ])  # fmt: skip
+    source = {"file": "s.csv", "row": "<i>", "column": "a", "value": 0.93}
+    cited = [{"function": "mean", "of": "<u>", "lines": 3, "logs": ["<u>"]}]
+    number = {"number": "<b>0.93</b>", "line": 3, "context": "", "status": "traced", "source": source, "cited": cited}
+    outcomes["provenance"] = Outcome(1.0, "1 of 1", data=[number])
     return score.Graded(toy, outcomes, 1.5)
 
 

@@ -18,7 +18,8 @@ WORD = "palabra" * 40  # that no line can break
 def pages(toy):
     """The dashboard, the grades and a notebook of the toy, with long words, output and numbers; their addresses."""
     outcomes = {name: Outcome(0.0, Said(f"not there: {WORD}", f"no está: {WORD}"), detail=WORD) for name in CHECKS}
-    entry = {"number": "0.93", "line": 3, "status": "traced", "runs": [{"run": "a", "here": False}]}
+    entry = {"number": "0.93", "line": 3, "status": "traced"}
+    entry["cited"] = [{"function": "mean", "of": WORD, "lines": 3, "logs": [WORD]}]
     entry["source"] = {"file": "summary.csv", "row": WORD, "column": "accuracy", "value": 0.93}
     outcomes["provenance"] = Outcome(1.0, Said("1 of 1", "1 de 1"), data=[entry])
     grades = toy.root / "build" / "grade" / "report.html"

@@ -7,6 +7,7 @@ import pytest
 from shared.errors import UserError
 from shared.report import (
     between_marks,
+    blocks,
     crossed,
     markdown_table,
     mean_sd,
@@ -92,3 +93,19 @@ def test_rows_are_crossed_in_the_order_of_their_first_ones():
     found = crossed(rows, "who", "what", "n")
     assert found == [{"who": "b", "x": 1, "y": 3}, {"who": "a", "x": 2}]
     assert crossed(rows[:1], "who", "what") == [{"who": "b", "x": rows[0]}]
+
+
+def test_a_block_is_made_of_the_files_that_its_mark_names():
+    whole = "<!-- begin a -->\n| 0.5 |\n<!-- end a -->\n\n<!-- begin b of c.csv d.csv -->\n<!-- end b -->\n"
+    text = f"{whole}<!-- begin e -->\n"
+    found = blocks(text)
+    assert set(found) == {"a", "b"}, "one that does not end is none"
+    assert (found["a"].named, found["a"].sources, list(found["a"].lines)) == ((), ("a.csv",), [2])
+    assert found["b"].named == found["b"].sources == ("c.csv", "d.csv") and not found["b"].lines
+    assert text[found["a"].start : found["a"].end] == "| 0.5 |\n"
+
+
+def test_a_block_of_a_file_that_is_not_there_is_stale(tmp_path):
+    (tmp_path / "results").mkdir()
+    (tmp_path / "README.md").write_text("<!-- begin a of gone.csv -->\nEN: 1\n<!-- end a -->\n")
+    assert [each.rpartition(": ")[2] for each in stale_tables(tmp_path / "results", {})] == ["no gone.csv", "a"]

@@ -19,7 +19,7 @@ from shared.course.grading import children, films, pristine, provenance, signatu
 from shared.course.grading.outcomes import Context, Kept, Outcome, Said, not_there, too_slow
 from shared.errors import UserError
 
-LEAST_NUMBERS = 10  # of a notebook that shows a project's results
+LEAST_NUMBERS = 10  # of a notebook, and of a README, that show a project's results
 PAIRS = re.compile(r"(\d+) of (\d+) pairs of files at or above evidence ([\d.]+)")
 WORKERS = ("-n", "2", "--dist", "loadfile")  # as make test does: eight projects are graded in a quarter of an hour
 
@@ -195,22 +195,26 @@ def installed(name: str) -> Path | None:
 
 
 def readme_numbers(context: Context) -> Outcome:
-    """The share of the README's measurements that are found in results/."""
-    entries = provenance.report(context.project)
-    counted = [each for each in entries if each["status"] != "constant"]
-    traced = [each for each in counted if each["status"] == "traced"]
-    if not counted:
-        return Outcome(0.0, Said("README.md states no measurement", "README.md no da ninguna medida"), data=entries)
-    missing = [each for each in counted if each["status"] == "untraced"]
+    """The share of the README's measurements that logs give; what is only sealed counts neither way."""
+    citations = provenance.read_citations(context.project, context.limits, context.scratch)
+    entries = provenance.report(context.project, citations)
+    traced, sealed, missing = (
+        [each for each in entries if each["status"] == status] for status in ("traced", "sealed", "untraced")
+    )
+    if not traced:
+        none = ("README.md states no number that a log gives", "README.md no da ningún número que salga de un registro")
+        return Outcome(0.0, Said(*none), data=entries)
     told = Said(
-        f"{len(traced)} of {len(counted)} found in results/", f"{len(traced)} de {len(counted)} están en results/"
+        f"{len(traced)} recomputed from logs, {len(sealed)} only sealed (not counted), {len(missing)} not found",
+        f"{len(traced)} recalculados de los registros, {len(sealed)} sólo sellados (no cuentan), "
+        f"{len(missing)} no están",
     )
     if missing:
-        english, spanish = (
-            ", ".join(f"{e['number']} ({line} {e['line']})" for e in missing) for line in ("line", "línea")
+        told += Said(
+            *(": " + ", ".join(f"{e['number']} ({line} {e['line']})" for e in missing) for line in ("line", "línea"))
         )
-        told += Said(f"; not found: {english}", f"; no están: {spanish}")
-    return Outcome(len(traced) / len(counted), told, data=entries)
+    enough = min(1.0, len(traced) / LEAST_NUMBERS)
+    return Outcome(enough * len(traced) / (len(traced) + len(missing)), told, data=entries)
 
 
 CHECKS: dict[str, Callable[[Context], Outcome]] = {

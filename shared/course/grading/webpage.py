@@ -92,30 +92,23 @@ def _provenance(entries: list[dict[str, Any]]) -> str:
         f"{constants} números pequeños o años no se cuentan como medidas.",
         f"{constants} small whole numbers or years are not counted as measurements.",
     )
-    names = (("número", "number"), ("línea", "line"), ("fuente", "source"), ("recalculado", "recomputed"))
-    head = "".join(f'<th scope="col">{both(*name)}</th>' for name in (*names, ("ejecuciones", "runs")))
+    names = (("número", "number"), ("línea", "line"), ("fuente", "source"), ("recalculado de", "recomputed from"))
+    head = "".join(f'<th scope="col">{both(*name)}</th>' for name in names)
     table = f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table>"
     return f"<details><summary>{both(*title)}</summary><p>{note}</p>{scrollable('div', table, title)}</details>"
 
 
 def _number_row(entry: dict[str, Any]) -> str:
-    source, again = entry.get("source"), entry.get("recomputed")
+    source = entry.get("source")
     where = f"{source['file']} · {source['row']} · {source['column']} = {source['value']:.8g}" if source else "—"
-    value = f"{again['function']} ({again['of']}) = {again['value']:.8g}" if again else "—"
-    runs = "; ".join(_run_words(run) for run in entry.get("runs", ())) or "—"
-    kind = "good" if source else "bad"
+    logs = "; ".join(map(_citation, entry.get("cited", ())))
+    kind = {"traced": "good", "sealed": "open"}.get(entry["status"], "bad")
     number = f'<span class="tag {kind}">{esc(entry["number"])}</span>'
-    cells = (number, esc(entry["line"]), esc(where), esc(value), runs)
+    cells = (number, esc(entry["line"]), esc(where), logs or both("ningún registro", "no log"))
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
 
 
-def _run_words(run: dict[str, Any]) -> str:
-    name = esc(run["run"])
-    if not run["here"] and "log_line" not in run:
-        return f"{name} ({both('no está aquí', 'not here')})"
-    kept = both("el registro guardado en results/logs", "the log kept in results/logs")
-    log = "metrics.jsonl" if run["here"] else kept
-    commit = esc((run["commit"] or "?")[:10])
-    manifests = len(run["manifests"])
-    seals = both(f"{manifests} manifiestos", f"{manifests} manifests")
-    return f"{name}: {log}:{esc(run['log_line'])}, {seals}, commit {commit}"
+def _citation(cited: dict[str, Any]) -> str:
+    said = f"{esc(cited['function'])}({esc(cited['of'])})"
+    lines, logs = cited["lines"], ", ".join(map(esc, cited["logs"]))
+    return f"{said}, {both(f'{lines} líneas de', f'{lines} lines of')} {logs}"

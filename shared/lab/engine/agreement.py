@@ -20,8 +20,9 @@ from shared.assets import film_articles, load_causal_lm, load_dataset
 from shared.engine import Engine, Request, load_engine, stream
 from shared.engine.graph import Precision
 from shared.errors import command
+from shared.measured import publish_bench
 from shared.progress import track
-from shared.study import publish_bench, table
+from shared.study import table
 
 RESULTS = Path("shared/engine/results")
 WORDS = 8  # of a review that are given to be continued

@@ -18,7 +18,8 @@ from shared.errors import command
 from shared.files import refuse_unwritable
 from shared.interleave import in_turn, ratio, serve, spawned, step_ms
 from shared.lab.engine.agreement import RESULTS, prompts
-from shared.study import publish_bench, table
+from shared.measured import publish_bench
+from shared.study import table
 
 ARMS = ("transformers", "float32", "int8")
 NAMES = {"transformers": "transformers' generate", "float32": "engine, float32", "int8": "engine, int8"}
