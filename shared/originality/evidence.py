@@ -1,9 +1,10 @@
 """From what two files share to evidence: how much rarer it is than what independent files share.
 
-Every shared fragment weighs its inverse document frequency. In the tree channel weights add up per pair of functions
-and count by how dense they are: a copied function shares most of its fragments, independent ones share a scatter.
-Each channel is divided by what independent pairs reach, the three are added, and the sum is read against the sums of
-pairs that are known to be independent: 1.0 is the highest of those, and the p-value is empirical.
+Every shared fragment weighs its inverse document frequency, in code at large or in the class. In the tree channel
+weights add up per pair of functions and count by how dense they are: a copied function shares most of its fragments,
+independent ones share a scatter. In the token channel they add up per run of matches. The three channels are added as
+COUNTS says, and the sum is read against the sums of pairs that are known to be independent: 1.0 is the highest of
+those, and the p-value is empirical.
 
 Source: Spärck Jones 1972 (inverse document frequency); Davison and Hinkley 1997, §4.2 (empirical p-value, with one
 added above and below so that it is never zero).
@@ -25,7 +26,7 @@ from shared.originality.background import Background
 from shared.originality.profiles import Profile
 
 TABLE = Path(__file__).with_name("calibration.json")
-COUNTS = {"trees": 0.3, "tokens": 1.0, "oddities": 15.0}  # what one nat, or one point of oddities, counts in the sum
+COUNTS = {"trees": 0.2, "tokens": 1.0, "oddities": 5.0}  # what one nat, or one point of oddities, counts in the sum
 DENSITY = 2.0  # exponent: how strongly a scatter of common fragments counts for less than a dense match
 SLACK = 40.0  # nats added to a function's weight, so that very short functions never match fully
 HALF = 100.0  # nats of a run of grams that counts half; one that two innocents share by chance has less

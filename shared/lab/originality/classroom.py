@@ -153,9 +153,9 @@ def summary(found: dict[str, dict[str, Any]]) -> dict[str, Any]:
         },
         "innocent pairs": len(pairs),
         "false alarms at the shipped threshold": sum(pair[2] >= evidence.THRESHOLD for pair in pairs),
-        "highest innocent pairs by ours": sorted(([*pair[:2], round(pair[2], 3)] for pair in pairs), key=_last)[
-            :-11:-1
-        ],
+        "highest innocent pairs by ours": sorted(
+            ([*pair[:2], round(pair[2], 3)] for pair in pairs), key=_last, reverse=True
+        )[:10],
         "rows": [_row(row, cases, own, highest) for row, cases in gathered.items()],
     }
 
