@@ -34,9 +34,9 @@ def test_a_gap_within_reach_is_bridged_and_a_wider_one_is_not():
 
 
 def test_interleaved_runs_are_told_apart():
-    """Two parts that stand one after the other here and the other way round there."""
-    matches = [(n, 200 + n, 7.0) for n in range(10)] + [(20 + n, n, 7.0) for n in range(10)]
-    assert [run.matches for run in aligned_runs(matches)] == [10, 10]
+    """Two parts of the one side that alternate, and stand far from one another on the other."""
+    matches = [(2 * n, 200 + n, 7.0) for n in range(10)] + [(2 * n + 1, n, 7.0) for n in range(10)]
+    assert [(run.matches, run.right) for run in aligned_runs(matches)] == [(10, (200, 209)), (10, (0, 9))]
 
 
 def test_one_long_run_counts_more_than_the_same_weight_scattered():

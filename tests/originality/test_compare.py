@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from shared.lab.originality.attacks import apply, functions
-from shared.originality import background, base, profiles, reading
+from shared.originality import background, base, profiles, reading, tokens
+from shared.originality.alignment import REACH
 from shared.originality.compare import clustered, compare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -238,6 +239,16 @@ def test_copy_hidden_in_exec_is_found(pieces):
     hidden = f"x = 1\nexec({apply(('rename',), text, Random(0))!r})\n"
     found = compare([of("ana", text), of("eva", hidden)])
     assert found.above and found.above[0].score.trees > 0
+
+
+def test_runs_of_hidden_code_say_its_lines_and_none_leads_into_it():
+    body = "".join(f"    a{n} = b[{n}] + c.d\n" for n in range(9))
+    source = of("eva", f"x = 1\nexec('''def f(b, c):\n{body}''')\n")
+    item = profiles.profile(source)
+    own, _ = tokens.fingerprints(tokens.lex(source.text))
+    hidden = [place for gram, place in item.grams.items() if gram not in own]
+    assert len(hidden) > 12 and {item.gram_lines(place, place)[0] for place in hidden} <= set(range(2, 12))
+    assert min(hidden) > max(own.values(), default=0) + REACH
 
 
 def test_clusters_are_joined_through_a_common_source(classroom):

@@ -101,6 +101,21 @@ def test_readme_table_of_assignments_is_the_results(thefts, readme):
     assert found == expected
 
 
+def test_readme_figures_above_one_bar_are_the_results(thefts, readme):
+    """The words between are free; the shares stand in this order."""
+    tenth = {row["disguise"]: row for row in thefts if row["use"] == "held-out" and row["part"] == "a tenth"}
+    said = re.search(
+        r"renamed tenth is still found in ([\d.]+) \(copydetect ([\d.]+)\), everything at once in ([\d.]+) \(([\d.]+)\)",
+        " ".join(readme.split()),
+    )
+    assert said
+    assert list(said.groups()) == [
+        f"{float(tenth[disguise][f'{name}, one bar for all']):.2f}"
+        for disguise in ("renamed, reordered, dead code", "everything at once")
+        for name in ("ours", "copydetect")
+    ]
+
+
 def test_readme_says_on_which_assignments(readme):
     for use in ("held-out", "tuning"):
         result = read(f"assignments-{use}.json")
