@@ -105,7 +105,8 @@ def test_readme_figures_above_one_bar_are_the_results(thefts, readme):
     """The words between are free; the shares stand in this order."""
     tenth = {row["disguise"]: row for row in thefts if row["use"] == "held-out" and row["part"] == "a tenth"}
     said = re.search(
-        r"renamed tenth is still found in ([\d.]+) \(copydetect ([\d.]+)\), everything at once in ([\d.]+) \(([\d.]+)\)",
+        r"renamed tenth is still found in ([\d.]+) \(copydetect ([\d.]+)\), "
+        r"everything at once in ([\d.]+) \(([\d.]+)\)",
         " ".join(readme.split()),
     )
     assert said
