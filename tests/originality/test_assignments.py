@@ -76,11 +76,13 @@ def test_the_class_of_a_theft_is_the_class_with_the_theft_in_it(program):
     others = {
         f"s{n}": "".join(f"def f{m}(a):\n    return a.g{rng.random()}[{m}]\n" for m in range(9)) for n in range(4)
     }
+    others["s1"] += program[program.index("class Corpus") :]  # what a third has weighs by the size of the class
     solutions = {"ana": program, "eva": program.replace("total", "amount"), **others}
     ours = ClassOfOurs(solutions)
-    alone = ClassOfOurs({"ana": program, **others, "eva": others["s0"]})
-    assert ours.theft("eva", others["s0"], "ana") == pytest.approx(alone.innocent("ana", "eva"))
-    assert ours.theft("eva", program, "ana") > 2 and ours.innocent("ana", "eva") > 2
+    stolen = program + others["s0"]
+    alone = ClassOfOurs({"ana": program, **others, "eva": stolen})
+    assert ours.theft("eva", stolen, "ana") == pytest.approx(alone.innocent("ana", "eva"))
+    assert ours.theft("eva", others["s0"], "ana") < 0.1 < ours.innocent("ana", "eva")
 
 
 def test_a_handout_does_not_count(program):
