@@ -38,8 +38,7 @@ def gather(profiles: Iterable[Profile]) -> Base:
     odd: set[int] = set()
     statements = []
     for item in profiles:
-        # Every gram, not the winnowed ones: which of them a submission's windows choose depends on what stands around.
-        grams.update(tokens.grams(tokens.normalise(tokens.lex(item.source.text))[0]))
+        grams.update(item.grams)
         odd.update(item.odd)
         for unit in item.units:
             fragments.update(unit.fragments)
@@ -61,7 +60,7 @@ def remove(item: Profile, base: Base, background: Background) -> None:
     item.grams = {
         gram: place
         for gram, place in item.grams.items()
-        if gram not in base.grams and not _mostly_inside(place, item.dropped)
+        if gram not in base.grams and not _mostly_inside(item.gram_lines(place, place), item.dropped)
     }
     item.odd = {odd: found for odd, found in item.odd.items() if odd not in base.odd and found.line not in item.dropped}
 

@@ -1,9 +1,10 @@
 """From what two files share to evidence: how much rarer it is than what independent files share.
 
-Every shared fragment weighs its inverse document frequency. In the tree channel weights add up per pair of functions
-and count by how dense they are: a copied function shares most of its fragments, independent ones share a scatter.
-Each channel is divided by what independent pairs reach, the three are added, and the sum is read against the sums of
-pairs that are known to be independent: 1.0 is the highest of those, and the p-value is empirical.
+Every shared fragment weighs its inverse document frequency, in code at large or in the class. In the tree channel
+weights add up per pair of functions and count by how dense they are: a copied function shares most of its fragments,
+independent ones share a scatter. In the token channel they add up per run of matches. The three channels are added as
+COUNTS says, and the sum is read against the sums of pairs that are known to be independent: 1.0 is the highest of
+those, and the p-value is empirical.
 
 Source: Spärck Jones 1972 (inverse document frequency); Davison and Hinkley 1997, §4.2 (empirical p-value, with one
 added above and below so that it is never zero).
@@ -20,15 +21,18 @@ from pathlib import Path
 
 from shared.errors import UserError
 from shared.originality import oddities
+from shared.originality.alignment import Run, added_up, aligned_runs
 from shared.originality.background import Background
 from shared.originality.profiles import Profile
 
 TABLE = Path(__file__).with_name("calibration.json")
-CHANNELS = ("trees", "tokens", "oddities")
+COUNTS = {"trees": 0.2, "tokens": 1.0, "oddities": 5.0}  # what one nat, or one point of oddities, counts in the sum
 DENSITY = 2.0  # exponent: how strongly a scatter of common fragments counts for less than a dense match
 SLACK = 40.0  # nats added to a function's weight, so that very short functions never match fully
+HALF = 100.0  # nats of a run of grams that counts half; one that two innocents share by chance has less
 MAX_PLACES = 36  # pairs of places of one fragment; one with more of them is an idiom of both files
 MOST_FROM_ODDITIES = 1.0  # of the evidence: names of constants and messages of a protocol are shared without copying
+COMMONPLACE = math.log(4)  # nats: a literal or word that more than a quarter of the others have is the assignment's
 THRESHOLD = 1.5  # evidence above which the check fails: half as much again as any independent pair
 
 
@@ -41,9 +45,6 @@ class Weights:
         spread: Kind -> fragment -> how many owners have it; fragments of one or two owners may be left out.
     """
 
-    CROWD = 8  # owners from which on a share of them means something
-    COMMON = 0.25  # share of the owners with a fragment above which it is everybody's
-
     def __init__(
         self, background: Background, owners: int = 2, spread: dict[str, dict[int, int]] | None = None
     ) -> None:
@@ -53,7 +54,11 @@ class Weights:
         self.known: dict[str, dict[int, float]] = defaultdict(dict)
 
     def __call__(self, kind: str, fragment: int) -> float:
-        """Weight in nats, at least 0: a fragment of many owners weighs as much less as it is less surprising."""
+        """Weight in nats, at least 0: the inverse document frequency in code at large or among the others of the class.
+
+        The smaller of the two counts, for what the assignment dictates is common here and rare elsewhere. The two
+        that are compared do not count as having it: n owners of which h have it weigh ln((n - 1)/(h - 2)).
+        """
         known = self.known[kind]
         weight = known.get(fragment)
         if weight is None:
@@ -61,10 +66,9 @@ class Weights:
         return weight
 
     def _weight(self, kind: str, fragment: int) -> float:
-        having = self.spread.get(kind, {}).get(fragment, 1)
-        if self.owners >= self.CROWD and having > self.COMMON * self.owners:
-            return 0.0
-        return max(0.0, self.background.weight(kind, fragment) - math.log(max(1, having - 1)))
+        rarity = self.background.weight(kind, fragment)
+        beside = self.spread.get(kind, {}).get(fragment, 2) - 2  # owners that have it beside the two compared
+        return min(rarity, math.log((self.owners - 1) / beside)) if beside > 0 else rarity
 
 
 class Weighted:
@@ -95,7 +99,7 @@ class Weighted:
 
 
 def _is_commonplace(odd: int, weights: Weights) -> bool:
-    return odd >> 32 in weights.background.counts["oddities"] or weights("oddities", odd) <= 0
+    return odd >> 32 in weights.background.counts["oddities"] or weights("oddities", odd) < COMMONPLACE
 
 
 def unit_matches(one: Weighted, two: Weighted, weights: Weights) -> dict[tuple[int, int], float]:
@@ -131,10 +135,15 @@ def tree_score(one: Weighted, two: Weighted, weights: Weights) -> float:
     return min(math.fsum(best_left.values()), math.fsum(best_right.values()))
 
 
+def token_runs(one: Weighted, two: Weighted, weights: Weights) -> list[Run]:
+    """Grams that both have, joined to runs."""
+    known, here, there = weights.known["grams"], one.profile.grams, two.profile.grams
+    return aligned_runs((here[gram], there[gram], known[gram]) for gram in one.grams & two.grams)
+
+
 def token_score(one: Weighted, two: Weighted, weights: Weights) -> float:
-    """Weight of the winnowed grams that both have."""
-    known = weights.known["grams"]
-    return math.fsum(known[gram] for gram in one.grams & two.grams)
+    """Weight of the runs of grams that both have; a short run counts for little."""
+    return added_up(token_runs(one, two, weights), HALF)
 
 
 def odd_score(one: Weighted, two: Weighted, weights: Weights) -> float:
@@ -176,14 +185,12 @@ class Calibration:
 
     Attributes:
         pairs: How many such pairs there were.
-        scales: Channel -> raw score by which it is divided.
-        highest: Sum of scaled channels that the highest pair reached.
+        highest: Sum of channels, as COUNTS adds them up, that the highest pair reached.
         null: Evidence of independent pairs, ascending: every value of the upper part, a grid below.
         ranks: For each value of `null`, how many pairs reached it.
     """
 
     pairs: int
-    scales: dict[str, float]
     highest: float
     null: list[float]
     ranks: list[int]
@@ -194,7 +201,7 @@ class Calibration:
 
     def shares(self, found: Score) -> dict[str, float]:
         """What each channel adds to the evidence; oddities alone never add more than 1."""
-        shares = {channel: getattr(found, channel) / self.scales[channel] / self.highest for channel in CHANNELS}
+        shares = {channel: count * getattr(found, channel) / self.highest for channel, count in COUNTS.items()}
         return shares | {"oddities": min(shares["oddities"], MOST_FROM_ODDITIES)}
 
     def p_value(self, evidence: float) -> float:
@@ -210,22 +217,19 @@ UPPER = 200  # values of the null distribution that are kept one by one
 
 
 def calibrate(scores: Sequence[Score]) -> Calibration:
-    """Scales and null distribution from pairs known to be independent.
-
-    A channel's scale is the third highest of its scores: what chance reaches, without hanging on one pair.
+    """Null distribution from pairs known to be independent.
 
     Raises:
         UserError: If there are fewer than 100 pairs.
     """
     if len(scores) < 100:
         raise UserError(f"{len(scores)} independent pairs are too few for a null distribution; give at least 100")
-    scales = {channel: sorted(getattr(item, channel) for item in scores)[-3] or 1.0 for channel in CHANNELS}
-    totals = sorted(sum(getattr(item, channel) / scale for channel, scale in scales.items()) for item in scores)
+    totals = sorted(sum(count * getattr(item, channel) for channel, count in COUNTS.items()) for item in scores)
     highest = totals[-1] or 1.0
     n = len(totals)
     places = sorted({*range(max(0, n - UPPER), n), *(round(i * (n - 1) / UPPER) for i in range(UPPER + 1))})
     values = [round(totals[place] / highest, 6) for place in places]
-    return Calibration(n, scales, highest, values, [n - bisect.bisect_left(totals, totals[place]) for place in places])
+    return Calibration(n, highest, values, [n - bisect.bisect_left(totals, totals[place]) for place in places])
 
 
 @lru_cache(maxsize=1)
@@ -237,6 +241,6 @@ def load(path: Path = TABLE) -> Calibration:
     """
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
-        return Calibration(data["pairs"], data["scales"], data["highest"], data["null"], data["ranks"])
+        return Calibration(data["pairs"], data["highest"], data["null"], data["ranks"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise UserError(f"cannot read the calibration {path}: {error}; restore it from the repository") from None

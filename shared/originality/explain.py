@@ -11,6 +11,7 @@ from shared.originality.profiles import Place
 from shared.originality.trees import Unit
 
 LEAST = 0.02  # evidence of a function match that is worth showing
+LEAST_RUN = 20.0  # nats of a run that is worth showing
 MOST_UNITS = 25  # function matches shown of one pair of files
 MOST_ODDITIES = 40
 
@@ -54,7 +55,7 @@ class UnitMatch:
 
 @dataclass(frozen=True)
 class Run:
-    """Lines whose winnowed grams are in both files."""
+    """Lines of a run of grams that both files have."""
 
     left: Place
     right: Place
@@ -86,14 +87,14 @@ def explain(pair: Pair, comparison: Comparison) -> Explanation:
     return Explanation(
         comparison.calibration.shares(pair.score),
         _unit_matches(pair, comparison),
-        _runs(pair.one, pair.two),
+        _runs(pair.one, pair.two, comparison.weights),
         _oddities(pair.one, pair.two, comparison.weights),
     )
 
 
 def _unit_matches(pair: Pair, comparison: Comparison) -> tuple[UnitMatch, ...]:
     one, two, weights = pair.one, pair.two, comparison.weights
-    scale = comparison.calibration.scales["trees"] * comparison.calibration.highest
+    scale = comparison.calibration.highest / evidence.COUNTS["trees"]
     ranked = []
     for (i, j), shared in evidence.unit_matches(one, two, weights).items():
         smaller = min(one.unit_weights[i], two.unit_weights[j])
@@ -149,19 +150,14 @@ def _difference(left: list[tokens.Token], right: list[tokens.Token]) -> tuple[st
     return "renamed", [(a.text, b.text) for a, b in both if a.kind == b.kind == "name" and a.text != b.text]
 
 
-def _runs(one: Weighted, two: Weighted) -> tuple[Run, ...]:
-    """Shared grams whose lines touch on both sides, joined."""
-    left, right = one.profile.grams, two.profile.grams
-    places = sorted((left[gram], right[gram]) for gram in one.grams & two.grams)
-    runs: list[Run] = []
-    for here, there in places:
-        last = runs[-1] if runs else None
-        if last and here[0] <= last.left[1] + 1 and last.right[0] <= there[0] <= last.right[1] + 1:
-            ends = (max(here[1], last.left[1]), max(there[1], last.right[1]))
-            runs[-1] = Run((last.left[0], ends[0]), (last.right[0], ends[1]), last.grams + 1)
-        else:
-            runs.append(Run(here, there, 1))
-    return tuple(runs)
+def _runs(one: Weighted, two: Weighted, weights: Weights) -> tuple[Run, ...]:
+    """The runs that count, in the order of the one file."""
+    found = evidence.token_runs(one, two, weights)
+    return tuple(
+        Run(one.profile.gram_lines(*run.left), two.profile.gram_lines(*run.right), run.matches)
+        for run in found
+        if run.weight >= LEAST_RUN
+    )
 
 
 def _oddities(one: Weighted, two: Weighted, weights: Weights) -> tuple[SharedOddity, ...]:

@@ -1,11 +1,13 @@
 """A profile: everything that a comparison needs of one file, taken from it once."""
 
 import gc
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 
 from shared.originality import hidden, oddities, tokens, trees
+from shared.originality.alignment import REACH
 from shared.originality.oddities import Oddity
 from shared.originality.reading import Source
 from shared.originality.text import Note
@@ -21,7 +23,8 @@ class Profile:
     Attributes:
         source: The file, without its tree.
         units: Functions, classes and the file's own statements, each with its fragments.
-        grams: Winnowed token grams.
+        grams: Token grams, each with the number of the token where it begins.
+        token_lines: The line of every token.
         odd: Literals, numbers, comments and words.
         notes: The source's own and what was found since.
         dropped: Lines that count for nothing, being base code.
@@ -29,10 +32,15 @@ class Profile:
 
     source: Source
     units: list[Unit]
-    grams: dict[int, Place]
+    grams: dict[int, int]
+    token_lines: "array[int]"
     odd: dict[int, Oddity]
     notes: list[Note]
     dropped: set[int] = field(default_factory=set)
+
+    def gram_lines(self, first: int, last: int) -> Place:
+        """First and last line of the grams that begin at these tokens."""
+        return self.token_lines[first], self.token_lines[min(last + tokens.K, len(self.token_lines)) - 1]
 
     @property
     def owner(self) -> str:
@@ -43,7 +51,7 @@ class Profile:
 def profile(source: Source) -> Profile:
     """Read every channel of a file. Strings that are run as code count as code and are noted."""
     found = tokens.lex(source.text)
-    made = Profile(source, [], tokens.fingerprints(found), oddities.oddities(found), list(source.notes))
+    made = Profile(source, [], *tokens.fingerprints(found), oddities.oddities(found), list(source.notes))
     if source.tree is None:
         return made
     try:
@@ -84,5 +92,13 @@ def _add_hidden(made: Profile, source: Source) -> None:
                 for fragment, (first, final) in unit.fragments.items()
             }
             made.units.append(unit)
-        for gram in tokens.fingerprints(tokens.lex(item.text)):
-            made.grams.setdefault(gram, (item.line, last))
+        _append(made, *tokens.fingerprints(tokens.lex(item.text)), item.line)
+
+
+def _append(made: Profile, grams: dict[int, int], lines: "array[int]", line: int) -> None:
+    """Grams of hidden code stand behind the file's own tokens, out of reach of a run that began there."""
+    made.token_lines.extend([line] * REACH)
+    offset = len(made.token_lines)
+    made.token_lines.extend(line + number - 1 for number in lines)
+    for gram, place in grams.items():
+        made.grams.setdefault(gram, offset + place)

@@ -1,20 +1,20 @@
-"""The token channel: k-grams of normalised tokens, winnowed.
+"""The token channel: k-grams of normalised tokens.
 
 Names become V, strings S, numbers N; comments, blank lines and indentation vanish. The lexer is one regular
 expression that accepts anything, so a file that does not parse is compared as well.
 
-Source: Schleimer, Wilkerson and Aiken 2003, "Winnowing: Local Algorithms for Document Fingerprinting", §3 and §5.
+Source: Karp and Rabin 1987 (rolling hash); Schleimer, Wilkerson and Aiken 2003, "Winnowing", §2 and §5. Departs from
+it in keeping every gram: a stolen tenth of a short file is too small to thin out.
 """
 
 import keyword
 import re
+from array import array
 from typing import NamedTuple
 
 from shared.originality.hashing import MASK, label, mix
 
-K = 18  # tokens of one gram: the noise threshold, nothing shorter can match
-WINDOW = 8  # grams of one window
-GUARANTEE = WINDOW + K - 1  # tokens: a shared run of this length is always found (§3, property 1)
+K = 14  # tokens of one gram: nothing shorter can match, everything longer does
 
 _STRING = (
     r"[rRbBuUfFtT]{0,3}(?:'''(?:\\.|[^\\])*?'''|\"\"\"(?:\\.|[^\\])*?\"\"\"|'(?:\\.|[^\\'\n])*'|\"(?:\\.|[^\\\"\n])*\")"
@@ -90,31 +90,10 @@ def grams(labels: list[int], k: int = K) -> list[int]:
     return hashes
 
 
-def winnow(hashes: list[int], window: int = WINDOW) -> list[int]:
-    """Positions of the least hash of every window, the rightmost of equals; at least one if there is any hash.
-
-    Source: Schleimer et al. 2003, §3, definition 1 and figure 5 (robust winnowing is not needed for source code).
-    """
-    if len(hashes) <= window:
-        return [len(hashes) - 1 - min(range(len(hashes)), key=hashes[::-1].__getitem__)] if hashes else []
-    chosen: list[int] = []
-    least = -1
-    for end in range(window - 1, len(hashes)):
-        start = end - window + 1
-        if least < start:
-            least = min(range(end, start - 1, -1), key=hashes.__getitem__)
-        elif hashes[end] <= hashes[least]:
-            least = end
-        if not chosen or chosen[-1] != least:
-            chosen.append(least)
-    return chosen
-
-
-def fingerprints(tokens: list[Token], k: int = K, window: int = WINDOW) -> dict[int, tuple[int, int]]:
-    """Winnowed grams of a text: hash -> (first line, last line) of where it stands first."""
+def fingerprints(tokens: list[Token], k: int = K) -> "tuple[dict[int, int], array[int]]":
+    """Grams of a text: hash -> number of the token where it begins first; and the line of every token."""
     labels, lines = normalise(tokens)
-    hashes = grams(labels, k)
-    places: dict[int, tuple[int, int]] = {}
-    for position in winnow(hashes, window):
-        places.setdefault(hashes[position], (lines[position], lines[position + k - 1]))
-    return places
+    places: dict[int, int] = {}
+    for place, gram in enumerate(grams(labels, k)):
+        places.setdefault(gram, place)
+    return places, array("l", lines)

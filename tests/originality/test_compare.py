@@ -9,7 +9,8 @@ from random import Random
 import pytest
 
 from shared.lab.originality.attacks import apply, functions
-from shared.originality import background, base, profiles, reading
+from shared.originality import background, base, profiles, reading, tokens
+from shared.originality.alignment import REACH
 from shared.originality.compare import clustered, compare
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -206,6 +207,22 @@ def test_what_everybody_has_does_not_count(pieces):
     assert not compare([of(f"s{n}", text) for n, text in enumerate(texts)]).above
 
 
+def test_what_a_small_class_was_told_does_not_count(pieces):
+    """The same in a class of six: what the others have as well says nothing about two of them."""
+    common = "\n".join(pieces[120:123])
+    texts = [common + "\n" + "\n".join(pieces[n * 4 : n * 4 + 4]) for n in range(6)]
+    assert not compare([of(f"s{n}", text) for n, text in enumerate(texts)]).above
+
+
+def test_three_who_share_are_found_in_a_class_of_ten(pieces):
+    """Some of a class copying from one another must not make what they copied everybody's."""
+    texts = ["\n".join(pieces[n * 6 : n * 6 + 6]) for n in range(10)]
+    for n in (7, 8):
+        texts[n] = apply(("rename", "shuffle"), functions.partial(texts[9], texts[n], Random(n), share=0.5), Random(n))
+    found = compare([of(f"s{n}", text) for n, text in enumerate(texts)])
+    assert found.clusters == [["s7", "s8", "s9"]]
+
+
 # -------------------------------------------------------------------- the rest
 
 
@@ -222,6 +239,16 @@ def test_copy_hidden_in_exec_is_found(pieces):
     hidden = f"x = 1\nexec({apply(('rename',), text, Random(0))!r})\n"
     found = compare([of("ana", text), of("eva", hidden)])
     assert found.above and found.above[0].score.trees > 0
+
+
+def test_runs_of_hidden_code_say_its_lines_and_none_leads_into_it():
+    body = "".join(f"    a{n} = b[{n}] + c.d\n" for n in range(9))
+    source = of("eva", f"x = 1\nexec('''def f(b, c):\n{body}''')\n")
+    item = profiles.profile(source)
+    own, _ = tokens.fingerprints(tokens.lex(source.text))
+    hidden = [place for gram, place in item.grams.items() if gram not in own]
+    assert len(hidden) > 12 and {item.gram_lines(place, place)[0] for place in hidden} <= set(range(2, 12))
+    assert min(hidden) > max(own.values(), default=0) + REACH
 
 
 def test_clusters_are_joined_through_a_common_source(classroom):

@@ -10,7 +10,7 @@ from shared.errors import UserError
 from shared.lab.originality import calibrate, counting
 from shared.lab.originality.attacks import apply
 from shared.originality import background, evidence, oddities, profiles, reading, tokens
-from shared.originality.evidence import DENSITY, MAX_PLACES, SLACK, Score, Weighted, Weights
+from shared.originality.evidence import DENSITY, HALF, MAX_PLACES, SLACK, Score, Weighted, Weights
 
 
 @pytest.fixture(scope="module")
@@ -48,11 +48,24 @@ def test_tree_score_equals_its_definition(program, weights):
     assert expected > 100
 
 
-def test_token_score_is_the_weight_of_the_common_grams(program, weights):
-    one, two = ready(program, weights), ready(apply(("live noise",), program, Random(0)), weights)
-    grams = [set(tokens.fingerprints(tokens.lex(item.profile.source.text))) for item in (one, two)]
-    expected = sum(weights("grams", gram) for gram in grams[0] & grams[1])
-    assert 0 < expected == pytest.approx(evidence.token_score(one, two, weights), rel=1e-12)
+def test_token_score_of_a_text_with_itself_is_one_run(program, weights):
+    one, two = ready(program, weights), ready(program, weights, "eva")
+    places, _ = tokens.fingerprints(tokens.lex(program))
+    weight = sum(weights("grams", gram) for gram in places)
+    assert evidence.token_score(one, two, weights) == pytest.approx(weight**2 / (weight + HALF))
+    assert weight > 1000
+
+
+def test_what_stands_around_a_stolen_part_changes_nothing(program, weights):
+    """A part is judged by itself: the same evidence in one's own short file as in a long one."""
+    stolen = program[program.index("    def scores") : program.index("def best")]
+    others = [f"def f{n}(x):\n    y[x.a{n} ** {n}].b(c=~x, d=[x < {n}, {{x}}])\n" for n in range(40)]
+    donor = ready(program, weights)
+    short, long = (
+        ready(text, weights, "eva") for text in (f"class A:\n{stolen}{''.join(others[:n])}" for n in (1, 40))
+    )
+    found = [evidence.token_score(donor, item, weights) for item in (short, long)]
+    assert found[0] == pytest.approx(found[1], rel=0.02) and found[0] > 3 * HALF
 
 
 def test_scores_are_symmetric(program, weights):
@@ -71,6 +84,7 @@ def test_many_functions_like_one_count_once(weights):
 
 
 def test_weight_falls_with_the_owners_that_have_it():
+    """n owners of which h have it: ln((n - 1)/(h - 2)), the two that are compared left out; never above the table's."""
     table = background.load()
     rare = 1 << 63
     assert rare >> 32 not in table.counts["fragments"]
@@ -79,8 +93,10 @@ def test_weight_falls_with_the_owners_that_have_it():
         return Weights(table, owners, {"fragments": {rare: having}})("fragments", rare)
 
     assert weight(100, 2) == Weights(table)("fragments", rare) == pytest.approx(math.log(table.files))
-    assert weight(100, 2) > weight(100, 5) > weight(100, 20) > weight(100, 26) == 0
-    assert weight(4, 4) > 0, "with few owners a share of them means nothing"
+    assert weight(100, 5) == pytest.approx(math.log(99 / 3))
+    assert weight(10**9, 3) == weight(100, 2), "rare in a class of a milliard, but not that rare in code at large"
+    assert weight(100, 2) > weight(100, 5) > weight(100, 20) > weight(100, 100) > 0
+    assert weight(4, 4) == pytest.approx(math.log(3 / 2)), "in a small class too, what all have is the assignment's"
 
 
 def test_common_idioms_weigh_little(weights):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from shared.lab.originality import assignments, classroom
 from shared.lab.originality.attacks import ATTACKS, HELD_OUT, TUNED_ON
 from shared.originality import evidence
 
@@ -64,6 +65,69 @@ def test_readme_figures_are_the_results(readme):
     seeds = [json.loads(path.read_text(encoding="utf-8")) for path in sorted(RESULTS.glob("held-out-seed*.json"))]
     alarms = sum(seed["false positives at the shipped threshold"] for seed in seeds)
     assert f"{alarms} false alarms in {sum(seed['independent pairs'] for seed in seeds)} independent pairs" in readme
+
+
+@pytest.fixture(scope="module")
+def thefts() -> list[dict[str, str]]:
+    with (RESULTS / "assignments.csv").open(encoding="utf-8", newline="") as stream:
+        return list(csv.DictReader(stream))
+
+
+def test_recall_on_assignments_is_what_was_counted(thefts):
+    for use in ("held-out", "tuning"):
+        counted = {(row["part"], row["disguise"]): row for row in read(f"assignments-{use}.json")["rows"]}
+        mine = [row for row in thefts if row["use"] == use]
+        assert len(mine) == len(counted) == len(classroom.SHARES) * len(classroom.DISGUISES)
+        for row in mine:
+            found = counted[row["part"], row["disguise"]]
+            for name in classroom.COUNTED:
+                assert float(row[name]) == pytest.approx(found[name] / found["thefts"], abs=6e-4)
+                bounds = float(row[f"{name}, low"]), float(row[f"{name}, high"])
+                assert bounds == pytest.approx(classroom.interval(found[name], found["thefts"]), abs=6e-4)
+
+
+def test_readme_table_of_assignments_is_the_results(thefts, readme):
+    cell = r"([\d.]+ \[[\d.]+, [\d.]+\])"
+    found = re.findall(rf"^\| ([^|]+?), ([^|]+?) \| (\d+) \| {cell} \| {cell} \| ([\d.]+) \|$", readme, re.MULTILINE)
+
+    def shown(row, name):
+        return f"{float(row[name]):.2f} [{float(row[f'{name}, low']):.2f}, {float(row[f'{name}, high']):.2f}]"
+
+    expected = [
+        (row["part"], row["disguise"], row["thefts"], shown(row, "ours"), shown(row, "copydetect"),
+         f"{float(row['ours at the shipped threshold']):.2f}")
+        for row in thefts if row["use"] == "held-out"
+    ]  # fmt: skip
+    assert found == expected
+
+
+def test_readme_figures_above_one_bar_are_the_results(thefts, readme):
+    """The words between are free; the shares stand in this order."""
+    tenth = {row["disguise"]: row for row in thefts if row["use"] == "held-out" and row["part"] == "a tenth"}
+    said = re.search(
+        r"renamed tenth is still found in ([\d.]+) \(copydetect ([\d.]+)\), "
+        r"everything at once in ([\d.]+) \(([\d.]+)\)",
+        " ".join(readme.split()),
+    )
+    assert said
+    assert list(said.groups()) == [
+        f"{float(tenth[disguise][f'{name}, one bar for all']):.2f}"
+        for disguise in ("renamed, reordered, dead code", "everything at once")
+        for name in ("ours", "copydetect")
+    ]
+
+
+def test_readme_says_on_which_assignments(readme):
+    for use in ("held-out", "tuning"):
+        result = read(f"assignments-{use}.json")
+        for name, entry in assignments.manifest().items():
+            if entry["use"] == use:
+                assert re.search(rf"\b{name} \({len(entry['solutions'])}[, )]", readme), name
+                pairs = len(entry["solutions"]) * (len(entry["solutions"]) - 1) // 2
+                assert result["assignments"][name]["innocent pairs"] == pairs
+        alarms, pairs = result["false alarms at the shipped threshold"], result["innocent pairs"]
+        assert f"{alarms} false alarms in {pairs} " in readme
+    assert evidence.THRESHOLD == 1.5 and "from 1.5 on" in readme
 
 
 def _rounded(value: float) -> str:

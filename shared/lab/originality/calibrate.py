@@ -53,7 +53,6 @@ def save(calibration: Calibration, sources: Iterable[Source], path: Path = evide
         path,
         {
             "pairs": calibration.pairs,
-            "scales": calibration.scales,
             "highest": calibration.highest,
             "null": calibration.null,
             "ranks": calibration.ranks,

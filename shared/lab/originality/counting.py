@@ -17,7 +17,7 @@ PACKAGES = (
 )  # fmt: skip
 FILES_A_PACKAGE = 60
 FILES_OF_THE_LIBRARY = 300
-FEWEST = 3  # files with a fragment before the table mentions it
+FEWEST = {"fragments": 3, "grams": 6, "oddities": 3}  # files that have it before the table mentions it
 SIZES = (3_000, 60_000)  # bytes of a file that counts
 
 
@@ -33,9 +33,9 @@ def count(files: Iterable[Path]) -> background.Background:
         found = tokens.lex(source.text)
         units = trees.units(source.tree)
         tables["fragments"].update({fragment >> 32 for unit in units for fragment in unit.fragments})
-        tables["grams"].update({gram >> 32 for gram in tokens.fingerprints(found)})
+        tables["grams"].update({gram >> 32 for gram in tokens.fingerprints(found)[0]})
         tables["oddities"].update({odd >> 32 for odd in oddities.oddities(found)})
-    kept = {kind: {key: n for key, n in table.items() if n >= FEWEST} for kind, table in tables.items()}
+    kept = {kind: {key: n for key, n in table.items() if n >= FEWEST[kind]} for kind, table in tables.items()}
     return background.Background(total, kept)
 
 

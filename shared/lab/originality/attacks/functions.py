@@ -96,6 +96,11 @@ def _merge(scope: ast.Module | ast.ClassDef, one: ast.FunctionDef, two: ast.Func
     scope.body.insert(scope.body.index(one), function)
 
 
+def lines_of(item: ast.AST) -> int:
+    """Lines of a statement, written out."""
+    return len(ast.unparse(item).splitlines())
+
+
 def definitions(text: str) -> tuple[list[ast.stmt], list[ast.stmt]]:
     """Imports and the other statements of a file, documentation left out."""
     tree = without_docstrings(ast.parse(text))
@@ -122,7 +127,7 @@ def partial(donor: str, host: str, rng: Random, *, share: float) -> str:
         share: Stolen lines as a share of all lines of the result.
     """
     imports, body = definitions(host)
-    lines = sum(len(ast.unparse(item).splitlines()) for item in body)
+    lines = sum(lines_of(item) for item in body)
     wanted = int(lines * share / (1 - share))
     taken_imports, taken = _portion(donor, wanted, rng, pieces=True)
     for item in taken:
@@ -149,10 +154,34 @@ def _portion(text: str, lines: int, rng: Random, *, pieces: bool = False) -> tup
     taken: list[ast.stmt] = []
     left = lines
     for item in body:
-        size = len(ast.unparse(item).splitlines())
-        if size <= left * 1.2 or not taken:
+        size = lines_of(item)
+        if size <= left * 1.2 or not (taken or pieces):
             taken.append(item)
             left -= size
         if left <= 0:
             break
+    if not taken and body:
+        taken = [_excerpt(body[0], lines, rng)]
     return imports, taken
+
+
+def _excerpt(function: ast.stmt, lines: int, rng: Random) -> ast.stmt:
+    """Statements in a row, of about so many lines, as a function of its own: where every function is too long."""
+    runs: list[tuple[int, list[ast.stmt]]] = []
+    for node in ast.walk(function):
+        for part in ("body", "orelse", "finalbody"):
+            block = getattr(node, part, None)
+            if isinstance(block, list):
+                sizes = [lines_of(item) for item in block]
+                spans = [(start, end) for start in range(len(block)) for end in range(start + 1, len(block) + 1)]
+                runs += [(abs(sum(sizes[start:end]) - lines), block[start:end]) for start, end in spans]
+    if not runs:
+        return function
+    nearest = min(distance for distance, _ in runs)
+    chosen = rng.choice([run for distance, run in runs if distance <= nearest + 1])
+    made = ast.parse(f"def {fresh(rng)}():\n    pass").body[0]
+    assert isinstance(made, ast.FunctionDef)
+    made.body = chosen
+    if isinstance(function, FUNCTIONS):
+        made.args = function.args
+    return made
