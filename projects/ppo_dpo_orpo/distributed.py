@@ -5,15 +5,21 @@ is the one of the whole batch. Without torchrun there is one process, and nothin
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from shared import devices
+
+Made = TypeVar("Made")
+LONGEST_WAIT = timedelta(hours=6)
+"""For the first process, which samples and judges the pairs while the others wait."""
 
 
 @dataclass(frozen=True)
@@ -29,20 +35,33 @@ class Process:
         return rows[self.rank * each : (self.rank + 1) * each]
 
 
+def world_size() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 @contextmanager
 def process_group() -> Iterator[Process]:
     """Join the other processes inside the block. Yields which of them this is."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if world_size == 1:
+    if world_size() == 1:
         devices.use_all_cores()
         yield Process()
         return
-    torch.set_num_threads(max(1, devices.cores() // world_size))
-    dist.init_process_group("gloo")
+    torch.set_num_threads(max(1, devices.cores() // world_size()))
+    dist.init_process_group("gloo", timeout=LONGEST_WAIT)
     try:
-        yield Process(dist.get_rank(), world_size)
+        yield Process(dist.get_rank(), world_size())
     finally:
         dist.destroy_process_group()
+
+
+def after_the_first(process: Process, made: Callable[[], Made]) -> Made:
+    """What `made` returns, in the first process before all others: what it keeps on disk, they read."""
+    if process.rank == 0:
+        own = made()
+    if process.world_size > 1:
+        dist.barrier()
+    return own if process.rank == 0 else made()
 
 
 def average_gradients(model: nn.Module, process: Process) -> None:

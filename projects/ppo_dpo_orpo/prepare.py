@@ -148,6 +148,20 @@ def check_lengths(pairs: Pairs, tokenizer: PreTrainedTokenizerFast, tokens: int)
             data.encode(pair, tokenizer, tokens=tokens, own=True)
 
 
+def refuse_no_room(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, tokens: int) -> None:
+    """Check that the model has positions for each prompt and an answer of `tokens`.
+
+    Raises:
+        UserError: If it has not: the library would end in an index error, some rounds later.
+    """
+    longest = max(map(len, tokenizer(list(texts), add_special_tokens=False)["input_ids"]))
+    if longest + tokens > tokenizer.model_max_length:
+        most = tokenizer.model_max_length
+        raise UserError(
+            f"--tokens {tokens}: behind a prompt of {longest} tokens, the model takes {most} in all; lower it"
+        )
+
+
 def sampled_pairs(
     config: Config, policy: Policy, tokenizer: PreTrainedTokenizerFast, judges: Judges
 ) -> dict[Split, list[Pair]]:
@@ -155,6 +169,7 @@ def sampled_pairs(
     ends = end_tokens(tokenizer)
 
     def respond(texts: Sequence[str]) -> list[tuple[str, bool]]:
+        refuse_no_room(texts, tokenizer, config.tokens)
         prompts = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         with policy.as_reference():
             answers = policy.sample(prompts, tokens=config.tokens, ends=ends)

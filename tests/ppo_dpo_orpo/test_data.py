@@ -68,6 +68,15 @@ def test_equal_empty_and_tied_responses_are_no_comparison():
     assert [pair.chosen for pair in found] == ["better"]
 
 
+def test_a_split_without_a_pair_is_refused(tmp_path):
+    """All samples alike: there is nothing to learn, and nothing is kept as if there were."""
+    told = {"model": "m", "sampled": 1, "test_pairs": 1, "tokens": 4, "data_seed": 0}
+    ask = (lambda texts: [("same", True) for _ in texts], lambda texts: [0.0] * len(texts))
+    for _ in range(2):  # what was begun is no obstacle to the next
+        with pytest.raises(UserError, match="no pair is left of 1 prompts for train"):
+            data.film_pairs(told, tmp_path, *ask, ask[1], ("a", "b"))
+
+
 def test_wrong_orders_are_as_many_as_said_and_nested(prompts):
     pairs = [
         data.Pair(**vars(each), chosen=f"good {n}", rejected=f"bad {n}", margin=1.0)
@@ -168,6 +177,9 @@ def test_tokens_and_the_end_token(dataset, tokenizer):
     assert chosen.response[-1] == tokenizer.eos_token_id and len(chosen.response) == 5
     assert rejected.response == tokenizer("bad and dull and not it .")["input_ids"]
     assert chosen.prompt == rejected.prompt == tokenizer(pair.text)["input_ids"]
+    tokenizer.model_max_length = 9
+    with pytest.raises(UserError, match="prompt and response have 11 tokens, the model 9: 'the plot is'; shorten"):
+        data.encode(pair, tokenizer, tokens=8, own=True)
     with pytest.raises(UserError, match="a response has 8 tokens, --tokens 7"):
         data.encode(pair, tokenizer, tokens=7, own=True)
 

@@ -136,6 +136,24 @@ def test_refused_before_anything_is_made(smoke, tmp_path, judges):
     assert judges.proxy.asked == 0
 
 
+def test_ppo_refuses_prompts_that_are_not_there_or_leave_no_room(smoke, prepared):
+    """--pairs counts: a round of fewer prompts than it says would log more calls of the judge than it made."""
+    ppo = replace(smoke, method="ppo")
+    with pytest.raises(UserError, match="--prompts 4: there are 2 for training"):
+        train_ppo.main(replace(ppo, pairs=2), prepared)
+    prepared.tokenizer.model_max_length = 13
+    with pytest.raises(UserError, match="--tokens 8: behind a prompt of 8 tokens, the model takes 13 in all"):
+        train_ppo.main(ppo, prepared)
+
+
+def test_the_command_of_ppo_trains_by_ppo_without_being_told(smoke, monkeypatch):
+    assert train_ppo.PPOConfig().method == "ppo"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="train_ppo runs in one process: start it without torchrun"):
+        train_ppo.main(replace(smoke, method="ppo"))
+    assert not smoke.out.exists()
+
+
 def test_ppo_asks_the_judge_and_dpo_never_does(smoke, prepared):
     train_preference.main(smoke, prepared)
     assert prepared.judges.proxy.asked == prepared.judges.gold.asked == 0
