@@ -77,6 +77,8 @@ def test_a_killed_run_resumes_to_the_same_bits(smoke, prepared, method, monkeypa
     again = TRAIN[method](replace(config, resume=True), prepared)
     one, other = (verified_tensors(latest_checkpoint(done.directory)) for done in (whole, again))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    spent = [r["core_seconds"] for r in records(again.directory) if "core_seconds" in r]
+    assert spent == sorted(spent) and again.core_seconds == spent[-1], "what was spent before counts"
 
 
 def test_a_divergence_beyond_its_limit_stops_and_keeps_the_last_checkpoint(smoke, prepared):
