@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from projects.ppo_dpo_orpo import data, pair_files
+from projects.ppo_dpo_orpo.config import SMOKE
 from projects.ppo_dpo_orpo.data import Prompt
-from projects.ppo_dpo_orpo.prepare import encode
+from projects.ppo_dpo_orpo.prepare import encode, stages_of
 from shared.errors import UserError
-from tests.ppo_dpo_orpo.conftest import rows, tiny_policy, write_rows
+from tests.ppo_dpo_orpo.conftest import rows, tiny_model, tiny_policy, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -182,6 +183,16 @@ def test_tokens_and_the_end_token(dataset, tokenizer):
         data.encode(pair, tokenizer, tokens=8, own=True)
     with pytest.raises(UserError, match="a response has 8 tokens, --tokens 7"):
         data.encode(pair, tokenizer, tokens=7, own=True)
+
+
+def test_other_weights_under_one_name_have_stages_of_their_own(tmp_path):
+    """A folder that is trained on and saved again: its old pairs, states and reference are another policy's."""
+    config, found = replace(SMOKE, model=str(tmp_path / "model"), stages=tmp_path / "stages"), []
+    for seed in (0, 1, 0):
+        tiny_model(seed=seed).save_pretrained(config.model)
+        found.append(stages_of(config))
+    assert found[0] == found[2] != found[1] and found[0].parent == config.stages
+    assert stages_of(replace(config, model="smollm2")) == config.stages
 
 
 def test_kept_states_are_those_that_were_computed(dataset, tokenizer, tmp_path):

@@ -101,7 +101,7 @@ def test_the_first_process_makes_the_pairs_and_the_others_read_them(tmp_path, mo
     code, said = torchrun(replace(config, out=tmp_path / "two"), 2)
     assert code == 0, said
     assert (tmp_path / "two" / train_preference.RESULT).exists()
-    assert len(list((tmp_path / "stages").glob("pairs-*/pairs/pairs.jsonl"))) == 1
+    assert len(list((tmp_path / "stages").glob("weights-*/pairs-*/pairs/pairs.jsonl"))) == 1
 
 
 def test_pairs_that_do_not_fill_a_batch_are_not_divided(smoke_of_two):
