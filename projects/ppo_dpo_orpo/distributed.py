@@ -16,6 +16,7 @@ import torch.distributed as dist
 from torch import Tensor, nn
 
 from shared import devices
+from shared.errors import UserError
 
 Made = TypeVar("Made")
 LONGEST_WAIT = timedelta(hours=6)
@@ -33,6 +34,20 @@ class Process:
         """This process's rows of a batch, whose number the world's size divides."""
         each = len(rows) // self.world_size
         return rows[self.rank * each : (self.rank + 1) * each]
+
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def refuse_undivided(self, size: int) -> None:
+        """Refuse a batch that the processes cannot share alike.
+
+        Raises:
+            UserError: If their number does not divide it.
+        """
+        if size % self.world_size:
+            raise UserError(f"--batch_size {size}: must be a multiple of {self.world_size} processes")
 
 
 def world_size() -> int:
@@ -59,8 +74,7 @@ def after_the_first(process: Process, made: Callable[[], Made]) -> Made:
     """What `made` returns, in the first process before all others: what it keeps on disk, they read."""
     if process.rank == 0:
         own = made()
-    if process.world_size > 1:
-        dist.barrier()
+    process.wait()
     return own if process.rank == 0 else made()
 
 

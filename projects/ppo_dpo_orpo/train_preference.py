@@ -66,10 +66,9 @@ def main(config: Config, prepared: Prepared | None = None) -> Metrics | None:
     if config.trainer == "trl":
         from projects.ppo_dpo_orpo import trl_trainer  # not everybody has it
 
-        return trl_trainer.main(config, directory, prepared or prepare(config))
+        return trl_trainer.main(config, directory, prepared)
     with process_group() as process:
-        if config.batch_size % process.world_size:
-            raise UserError(f"--batch_size {config.batch_size}: must be a multiple of {process.world_size} processes")
+        process.refuse_undivided(config.batch_size)
         if process.rank == 0:
             claim(directory, resume=config.resume, config=config)
         prepared = prepared or after_the_first(process, partial(prepare, config))

@@ -35,6 +35,7 @@ def torchrun(config, processes):
         "sampled",
         "test_pairs",
         "stages",
+        "trainer",
     ):
         words += [f"--{name}", str(getattr(config, name))]
     done = subprocess.run(
@@ -102,6 +103,19 @@ def test_the_first_process_makes_the_pairs_and_the_others_read_them(tmp_path, mo
     assert code == 0, said
     assert (tmp_path / "two" / train_preference.RESULT).exists()
     assert len(list((tmp_path / "stages").glob("weights-*/pairs-*/pairs/pairs.jsonl"))) == 1
+
+
+@pytest.mark.timeout(280)
+def test_trl_on_two_processes_learns_what_one_process_of_ours_does(tmp_path, model_folder, dataset, judges):
+    """`accelerate launch` starts the command as torchrun does: one run is written, from both halves of a batch."""
+    config = replace(SMOKE, model=str(model_folder), dataset=str(dataset), tokens=8, upper=0.67, batch_size=4, steps=3)
+    config = replace(config, out=tmp_path / "one")
+    train_preference.main(config, prepare(config, judges))
+    code, said = torchrun(replace(config, trainer="trl", out=tmp_path / "two"), 2)
+    assert code == 0, said
+    mine, theirs = (verified_tensors(tmp_path / name / "checkpoints" / "step-000003") for name in ("one", "two"))
+    for name, tensor in mine.items():
+        torch.testing.assert_close(theirs[name], tensor, atol=2e-4, rtol=0)
 
 
 def test_pairs_that_do_not_fill_a_batch_are_not_divided(smoke_of_two):
