@@ -35,6 +35,7 @@ from shared.tensors import trainable_state
 if TYPE_CHECKING:
     from trl import DPOTrainer
 
+MISSING = "--trainer trl: TRL is not installed; pip install trl==1.16.0"
 KEPT = ("ref_chosen_logps", "ref_rejected_logps")
 """What TRL calls the reference's log-probabilities of a pair."""
 
@@ -47,7 +48,10 @@ def main(config: Config, directory: Path, prepared: Prepared | None = None) -> M
     Raises:
         UserError: If TRL is not installed, --out is in use, or the processes cannot divide a batch.
     """
-    from accelerate import PartialState  # TRL's trainer finds this group, and makes none of its own
+    try:
+        from accelerate import PartialState  # TRL's trainer finds this group, and makes none of its own
+    except ImportError:
+        raise UserError(MISSING) from None
 
     state = PartialState(cpu=not torch.cuda.is_available())
     try:
@@ -115,7 +119,7 @@ def dpo_trainer(
     try:
         from trl import DPOConfig, DPOTrainer
     except ImportError:
-        raise UserError("--trainer trl: TRL is not installed; pip install trl==1.16.0") from None
+        raise UserError(MISSING) from None
     from datasets import Dataset
 
     class InOrder(DPOTrainer):
