@@ -8,6 +8,8 @@ from projects.ppo_dpo_orpo.policies import Kind
 from shared import checks
 from shared.errors import UserError
 
+FASTEST = 1e6
+"""No learning rate is meant to be higher: single precision overflows behind it."""
 Method = Literal["dpo", "cdpo", "ipo", "orpo", "ppo"]
 
 
@@ -96,10 +98,13 @@ class Config:
         checks.at_least(self, 0, "kl_weight", "entropy", "weight")
         checks.at_most(self, checks.WIDEST, "size")
         checks.at_most(self, 4096, "tokens")
+        checks.at_most(self, FASTEST, "lr", "value_lr")
         checks.share(self, "clip")
         for name, most in {"wrong": 0.5, "label_noise": 0.5, "lam": 1.0, "upper": 1.0}.items():
             if not 0 <= getattr(self, name) <= most:
                 raise UserError(f"--{name} {getattr(self, name)}: must be in [0, {most:g}]")
+        if any(step < 1 for step in self.watch):
+            raise UserError(f"--watch {' '.join(map(str, self.watch))}: steps begin with 1")
         if self.method == "ppo" and self.prompts % self.batch_size:
             raise UserError(f"--prompts {self.prompts}: must be a multiple of --batch_size {self.batch_size}")
         if self.trainer == "trl" and (self.method not in ("dpo", "cdpo") or self.kind != "lora" or self.resume):

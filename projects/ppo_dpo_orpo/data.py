@@ -193,6 +193,9 @@ def make_pairs(settings: Mapping[str, Any], folder: Path, respond: Respond, prox
             for split in SPLITS
             for pair in sample_pairs(prompts[split][: counts[split]], respond, proxy, gold, f"{split} pairs")
         ]
+        for split in SPLITS:
+            if not any(pair.split == split for pair in made):
+                raise UserError(f"no pair is left of {counts[split]} prompts for {split}: ask for more of them")
         longer = [len(pair.chosen.split()) > len(pair.rejected.split()) for pair in made]
         run.log(1, pairs=len(made), agree=share(pair.gold_margin > 0 for pair in made), longer=share(longer))
         with run.sealed("pairs", 1) as inside:
@@ -262,9 +265,12 @@ def encode(pair: Pair, tokenizer: PreTrainedTokenizerFast, *, tokens: int, own: 
     sides = []
     for text, ended in ((pair.chosen, pair.chosen_ended), (pair.rejected, pair.rejected_ended)):
         found = tokenizer(text, add_special_tokens=False)["input_ids"] + [tokenizer.eos_token_id] * ended
-        if own and (len(found) > tokens or len(prompt) + len(found) > tokenizer.model_max_length):
+        if own and len(found) > tokens:
             raise UserError(
                 f"a response has {len(found)} tokens, --tokens {tokens}: {text[:40]!r}; shorten or raise it"
             )
+        whole, most = len(prompt) + len(found), tokenizer.model_max_length
+        if own and whole > most:
+            raise UserError(f"prompt and response have {whole} tokens, the model {most}: {pair.text[:40]!r}; shorten")
         sides.append(Answer(prompt, found))
     return sides[0], sides[1]

@@ -8,6 +8,7 @@ from projects.ppo_dpo_orpo.config import Config
 from projects.ppo_dpo_orpo.evaluate import answer, load_checkpoint, summary
 from projects.ppo_dpo_orpo.prepare import Prepared, new_policy
 from projects.ppo_dpo_orpo.train_preference import Metrics
+from shared.errors import UserError
 from shared.progress import table
 
 SHOWN = 2
@@ -23,6 +24,16 @@ class DemoConfig(Config):
     steps: int = 12
     held_out: int = 12
     out: Path | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse too what the three methods do not share, and would be passed over in silence."""
+        super().__post_init__()
+        for name in ("method", "lr", "trainer", "resume"):
+            if getattr(self, name) != getattr(Config(), name):
+                raise UserError(
+                    f"--{name}: here all three methods are trained, each at a rate of its own; "
+                    "python -m projects.ppo_dpo_orpo.train_preference (or train_ppo) takes it"
+                )
 
     @property
     def base(self) -> Config:

@@ -5,15 +5,22 @@ is the one of the whole batch. Without torchrun there is one process, and nothin
 """
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import timedelta
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from shared import devices
+from shared.errors import UserError
+
+Made = TypeVar("Made")
+LONGEST_WAIT = timedelta(hours=6)
+"""For the first process, which samples and judges the pairs while the others wait."""
 
 
 @dataclass(frozen=True)
@@ -28,21 +35,47 @@ class Process:
         each = len(rows) // self.world_size
         return rows[self.rank * each : (self.rank + 1) * each]
 
+    def wait(self) -> None:
+        """Until every process is here."""
+        if self.world_size > 1:
+            dist.barrier()
+
+    def refuse_undivided(self, size: int) -> None:
+        """Refuse a batch that the processes cannot share alike.
+
+        Raises:
+            UserError: If their number does not divide it.
+        """
+        if size % self.world_size:
+            raise UserError(f"--batch_size {size}: must be a multiple of {self.world_size} processes")
+
+
+def world_size() -> int:
+    """How many processes torchrun started; 1 without it."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
 
 @contextmanager
 def process_group() -> Iterator[Process]:
     """Join the other processes inside the block. Yields which of them this is."""
-    world_size = int(os.environ.get("WORLD_SIZE", "1"))
-    if world_size == 1:
+    if world_size() == 1:
         devices.use_all_cores()
         yield Process()
         return
-    torch.set_num_threads(max(1, devices.cores() // world_size))
-    dist.init_process_group("gloo")
+    torch.set_num_threads(max(1, devices.cores() // world_size()))
+    dist.init_process_group("gloo", timeout=LONGEST_WAIT)
     try:
-        yield Process(dist.get_rank(), world_size)
+        yield Process(dist.get_rank(), world_size())
     finally:
         dist.destroy_process_group()
+
+
+def after_the_first(process: Process, made: Callable[[], Made]) -> Made:
+    """What `made` returns, in the first process before all others: what it keeps on disk, they read."""
+    if process.rank == 0:
+        own = made()
+    process.wait()
+    return own if process.rank == 0 else made()
 
 
 def average_gradients(model: nn.Module, process: Process) -> None:

@@ -5,6 +5,7 @@ A study prepares once and trains many times: what is here depends neither on the
 
 # k pairs · n answers · s tokens · d hidden size
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -126,12 +127,21 @@ def prepare(config: Config, judges: Judges | None = None) -> Prepared:
     if not own:
         found = sampled_pairs(config, policy, tokenizer, judges)
         data.refuse_leak(found)
-    stages = None if own else config.stages
+    stages = None if own else stages_of(config)
     encoded = {split: encode(policy, tokenizer, found[split], config.tokens, split, stages) for split in data.SPLITS}
     prompts = list({pair.group: pair for pair in reversed(found["test"])}.values())[::-1][: config.held_out]
     columns = [[(p.text, p.chosen, p.rejected) for p in found[split]] for split in data.SPLITS]
     digest = data_digest(*columns, [judges.proxy.digest, judges.gold.digest])
     return Prepared(tokenizer, end_tokens(tokenizer), judges, encoded, prompts, digest)
+
+
+def stages_of(config: Config) -> Path:
+    """Where pairs and states are kept: those of a folder's weights apart, since they change under one name."""
+    files, told = sorted(Path(config.model).glob("*.safetensors")), hashlib.sha256()
+    for path in files:
+        with path.open("rb") as file:
+            told.update(hashlib.file_digest(file, "sha256").digest())
+    return config.stages / f"weights-{told.hexdigest()[:10]}" if files else config.stages
 
 
 def new_policy(config: Config) -> tuple[Policy, PreTrainedTokenizerFast]:
@@ -148,6 +158,20 @@ def check_lengths(pairs: Pairs, tokenizer: PreTrainedTokenizerFast, tokens: int)
             data.encode(pair, tokenizer, tokens=tokens, own=True)
 
 
+def refuse_no_room(texts: Sequence[str], tokenizer: PreTrainedTokenizerFast, tokens: int) -> None:
+    """Check that the model has positions for each prompt and an answer of `tokens`.
+
+    Raises:
+        UserError: If it has not: the library would end in an index error, some rounds later.
+    """
+    longest = max(map(len, tokenizer(list(texts), add_special_tokens=False)["input_ids"]))
+    if longest + tokens > tokenizer.model_max_length:
+        most = tokenizer.model_max_length
+        raise UserError(
+            f"--tokens {tokens}: behind a prompt of {longest} tokens, the model takes {most} in all; lower it"
+        )
+
+
 def sampled_pairs(
     config: Config, policy: Policy, tokenizer: PreTrainedTokenizerFast, judges: Judges
 ) -> dict[Split, list[Pair]]:
@@ -155,6 +179,7 @@ def sampled_pairs(
     ends = end_tokens(tokenizer)
 
     def respond(texts: Sequence[str]) -> list[tuple[str, bool]]:
+        refuse_no_room(texts, tokenizer, config.tokens)
         prompts = tokenizer(list(texts), add_special_tokens=False)["input_ids"]
         with policy.as_reference():
             answers = policy.sample(prompts, tokens=config.tokens, ends=ends)
@@ -162,7 +187,7 @@ def sampled_pairs(
 
     digests = (judges.proxy.digest, judges.gold.digest)
     rates = (partial(rate, judges.proxy), partial(rate, judges.gold))
-    return data.film_pairs(config.stage_settings(), config.stages, respond, *rates, digests)
+    return data.film_pairs(config.stage_settings(), stages_of(config), respond, *rates, digests)
 
 
 def rate(judge: Rates, texts: Sequence[str]) -> list[float]:

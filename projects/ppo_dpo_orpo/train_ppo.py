@@ -17,11 +17,12 @@ from torch import Tensor
 from torch.optim import AdamW
 
 from projects.ppo_dpo_orpo import losses
-from projects.ppo_dpo_orpo.config import Config
+from projects.ppo_dpo_orpo.config import Config, Method
 from projects.ppo_dpo_orpo.data import Pair
+from projects.ppo_dpo_orpo.distributed import world_size
 from projects.ppo_dpo_orpo.evaluate import distinct
 from projects.ppo_dpo_orpo.policies import Batch, Policy, collate
-from projects.ppo_dpo_orpo.prepare import Prepared, new_policy, prepare, rate
+from projects.ppo_dpo_orpo.prepare import Prepared, new_policy, prepare, rate, refuse_no_room
 from projects.ppo_dpo_orpo.train_preference import MAX_NORM, Metrics, batch_rows, finished, keep, refuse_nan
 from shared import devices, optim
 from shared.errors import UserError, command
@@ -53,6 +54,14 @@ class Rollout:
     responses: list[str]
 
 
+@dataclass(frozen=True, kw_only=True)
+class PPOConfig(Config):
+    """The same settings, for a command that trains by PPO only."""
+
+    method: Method = "ppo"
+    """What is learned by: ppo."""
+
+
 def main(config: Config, prepared: Prepared | None = None) -> Metrics:
     """Learn from the proxy judge by PPO, on the prompts of the training pairs.
 
@@ -61,17 +70,30 @@ def main(config: Config, prepared: Prepared | None = None) -> Metrics:
     """
     if config.method != "ppo":
         raise UserError(f"--method {config.method}: python -m projects.ppo_dpo_orpo.train_preference trains it")
+    if world_size() > 1:
+        raise UserError("train_ppo runs in one process: start it without torchrun")
     directory = config.out or new_directory(Path("runs"), "ppo_dpo_orpo", config.name)
     claim(directory, resume=config.resume, config=config)
     devices.use_all_cores()
     prepared = prepared or prepare(config)
-    if len(prepared.encoded["train"].pairs) < config.prompts:
-        raise UserError(f"--prompts {config.prompts}: there are {len(prepared.encoded['train'].pairs)} for training")
+    refuse_prompts(config, prepared)
     seed_everything(config.seed)
     policy, _ = new_policy(config)
     with Run(directory, project="ppo_dpo_orpo", config=config, resume=config.resume, data=prepared.digest) as run:
         train(config, policy, prepared, run)
     return finished(directory)
+
+
+def refuse_prompts(config: Config, prepared: Prepared) -> None:
+    """Check that a round's prompts are there, and that the model has room for an answer to each.
+
+    Raises:
+        UserError: If training has fewer, or one is too long.
+    """
+    pairs = prepared.encoded["train"].pairs[: config.pairs]
+    if len(pairs) < config.prompts:
+        raise UserError(f"--prompts {config.prompts}: there are {len(pairs)} for training; lower it and --batch_size")
+    refuse_no_room([pair.text for pair in (*pairs, *prepared.prompts)], prepared.tokenizer, config.tokens)
 
 
 def train(config: Config, policy: Policy, prepared: Prepared, run: Run) -> None:
@@ -185,4 +207,4 @@ def describe(rollout: Rollout) -> dict[str, float]:
 
 
 if __name__ == "__main__":
-    command(main, Config)
+    command(main, PPOConfig)

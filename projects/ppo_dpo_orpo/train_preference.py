@@ -20,7 +20,7 @@ from torch.optim import AdamW
 
 from projects.ppo_dpo_orpo import losses
 from projects.ppo_dpo_orpo.config import Config
-from projects.ppo_dpo_orpo.distributed import Process, average_gradients, process_group
+from projects.ppo_dpo_orpo.distributed import Process, after_the_first, average_gradients, process_group
 from projects.ppo_dpo_orpo.policies import Batch, Policy
 from projects.ppo_dpo_orpo.prepare import Encoded, Prepared, new_policy, prepare
 from shared import optim
@@ -66,13 +66,13 @@ def main(config: Config, prepared: Prepared | None = None) -> Metrics | None:
     if config.trainer == "trl":
         from projects.ppo_dpo_orpo import trl_trainer  # not everybody has it
 
-        return trl_trainer.main(config, directory, prepared or prepare(config))
+        return trl_trainer.main(config, directory, prepared)
     with process_group() as process:
-        if config.batch_size % process.world_size:
-            raise UserError(f"--batch_size {config.batch_size}: must be a multiple of {process.world_size} processes")
+        process.refuse_undivided(config.batch_size)
         if process.rank == 0:
             claim(directory, resume=config.resume, config=config)
-        prepared = prepared or prepare(config)
+        prepared = prepared or after_the_first(process, partial(prepare, config))
+        refuse_uneven(config, prepared, process)
         seed_everything(config.seed)
         policy, _ = new_policy(config)
         average_gradients(policy, process)
@@ -85,6 +85,17 @@ def main(config: Config, prepared: Prepared | None = None) -> Metrics | None:
                 run = held.enter_context(opened)
             train(config, policy, prepared, directory, run, process)
         return finished(directory) if process.rank == 0 else None
+
+
+def refuse_uneven(config: Config, prepared: Prepared, process: Process) -> None:
+    """Check that a batch is whole where processes divide it.
+
+    Raises:
+        UserError: If there are fewer pairs than a batch has: one process trains on all of them.
+    """
+    there = len(prepared.training(config).pairs)
+    if process.world_size > 1 and there < config.batch_size:
+        raise UserError(f"--batch_size {config.batch_size}: there are {there} pairs to divide; lower it")
 
 
 def train(

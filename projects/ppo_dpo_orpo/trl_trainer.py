@@ -7,7 +7,11 @@ train_preference.py (see results/), on accelerators its data parallelism and pre
 launch -m projects.ppo_dpo_orpo.train_preference --trainer trl` starts it there.
 """
 
+import gc
 from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +20,10 @@ from torch.optim import AdamW
 from torch.utils.data import SequentialSampler
 
 from projects.ppo_dpo_orpo.config import Config
+from projects.ppo_dpo_orpo.distributed import Process, after_the_first
 from projects.ppo_dpo_orpo.policies import Policy
-from projects.ppo_dpo_orpo.prepare import Encoded, Prepared, new_policy
-from projects.ppo_dpo_orpo.train_preference import RESULT, Metrics, batch_rows, margins, right
+from projects.ppo_dpo_orpo.prepare import Encoded, Prepared, new_policy, prepare
+from projects.ppo_dpo_orpo.train_preference import RESULT, Metrics, batch_rows, margins, refuse_uneven, right
 from shared import optim
 from shared.errors import UserError
 from shared.files import write_json
@@ -30,17 +35,39 @@ from shared.tensors import trainable_state
 if TYPE_CHECKING:
     from trl import DPOTrainer
 
+MISSING = "--trainer trl: TRL is not installed; pip install trl==1.16.0"
 KEPT = ("ref_chosen_logps", "ref_rejected_logps")
 """What TRL calls the reference's log-probabilities of a pair."""
 
 
-def main(config: Config, directory: Path, prepared: Prepared) -> Metrics:
+def main(config: Config, directory: Path, prepared: Prepared | None = None) -> Metrics | None:
     """Train by TRL, then keep the adapters in a run of ours, so that everything else here reads them.
 
+    Of several processes the first writes; None in the others.
+
     Raises:
-        UserError: If TRL is not installed, or --out is in use.
+        UserError: If TRL is not installed, --out is in use, or the processes cannot divide a batch.
     """
-    claim(directory)
+    try:
+        from accelerate import PartialState  # TRL's trainer finds this group, and makes none of its own
+    except ImportError:
+        raise UserError(MISSING) from None
+
+    state = PartialState(cpu=not torch.cuda.is_available())
+    try:
+        return learn(config, directory, prepared, Process(state.process_index, state.num_processes))
+    finally:
+        gc.collect()  # the trainer's circles hold the group, whose threads end with the last that does
+        state.destroy_process_group()
+
+
+def learn(config: Config, directory: Path, prepared: Prepared | None, process: Process) -> Metrics | None:
+    """Claim, prepare, train and write, in one of the processes."""
+    process.refuse_undivided(config.batch_size)
+    if process.rank == 0:
+        claim(directory)
+    prepared = prepared or after_the_first(process, partial(prepare, config))
+    refuse_uneven(config, prepared, process)
     seed_everything(config.seed)
     policy, _ = new_policy(config)
     training = prepared.training(config)
@@ -49,17 +76,29 @@ def main(config: Config, directory: Path, prepared: Prepared) -> Metrics:
         for step in range(1, config.last + 1)
         for row in batch_rows(len(training.pairs), config.batch_size, config.seed, step)
     ]
-    with Run(directory, project="ppo_dpo_orpo", config=config, data=prepared.digest) as run:
-        trainer = dpo_trainer(config, policy, prepared, training, rows, directory / "trl")
+    with ExitStack() as held:
+        run = None
+        if process.rank == 0:
+            run = held.enter_context(Run(directory, project="ppo_dpo_orpo", config=config, data=prepared.digest))
+        process.wait()  # the run's folder is begun by the run
+        each = replace(config, batch_size=config.batch_size // process.world_size)
+        trainer = dpo_trainer(each, policy, prepared, training, rows, directory / "trl")
         trainer.train()
-        for entry in trainer.state.log_history:
-            if "loss" in entry:
-                run.log(entry["step"], loss=entry["loss"], accuracy=entry["rewards/accuracies"])
-        found = margins(config, policy.eval(), prepared.encoded["validation"], prepared.tokenizer.pad_token_id)
-        run.log(config.last, validation_accuracy=right(found), validation_margin=found.mean().item())
-        run.save(config.last, trainable_state(policy))
-    write_json(directory / RESULT, {"best_step": config.last, "validation": right(found)})
-    return Metrics(directory, config.last, right(found), 0.0)
+        if run is None:
+            return None
+        return written(run, trainer, config, policy, prepared)
+
+
+def written(run: Run, trainer: "DPOTrainer", config: Config, policy: Policy, prepared: Prepared) -> Metrics:
+    """TRL's log and the adapters in a run of ours."""
+    for entry in trainer.state.log_history:
+        if "loss" in entry:
+            run.log(entry["step"], loss=entry["loss"], accuracy=entry["rewards/accuracies"])
+    found = margins(config, policy.eval(), prepared.encoded["validation"], prepared.tokenizer.pad_token_id)
+    run.log(config.last, validation_accuracy=right(found), validation_margin=found.mean().item())
+    run.save(config.last, trainable_state(policy))
+    write_json(run.directory / RESULT, {"best_step": config.last, "validation": right(found)})
+    return Metrics(run.directory, config.last, right(found), 0.0)
 
 
 def dpo_trainer(
@@ -80,7 +119,7 @@ def dpo_trainer(
     try:
         from trl import DPOConfig, DPOTrainer
     except ImportError:
-        raise UserError("--trainer trl: TRL is not installed; pip install trl==1.16.0") from None
+        raise UserError(MISSING) from None
     from datasets import Dataset
 
     class InOrder(DPOTrainer):

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from projects.ppo_dpo_orpo import prepare
 from projects.ppo_dpo_orpo.config import Config
-from projects.ppo_dpo_orpo.prepare import Judges, prepare
+from projects.ppo_dpo_orpo.prepare import Judges
 from projects.ppo_dpo_orpo.train_preference import main
 from shared.errors import command
 from tests.ppo_dpo_orpo.conftest import Counting
@@ -11,8 +12,8 @@ from tests.ppo_dpo_orpo.conftest import Counting
 
 def judged(config: Config) -> object:
     """Learn from preference pairs, with judges that count."""
-    judges = Judges(Counting("good", "proxy"), Counting("good", "gold"))
-    return main(config, prepare(config, judges))
+    prepare.film_judges = lambda: Judges(Counting("the", "proxy"), Counting("the", "gold"))
+    return main(config)
 
 
 if __name__ == "__main__":

@@ -152,3 +152,25 @@ def test_the_tax_is_the_perplexity_of_the_mean_nats(found):
         found.news[done.name] = replace(done, numbers={"nats": [2.1, 3.1]})
     before, after = compare.tax(found)
     assert before["perplexity"] == pytest.approx(np.exp(2.5), abs=1e-4) and after["gap"] == pytest.approx(0.1)
+
+
+def test_films_are_resampled_and_not_their_pairs():
+    """Fifty pairs of each of two films, one all right and one all wrong: that is two observations."""
+    row = accuracy.right([1.0] * 50 + [0.0] * 50, ["one"] * 50 + ["other"] * 50)
+    assert (row["pairs"], row["right"], row["right_low"], row["right_high"]) == (100, 0.5, 0.0, 1.0)
+
+
+def test_the_gain_at_equal_length_is_by_words(found):
+    """Each word more is a point more, and nothing else is gained: at equal length there is no gain."""
+    for done in found.trained["dpo", "lora"]:
+        cell, more = found.answers[done.name, 40], np.arange(6.0)
+        numbers = {**cell.numbers, "gold": list(np.arange(6.0) + more), "words": list(4 + more)}
+        found.answers[done.name, 40] = replace(cell, numbers=numbers)
+    dpo = compare.at_steps(found, last=True)[1]
+    assert dpo["gain"] == 2.5 and dpo["length_controlled"] == pytest.approx(0)
+
+
+def test_p_values_of_the_rows_are_holms(found):
+    rows = compare.at_steps(found, last=True)[1:]
+    assert [row["holm"] for row in rows] == [round(p, 4) for p in compare.holm([row["p"] for row in rows])]
+    assert rows[0]["holm"] == pytest.approx(2 * rows[0]["p"], abs=1e-4)

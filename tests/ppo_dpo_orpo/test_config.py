@@ -2,11 +2,13 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from projects.ppo_dpo_orpo.analysis.shown import views
 from projects.ppo_dpo_orpo.config import SMOKE, Config
+from projects.ppo_dpo_orpo.demo import DemoConfig
 from projects.ppo_dpo_orpo.study import METHODS, RATES, RESULTS, SEEDS, WATCH, StudyConfig, cell_name
 from shared.errors import UserError
 from shared.report import stale_tables
@@ -25,11 +27,22 @@ from shared.report import stale_tables
         ({"method": "ppo", "prompts": 12, "batch_size": 8}, "--prompts 12: must be a multiple of --batch_size 8"),
         ({"trainer": "trl", "method": "orpo"}, "--trainer trl: takes --method dpo or cdpo"),
         ({"resume": True}, "--resume needs --out"),
+        ({"lr": 1e300}, "--lr 1e.300: must be at most 1000000"),
+        ({"value_lr": 1e300}, "--value_lr 1e.300: must be at most 1000000"),
+        ({"watch": (-5, 2)}, "--watch -5 2: steps begin with 1"),
     ],
 )
 def test_what_cannot_work_is_refused(change, message):
     with pytest.raises(UserError, match=message):
         Config(**change)
+
+
+@pytest.mark.parametrize(
+    "change", [{"method": "orpo"}, {"lr": 0.5}, {"trainer": "trl"}, {"resume": True, "out": Path("x")}]
+)
+def test_the_default_run_refuses_what_it_would_pass_over(change):
+    with pytest.raises(UserError, match=f"--{next(iter(change))}: here all three methods are trained"):
+        DemoConfig(**change)
 
 
 def test_watched_steps():

@@ -7,10 +7,11 @@ import pytest
 import torch
 
 from projects.ppo_dpo_orpo import data, pair_files
+from projects.ppo_dpo_orpo.config import SMOKE
 from projects.ppo_dpo_orpo.data import Prompt
-from projects.ppo_dpo_orpo.prepare import encode
+from projects.ppo_dpo_orpo.prepare import encode, stages_of
 from shared.errors import UserError
-from tests.ppo_dpo_orpo.conftest import rows, tiny_policy, write_rows
+from tests.ppo_dpo_orpo.conftest import rows, tiny_model, tiny_policy, write_rows
 
 
 @pytest.fixture(scope="module")
@@ -66,6 +67,15 @@ def test_equal_empty_and_tied_responses_are_no_comparison():
         some_prompts(4), respond_with(*sides), lambda t: list(map(len, t)), lambda t: [0.0] * len(t), ""
     )
     assert [pair.chosen for pair in found] == ["better"]
+
+
+def test_a_split_without_a_pair_is_refused(tmp_path):
+    """All samples alike: there is nothing to learn, and nothing is kept as if there were."""
+    told = {"model": "m", "sampled": 1, "test_pairs": 1, "tokens": 4, "data_seed": 0}
+    ask = (lambda texts: [("same", True) for _ in texts], lambda texts: [0.0] * len(texts))
+    for _ in range(2):  # what was begun is no obstacle to the next
+        with pytest.raises(UserError, match="no pair is left of 1 prompts for train"):
+            data.film_pairs(told, tmp_path, *ask, ask[1], ("a", "b"))
 
 
 def test_wrong_orders_are_as_many_as_said_and_nested(prompts):
@@ -168,8 +178,21 @@ def test_tokens_and_the_end_token(dataset, tokenizer):
     assert chosen.response[-1] == tokenizer.eos_token_id and len(chosen.response) == 5
     assert rejected.response == tokenizer("bad and dull and not it .")["input_ids"]
     assert chosen.prompt == rejected.prompt == tokenizer(pair.text)["input_ids"]
+    tokenizer.model_max_length = 9
+    with pytest.raises(UserError, match="prompt and response have 11 tokens, the model 9: 'the plot is'; shorten"):
+        data.encode(pair, tokenizer, tokens=8, own=True)
     with pytest.raises(UserError, match="a response has 8 tokens, --tokens 7"):
         data.encode(pair, tokenizer, tokens=7, own=True)
+
+
+def test_other_weights_under_one_name_have_stages_of_their_own(tmp_path):
+    """A folder that is trained on and saved again: its old pairs, states and reference are another policy's."""
+    config, found = replace(SMOKE, model=str(tmp_path / "model"), stages=tmp_path / "stages"), []
+    for seed in (0, 1, 0):
+        tiny_model(seed=seed).save_pretrained(config.model)
+        found.append(stages_of(config))
+    assert found[0] == found[2] != found[1] and found[0].parent == config.stages
+    assert stages_of(replace(config, model="smollm2")) == config.stages
 
 
 def test_kept_states_are_those_that_were_computed(dataset, tokenizer, tmp_path):

@@ -32,12 +32,16 @@ def torchrun(config, processes):
         "held_out",
         "upper",
         "lr",
+        "sampled",
+        "test_pairs",
+        "stages",
+        "trainer",
     ):
         words += [f"--{name}", str(getattr(config, name))]
     done = subprocess.run(
         [sys.executable, "-m", "torch.distributed.run", *words], capture_output=True, text=True, timeout=240
     )
-    assert done.returncode == 0, done.stderr
+    return done.returncode, done.stderr
 
 
 @pytest.mark.timeout(280)
@@ -51,7 +55,8 @@ def test_two_processes_learn_what_one_does(tmp_path, model_folder, dataset, judg
     config = replace(SMOKE, model=str(model_folder), dataset=str(dataset), method=method, tokens=8, upper=0.67)
     config = replace(config, steps=4, batch_size=4, out=tmp_path / "one", lr=1e-2)
     one = train_preference.main(config, prepare(config, judges))
-    torchrun(replace(config, out=tmp_path / "two"), 2)
+    code, said = torchrun(replace(config, out=tmp_path / "two"), 2)
+    assert code == 0, said
     logs = [
         [json.loads(line) for line in (tmp_path / name / "metrics.jsonl").read_text().splitlines()]
         for name in ("one", "two")
@@ -69,7 +74,10 @@ def test_a_batch_is_divided_without_overlap():
     assert parts == [[3, 1], [4, 5]]
 
 
-def test_a_batch_that_does_not_divide_is_refused(tmp_path, monkeypatch):
+@pytest.fixture
+def smoke_of_two(tmp_path, model_folder, dataset, judges, monkeypatch):
+    """Settings and pairs in a process that takes itself for the first of two."""
+
     class Two:
         def __enter__(self):
             return Process(0, 2)
@@ -78,5 +86,41 @@ def test_a_batch_that_does_not_divide_is_refused(tmp_path, monkeypatch):
             return False
 
     monkeypatch.setattr(train_preference, "process_group", Two)
+    config = replace(SMOKE, model=str(model_folder), dataset=str(dataset), tokens=8, upper=0.67, out=tmp_path / "run")
+    return config, prepare(config, judges)
+
+
+def test_a_batch_that_does_not_divide_is_refused(smoke_of_two):
     with pytest.raises(UserError, match="--batch_size 3: must be a multiple of 2 processes"):
-        train_preference.main(replace(SMOKE, batch_size=3, out=tmp_path / "run"))
+        train_preference.main(replace(smoke_of_two[0], batch_size=3))
+
+
+@pytest.mark.timeout(280)
+def test_the_first_process_makes_the_pairs_and_the_others_read_them(tmp_path, model_folder):
+    """Nothing is there yet: two that sample into one folder would end each other."""
+    config = replace(SMOKE, model=str(model_folder), sampled=16, test_pairs=8, upper=0.67, stages=tmp_path / "stages")
+    code, said = torchrun(replace(config, out=tmp_path / "two"), 2)
+    assert code == 0, said
+    assert (tmp_path / "two" / train_preference.RESULT).exists()
+    assert len(list((tmp_path / "stages").glob("weights-*/pairs-*/pairs/pairs.jsonl"))) == 1
+
+
+@pytest.mark.timeout(280)
+def test_trl_on_two_processes_learns_what_one_process_of_ours_does(tmp_path, model_folder, dataset, judges):
+    """`accelerate launch` starts the command as torchrun does: one run is written, from both halves of a batch."""
+    config = replace(SMOKE, model=str(model_folder), dataset=str(dataset), tokens=8, upper=0.67, batch_size=4, steps=3)
+    config = replace(config, out=tmp_path / "one")
+    train_preference.main(config, prepare(config, judges))
+    code, said = torchrun(replace(config, trainer="trl", out=tmp_path / "two"), 2)
+    assert code == 0, said
+    mine, theirs = (verified_tensors(tmp_path / name / "checkpoints" / "step-000003") for name in ("one", "two"))
+    for name, tensor in mine.items():
+        torch.testing.assert_close(theirs[name], tensor, atol=2e-4, rtol=0)
+
+
+def test_pairs_that_do_not_fill_a_batch_are_not_divided(smoke_of_two):
+    """One process learns from all of them; two would leave some out, or have none."""
+    config, prepared = smoke_of_two
+    with pytest.raises(UserError, match="--batch_size 4: there are 3 pairs to divide; lower it"):
+        train_preference.main(replace(config, pairs=3, batch_size=4), prepared)
+    assert not config.out.exists()

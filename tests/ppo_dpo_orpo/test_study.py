@@ -10,6 +10,7 @@ from projects.ppo_dpo_orpo.analysis import shown
 from projects.ppo_dpo_orpo.config import SMOKE
 from projects.ppo_dpo_orpo.demo import DemoConfig
 from projects.ppo_dpo_orpo.prepare import prepare
+from shared.errors import UserError
 from shared.report import read_csv
 
 
@@ -63,6 +64,18 @@ def test_a_study_from_nothing_and_again(small, monkeypatch):
     for language in ("en", "es"):
         for table, found in shown.views(out).values():
             assert table.markdown(found, language)
+
+
+def test_the_way_in_refuses_before_it_trains(tmp_path, model_folder, dataset, judges, monkeypatch):
+    monkeypatch.setattr(way_in, "prepare", lambda config: prepare(config, judges))
+    monkeypatch.setattr(way_in, "train", lambda *_: pytest.fail("it trained"))
+    told = {"model": str(model_folder), "dataset": str(dataset), "tokens": 8, "steps": 4, "upper": 0.67}
+    for change, message in [
+        ({"prompts": 5, "batch_size": 2}, "--prompts 5: must be a multiple"),
+        ({"prompts": 32}, "--prompts 32: there are 16 for training"),
+    ]:
+        with pytest.raises(UserError, match=message):
+            way_in.main(DemoConfig(**told, **change, out=tmp_path / "three"))
 
 
 def test_the_way_in(tmp_path, model_folder, dataset, judges, monkeypatch, capsys):

@@ -77,6 +77,8 @@ def test_a_killed_run_resumes_to_the_same_bits(smoke, prepared, method, monkeypa
     again = TRAIN[method](replace(config, resume=True), prepared)
     one, other = (verified_tensors(latest_checkpoint(done.directory)) for done in (whole, again))
     assert one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+    spent = [r["core_seconds"] for r in records(again.directory) if "core_seconds" in r]
+    assert spent == sorted(spent) and again.core_seconds == spent[-1], "what was spent before counts"
 
 
 def test_a_divergence_beyond_its_limit_stops_and_keeps_the_last_checkpoint(smoke, prepared):
@@ -134,6 +136,24 @@ def test_refused_before_anything_is_made(smoke, tmp_path, judges):
         train_preference.main(replace(smoke, tokens=4))
     assert not smoke.out.exists()
     assert judges.proxy.asked == 0
+
+
+def test_ppo_refuses_prompts_that_are_not_there_or_leave_no_room(smoke, prepared):
+    """--pairs counts: a round of fewer prompts than it says would log more calls of the judge than it made."""
+    ppo = replace(smoke, method="ppo")
+    with pytest.raises(UserError, match="--prompts 4: there are 2 for training"):
+        train_ppo.main(replace(ppo, pairs=2), prepared)
+    prepared.tokenizer.model_max_length = 13
+    with pytest.raises(UserError, match="--tokens 8: behind a prompt of 8 tokens, the model takes 13 in all"):
+        train_ppo.main(ppo, prepared)
+
+
+def test_the_command_of_ppo_trains_by_ppo_without_being_told(smoke, monkeypatch):
+    assert train_ppo.PPOConfig().method == "ppo"
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(UserError, match="train_ppo runs in one process: start it without torchrun"):
+        train_ppo.main(replace(smoke, method="ppo"))
+    assert not smoke.out.exists()
 
 
 def test_ppo_asks_the_judge_and_dpo_never_does(smoke, prepared):
