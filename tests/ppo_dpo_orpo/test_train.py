@@ -45,7 +45,7 @@ def test_it_learns_what_the_pairs_say(smoke, prepared, method, kind):
 
 
 def test_ppo_raises_the_reward_it_is_given(smoke, prepared):
-    config = replace(smoke, method="ppo", steps=160, prompts=16, batch_size=8, lr=5e-2, kl_weight=0.0)
+    config = replace(smoke, method="ppo", steps=80, prompts=8, batch_size=8, lr=5e-2, kl_weight=0.0)
     done = train_ppo.main(config, prepared)
     seen = [r["proxy"] for r in records(done.directory) if "proxy" in r]
     assert sum(seen[-10:]) > sum(seen[:10]) + 1
