@@ -113,6 +113,12 @@ def test_all_tests_passing_gives_all_points(context):
     assert outcome.share == 1 and outcome.reason.startswith("2 passed, tests of commit")
 
 
+def test_where_warnings_are_errors_the_tests_are_counted_too(toy, tmp_path_factory):
+    (toy.root / "pyproject.toml").write_text('[tool.pytest.ini_options]\nfilterwarnings = ["error"]\n')
+    save(toy.root)
+    assert checks.tests(Context(toy, LIMITS, "HEAD", tmp_path_factory.mktemp("s"))).share == 1
+
+
 def test_a_test_that_fails_costs_its_share(toy, tmp_path_factory):
     from_commit = toy.root / "tests" / "toy" / "test_toy.py"
     from_commit.write_text("def test_a(): pass\n\n\ndef test_b(): assert False\n")

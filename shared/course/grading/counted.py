@@ -20,6 +20,8 @@ import xdist.dsession  # before the graded folder can be found by anybody
 import xdist.plugin  # noqa: F401
 
 MOST_NAMED = 5  # of the tests that failed
+# Whoever makes errors of warnings would make one of this: that xdist, which is none of theirs, was imported above.
+QUIET = "ignore:Module already imported so cannot be rewritten:pytest.PytestAssertRewriteWarning"
 PR_SET_DUMPABLE = 4  # 0: other processes of the same user can open no descriptor of this one through /proc
 
 
@@ -58,7 +60,8 @@ def main(descriptor: int, folder: Path, target: str, options: list[str]) -> int:
     counter = Counter(target)
     with tempfile.TemporaryDirectory() as empty:
         words = [empty, "-n", "1", "--max-worker-restart=0", f"--rootdir={folder}", f"--confcutdir={folder}"]
-        code = pytest.main([*words, *_configuration(folder), "-q", "--no-header", *options], plugins=[counter])
+        words += [*_configuration(folder), "-W", QUIET, "-q", "--no-header", *options]
+        code = pytest.main(words, plugins=[counter])
     failed = [*(test for test, how in counter.ended.items() if how == "failed"), *dict.fromkeys(counter.broken)]
     passed = list(counter.ended.values()).count("passed")
     said = {"code": int(code), "passed": passed, "failed": len(failed), "names": failed[:MOST_NAMED]}
