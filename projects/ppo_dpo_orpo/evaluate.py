@@ -73,7 +73,7 @@ def divergences(policy: Policy, prepared: Prepared, answers: Sequence[Answer]) -
 
 
 def pair_items(config: Config, policy: Policy, prepared: Prepared) -> Iterator[Item]:
-    """Of each test pair whether the policy puts it right, by how much, and how sure the judge was."""
+    """Whether the policy puts each test pair right, by how much, and how sure the judge was."""
     test = prepared.encoded["test"]
     found = margins(config, policy, test, prepared.tokenizer.pad_token_id).tolist()
     for pair, margin in zip(test.pairs, found, strict=True):
@@ -105,13 +105,13 @@ def distinct(texts: Sequence[str], size: int) -> float:
 
 
 def longer_right(encoded: Encoded) -> Float[Tensor, " k"]:
-    """Of each pair 1 if the chosen response has more words, ½ if as many: what length alone would say."""
+    """What length alone would say of each pair: 1 if the chosen response has more words, ½ if as many."""
     gaps = [len(pair.chosen.split()) - len(pair.rejected.split()) for pair in encoded.pairs]
     return torch.tensor([0.5 if gap == 0 else float(gap > 0) for gap in gaps])
 
 
 def likelier_right(encoded: Encoded) -> Float[Tensor, " k"]:
-    """Of each pair 1 if the start finds the chosen response likelier a token: what ORPO begins from."""
+    """What ORPO begins from: for each pair 1 if the start finds the chosen response likelier a token."""
     lengths = torch.tensor([[len(answer.response) for answer in both] for both in encoded.answers])
     means = encoded.reference / lengths
     return (means[:, 0] > means[:, 1]).float()
@@ -130,7 +130,7 @@ def features(encoded: Encoded) -> Float[Tensor, "k d"]:
 
 
 def probe_right(prepared: Prepared, decays: Sequence[float] = (1e-1, 1.0, 1e1, 1e2, 1e3)) -> Float[Tensor, " k"]:
-    """Of each test pair whether a linear probe on the model's own states puts it right: the honest ceiling.
+    """Whether a linear probe on the model's own states puts each test pair right: the honest ceiling.
 
     Logistic regression without an intercept on standardised differences; validation pairs choose its decay.
     """

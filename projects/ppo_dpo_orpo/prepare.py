@@ -93,7 +93,7 @@ class Prepared:
     """What every cell of a study shares.
 
     Attributes:
-        digest: Of the pairs and of both judges.
+        digest: SHA-256 of the pairs and of both judges.
         prompts: Test prompts that are answered, one a group.
     """
 

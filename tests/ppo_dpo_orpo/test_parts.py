@@ -99,8 +99,9 @@ def test_an_end_goes_with_its_response_when_two_are_exchanged(prepared):
 def test_training_reads_no_test_pair(config, prepared):
     """Validation chooses the step. Whoever looks at a test pair meanwhile finds none."""
     del prepared.encoded["test"]
-    train_preference.main(config, prepared)
-    train_ppo.main(replace(config, method="ppo", out=config.out.with_name("ppo")), prepared)
+    ppo = replace(config, method="ppo", out=config.out.with_name("ppo"))
+    assert train_preference.main(config, prepared).directory == config.out
+    assert train_ppo.main(ppo, prepared).directory == ppo.out
 
 
 # ---------------------------------------------------------------- judges

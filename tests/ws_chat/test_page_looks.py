@@ -137,6 +137,7 @@ def test_what_the_server_refuses_is_said_in_the_language_of_the_page(server, chr
         page.get_by_label("Contraseña").fill("another password")
         page.get_by_role("button", name="Borrar la cuenta", exact=True).last.click()
         page.get_by_role("alert").filter(has_text="Esa no es la contraseña.").wait_for()
+        assert page.locator("html").get_attribute("lang") == "es"
 
 
 def test_every_sentence_of_a_form_has_its_words_in_both_languages():
