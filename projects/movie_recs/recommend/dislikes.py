@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Float
-from scipy.sparse import csr_matrix, hstack
+from scipy.sparse import csr_matrix
 
 from projects.movie_recs.data.ratings import Ratings
 from projects.movie_recs.recommend.collaborative import Scores, Similar, ease
@@ -26,7 +26,7 @@ def rocchio(model: Similar, likes: csr_matrix, dislikes: csr_matrix, gamma: floa
 
 @dataclass(frozen=True)
 class SignedEase:
-    """EASE over twice as many columns: each film liked, and each film disliked.
+    """EASE over twice as many columns: of film i the column 2i says that it was liked, 2i + 1 that it was disliked.
 
     What a like or a dislike says of the likes and of the dislikes to come is learned in one closed form; a list is
     ordered by the predicted like less γ times the predicted dislike.
@@ -39,14 +39,21 @@ class SignedEase:
 
     def score(self, likes: csr_matrix, dislikes: csr_matrix, gamma: float) -> Scores:
         """Scores of every film for these users."""
-        both = self.model.score(hstack([likes, dislikes]).tocsr())
-        films = likes.shape[1]
-        return both[:, :films] - gamma * both[:, films:]
+        both = self.model.score(signed(likes, dislikes))
+        return both[:, 0::2] - gamma * both[:, 1::2]
+
+
+def signed(likes: csr_matrix, dislikes: csr_matrix) -> csr_matrix:
+    """Likes and dislikes side by side, film by film: (u, 2i). A film that comes later adds two columns at the end."""
+    liked, disliked = likes.tocoo(), dislikes.tocoo()
+    rows, columns = np.concatenate([liked.row, disliked.row]), np.concatenate([2 * liked.col, 2 * disliked.col + 1])
+    values = np.concatenate([liked.data, disliked.data])
+    return csr_matrix((values, (rows, columns)), shape=(likes.shape[0], 2 * likes.shape[1]))
 
 
 def signed_ease(likes: csr_matrix, dislikes: csr_matrix, penalty: float) -> SignedEase:
     """Learn from both matrices (u, i)."""
-    return SignedEase(ease(hstack([likes, dislikes]).tocsr(), penalty))
+    return SignedEase(ease(signed(likes, dislikes), penalty))
 
 
 @dataclass(frozen=True)
