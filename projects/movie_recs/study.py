@@ -90,7 +90,8 @@ class Study:
         """Everything known of a film without ratings; texts whole, pooled, without names, and the plot alone."""
         masked = text_vectors([without_names(film) for film in self.told.films], self.known)
         plots_alone = text_vectors([story(film) for film in self.told.films], self.known)
-        forms = {"whole": self.texts.whole, "pooled": self.texts.pooled}
+        other = of_films(self.told.films, KnownVectors(self.encoders["e5"])).pooled
+        forms = {"whole": self.texts.whole, "pooled": self.texts.pooled, "e5": other}
         return colds.Content(self.told, forms | {"masked": masked.pooled, "story": plots_alone.pooled})
 
     def cell(self, what: str, arm: str, catalogue: Catalogue, take: Callable[[], Iterable[Item]], size: int = 0) -> Done:

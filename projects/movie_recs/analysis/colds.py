@@ -126,7 +126,7 @@ def within(content: Content, draw: Draw) -> Content:
 ARMS = (
     "random", "popularity (oracle)", "genres", "people", "text raw", "text", "text, first part", "names masked",
     "plot alone", "text whitened", "genres and text", "head: fields", "head: fields and text", "head: and length",
-    "head: text alone", "head: plot alone",
+    "head: text alone", "head: plot alone", "text (E5)", "head: fields and E5",
 )  # fmt: skip
 HEADS = {
     "head: fields": (dict(FIELD_WEIGHTS), ""),
@@ -134,6 +134,7 @@ HEADS = {
     "head: and length": ({**FIELD_WEIGHTS, "length": 0.3}, "pooled"),
     "head: text alone": ({}, "pooled"),
     "head: plot alone": ({}, "story"),
+    "head: fields and E5": (dict(FIELD_WEIGHTS), "e5"),
 }
 
 
@@ -150,7 +151,8 @@ def score(arm: str, draw: Draw, content: Content, seed: int) -> np.ndarray:
     if arm == "text whitened":
         ready = whitening(fields["pooled"][draw.warm])(fields["pooled"])
         return nearest(draw.likes, ready[draw.warm], ready[draw.cold])
-    plain = {"text": "pooled", "text, first part": "whole", "names masked": "masked", "plot alone": "story"}
+    plain = {"text": "pooled", "text, first part": "whole", "names masked": "masked", "plot alone": "story",
+             "text (E5)": "e5"}  # fmt: skip
     if arm in (*plain, "genres", "people"):
         return untrained(draw, fields[plain.get(arm, arm)])
     small, known = inner(draw, seed), within(content, draw)

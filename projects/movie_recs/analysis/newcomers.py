@@ -3,12 +3,10 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Float
-from scipy.sparse import csr_matrix
 
 from projects.movie_recs.data.ratings import Ratings
 from projects.movie_recs.preferences.questionnaire import (
-    Simulated, at_random, informative, most_rated, newcomer,
+    at_random, halves, informative, most_rated, newcomer,
 )  # fmt: skip
 from projects.movie_recs.recommend.collaborative import ease
 from shared.study import Item
@@ -19,19 +17,6 @@ FOLDS = 3
 WEIGHTS = (0.25, 0.5, 1.0, 2.0, 4.0)
 PENALTY = 100.0
 FEWEST_LIKES = 4
-
-
-def halves(ratings: Ratings, users: Float[np.ndarray, " u"], seed: int) -> Simulated:
-    """These users with their ratings divided at random: one half answers, the other is wanted."""
-    chosen = np.isin(ratings.user, users)
-    first = np.random.default_rng(seed).random(len(ratings)) < 0.5
-    place = {int(user): row for row, user in enumerate(users)}
-
-    def rows(matrix: csr_matrix) -> csr_matrix:
-        return matrix[sorted(place, key=lambda user: place[user])]
-
-    answering, wanted = ratings.where(chosen & first), ratings.where(chosen & ~first)
-    return Simulated(rows(answering.likes()), rows(answering.matrix()), rows(wanted.likes()))
 
 
 def compare(ratings: Ratings, counts: tuple[int, ...] = COUNTS, candidates: int = 80) -> Iterator[Item]:

@@ -20,7 +20,7 @@ SPANISH = {
     "genres": "géneros", "people": "personas", "text whitened": "texto blanqueado", "text raw": "texto sin centrar",
     "text, first part": "texto, primera parte", "text": "texto", "names masked": "sin nombres", "plot alone": "sólo la trama",
     "head: fields and text": "cabeza: campos y texto", "head: fields": "cabeza: campos", "head: and length": "cabeza: y longitud",
-    "head: text alone": "cabeza: sólo texto", "head: plot alone": "cabeza: sólo trama", "best part": "la mejor parte",
+    "head: text alone": "cabeza: sólo texto", "head: plot alone": "cabeza: sólo trama", "head: fields and E5": "cabeza: campos y E5", "text (E5)": "texto (E5)", "best part": "la mejor parte",
     "collaborative": "colaborativa", "blend": "mezcla", "likes alone": "sólo me gusta", "held back": "retenida",
     "signed EASE": "EASE con signo", "signed and held back": "con signo y retenida", "naive": "ingenua",
     "clipped": "recortada", "words": "palabras (TF-IDF)", "minilm": "MiniLM", "both": "ambos", "e5": "E5",

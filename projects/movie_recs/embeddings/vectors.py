@@ -48,6 +48,11 @@ class KnownVectors:
             return np.zeros((0, self.encoder.width), np.float32)
         return np.stack([self._known[key] for key in keys])
 
+    def kept(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"] | None:
+        """Vectors of texts that are all known; None if one is not: nothing is encoded."""
+        found = [self._known.get(_digest(text)) for text in texts]
+        return np.stack(found) if found and all(each is not None for each in found) else None
+
     def _add(self, new: dict[bytes, str]) -> None:
         vectors = self.encoder.encode(list(new.values()))
         self.encoded += len(new)

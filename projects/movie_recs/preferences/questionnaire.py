@@ -10,6 +10,7 @@ import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 
+from projects.movie_recs.data.ratings import Ratings
 from projects.movie_recs.evaluate import ndcg
 from projects.movie_recs.recommend.collaborative import Scores, Similar, popularity
 
@@ -65,6 +66,19 @@ class Simulated:
         """nDCG@k of each user after these questions; a film that he said he has seen is not shown again."""
         likes, seen = self.answered(asked)
         return ndcg(who.score(likes), self.wanted, seen, k)
+
+
+def halves(ratings: Ratings, users: Int[np.ndarray, " u"], seed: int) -> Simulated:
+    """These users with their ratings divided at random: one half answers, the other is wanted."""
+    chosen = np.isin(ratings.user, users)
+    first = np.random.default_rng(seed).random(len(ratings)) < 0.5
+    place = {int(user): row for row, user in enumerate(users)}
+
+    def rows(matrix: csr_matrix) -> csr_matrix:
+        return matrix[sorted(place, key=lambda user: place[user])]
+
+    answering, wanted = ratings.where(chosen & first), ratings.where(chosen & ~first)
+    return Simulated(rows(answering.likes()), rows(answering.matrix()), rows(wanted.likes()))
 
 
 def informative(people: Simulated, who: Newcomer, count: int, candidates: int = CANDIDATES) -> list[int]:
