@@ -4,7 +4,7 @@ q queries · d width · k places
 """
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 from jaxtyping import Float, Int
@@ -19,6 +19,7 @@ MOST_DEAD = 0.2
 NOBODY = -1
 
 
+@runtime_checkable
 class Index(Protocol):
     """What is searched."""
 

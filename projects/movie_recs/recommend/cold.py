@@ -13,7 +13,6 @@ from scipy.sparse import csr_matrix
 
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.embeddings.vectors import Transform, unit, whitening
-from projects.movie_recs.recommend.collaborative import Scores
 
 YEARS = np.arange(1900, 2025, 5)
 YEAR_WIDTH = 8.0  # years over which films are near in time
@@ -25,7 +24,9 @@ def joined_features(fields: Mapping[str, Float[np.ndarray, "n _"]], weights: Map
     return np.concatenate(told, axis=1)
 
 
-def nearest(likes: csr_matrix, warm: Float[np.ndarray, "w d"], cold: Float[np.ndarray, "c d"]) -> Scores:
+def nearest(
+    likes: csr_matrix, warm: Float[np.ndarray, "w d"], cold: Float[np.ndarray, "c d"]
+) -> Float[np.ndarray, "u c"]:
     """Sum over a user's liked films of their inner products with each cold film: no training."""
     return np.asarray(likes @ (warm @ cold.T))
 
@@ -54,7 +55,7 @@ class Head:
         found: Float[np.ndarray, "w c"] = self.inverse @ (self.features @ with_constant(cold).T)
         return found
 
-    def score(self, warm_scores: Scores, cold: Float[np.ndarray, "c d"]) -> Scores:
+    def score(self, warm_scores: Float[np.ndarray, "u w"], cold: Float[np.ndarray, "c d"]) -> Float[np.ndarray, "u c"]:
         """Scores (u, c) from those of the warm films (u, w)."""
         return np.asarray(warm_scores @ self.weights(cold))
 

@@ -154,7 +154,7 @@ def recommend(
 ) -> schemas.List:
     """Never what was seen or disliked; without likes these are popular films."""
     parts = Parts(ratings=ratings, text=text, popular=popular, diversity=diversity)
-    found = movies.list(person, k, parts, wish)
+    found = movies.lists(person, k, parts, wish)
     return schemas.List(personal=any(each.place.because is not None for each in found),
                         films=[listed(movies, each) for each in found])  # fmt: skip
 

@@ -240,7 +240,7 @@ class Movies:
 
     # ------------------------------------------------------------ lists
 
-    def list(self, person: int | None, k: int, parts: Parts, text: str = "") -> list[Listed]:
+    def lists(self, person: int | None, k: int, parts: Parts, text: str = "") -> list[Listed]:
         """Films for somebody, with reasons; `text` may name genres, years, films, and what it must not be."""
         with self.gate:
             who = self.taste(person)
