@@ -22,7 +22,7 @@ class Config:
     """What a star below a user's own mean, as predicted, takes from a score."""
     ridge: float = 5.0
     """λ of the head that scores films without ratings."""
-    diversity: float = 0.9
+    diversity: float = 0.8
     """λ of MMR: 1 is the order of relevance."""
     places: int = 10
     """Films of a list."""

@@ -16,7 +16,8 @@ from projects.movie_recs.data.catalogue import Catalogue, load
 from projects.movie_recs.data.films import story, without_names
 from projects.movie_recs.data.ratings import by_date, by_time, last_likes
 from projects.movie_recs.embeddings import encoder
-from projects.movie_recs.embeddings.vectors import KnownVectors, TextVectors, centring, of_films, text_vectors
+from projects.movie_recs.embeddings.encoder import unit
+from projects.movie_recs.embeddings.vectors import KnownVectors, TextVectors, centring, genres, of_films, text_vectors
 from shared import devices, study
 from shared.errors import command
 from shared.fingerprint.origin import file_digest
@@ -28,6 +29,7 @@ FEWEST = 15
 """Likes of a user whose last five are held out: five to learn from, five to choose on, five to test."""
 PENALTIES = {"ml-100k": 400.0, "dslabs": 100.0}
 """What validation chose for EASE in the first table; the later ones take it as given."""
+RULES = {"lists": 2}
 SEARCHES = ("words", "minilm", "e5", "both")
 
 
@@ -96,7 +98,7 @@ class Study:
 
     def cell(self, what: str, arm: str, catalogue: Catalogue, take: Callable[[], Iterable[Item]], size: int = 0) -> Done:
         """A cell's items, made unless they are there."""
-        asked = Asked(what=what, arm=arm, dataset=catalogue.name, size=size)
+        asked = Asked(what=what, arm=arm, dataset=catalogue.name, size=size, rule=RULES.get(what, 1))
         name = "-".join(part.replace(" ", "_").replace(":", "").replace(",", "") for part in (what, arm, catalogue.name))
         place = self.config.runs / f"{name}-{size}"
         return log_items(place, asked, take, project=PROJECT, data=self.digest(what, catalogue))
@@ -136,12 +138,12 @@ def dislike_cells(run: Study) -> list[list[Done]]:
 
 def list_cells(run: Study) -> list[list[Done]]:
     """Each λ of MMR, beside the order of relevance; λ is chosen on validation, whose cells say size 1."""
-    division, vectors = by_time(run.told.ratings), centring(run.texts.pooled)(run.texts.pooled)
-    penalty = PENALTIES["dslabs"]
+    division, pooled = by_time(run.told.ratings), run.texts.pooled
+    others = {"centred": centring(pooled)(pooled), "genres": unit(genres(run.told.films)[0])}
     found = []
     for test in (True, False):
-        cells = [run.cell("lists", f"{trade:g}", run.told, partial(lists.compare, trade, division, vectors, penalty, test),
-                          int(not test)) for trade in lists.TRADES]  # fmt: skip
+        cells = [run.cell("lists", f"{trade:g}", run.told, partial(lists.compare, trade, division, pooled, others,
+                                                                    PENALTIES["dslabs"], test), int(not test)) for trade in lists.TRADES]  # fmt: skip
         found += [[each, cells[0]] for each in cells]
     return found
 

@@ -9,7 +9,7 @@ from typing import Any
 from projects.movie_recs.analysis import newcomers
 from shared.fingerprint.citations import pooled
 from shared.report import Views
-from shared.study import Column, Done, Group, bootstrap, bounds, mean, plain, table, written
+from shared.study import Column, Done, Group, bootstrap, bounds, plain, table, written
 
 ARM = plain("arm", lambda group: group[0].config.arm, head="arm", es="brazo")
 DATA = plain("dataset", lambda group: group[0].config.dataset, head="ratings", es="valoraciones")
@@ -25,6 +25,11 @@ SPANISH = {
     "signed EASE": "EASE con signo", "signed and held back": "con signo y retenida", "naive": "ingenua",
     "clipped": "recortada", "words": "palabras (TF-IDF)", "minilm": "MiniLM", "both": "ambos", "e5": "E5",
 }  # fmt: skip
+
+
+def mean(name: str, metric: str = "", **shown: Any) -> Column:
+    """Mean over the items of a row's first cell, cited; the second one is what it is compared with."""
+    return Column((name,), lambda group: [pooled([group[0].mean(metric or name)], "mean", digits=6)], **shown)
 
 
 def with_interval(name: str, metric: str = "", digits: int = 3, **shown: Any) -> tuple[Column, Column]:
@@ -144,6 +149,8 @@ LISTS = table(
     *with_interval("ndcg", head="nDCG@10"),
     gap("ndcg_gap", "ndcg", head="to λ = 1", es="frente a λ = 1"),
     *with_interval("diversity", head="diversity", es="diversidad"),
+    mean("diversity_centred", head="centred", es="centrada", show="{diversity_centred:.3f}"),
+    mean("diversity_genres", head="of genres", es="de géneros", show="{diversity_genres:.3f}"),
     mean("novelty", head="novelty, bits", es="novedad, bits", show="{novelty:.2f}"),
     plain("coverage", lambda group: round(group[0].items[0]["coverage"], 4), head="coverage", es="cobertura", show="{coverage:.2f}"),
     title="lists by MMR",

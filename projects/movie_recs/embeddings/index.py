@@ -35,7 +35,7 @@ class Index(Protocol):
     def __len__(self) -> int: ...
 
 
-def in_order(ids: Int[np.ndarray, "q k"], scores: Float[np.ndarray, "q k"], k: int) -> Found:
+def in_order(ids: Int[np.ndarray, "q m"], scores: Float[np.ndarray, "q m"], k: int) -> Found:
     """The first k by falling score and, where float32 products tie, by rising id; −1 stands last."""
     held = np.where(ids == NOBODY, -np.inf, scores)
     order = np.stack([np.lexsort((row, -score)) for row, score in zip(ids, held, strict=True)])[:, :k]

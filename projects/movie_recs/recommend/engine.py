@@ -43,7 +43,7 @@ class Parts:
     text: float = 0.2
     popular: float = 0.1
     gamma: float = 0.25
-    diversity: float = 0.9
+    diversity: float = 0.8
 
 
 @dataclass(frozen=True)
@@ -84,16 +84,20 @@ class Table:
 
     Attributes:
         vectors: (rows, d), centred, of length 1; more rows are kept than are used.
+        plain: The same before they were centred, in half precision: what MMR compares.
     """
 
     width: int
     films: list[Film] = field(default_factory=list)
     row: dict[int, int] = field(default_factory=dict)
     vectors: Float[np.ndarray, "n d"] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    plain: Float[np.ndarray, "n d"] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
     alive: Bool[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, bool))
     years: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, np.int64))
 
-    def put(self, films: Sequence[Film], vectors: Float[np.ndarray, "n d"]) -> list[int]:
+    def put(
+        self, films: Sequence[Film], vectors: Float[np.ndarray, "n d"], plain: Float[np.ndarray, "n d"]
+    ) -> list[int]:
         """Rows of these films: their own if they are there already, else new ones."""
         fresh = [film for film in films if film.id not in self.row]
         self._room(len(self.films) + len(fresh))
@@ -103,7 +107,7 @@ class Table:
         rows = [self.row[film.id] for film in films]
         for row, film in zip(rows, films, strict=True):
             self.films[row], self.years[row], self.alive[row] = film, film.year, True
-        self.vectors[rows] = vectors
+        self.vectors[rows], self.plain[rows] = vectors, plain
         return rows
 
     def drop(self, film: int) -> bool:
@@ -118,6 +122,8 @@ class Table:
             return
         more = max(wanted, int(GROWTH * len(self.vectors))) - len(self.vectors)
         self.vectors = np.concatenate([self.vectors.reshape(-1, self.width), np.zeros((more, self.width), np.float32)])
+        room = np.zeros((more, self.width), np.float16)
+        self.plain = np.concatenate([self.plain.reshape(-1, self.width), room])
         self.alive = np.concatenate([self.alive, np.zeros(more, bool)])
         self.years = np.concatenate([self.years, np.zeros(more, np.int64)])
 
@@ -146,7 +152,7 @@ class Engine:
         """Add films or change them: the next list knows them."""
         ready = self.centred(vectors)
         with self.lock:
-            self.table.put(films, ready)
+            self.table.put(films, ready, unit(vectors))
             self.index.add([film.id for film in films], ready)
             missing = len(self.table.films) - len(self.popular)
             if missing > 0:
@@ -188,7 +194,8 @@ class Engine:
             scores = self._scores(candidates, liked, disliked, told)
             head = np.lexsort((self._ids(candidates), -scores))[: max(POOL, min(k, MOST_PLACES))]
             pool, best = candidates[head], scores[head]
-            order = mmr(scaled(best), self.table.vectors[pool], min(k, MOST_PLACES), told.diversity)
+            near = self.table.plain[pool].astype(np.float32)
+            order = mmr(scaled(best), near, min(k, MOST_PLACES), told.diversity)
             return [self._place(int(pool[at]), float(best[at]), liked) for at in order]
 
     def near(self, film: int, k: int = 10) -> list[Place]:
