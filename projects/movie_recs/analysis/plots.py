@@ -28,7 +28,7 @@ def new_users(results: Path) -> None:
     """Quality of lists over the number of questions."""
     rows = read_csv(results / "newcomers.csv")
     with figure(
-        results / "newcomers.png", title="New users: questions chosen by what they tell", xlabel="films asked about",
+        results / "newcomers.png", title="New users: what questions are worth", xlabel="films asked about",
         ylabel="nDCG@10", words=WORDS,
     ) as axes:  # fmt: skip
         for number, (name, label) in enumerate(

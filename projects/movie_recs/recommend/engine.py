@@ -224,7 +224,7 @@ class Engine:
         return np.array([self.table.films[row].id for row in rows], np.int64)
 
     def _candidates(
-        self, who: Taste, liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " m"], wish: Wish
+        self, who: Taste, liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " l"], wish: Wish
     ) -> Int[np.ndarray, " c"]:
         if len(self.table.row) <= ALL_ARE_CANDIDATES:
             rows = np.flatnonzero(self.table.alive)
@@ -236,7 +236,7 @@ class Engine:
             rows = np.array([row for row in rows if self._allowed(int(row), wish)], np.int64)
         return rows
 
-    def _fetched(self, liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " m"]) -> Int[np.ndarray, " c"]:
+    def _fetched(self, liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " l"]) -> Int[np.ndarray, " c"]:
         found = [np.argpartition(-self.popular, min(FETCHED, len(self.popular) - 1))[:FETCHED]]
         if len(liked) and self.weights.shape[0]:
             found.append(self.weights[2 * liked].indices)
@@ -254,7 +254,7 @@ class Engine:
         return wanted and not own & set(wish.barred) and (film.year == 0 or wish.years[0] <= film.year <= wish.years[1])
 
     def _scores(
-        self, rows: Int[np.ndarray, " c"], liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " m"], parts: Parts
+        self, rows: Int[np.ndarray, " c"], liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " l"], parts: Parts
     ) -> Float[np.ndarray, " c"]:
         total = parts.popular * _even(np.log1p(self.popular[rows]))
         if len(liked) or len(disliked):
@@ -270,7 +270,7 @@ class Engine:
         return np.asarray(total)
 
     def _by_ratings(
-        self, rows: Int[np.ndarray, " c"], liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " m"]
+        self, rows: Int[np.ndarray, " c"], liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " l"]
     ) -> Float[np.ndarray, " c"]:
         """What likes and dislikes say by the model's weights; films that it does not know yet get 0."""
         found = np.zeros(len(self.table.films))
