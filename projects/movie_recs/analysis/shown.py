@@ -9,7 +9,7 @@ from typing import Any
 from projects.movie_recs.analysis import newcomers
 from shared.fingerprint.citations import pooled
 from shared.report import Views
-from shared.study import Column, Done, Group, bootstrap, bounds, plain, table, written
+from shared.study import Column, Done, Group, Table, bootstrap, bounds, plain, table, written
 
 ARM = plain("arm", lambda group: group[0].config.arm, head="arm", es="brazo")
 DATA = plain("dataset", lambda group: group[0].config.dataset, head="ratings", es="valoraciones")
@@ -80,6 +80,13 @@ def picked_gap(name: str, pattern: str, to: str, **shown: Any) -> Column:
 def as_arms(done: Done, arms: Sequence[Any]) -> list[list[Done]]:
     """One cell as a row for each arm that its metrics are named after."""
     return [[replace(done, config=replace(done.config, arm=str(arm)))] for arm in arms]
+
+
+def seen(name: str, *fields: tuple[str, str, str]) -> Table:
+    """A table of measurements whose fields are shown as they are: (field, heading, its Spanish)."""
+    shown = [Column((), lambda _: [], head, es, f"{{{each}}}") for each, head, es in fields]
+    return table(name, *shown, title=name, spanish={"exact": "exacto", "in this process": "en este proceso",
+                 "one after another": "una tras otra", "a second": "por segundo", "neighbours": "vecinos"})  # fmt: skip
 
 
 def users(metric: str) -> Column:
@@ -201,7 +208,20 @@ JOINED = table(
     ("another year's film", "película de otro año", "{introduction_another_year} + {plot_another_year}"),
     title="texts and ratings joined",
 )
-TABLES = (JOINED, WARM, BLENDS, COLD, NEWCOMERS, DISLIKES, LISTS, SEARCH, ERRORS, POLICIES)
+BENCH = seen(
+    "bench", ("arm", "arm", "brazo"), ("step_ms", "learn and score all, ms", "aprender y puntuar todo, ms"),
+    ("ours_over_arm", "ours / arm", "nuestro / brazo"), ("peak_mb", "peak, MB", "pico, MB"), ("ndcg", "nDCG@10", "nDCG@10"),
+)  # fmt: skip
+INDEX = seen(
+    "index", ("index", "index", "índice"), ("films", "films", "películas"), ("ms_p50", "p50, ms", "p50, ms"),
+    ("ms_p99", "p99, ms", "p99, ms"), ("recall", "recall of 10", "exhaustividad de 10"), ("build_s", "built in, s", "construido en, s"),
+    ("mb", "grown by, MB", "crecido, MB"),
+)  # fmt: skip
+SCALE = seen(
+    "scale", ("load", "load", "carga"), ("films", "films", "películas"), ("a_second", "lists a second", "listas por segundo"),
+    ("p50_ms", "p50, ms", "p50, ms"), ("p99_ms", "p99, ms", "p99, ms"), ("kb_a_film", "KB a film", "KB por película"),
+)  # fmt: skip
+TABLES = (BENCH, INDEX, SCALE, JOINED, WARM, BLENDS, COLD, NEWCOMERS, DISLIKES, LISTS, SEARCH, ERRORS, POLICIES)
 COUNTS = newcomers.COUNTS
 
 

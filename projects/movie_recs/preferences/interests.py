@@ -36,7 +36,8 @@ def interests(liked: Float[np.ndarray, "n d"], most: int = MOST_INTERESTS) -> Fl
         if np.allclose(moved, centres, atol=1e-6):
             break
         centres = moved
-    found: Float[np.ndarray, "c d"] = np.unique(centres, axis=0)
+    different = [n for n, centre in enumerate(centres) if not (centres[:n] == centre).all(1).any()]
+    found: Float[np.ndarray, "c d"] = centres[different]
     return found
 
 

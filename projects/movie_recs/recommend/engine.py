@@ -93,7 +93,7 @@ class Table:
     vectors: Float[np.ndarray, "n d"] = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     plain: Float[np.ndarray, "n d"] = field(default_factory=lambda: np.zeros((0, 0), np.float16))
     alive: Bool[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, bool))
-    years: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, np.int64))
+    ids: Int[np.ndarray, " n"] = field(default_factory=lambda: np.zeros(0, np.int64))
 
     def put(
         self, films: Sequence[Film], vectors: Float[np.ndarray, "n d"], plain: Float[np.ndarray, "n d"]
@@ -106,7 +106,7 @@ class Table:
             self.films.append(film)
         rows = [self.row[film.id] for film in films]
         for row, film in zip(rows, films, strict=True):
-            self.films[row], self.years[row], self.alive[row] = film, film.year, True
+            self.films[row], self.ids[row], self.alive[row] = film, film.id, True
         self.vectors[rows], self.plain[rows] = vectors, plain
         return rows
 
@@ -125,7 +125,7 @@ class Table:
         room = np.zeros((more, self.width), np.float16)
         self.plain = np.concatenate([self.plain.reshape(-1, self.width), room])
         self.alive = np.concatenate([self.alive, np.zeros(more, bool)])
-        self.years = np.concatenate([self.years, np.zeros(more, np.int64)])
+        self.ids = np.concatenate([self.ids, np.zeros(more, np.int64)])
 
 
 class Engine:
@@ -145,6 +145,7 @@ class Engine:
         """From an opinion (2 · row liked, 2 · row + 1 disliked) to a like of each film; dense for few films."""
         self.dense: Float[np.ndarray, "j n"] | None = None
         self.popular: Float[np.ndarray, " n"] = np.zeros(0)
+        self._popular: Int[np.ndarray, " f"] | None = None
 
     # ------------------------------------------------------------ films
 
@@ -172,6 +173,7 @@ class Engine:
         """Take a model: weights from opinions to films by row, and how many like each film."""
         with self.lock:
             self.popular = np.concatenate([popular, np.zeros(max(0, len(self.table.films) - len(popular)))])
+            self._popular = None
             if isinstance(weights, np.ndarray):
                 self.dense = weights
             else:
@@ -188,15 +190,16 @@ class Engine:
         told, asked = parts or self.parts, wish or Wish()
         with self.lock:
             liked, disliked = self._rows(who.liked), self._rows(who.disliked)
-            candidates = self._candidates(who, liked, disliked, asked)
+            centres = taste(self.table.vectors[liked], self.table.vectors[disliked], told.gamma)
+            candidates = self._candidates(who, liked, centres, asked)
             if not len(candidates):
                 return []
-            scores = self._scores(candidates, liked, disliked, told)
-            head = np.lexsort((self._ids(candidates), -scores))[: max(POOL, min(k, MOST_PLACES))]
+            scores = self._scores(candidates, liked, disliked, centres, told)
+            head = np.lexsort((self.table.ids[candidates], -scores))[: max(POOL, min(k, MOST_PLACES))]
             pool, best = candidates[head], scores[head]
             near = self.table.plain[pool].astype(np.float32)
             order = mmr(scaled(best), near, min(k, MOST_PLACES), told.diversity)
-            return [self._place(int(pool[at]), float(best[at]), liked) for at in order]
+            return self._places(pool[order], best[order], liked)
 
     def near(self, film: int, k: int = 10) -> list[Place]:
         """Films whose texts are nearest to this one's."""
@@ -220,29 +223,28 @@ class Engine:
     def _rows(self, films: Iterable[int]) -> Int[np.ndarray, " m"]:
         return np.array([self.table.row[film] for film in films if film in self.table.row], np.int64)
 
-    def _ids(self, rows: Int[np.ndarray, " c"]) -> Int[np.ndarray, " c"]:
-        return np.array([self.table.films[row].id for row in rows], np.int64)
-
     def _candidates(
-        self, who: Taste, liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " l"], wish: Wish
+        self, who: Taste, liked: Int[np.ndarray, " m"], centres: Float[np.ndarray, "k d"], wish: Wish
     ) -> Int[np.ndarray, " c"]:
         if len(self.table.row) <= ALL_ARE_CANDIDATES:
             rows = np.flatnonzero(self.table.alive)
         else:
-            rows = self._fetched(liked, disliked)
+            rows = self._fetched(liked, centres)
         seen = self._rows(who.seen)
         rows = rows[~np.isin(rows, seen)]
         if wish.genres or wish.barred or wish.years != Wish().years:
             rows = np.array([row for row in rows if self._allowed(int(row), wish)], np.int64)
         return rows
 
-    def _fetched(self, liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " l"]) -> Int[np.ndarray, " c"]:
-        found = [np.argpartition(-self.popular, min(FETCHED, len(self.popular) - 1))[:FETCHED]]
+    def _fetched(self, liked: Int[np.ndarray, " m"], centres: Float[np.ndarray, "k d"]) -> Int[np.ndarray, " c"]:
+        """Rows worth scoring: the popular, the neighbours of what is liked, and the nearest to each interest."""
+        if self._popular is None:
+            self._popular = np.argsort(-self.popular, kind="stable")[:FETCHED]
+        found = [self._popular]
         if len(liked) and self.weights.shape[0]:
             found.append(self.weights[2 * liked].indices)
-        centres = taste(self.table.vectors[liked], self.table.vectors[disliked], self.parts.gamma)
         if len(centres):
-            ids, _ = self.index.search(centres.astype(np.float32), FETCHED)
+            ids, _ = self.index.search(centres.astype(np.float32), FETCHED // len(centres))
             found.append(self._rows(int(i) for i in ids.ravel()))
         rows = np.unique(np.concatenate(found)).astype(np.int64)
         return rows[self.table.alive[rows]]
@@ -254,7 +256,12 @@ class Engine:
         return wanted and not own & set(wish.barred) and (film.year == 0 or wish.years[0] <= film.year <= wish.years[1])
 
     def _scores(
-        self, rows: Int[np.ndarray, " c"], liked: Int[np.ndarray, " m"], disliked: Int[np.ndarray, " l"], parts: Parts
+        self,
+        rows: Int[np.ndarray, " c"],
+        liked: Int[np.ndarray, " m"],
+        disliked: Int[np.ndarray, " l"],
+        centres: Float[np.ndarray, "k d"],
+        parts: Parts,
     ) -> Float[np.ndarray, " c"]:
         total = parts.popular * _even(np.log1p(self.popular[rows]))
         if len(liked) or len(disliked):
@@ -262,7 +269,6 @@ class Engine:
                 total = total + parts.ratings * _even(self._by_ratings(rows, liked, disliked))
             if parts.text:
                 vectors = self.table.vectors
-                centres = taste(vectors[liked], vectors[disliked], parts.gamma)
                 own = nearness(centres, vectors[rows]) if len(centres) else -nearness(vectors[disliked], vectors[rows])
                 total = total + parts.text * _even(own)
         elif not parts.popular:
@@ -283,29 +289,32 @@ class Engine:
             found[: len(flat)] = flat
         return found[rows]
 
-    def _place(self, row: int, score: float, liked: Int[np.ndarray, " m"]) -> Place:
-        film = self.table.films[row]
+    def _places(
+        self, rows: Int[np.ndarray, " c"], scores: Float[np.ndarray, " c"], liked: Int[np.ndarray, " m"]
+    ) -> list[Place]:
+        films = [self.table.films[row] for row in rows]
         if not len(liked):
-            return Place(film, score)
-        speaks = self.contributions(row, liked)
-        best = int(np.argmax(speaks))
-        total = float(speaks.sum())
-        if total <= 0:
-            return Place(film, score)
-        return Place(film, score, self.table.films[int(liked[best])].id, float(speaks[best]) / total)
+            return [Place(film, float(score)) for film, score in zip(films, scores, strict=True)]
+        speaks = self.contributions(rows, liked)
+        found = []
+        for film, score, own in zip(films, scores, speaks.T, strict=True):
+            best, total = int(np.argmax(own)), float(own.sum())
+            because = (self.table.films[int(liked[best])].id, float(own[best]) / total) if total > 0 else (None, 0.0)
+            found.append(Place(film, float(score), *because))
+        return found
 
-    def contributions(self, row: int, liked: Int[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-        """How much each liked film speaks for a film: its weight, or without one its nearness; never below 0."""
-        told = np.zeros(len(liked))
-        if self.dense is not None and row < self.dense.shape[1]:
-            known = 2 * liked < len(self.dense)
-            told[known] = self.dense[2 * liked[known], row]
-        elif self.dense is None and row < self.weights.shape[1]:
-            known = 2 * liked < self.weights.shape[0]
-            told[known] = np.asarray(self.weights[2 * liked[known], row].todense()).ravel()
-        near = self.table.vectors[liked] @ self.table.vectors[row]
+    def contributions(self, rows: Int[np.ndarray, " c"], liked: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m c"]:
+        """How much each liked film speaks for each film: its weight, or where no weight does its nearness; never < 0."""
+        told = np.zeros((len(liked), len(rows)))
+        known, shape = 2 * liked, self.weights.shape if self.dense is None else self.dense.shape
+        old, new = known < shape[0], rows < shape[1]
+        if self.dense is not None:
+            told[np.ix_(old, new)] = self.dense[np.ix_(known[old], rows[new])]
+        elif old.any() and new.any():
+            told[np.ix_(old, new)] = self.weights[known[old]][:, rows[new]].toarray()
         told = np.maximum(told, 0)
-        return told if told.sum() > 0 else np.maximum(near, 0)
+        near = np.maximum(self.table.vectors[liked] @ self.table.vectors[rows].T, 0)
+        return np.where(told.sum(0, keepdims=True) > 0, told, near)
 
 
 def _even(scores: Float[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:
