@@ -57,8 +57,11 @@ def fitted(arm: str, likes: csr_matrix) -> Scores:
     from implicit.bpr import BayesianPersonalizedRanking
     from implicit.nearest_neighbours import CosineRecommender
 
-    made = {"cosine": partial(CosineRecommender, K=200), "BPR": partial(BayesianPersonalizedRanking, factors=64, random_state=0),
-            "ALS": partial(AlternatingLeastSquares, factors=64, random_state=0)}[arm.split(": ")[1]]()  # fmt: skip
+    made = {
+        "cosine": partial(CosineRecommender, K=200),
+        "BPR": partial(BayesianPersonalizedRanking, factors=64, random_state=0),
+        "ALS": partial(AlternatingLeastSquares, factors=64, random_state=0),
+    }[arm.split(": ")[1]]()
     made.fit(likes.tocsr(), show_progress=False)
     if arm.endswith("cosine"):
         return np.asarray((likes @ made.similarity.tocsr()).todense())
@@ -116,9 +119,17 @@ def indexes(config: BenchConfig) -> None:
                 times.append(1000 * (time.perf_counter() - begun))
             truth = np.stack(found) if truth is None else truth
             recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, truth, strict=True)])
-            rows.append({"index": name, "films": count, "ms_p50": round(statistics.median(times), 3),
-                         "ms_p99": round(float(np.percentile(times, 99)), 3), "recall": round(float(recall), 4),
-                         "build_s": round(built, 2), "mb": round(resident_mb() - before, 1)})  # fmt: skip
+            rows.append(
+                {
+                    "index": name,
+                    "films": count,
+                    "ms_p50": round(statistics.median(times), 3),
+                    "ms_p99": round(float(np.percentile(times, 99)), 3),
+                    "recall": round(float(recall), 4),
+                    "build_s": round(built, 2),
+                    "mb": round(resident_mb() - before, 1),
+                }
+            )
     publish_bench(INDEX, rows, config.out, "movie_recs", {"width": WIDTH, "queries": 200})
 
 
@@ -127,12 +138,15 @@ def large_engine(count: int) -> Engine:
     rng, vectors = np.random.default_rng(0), synthetic(count)
     engine = Engine(WIDTH, np.zeros(WIDTH, np.float32), Parts(), Graph(WIDTH))
     for start in range(0, count, 10_000):
-        films = [Film(id=n, title=f"Film {n}", year=1950 + n % 70, genres=(GENRES[n % 5],))
-                 for n in range(start, min(start + 10_000, count))]  # fmt: skip
+        films = [
+            Film(id=n, title=f"Film {n}", year=1950 + n % 70, genres=(GENRES[n % 5],))
+            for n in range(start, min(start + 10_000, count))
+        ]
         engine.put(films, vectors[start : start + len(films)])
     rows = np.repeat(2 * np.arange(count), KEEP)  # a like's row; dislikes have none
-    weights = csr_matrix((rng.random(KEEP * count, np.float32), (rows, rng.integers(count, size=KEEP * count))),
-                         shape=(2 * count, count))  # fmt: skip
+    weights = csr_matrix(
+        (rng.random(KEEP * count, np.float32), (rows, rng.integers(count, size=KEEP * count))), shape=(2 * count, count)
+    )
     engine.learn(weights, rng.zipf(1.5, count).clip(max=10_000).astype(float))
     return engine
 
@@ -146,11 +160,15 @@ def large(config: BenchConfig) -> None:
     whom = [Taste(liked=films[:15], disliked=films[15:], seen=frozenset(films)) for films in people]
     for who in whom[:20]:
         engine.recommend(who, 10)
-    rows = [{"load": "one after another", **_timed(engine, whom, None)},
-            {"load": f"{config.rate:g} a second", **_timed(engine, whom, config.rate)}]  # fmt: skip
+    rows = [
+        {"load": "one after another", **_timed(engine, whom, None)},
+        {"load": f"{config.rate:g} a second", **_timed(engine, whom, config.rate)},
+    ]
     for row in rows:
         row |= {"films": config.films, "kb_a_film": round(1024 * memory / config.films, 2)}
-    publish_bench(SCALE, rows, config.out, "movie_recs", {"width": WIDTH, "neighbours": KEEP, "likes": 15, "dislikes": 5})
+    publish_bench(
+        SCALE, rows, config.out, "movie_recs", {"width": WIDTH, "neighbours": KEEP, "likes": 15, "dislikes": 5}
+    )
 
 
 def _timed(engine: Engine, whom: list[Taste], rate: float | None) -> dict[str, Any]:
@@ -171,8 +189,11 @@ def _timed(engine: Engine, whom: list[Taste], rate: float | None) -> dict[str, A
     for each in clients:
         each.join()
     seconds = time.perf_counter() - begun
-    return {"a_second": round(len(whom) / seconds, 1), "p50_ms": round(statistics.median(late), 2),
-            "p99_ms": round(float(np.percentile(late, 99)), 2)}  # fmt: skip
+    return {
+        "a_second": round(len(whom) / seconds, 1),
+        "p50_ms": round(statistics.median(late), 2),
+        "p99_ms": round(float(np.percentile(late, 99)), 2),
+    }
 
 
 def main(config: BenchConfig) -> None:

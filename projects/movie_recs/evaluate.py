@@ -81,4 +81,4 @@ def coverage(lists: Int[np.ndarray, "u k"], films: int) -> float:
 
 def with_wishes(wanted: csr_matrix, known: csr_matrix) -> Bool[np.ndarray, " u"]:
     """Users who want something, and of whom a like is known."""
-    return np.asarray((wanted.sum(1) > 0)).ravel() & np.asarray((known.sum(1) > 0)).ravel()
+    return np.asarray(wanted.sum(1) > 0).ravel() & np.asarray(known.sum(1) > 0).ravel()

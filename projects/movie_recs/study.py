@@ -10,11 +10,24 @@ import numpy as np
 
 from projects.movie_recs.analysis import blends, colds, disliked, lists, newcomers, plots, policies, searching, warm
 from projects.movie_recs.analysis.shown import (
-    BLEND_ARMS, BLENDS, COLD, DISLIKES, ERRORS, JOINED, LISTS, NEWCOMERS, POLICIES, SEARCH, WARM, as_arms, views,
-)  # fmt: skip
+    BLEND_ARMS,
+    BLENDS,
+    COLD,
+    DISLIKES,
+    ERRORS,
+    JOINED,
+    LISTS,
+    NEWCOMERS,
+    POLICIES,
+    SEARCH,
+    WARM,
+    as_arms,
+    views,
+)
+from projects.movie_recs.data import dslabs
 from projects.movie_recs.data.catalogue import Catalogue, load
 from projects.movie_recs.data.films import story, without_names
-from projects.movie_recs.data.ratings import by_date, by_time, last_likes
+from projects.movie_recs.data.ratings import Division, by_date, by_time, last_likes
 from projects.movie_recs.embeddings import encoder
 from projects.movie_recs.embeddings.encoder import unit
 from projects.movie_recs.embeddings.vectors import KnownVectors, TextVectors, centring, genres, of_films, text_vectors
@@ -69,6 +82,7 @@ class Study:
     @cached_property
     def told(self) -> Catalogue:
         """Films with a text."""
+        dslabs.fetch()
         every = load("dslabs")
         return every.restricted(every.with_text)
 
@@ -96,16 +110,35 @@ class Study:
         forms = {"whole": self.texts.whole, "pooled": self.texts.pooled, "e5": other}
         return colds.Content(self.told, forms | {"masked": masked.pooled, "story": plots_alone.pooled})
 
-    def cell(self, what: str, arm: str, catalogue: Catalogue, take: Callable[[], Iterable[Item]], size: int = 0) -> Done:
+    def cell(
+        self, what: str, arm: str, catalogue: Catalogue, take: Callable[[], Iterable[Item]], size: int = 0
+    ) -> Done:
         """A cell's items, made unless they are there."""
         asked = Asked(what=what, arm=arm, dataset=catalogue.name, size=size, rule=RULES.get(what, 1))
-        name = "-".join(part.replace(" ", "_").replace(":", "").replace(",", "") for part in (what, arm, catalogue.name))
+        name = "-".join(
+            part.replace(" ", "_").replace(":", "").replace(",", "") for part in (what, arm, catalogue.name)
+        )
         place = self.config.runs / f"{name}-{size}"
         return log_items(place, asked, take, project=PROJECT, data=self.digest(what, catalogue))
 
     def digest(self, what: str, catalogue: Catalogue) -> str:
         """Of the films and ratings, and of the descriptions where these are asked."""
         return file_digest(searching.FILE) + catalogue.digest if what == "search" else catalogue.digest
+
+
+def divided(divide: Callable[[], Division]) -> Iterable[Item]:
+    """The arms on a division that is made when it is asked for."""
+    return warm.compare(divide())
+
+
+def searched(run: Study, arm: str) -> Iterable[Item]:
+    """A way of searching, with encoders that are loaded when they are asked for."""
+    return searching.compare(arm, run.told.films, run.encoders)
+
+
+def chilled(run: Study, arm: str) -> Iterable[Item]:
+    """An arm on cold films, with texts that are encoded when they are asked for."""
+    return colds.compare(arm, run.content, run.config.draws)
 
 
 def warm_cells(run: Study) -> list[Done]:
@@ -115,14 +148,13 @@ def warm_cells(run: Study) -> list[Done]:
         "one date": (run.rated, partial(by_date, run.rated.ratings)),
         "by user, in time": (run.rated, partial(by_time, run.rated.ratings)),
     }
-    found = [run.cell("warm", name, data, lambda d=divide: warm.compare(d())) for name, (data, divide) in told.items()]
-    return [*found, run.cell("warm", "by user, in time", run.told, lambda: warm.compare(by_time(run.told.ratings)))]
+    found = [run.cell("warm", name, data, partial(divided, divide)) for name, (data, divide) in told.items()]
+    return [*found, run.cell("warm", "by user, in time", run.told, partial(divided, lambda: by_time(run.told.ratings)))]
 
 
 def search_cells(run: Study) -> list[Done]:
     """Each way of searching."""
-    films = run.told.films
-    return [run.cell("search", arm, run.told, lambda arm=arm: searching.compare(arm, films, run.encoders)) for arm in SEARCHES]
+    return [run.cell("search", arm, run.told, partial(searched, run, arm)) for arm in SEARCHES]
 
 
 def dislike_cells(run: Study) -> list[list[Done]]:
@@ -130,8 +162,10 @@ def dislike_cells(run: Study) -> list[list[Done]]:
     found = []
     for data in (run.rated, run.told):
         division = by_time(data.ratings)
-        cells = [run.cell("dislikes", arm, data, partial(disliked.compare, arm, division, PENALTIES[data.name]))
-                 for arm in disliked.ARMS]  # fmt: skip
+        cells = [
+            run.cell("dislikes", arm, data, partial(disliked.compare, arm, division, PENALTIES[data.name]))
+            for arm in disliked.ARMS
+        ]
         found += [[each, cells[0]] for each in cells]
     return found
 
@@ -142,8 +176,16 @@ def list_cells(run: Study) -> list[list[Done]]:
     others = {"centred": centring(pooled)(pooled), "genres": unit(genres(run.told.films)[0])}
     found = []
     for test in (True, False):
-        cells = [run.cell("lists", f"{trade:g}", run.told, partial(lists.compare, trade, division, pooled, others,
-                                                                    PENALTIES["dslabs"], test), int(not test)) for trade in lists.TRADES]  # fmt: skip
+        cells = [
+            run.cell(
+                "lists",
+                f"{trade:g}",
+                run.told,
+                partial(lists.compare, trade, division, pooled, others, PENALTIES["dslabs"], test),
+                int(not test),
+            )
+            for trade in lists.TRADES
+        ]
         found += [[each, cells[0]] for each in cells]
     return found
 
@@ -156,16 +198,20 @@ def main(config: StudyConfig) -> None:
     publish(WARM, [[done] for done in warm_cells(run)], out, PROJECT)
     blend = run.cell("blend", "all", run.told, lambda: blends.compare(run.told, run.texts))
     publish(BLENDS, as_arms(blend, BLEND_ARMS), out, PROJECT)
-    cold = [run.cell("cold", arm, run.told, lambda arm=arm: colds.compare(arm, run.content, config.draws), config.draws)
-            for arm in colds.ARMS]  # fmt: skip
+    cold = [run.cell("cold", arm, run.told, partial(chilled, run, arm), config.draws) for arm in colds.ARMS]
     publish(COLD, [[each, cold[colds.ARMS.index("genres and text")]] for each in cold], out, PROJECT)
-    searched = search_cells(run)
-    publish(SEARCH, [[done] for done in searched], out, PROJECT)
-    study.write(out / f"{ERRORS.name}.csv", worst(searched[-1]), PROJECT)
+    found = search_cells(run)
+    publish(SEARCH, [[done] for done in found], out, PROJECT)
+    study.write(out / f"{ERRORS.name}.csv", worst(found[2]), PROJECT)
     publish(DISLIKES, dislike_cells(run), out, PROJECT)
     publish(LISTS, list_cells(run), out, PROJECT)
-    new = run.cell("newcomers", "all", run.told,
-                   partial(newcomers.compare, run.told.ratings, candidates=config.candidates), config.candidates)  # fmt: skip
+    new = run.cell(
+        "newcomers",
+        "all",
+        run.told,
+        partial(newcomers.compare, run.told.ratings, candidates=config.candidates),
+        config.candidates,
+    )
     publish(NEWCOMERS, as_arms(new, newcomers.COUNTS), out, PROJECT)
     told = [run.cell("policies", name, run.told, partial(policies.compare, name)) for name in policies.ESTIMATORS]
     publish(POLICIES, [[done] for done in told], out, PROJECT)

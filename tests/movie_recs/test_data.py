@@ -102,18 +102,27 @@ def deb(files):
             archive.addfile(member, io.BytesIO(content))
     found = b"!<arch>\n"
     for name, content in (("debian-binary", b"2.0\n"), ("data.tar.xz", packed.getvalue())):
-        found += f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode() + content + b"\n" * (len(content) % 2)
+        found += (
+            f"{name:<16}{0:<12}{0:<6}{0:<6}{100644:<8}{len(content):<10}`\n".encode()
+            + content
+            + b"\n" * (len(content) % 2)
+        )
     return found
 
 
 def test_a_package_is_unpacked_by_name_and_digest(tmp_path):
     inside = f"./{dslabs.INSIDE}"
-    content = deb({f"{inside}Rdata.rdb": b"heap", f"{inside}Rdata.rdx": b"index", "../../evil": b"no", f"{inside}x": b"no"})
+    content = deb(
+        {f"{inside}Rdata.rdb": b"heap", f"{inside}Rdata.rdx": b"index", "../../evil": b"no", f"{inside}x": b"no"}
+    )
     package = tmp_path / "p.deb"
     package.write_bytes(content)
     (tmp_path / "out").mkdir()
     dslabs.unpack(package, tmp_path / "out", hashlib.sha256(content).hexdigest())
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {"Rdata.rdb": b"heap", "Rdata.rdx": b"index"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == {
+        "Rdata.rdb": b"heap",
+        "Rdata.rdx": b"index",
+    }
     with pytest.raises(UserError, match="SHA-256"):
         dslabs.unpack(package, tmp_path / "out")
 
@@ -174,28 +183,53 @@ def told(title, year=0, kind="introduction", mispaired=False):
 
 
 def test_texts_go_to_the_film_that_they_are_about():
-    source = rated(("Solaris (Solyaris)", 1972), ("Solaris", 2002), ("Alien", 1979), ("Pinocchio", 1940), ("Dolls", 2002), ("Dolls", 2003))
-    texts = [told("Solaris", 1972), told("Solaris", kind="plot"), told("Alien", 1980), told("Pinocchio", kind="plot"),
-             told("Dolls", kind="plot"), told("Alien", 1979), told("Alien", 1979, mispaired=True), told("None", 1979),
-             told("Alien", 0)]  # fmt: skip
+    source = rated(
+        ("Solaris (Solyaris)", 1972),
+        ("Solaris", 2002),
+        ("Alien", 1979),
+        ("Pinocchio", 1940),
+        ("Dolls", 2002),
+        ("Dolls", 2003),
+    )
+    texts = [
+        told("Solaris", 1972),
+        told("Solaris", kind="plot"),
+        told("Alien", 1980),
+        told("Pinocchio", kind="plot"),
+        told("Dolls", kind="plot"),
+        told("Alien", 1979),
+        told("Alien", 1979, mispaired=True),
+        told("None", 1979),
+        told("Alien", 0),
+    ]
     taken, outcomes = join(source, texts)
     assert {column: (text.title, text.kind) for column, text in taken.items()} == {
-        0: ("Solaris", "introduction"), 1: ("Solaris", "plot"), 2: ("Alien", "introduction"),
-    }  # fmt: skip
+        0: ("Solaris", "introduction"),
+        1: ("Solaris", "plot"),
+        2: ("Alien", "introduction"),
+    }
     assert taken[2].years == (1980, 1980), "release years within one are one film; the first text stays"
     assert outcomes == {
-        ("introduction", "joined"): 2, ("plot", "joined"): 1, ("plot", "another year"): 1, ("plot", "several films"): 1,
-        ("introduction", "text taken"): 1, ("introduction", "mispaired"): 1, ("introduction", "no ratings"): 1,
+        ("introduction", "joined"): 2,
+        ("plot", "joined"): 1,
+        ("plot", "another year"): 1,
+        ("plot", "several films"): 1,
+        ("introduction", "text taken"): 1,
+        ("introduction", "mispaired"): 1,
+        ("introduction", "no ratings"): 1,
         ("introduction", "no year"): 1,
-    }  # fmt: skip
+    }
 
 
 # ---------------------------------------------------------------- texts
 
 
 def test_people_names_and_story():
-    text = ("Alien is a 1979 horror film directed by Ridley Scott and starring Sigourney Weaver, John Hurt and H. D. Stanton. "
-            "It follows a crew that is hunted by a creature. It won an award.")  # fmt: skip
+    text = (
+        "Alien is a 1979 horror film directed by Ridley Scott and starring Sigourney Weaver, John Hurt and H. D. Stanton."
+        " "
+        "It follows a crew that is hunted by a creature. It won an award."
+    )
     film = Film(id=1, title="Alien", text=text, kind="introduction", people=people(text, "introduction"))
     assert film.people == ("Ridley Scott", "Sigourney Weaver", "John Hurt", "H. D. Stanton")
     masked = without_names(film)
@@ -208,9 +242,11 @@ def test_people_names_and_story():
 
 def test_a_digest_changes_with_everything_that_vectors_depend_on():
     film = Film(id=1, title="A", year=1, genres=("x",), people=("P",), text="t")
-    others = [Film(id=1, title="B", year=1, genres=("x",), people=("P",), text="t"),
-              Film(id=1, title="A", year=1, genres=("x",), people=("P",), text="u"),
-              Film(id=1, title="A", year=1, genres=("y",), people=("P",), text="t")]  # fmt: skip
+    others = [
+        Film(id=1, title="B", year=1, genres=("x",), people=("P",), text="t"),
+        Film(id=1, title="A", year=1, genres=("x",), people=("P",), text="u"),
+        Film(id=1, title="A", year=1, genres=("y",), people=("P",), text="t"),
+    ]
     assert len({film.digest, *(other.digest for other in others)}) == 4
 
 

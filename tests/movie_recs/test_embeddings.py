@@ -10,7 +10,15 @@ from projects.movie_recs.data.films import Film
 from projects.movie_recs.embeddings import e5
 from projects.movie_recs.embeddings.encoder import load, unit
 from projects.movie_recs.embeddings.index import NOBODY, Flat, Graph, Qdrant, index_for
-from projects.movie_recs.embeddings.vectors import KnownVectors, centring, genres, of_films, people, text_vectors, whitening
+from projects.movie_recs.embeddings.vectors import (
+    KnownVectors,
+    centring,
+    genres,
+    of_films,
+    people,
+    text_vectors,
+    whitening,
+)
 from shared.errors import UserError
 from tests.movie_recs.world import WordEncoder, films
 
@@ -67,7 +75,10 @@ def test_transforms_take_the_common_part_away_and_keep_zero():
 
 
 def test_fields_are_columns():
-    told = [Film(id=1, title="a", genres=("x", "y"), people=("P", "Q")), Film(id=2, title="b", genres=("y",), people=("P",))]
+    told = [
+        Film(id=1, title="a", genres=("x", "y"), people=("P", "Q")),
+        Film(id=2, title="b", genres=("y",), people=("P",)),
+    ]
     kinds, names = genres(told)
     assert names == ("x", "y") and kinds.tolist() == [[1, 1], [0, 1]]
     assert_allclose(people(told), [[2**-0.5], [2**-0.5]]), "Q is in one film alone"

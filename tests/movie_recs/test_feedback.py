@@ -43,8 +43,11 @@ def test_undo_goes_back_step_by_step(store):
     while (film := store.undo(person)) is not None:
         seen.append((film, store.opinions(person)))
     assert seen == [
-        (1, [Opinion(1, 1.0), Opinion(2, None)]), (2, [Opinion(1, 1.0)]), (1, [Opinion(1, 5.0)]), (1, []),
-    ]  # fmt: skip
+        (1, [Opinion(1, 1.0), Opinion(2, None)]),
+        (2, [Opinion(1, 1.0)]),
+        (1, [Opinion(1, 5.0)]),
+        (1, []),
+    ]
     assert not store.unrate(person, 1)
 
 
@@ -144,7 +147,11 @@ def test_inverse_propensities_find_the_truth_that_the_log_does_not_show():
 def test_a_clip_lowers_the_estimate_and_its_deviation():
     reward, logged, wanted, _ = simulated(5_000)
     free, cut = inverse_propensity(reward, logged, wanted), inverse_propensity(reward, logged, wanted, 3.0)
-    assert cut.value < free.value and cut.deviation < free.deviation and cut.clipped == pytest.approx((logged == 0.1).mean())
+    assert (
+        cut.value < free.value
+        and cut.deviation < free.deviation
+        and cut.clipped == pytest.approx((logged == 0.1).mean())
+    )
     assert free.clipped == 0 and free.effective < cut.effective <= 5_000
 
 

@@ -75,8 +75,11 @@ def test_signed_columns_are_film_by_film():
     both = signed(LIKES, DISLIKES).toarray()
     assert_allclose(both[:, 0::2], LIKES.toarray())
     assert_allclose(both[:, 1::2], DISLIKES.toarray())
-    assert_allclose(signed_ease(LIKES, csr_matrix(LIKES.shape), 5.0).score(LIKES, csr_matrix(LIKES.shape), 1.0),
-                    ease(LIKES, 5.0).score(LIKES), atol=1e-8)  # fmt: skip
+    assert_allclose(
+        signed_ease(LIKES, csr_matrix(LIKES.shape), 5.0).score(LIKES, csr_matrix(LIKES.shape), 1.0),
+        ease(LIKES, 5.0).score(LIKES),
+        atol=1e-8,
+    )
 
 
 def test_a_film_that_is_disliked_takes_its_neighbours_down():
@@ -200,8 +203,11 @@ def test_parts_are_put_on_one_scale_over_what_may_be_shown():
 def test_a_useless_part_gets_no_weight_and_a_useful_one_does():
     rng = np.random.default_rng(0)
     truth = rng.standard_normal((20, 30))
-    parts = {"first": truth + rng.standard_normal(truth.shape), "noise": 10 * rng.standard_normal(truth.shape),
-             "good": truth + rng.standard_normal(truth.shape)}  # fmt: skip
+    parts = {
+        "first": truth + rng.standard_normal(truth.shape),
+        "noise": 10 * rng.standard_normal(truth.shape),
+        "good": truth + rng.standard_normal(truth.shape),
+    }
 
     def quality(scores):
         return float(np.corrcoef(scores.ravel(), truth.ravel())[0, 1])

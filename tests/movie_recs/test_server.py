@@ -40,7 +40,10 @@ def test_changes_need_the_profile_its_token_and_this_servers_page(client, person
     assert stranger.put("/api/ratings/100", json={"stars": 5}).status_code == 401
     for headers in ({"X-CSRF-Token": ""}, {"X-CSRF-Token": csrf_of("another")}, {"Origin": "http://evil.example"}):
         assert person.put("/api/ratings/100", json={"stars": 5}, headers=headers).status_code == 403
-    assert person.put("/api/ratings/100", json={"stars": 5}, headers={"Origin": "http://127.0.0.1:8000"}).status_code == 200
+    assert (
+        person.put("/api/ratings/100", json={"stars": 5}, headers={"Origin": "http://127.0.0.1:8000"}).status_code
+        == 200
+    )
     assert stranger.post("/api/session", headers={"Origin": "http://evil.example"}).status_code == 403
     stranger.cookies.set(COOKIE, "guessed")
     assert stranger.get("/api/profile").status_code == 401
@@ -173,14 +176,27 @@ def test_no_request_makes_it_fail(app, client, person, admin):
 
 
 def attempted(operation, mode, client, admin, statuses):
-    @settings(max_examples=12, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
-              suppress_health_check=list(HealthCheck))  # fmt: skip
+    @settings(
+        max_examples=12,
+        deadline=None,
+        derandomize=True,
+        database=None,
+        phases=[Phase.generate],
+        suppress_health_check=list(HealthCheck),
+    )
     @given(case=operation.as_strategy(generation_mode=mode))
     def attempt(case):
         told = case.as_transport_kwargs(base_url="http://127.0.0.1:8000")
-        told["headers"] = {**{k: v for k, v in dict(told.get("headers") or {}).items() if v.isascii()}, **admin,
-                           "X-CSRF-Token": client.headers["X-CSRF-Token"]}  # fmt: skip
-        told = {name: told[name] for name in ("method", "url", "params", "json", "headers", "data") if told.get(name) is not None}
+        told["headers"] = {
+            **{k: v for k, v in dict(told.get("headers") or {}).items() if v.isascii()},
+            **admin,
+            "X-CSRF-Token": client.headers["X-CSRF-Token"],
+        }
+        told = {
+            name: told[name]
+            for name in ("method", "url", "params", "json", "headers", "data")
+            if told.get(name) is not None
+        }
         told.pop("data", None) if "json" in told else None
         if isinstance(told.get("data"), bytes):
             told["content"] = told.pop("data")

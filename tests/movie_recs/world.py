@@ -41,10 +41,17 @@ class WordEncoder:
 def films(count=30):
     names = list(KINDS)
     return tuple(
-        Film(id=100 + n, title=f"{names[n % 3]} number {n}", year=1970 + n, genres=(names[n % 3],),
-             people=(f"Ann {names[n % 3]}",), text=KINDS[names[n % 3]].format(n=f"item{n}"), kind="plot")
+        Film(
+            id=100 + n,
+            title=f"{names[n % 3]} number {n}",
+            year=1970 + n,
+            genres=(names[n % 3],),
+            people=(f"Ann {names[n % 3]}",),
+            text=KINDS[names[n % 3]].format(n=f"item{n}"),
+            kind="plot",
+        )
         for n in range(count)
-    )  # fmt: skip
+    )
 
 
 def ratings(people=60, count=30, seed=0):

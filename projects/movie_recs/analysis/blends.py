@@ -46,10 +46,13 @@ def compare(catalogue: Catalogue, texts: TextVectors) -> Iterator[Item]:
     penalty = best_of(PENALTIES, lambda told: validation.quality(ease(likes, told).score(likes)))
     kept = best_of(NEIGHBOURS, lambda told: validation.quality(neighbours(likes, *told).score(likes)))
     features = content(catalogue, texts)
-    known = {name: standardised(each, validation.known.matrix())
-             for name, each in parts(validation, features, penalty, kept).items()}  # fmt: skip
-    shown = {name: standardised(each, test.known.matrix())
-             for name, each in parts(test, features, penalty, kept).items()}  # fmt: skip
+    known = {
+        name: standardised(each, validation.known.matrix())
+        for name, each in parts(validation, features, penalty, kept).items()
+    }
+    shown = {
+        name: standardised(each, test.known.matrix()) for name, each in parts(test, features, penalty, kept).items()
+    }
     ours = {name: known[name] for name in known if name != "text raw"}
     alone = {name: known[name] for name in ("ease", "neighbours", "popular")}
     weights = {"blend": learned_weights(ours, validation.quality)}

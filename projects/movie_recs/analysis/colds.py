@@ -10,7 +10,7 @@ from scipy.sparse import csr_matrix
 
 from projects.movie_recs.data.catalogue import Catalogue
 from projects.movie_recs.embeddings import vectors
-from projects.movie_recs.embeddings.vectors import TextVectors, centring, unit, whitening
+from projects.movie_recs.embeddings.vectors import centring, unit, whitening
 from projects.movie_recs.evaluate import ndcg, with_wishes
 from projects.movie_recs.recommend.blend import standardised
 from projects.movie_recs.recommend.cold import fit_head, joined_features, nearest
@@ -111,8 +111,9 @@ def headed(draw: Draw, content: Content, fields: Mapping[str, float], ridge: flo
     """The trained head on these fields; texts are whitened on the warm films alone."""
     ready = {
         name: whitening(values[draw.warm])(values) if name in content.texts else values
-        for name, values in content.fields.items() if fields.get(name)
-    }  # fmt: skip
+        for name, values in content.fields.items()
+        if fields.get(name)
+    }
     features = joined_features(ready, fields)
     return fit_head(features[draw.warm], ridge).score(draw.warm_scores, features[draw.cold])
 
@@ -124,10 +125,25 @@ def within(content: Content, draw: Draw) -> Content:
 
 
 ARMS = (
-    "random", "popularity (oracle)", "genres", "people", "text raw", "text", "text, first part", "names masked",
-    "plot alone", "text whitened", "genres and text", "head: fields", "head: fields and text", "head: and length",
-    "head: text alone", "head: plot alone", "text (E5)", "head: fields and E5",
-)  # fmt: skip
+    "random",
+    "popularity (oracle)",
+    "genres",
+    "people",
+    "text raw",
+    "text",
+    "text, first part",
+    "names masked",
+    "plot alone",
+    "text whitened",
+    "genres and text",
+    "head: fields",
+    "head: fields and text",
+    "head: and length",
+    "head: text alone",
+    "head: plot alone",
+    "text (E5)",
+    "head: fields and E5",
+)
 HEADS = {
     "head: fields": (dict(FIELD_WEIGHTS), ""),
     "head: fields and text": (dict(FIELD_WEIGHTS), "pooled"),
@@ -151,8 +167,13 @@ def score(arm: str, draw: Draw, content: Content, seed: int) -> np.ndarray:
     if arm == "text whitened":
         ready = whitening(fields["pooled"][draw.warm])(fields["pooled"])
         return nearest(draw.likes, ready[draw.warm], ready[draw.cold])
-    plain = {"text": "pooled", "text, first part": "whole", "names masked": "masked", "plot alone": "story",
-             "text (E5)": "e5"}  # fmt: skip
+    plain = {
+        "text": "pooled",
+        "text, first part": "whole",
+        "names masked": "masked",
+        "plot alone": "story",
+        "text (E5)": "e5",
+    }
     if arm in (*plain, "genres", "people"):
         return untrained(draw, fields[plain.get(arm, arm)])
     small, known = inner(draw, seed), within(content, draw)

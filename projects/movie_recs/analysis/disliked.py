@@ -19,7 +19,9 @@ PAIRS = ((0.25, 0.05), (0.5, 0.05), (0.25, 0.1), (0.5, 0.1))
 ARMS = ("likes alone", "Rocchio", "signed EASE", "held back", "signed and held back")
 
 
-def scorers(penalty: float) -> dict[str, tuple[Callable[[Judged], Callable[..., Scores]], tuple[tuple[float, ...], ...]]]:
+def scorers(
+    penalty: float,
+) -> dict[str, tuple[Callable[[Judged], Callable[..., Scores]], tuple[tuple[float, ...], ...]]]:
     """Arm → (learns, and then scores by its settings), and its settings."""
 
     def alone(side: Judged) -> Callable[..., Scores]:
@@ -53,7 +55,7 @@ def scorers(penalty: float) -> dict[str, tuple[Callable[[Judged], Callable[..., 
 
 
 def apart(side: Judged, scores: Scores, disliked: np.ndarray) -> np.ndarray:
-    """AUC of later likes over later dislikes for each judged user; NaN for one who lacks either or has no dislike yet."""
+    """AUC of later likes over later dislikes for each judged user; NaN for who lacks either or has no dislike yet."""
     before = side.known.dislikes()
     found = np.full(len(scores), np.nan)
     for user in np.flatnonzero(side.who):

@@ -6,8 +6,12 @@ import numpy as np
 
 from projects.movie_recs.data.ratings import Ratings
 from projects.movie_recs.preferences.questionnaire import (
-    at_random, halves, informative, most_rated, newcomer,
-)  # fmt: skip
+    at_random,
+    halves,
+    informative,
+    most_rated,
+    newcomer,
+)
 from projects.movie_recs.recommend.collaborative import ease
 from shared.study import Item
 

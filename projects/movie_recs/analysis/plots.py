@@ -28,9 +28,12 @@ def new_users(results: Path) -> None:
     """Quality of lists over the number of questions."""
     rows = read_csv(results / "newcomers.csv")
     with figure(
-        results / "newcomers.png", title="New users: what questions are worth", xlabel="films asked about",
-        ylabel="nDCG@10", words=WORDS,
-    ) as axes:  # fmt: skip
+        results / "newcomers.png",
+        title="New users: what questions are worth",
+        xlabel="films asked about",
+        ylabel="nDCG@10",
+        words=WORDS,
+    ) as axes:
         for number, (name, label) in enumerate(
             (("informative", "informative"), ("popular", "most popular"), ("random", "at random"))
         ):
@@ -45,14 +48,20 @@ def cold_films(results: Path) -> None:
     """Every arm on films without ratings, best below the oracle."""
     rows = sorted(read_csv(results / "cold.csv"), key=lambda row: row["ndcg"])
     with figure(
-        results / "cold.png", title="Films that nobody has rated: what content knows", xlabel="nDCG@10 on cold films",
-        ylabel="", size=(6.8, 5.2), words=WORDS,
-    ) as axes:  # fmt: skip
+        results / "cold.png",
+        title="Films that nobody has rated: what content knows",
+        xlabel="nDCG@10 on cold films",
+        ylabel="",
+        size=(6.8, 5.2),
+        words=WORDS,
+    ) as axes:
         places = range(len(rows))
         errors = [[row["ndcg"] - row["ndcg_low"] for row in rows], [row["ndcg_high"] - row["ndcg"] for row in rows]]
         colours = [COLOURS[2] if row["arm"].startswith("head") else COLOURS[0] for row in rows]
-        colours = [COLOURS[6] if row["arm"] in ("random", "popularity (oracle)") else c
-                   for row, c in zip(rows, colours, strict=True)]  # fmt: skip
+        colours = [
+            COLOURS[6] if row["arm"] in ("random", "popularity (oracle)") else c
+            for row, c in zip(rows, colours, strict=True)
+        ]
         axes.barh(places, [row["ndcg"] for row in rows], xerr=errors, color=colours, height=0.7, ecolor="#555555")
         axes.set_yticks(list(places), [row["arm"] for row in rows])
         axes.grid(axis="y", visible=False)
@@ -62,13 +71,17 @@ def trade_off(results: Path) -> None:
     """What diversity costs, by λ."""
     rows = [row for row in read_csv(results / "lists.csv") if row["part"] == "test"]
     with figure(
-        results / "lists.png", title="More varied lists, and what they cost", xlabel="diversity of a list",
-        ylabel="nDCG@10", words=WORDS,
-    ) as axes:  # fmt: skip
+        results / "lists.png",
+        title="More varied lists, and what they cost",
+        xlabel="diversity of a list",
+        ylabel="nDCG@10",
+        words=WORDS,
+    ) as axes:
         axes.plot([row["diversity"] for row in rows], [row["ndcg"] for row in rows], marker="o", color=COLOURS[0])
         for row in rows:
-            axes.annotate(f"λ = {row['trade']:g}", (row["diversity"], row["ndcg"]), xytext=(6, 6),
-                          textcoords="offset points")  # fmt: skip
+            axes.annotate(
+                f"λ = {row['trade']:g}", (row["diversity"], row["ndcg"]), xytext=(6, 6), textcoords="offset points"
+            )
 
 
 if __name__ == "__main__":

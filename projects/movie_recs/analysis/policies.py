@@ -49,4 +49,11 @@ def _line(estimator: str, told: tuple[np.ndarray, np.ndarray, np.ndarray], truth
         value, effective = found.value, found.effective
         inside = float(abs(value - truth) <= 1.96 * found.deviation)
     error = value - truth
-    return {"estimate": value, "truth": truth, "error": error, "squared": error**2, "effective": effective, "covered": inside}
+    return {
+        "estimate": value,
+        "truth": truth,
+        "error": error,
+        "squared": error**2,
+        "effective": effective,
+        "covered": inside,
+    }

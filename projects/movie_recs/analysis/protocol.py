@@ -59,7 +59,7 @@ def best_of(settings: Sequence[Setting], quality: Callable[[Setting], float]) ->
     return max(settings, key=quality)
 
 
-def items(measures: Mapping[str, Sequence[float]], kept: Mapping[str, Any]) -> Iterator[Item]:
+def items(measures: Mapping[str, Float[np.ndarray, " _"]], kept: Mapping[str, Any]) -> Iterator[Item]:
     """A line a user: every measure's value of him; what was chosen is kept with the first."""
     count = len(next(iter(measures.values())))
     for number in range(count):

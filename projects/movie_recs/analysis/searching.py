@@ -21,9 +21,15 @@ FILE = Path(__file__).parents[1] / "descriptions.toml"
 PROXIES = 120
 """Films whose last sentence of story is taken out of their text and asked for: what weights are chosen on."""
 WEIGHTS = (
-    SearchWeights(1.0, 0.0, 0.0), SearchWeights(0.0, 1.0, 0.0), SearchWeights(0.0, 0.0, 1.0), SearchWeights(1.0, 1.0, 0.0),
-    SearchWeights(1.0, 0.0, 1.0), SearchWeights(0.0, 1.0, 1.0), SearchWeights(1.0, 1.0, 1.0), SearchWeights(0.5, 0.5, 1.0),
-)  # fmt: skip
+    SearchWeights(1.0, 0.0, 0.0),
+    SearchWeights(0.0, 1.0, 0.0),
+    SearchWeights(0.0, 0.0, 1.0),
+    SearchWeights(1.0, 1.0, 0.0),
+    SearchWeights(1.0, 0.0, 1.0),
+    SearchWeights(0.0, 1.0, 1.0),
+    SearchWeights(1.0, 1.0, 1.0),
+    SearchWeights(0.5, 0.5, 1.0),
+)
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 """Of the first of two encoders, where both are asked."""
 

@@ -3,28 +3,58 @@
 import statistics
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from projects.movie_recs.analysis import newcomers
 from shared.fingerprint.citations import pooled
 from shared.report import Views
-from shared.study import Column, Done, Group, Table, bootstrap, bounds, plain, table, written
+from shared.study import Column, Done, Group, Table, bootstrap, plain, table, written
 
 ARM = plain("arm", lambda group: group[0].config.arm, head="arm", es="brazo")
 DATA = plain("dataset", lambda group: group[0].config.dataset, head="ratings", es="valoraciones")
 SPANISH = {
-    "last five likes": "últimos cinco me gusta", "one date": "una fecha", "by user, in time": "por usuario, en el tiempo",
-    "popularity (oracle)": "popularidad (oráculo)", "popular": "popular", "recent": "popular reciente",
-    "neighbours": "vecinos", "ease": "EASE", "svd": "SVD", "random": "al azar", "genres and text": "géneros y texto",
-    "genres": "géneros", "people": "personas", "text whitened": "texto blanqueado", "text raw": "texto sin centrar",
-    "text, first part": "texto, primera parte", "text": "texto", "names masked": "sin nombres", "plot alone": "sólo la trama",
-    "head: fields and text": "cabeza: campos y texto", "head: fields": "cabeza: campos", "head: and length": "cabeza: y longitud",
-    "head: text alone": "cabeza: sólo texto", "head: plot alone": "cabeza: sólo trama", "head: fields and E5": "cabeza: campos y E5", "text (E5)": "texto (E5)", "best part": "la mejor parte",
-    "collaborative": "colaborativa", "blend": "mezcla", "likes alone": "sólo me gusta", "held back": "retenida",
-    "signed EASE": "EASE con signo", "signed and held back": "con signo y retenida", "naive": "ingenua",
-    "clipped": "recortada", "words": "palabras (TF-IDF)", "minilm": "MiniLM", "both": "ambos", "e5": "E5",
-}  # fmt: skip
+    "last five likes": "últimos cinco me gusta",
+    "one date": "una fecha",
+    "by user, in time": "por usuario, en el tiempo",
+    "popularity (oracle)": "popularidad (oráculo)",
+    "popular": "popular",
+    "recent": "popular reciente",
+    "neighbours": "vecinos",
+    "ease": "EASE",
+    "svd": "SVD",
+    "random": "al azar",
+    "genres and text": "géneros y texto",
+    "genres": "géneros",
+    "people": "personas",
+    "text whitened": "texto blanqueado",
+    "text raw": "texto sin centrar",
+    "text, first part": "texto, primera parte",
+    "text": "texto",
+    "names masked": "sin nombres",
+    "plot alone": "sólo la trama",
+    "head: fields and text": "cabeza: campos y texto",
+    "head: fields": "cabeza: campos",
+    "head: and length": "cabeza: y longitud",
+    "head: text alone": "cabeza: sólo texto",
+    "head: plot alone": "cabeza: sólo trama",
+    "head: fields and E5": "cabeza: campos y E5",
+    "text (E5)": "texto (E5)",
+    "best part": "la mejor parte",
+    "collaborative": "colaborativa",
+    "blend": "mezcla",
+    "likes alone": "sólo me gusta",
+    "held back": "retenida",
+    "signed EASE": "EASE con signo",
+    "signed and held back": "con signo y retenida",
+    "naive": "ingenua",
+    "clipped": "recortada",
+    "words": "palabras (TF-IDF)",
+    "minilm": "MiniLM",
+    "both": "ambos",
+    "e5": "E5",
+}
 
 
 def mean(name: str, metric: str = "", **shown: Any) -> Column:
@@ -35,7 +65,15 @@ def mean(name: str, metric: str = "", **shown: Any) -> Column:
 def with_interval(name: str, metric: str = "", digits: int = 3, **shown: Any) -> tuple[Column, Column]:
     """A mean over items that is cited, and its bootstrap interval over them, shown together."""
     form = f"{{{name}:.{digits}f}} [{{{name}_low:.{digits}f}}, {{{name}_high:.{digits}f}}]"
-    return mean(name, metric, show=form, **shown), bounds(name, lambda group: (group[0].values(metric or name), None))
+    return mean(name, metric, show=form, **shown), _bounds(name, metric or name)
+
+
+def _bounds(name: str, metric: str) -> Column:
+    """The bootstrap interval of a metric over the items of a row's first cell."""
+    return Column(
+        (f"{name}_low", f"{name}_high"),
+        lambda group: [round(bound, 4) for bound in bootstrap(group[0].values(metric))],
+    )
 
 
 def gap(name: str, metric: str, **shown: Any) -> Column:
@@ -85,8 +123,18 @@ def as_arms(done: Done, arms: Sequence[Any]) -> list[list[Done]]:
 def seen(name: str, *fields: tuple[str, str, str]) -> Table:
     """A table of measurements whose fields are shown as they are: (field, heading, its Spanish)."""
     shown = [Column((), lambda _: [], head, es, f"{{{each}}}") for each, head, es in fields]
-    return table(name, *shown, title=name, spanish={"exact": "exacto", "in this process": "en este proceso",
-                 "one after another": "una tras otra", "a second": "por segundo", "neighbours": "vecinos"})  # fmt: skip
+    return table(
+        name,
+        *shown,
+        title=name,
+        spanish={
+            "exact": "exacto",
+            "in this process": "en este proceso",
+            "one after another": "una tras otra",
+            "a second": "por segundo",
+            "neighbours": "vecinos",
+        },
+    )
 
 
 def users(metric: str) -> Column:
@@ -99,15 +147,34 @@ WARM = table(
     plain("division", lambda group: group[0].config.arm, head="division", es="división"),
     DATA,
     users("ease"),
-    *(column for name, head, es in (
-        ("random", "random", "al azar"), ("popular", "popular", "popular"), ("recent", "recent", "reciente"),
-        ("neighbours", "neighbours", "vecinos"), ("ease", "EASE", "EASE"), ("svd", "SVD", "SVD"))
-      for column in with_interval(name, head=head, es=es)),
+    *(
+        column
+        for name, head, es in (
+            ("random", "random", "al azar"),
+            ("popular", "popular", "popular"),
+            ("recent", "recent", "reciente"),
+            ("neighbours", "neighbours", "vecinos"),
+            ("ease", "EASE", "EASE"),
+            ("svd", "SVD", "SVD"),
+        )
+        for column in with_interval(name, head=head, es=es)
+    ),
     mean("ease_recall", head="EASE, recall@20", es="EASE, exhaustividad@20", show="{ease_recall:.3f}"),
     title="nDCG@10 of the whole catalogue",
     spanish=SPANISH,
-)  # fmt: skip
-BLEND_ARMS = ("popular", "genres", "people", "text raw", "text", "text whitened", "neighbours", "ease", "collaborative", "blend")
+)
+BLEND_ARMS = (
+    "popular",
+    "genres",
+    "people",
+    "text raw",
+    "text",
+    "text whitened",
+    "neighbours",
+    "ease",
+    "collaborative",
+    "blend",
+)
 BLENDS = table(
     "blends",
     ARM,
@@ -132,7 +199,9 @@ NEWCOMERS = table(
     picked("informative", "informative_{arm}", head="informative", es="informativas"),
     picked("popular", "popular_{arm}", head="most popular", es="más populares"),
     picked("random", "random_{arm}", head="at random", es="al azar"),
-    picked_gap("gap", "informative_{arm}", "popular_{arm}", head="informative − popular", es="informativas − populares"),
+    picked_gap(
+        "gap", "informative_{arm}", "popular_{arm}", head="informative − popular", es="informativas − populares"
+    ),
     picked("answered", "informative_{arm}_answered", head="of these seen", es="vistas de ellas"),
     title="new users: nDCG@10 after so many questions",
 )
@@ -159,10 +228,16 @@ LISTS = table(
     mean("diversity_centred", head="centred", es="centrada", show="{diversity_centred:.3f}"),
     mean("diversity_genres", head="of genres", es="de géneros", show="{diversity_genres:.3f}"),
     mean("novelty", head="novelty, bits", es="novedad, bits", show="{novelty:.2f}"),
-    plain("coverage", lambda group: round(group[0].items[0]["coverage"], 4), head="coverage", es="cobertura", show="{coverage:.2f}"),
+    plain(
+        "coverage",
+        lambda group: round(group[0].items[0]["coverage"], 4),
+        head="coverage",
+        es="cobertura",
+        show="{coverage:.2f}",
+    ),
     title="lists by MMR",
     spanish={"validation": "validación", "test": "prueba"},
-)  # fmt: skip
+)
 SEARCH = table(
     "search",
     ARM,
@@ -186,18 +261,29 @@ POLICIES = table(
     ARM,
     mean("truth", head="truth", es="verdad", show="{truth:.3f}"),
     *with_interval("estimate", head="mean estimate", es="estimación media"),
-    plain("rmse", lambda group: round(statistics.fmean(group[0].values("squared")) ** 0.5, 4), head="RMSE", show="{rmse:.4f}"),
+    plain(
+        "rmse",
+        lambda group: round(statistics.fmean(group[0].values("squared")) ** 0.5, 4),
+        head="RMSE",
+        show="{rmse:.4f}",
+    ),
     mean("covered", head="truth inside 95 %", es="verdad dentro del 95 %", show="{covered:.2f}"),
     mean("effective", head="lines it stands on", es="líneas en que se apoya", show="{effective:.0f}"),
     title="a policy judged from another one's log",
     spanish=SPANISH,
-)  # fmt: skip
+)
+
+
+def _counted(metric: str, group: Group) -> int:
+    return int(sum(group[0].values(metric)))
+
+
 OUTCOMES = ("joined", "mispaired", "no_ratings", "another_year", "several_films", "text_taken", "no_year")
 JOINED = table(
     "joined",
     DATA,
     *(
-        plain(f"{kind}_{outcome}", lambda group, m=f"{kind}_{outcome}": int(sum(group[0].values(m))))
+        plain(f"{kind}_{outcome}", partial(_counted, f"{kind}_{outcome}"))
         for kind in ("introduction", "plot")
         for outcome in OUTCOMES
     ),
@@ -209,18 +295,32 @@ JOINED = table(
     title="texts and ratings joined",
 )
 BENCH = seen(
-    "bench", ("arm", "arm", "brazo"), ("step_ms", "learn and score all, ms", "aprender y puntuar todo, ms"),
-    ("ours_over_arm", "ours / arm", "nuestro / brazo"), ("peak_mb", "peak, MB", "pico, MB"), ("ndcg", "nDCG@10", "nDCG@10"),
-)  # fmt: skip
+    "bench",
+    ("arm", "arm", "brazo"),
+    ("step_ms", "learn and score all, ms", "aprender y puntuar todo, ms"),
+    ("ours_over_arm", "ours / arm", "nuestro / brazo"),
+    ("peak_mb", "peak, MB", "pico, MB"),
+    ("ndcg", "nDCG@10", "nDCG@10"),
+)
 INDEX = seen(
-    "index", ("index", "index", "índice"), ("films", "films", "películas"), ("ms_p50", "p50, ms", "p50, ms"),
-    ("ms_p99", "p99, ms", "p99, ms"), ("recall", "recall of 10", "exhaustividad de 10"), ("build_s", "built in, s", "construido en, s"),
+    "index",
+    ("index", "index", "índice"),
+    ("films", "films", "películas"),
+    ("ms_p50", "p50, ms", "p50, ms"),
+    ("ms_p99", "p99, ms", "p99, ms"),
+    ("recall", "recall of 10", "exhaustividad de 10"),
+    ("build_s", "built in, s", "construido en, s"),
     ("mb", "grown by, MB", "crecido, MB"),
-)  # fmt: skip
+)
 SCALE = seen(
-    "scale", ("load", "load", "carga"), ("films", "films", "películas"), ("a_second", "lists a second", "listas por segundo"),
-    ("p50_ms", "p50, ms", "p50, ms"), ("p99_ms", "p99, ms", "p99, ms"), ("kb_a_film", "KB a film", "KB por película"),
-)  # fmt: skip
+    "scale",
+    ("load", "load", "carga"),
+    ("films", "films", "películas"),
+    ("a_second", "lists a second", "listas por segundo"),
+    ("p50_ms", "p50, ms", "p50, ms"),
+    ("p99_ms", "p99, ms", "p99, ms"),
+    ("kb_a_film", "KB a film", "KB por película"),
+)
 TABLES = (BENCH, INDEX, SCALE, JOINED, WARM, BLENDS, COLD, NEWCOMERS, DISLIKES, LISTS, SEARCH, ERRORS, POLICIES)
 COUNTS = newcomers.COUNTS
 

@@ -1,11 +1,12 @@
 """Films that have ratings: popularity, neighbours, EASE and SVD on a division by time."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
 
-from projects.movie_recs.analysis.protocol import best_of, items, sides
+from projects.movie_recs.analysis.protocol import Judged, best_of, items, sides
 from projects.movie_recs.data.ratings import Division, Ratings
 from projects.movie_recs.recommend.collaborative import Scores, ease, neighbours, popularity, svd
 from shared.study import Item
@@ -55,16 +56,18 @@ def compare(division: Division) -> Iterator[Item]:
     validation, test = sides(division)
     measures, chosen = {}, {}
     for name, (arm, candidates) in ARMS.items():
-        chosen[name] = best_of(candidates, lambda told, arm=arm: validation.quality(arm(validation.known, told)))
+        chosen[name] = best_of(candidates, partial(_quality, validation, arm))
         scores = arm(test.known, chosen[name])
         measures[name], measures[f"{name}_recall"] = test.ndcg(scores), test.recall(scores)
     return items(measures, {"chosen": chosen})
 
 
+def _quality(side: Judged, arm: Arm, told: Any) -> float:
+    return side.quality(arm(side.known, told))
+
+
 def unmatched(division: Division) -> tuple[int, int]:
     """Users of the test with a wish, and those of them of whom no like is known: they are told apart, not judged."""
     _, test = sides(division)
-    wish = np.asarray((test.wanted.sum(1) > 0)).ravel()
+    wish = np.asarray(test.wanted.sum(1) > 0).ravel()
     return int(wish.sum()), int((wish & ~test.who).sum())
-
-

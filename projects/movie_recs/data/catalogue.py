@@ -1,4 +1,4 @@
-"""Films with their texts, and ratings of them: joined by title and year, with a report of what was joined and what not."""
+"""Films with their texts, and ratings of them: joined by title and year, with a report of what was joined."""
 
 import hashlib
 from collections import Counter, defaultdict
@@ -57,12 +57,16 @@ def load(name: Literal["dslabs", "ml-100k"] = "dslabs") -> Catalogue:
     texts, joined = join(source, [*introductions(), *plots()])
     films = tuple(
         Film(
-            id=source.ids[column], title=title, year=source.years[column], genres=source.genres[column],
+            id=source.ids[column],
+            title=title,
+            year=source.years[column],
+            genres=source.genres[column],
             people=people(texts[column].text, texts[column].kind) if column in texts else (),
-            text=texts[column].text if column in texts else "", kind=texts[column].kind if column in texts else "",
+            text=texts[column].text if column in texts else "",
+            kind=texts[column].kind if column in texts else "",
         )
         for column, title in enumerate(source.titles)
-    )  # fmt: skip
+    )
     return Catalogue(films, source.ratings, name, joined)
 
 
@@ -79,11 +83,11 @@ def join(source: Rated, texts: Iterable[Text]) -> tuple[dict[int, Text], dict[tu
     taken: dict[int, Text] = {}
     outcomes: Counter[tuple[str, Outcome]] = Counter()
     for text in texts:
-        outcome, column = _placed(text, by_key, source.years)
-        if column is not None and column in taken:
-            outcome, column = "text taken", None
-        if column is not None:
-            taken[column] = text
+        outcome, place = _placed(text, by_key, source.years)
+        if place is not None and place in taken:
+            outcome = "text taken"
+        elif place is not None:
+            taken[place] = text
         outcomes[text.kind, outcome] += 1
     return taken, dict(outcomes)
 

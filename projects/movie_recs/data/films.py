@@ -13,13 +13,17 @@ _SENTENCE_END = re.compile(rf"(?<=[.!?])[\"”')\]]*{_ABBREVIATIONS}\s+(?=[\"“
 _PART = r"[A-ZÀ-Þ](?:\.|[\w'’\-]+)"
 _NAME = rf"{_PART}(?: +(?:(?:de|del|della|van|von|der|den|la|le|du|di|da|bin|al) +)*{_PART})+"
 _LIST = re.compile(rf"\s*({_NAME}(?:\s*(?:,\s*and|,|and|&)\s*{_NAME})*)")
-_CUE = re.compile(r"\b(?:directed|written|produced|co-written|screenplay|score|starring|stars|star|played|films?)\b[^.,(]{0,40}?"
-                  r"\b(?:by|of|with|starring|stars)\b|\b(?:starring|stars|star)\b")  # fmt: skip
+_CUE = re.compile(
+    r"\b(?:directed|written|produced|co-written|screenplay|score|starring|stars|star|played|films?)\b[^.,(]{0,40}?"
+    r"\b(?:by|of|with|starring|stars)\b|\b(?:starring|stars|star)\b"
+)
 _IN_BRACKETS = re.compile(rf"\(({_NAME})\)")
 _CAPITALISED = re.compile(rf"\b(?:{_PART}|[A-ZÀ-Þ]\b)(?: +(?:(?:de|van|von|der|la|le|du|di) +)*{_PART})*")
 _PRODUCTION = re.compile(
-    r"\b(film|films|movie|directed|director|starring|stars|star|cast|released|release|premiered|awards?|oscars?|nominated|"
-    r"nominations?|won|wins prize|palme|box office|gross(ed|es)?|budget|produced|producer|screenplay|screenwriter|written|"
+    r"\b(film|films|movie|directed|director|starring|stars|star|cast|released|release|premiered|awards?|oscars?|"
+    r"nominated|"
+    r"nominations?|won|wins prize|palme|box office|gross(ed|es)?|budget|produced|producer|screenplay|screenwriter|"
+    r"written|"
     r"based on|adapt(ed|ation)|novel|critics?|critical|reviews?|acclaim(ed)?|festival|cinema|cinematograph\w+|soundtrack|"
     r"score|sequel|prequel|remake|trilogy|registry|institute|shot|filmed|filming|edited|footage|rated|poll|"
     r"masterpiece|greatest|genre|debut|studio|distributed|dvd|blu-ray|title|published|century)\b",
@@ -79,7 +83,7 @@ def sentences(text: str) -> list[str]:
 def people(text: str, kind: Kind) -> tuple[str, ...]:
     """Names of those who made a film or play in it, by the words that go before them, or in brackets in a plot.
 
-    >>> people("Alien is a 1979 film directed by Ridley Scott and starring Tom Skerritt, John Hurt and Ian Holm.", "introduction")
+    >>> people("A film directed by Ridley Scott and starring Tom Skerritt, John Hurt and Ian Holm.", "introduction")
     ('Ridley Scott', 'Tom Skerritt', 'John Hurt', 'Ian Holm')
     """
     found: list[str] = []
@@ -125,6 +129,11 @@ def story(film: Film) -> str:
 
 
 def _tells(sentence: str) -> bool:
-    found = re.search(r"\b(film|movie|story|plot|picture|it|set in)\b[^.]{0,60}\b(follows|tells|depicts|concerns|cent(er|re)s|revolves|"
-                      r"is about|deals with|focus(es)? on|portrays|chronicles|recounts)\b", sentence, re.IGNORECASE)  # fmt: skip
+    found = re.search(
+        r"\b(film|movie|story|plot|picture|it|set in)\b[^.]{0,60}\b(follows|tells|depicts|concerns|cent(er|re)s|"
+        r"revolves|"
+        r"is about|deals with|focus(es)? on|portrays|chronicles|recounts)\b",
+        sentence,
+        re.IGNORECASE,
+    )
     return found is not None

@@ -109,8 +109,10 @@ class Division:
     def known(self) -> Ratings:
         """Train and validation together: what the test is predicted from."""
         pair = (self.train, self.validation)
-        columns = [np.concatenate([getattr(each, name) for each in pair]) for name in ("user", "film", "stars", "time")]
-        return in_order(*columns, self.train.users, self.train.films)
+        user, film, stars, time = (
+            np.concatenate([getattr(each, name) for each in pair]) for name in ("user", "film", "stars", "time")
+        )
+        return in_order(user, film, stars, time, self.train.users, self.train.films)
 
 
 def last_likes(ratings: Ratings, held: int = 5, fewest: int = 20) -> Division:

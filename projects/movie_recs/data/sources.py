@@ -99,10 +99,17 @@ def _from_dslabs() -> Rated:
 def _from_ml100k() -> Rated:
     films = {row[0]: row for row in _tab_separated("ml-100k.item")}
     return _counted(
-        (int(film), films[film][1], int(films[film][2] or 0) if films[film][2].isdecimal() else 0,
-         tuple(films[film][3].split()), int(user), float(stars), int(float(time)))
+        (
+            int(film),
+            films[film][1],
+            int(films[film][2] or 0) if films[film][2].isdecimal() else 0,
+            tuple(films[film][3].split()),
+            int(user),
+            float(stars),
+            int(float(time)),
+        )
         for user, film, stars, time in _tab_separated("ml-100k.inter")
-    )  # fmt: skip
+    )
 
 
 def _tab_separated(name: str) -> Iterator[list[str]]:
@@ -117,9 +124,13 @@ def _counted(rows: Iterable[tuple[int, str, int, tuple[str, ...], int, float, in
     columns = {film: column for column, film in enumerate(sorted(known))}
     users = {user: number for number, user in enumerate(sorted({row[4] for row in every}))}
     ratings = in_order(
-        [users[row[4]] for row in every], [columns[row[0]] for row in every], [row[5] for row in every],
-        [row[6] for row in every], len(users), len(columns),
-    )  # fmt: skip
+        [users[row[4]] for row in every],
+        [columns[row[0]] for row in every],
+        [row[5] for row in every],
+        [row[6] for row in every],
+        len(users),
+        len(columns),
+    )
     chosen = [known[film] for film in columns]
     genres = tuple(tuple(sorted(each for each in row[3] if each not in NO_GENRES)) for row in chosen)
     return Rated(

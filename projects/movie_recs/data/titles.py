@@ -5,7 +5,26 @@ import unicodedata
 
 from shared.words import words
 
-ARTICLES = ("the", "a", "an", "le", "la", "les", "l", "el", "los", "las", "il", "lo", "gli", "die", "der", "das", "un", "une")
+ARTICLES = (
+    "the",
+    "a",
+    "an",
+    "le",
+    "la",
+    "les",
+    "l",
+    "el",
+    "los",
+    "las",
+    "il",
+    "lo",
+    "gli",
+    "die",
+    "der",
+    "das",
+    "un",
+    "une",
+)
 _SUFFIX = re.compile(rf"^(.*?),\s*({'|'.join(ARTICLES)})'?$", re.IGNORECASE)
 _BRACKETS = re.compile(r"\s*\(([^()]*)\)")
 YEARS_APART = 1  # a festival and a release in two years are one film
@@ -33,7 +52,7 @@ def title_keys(title: str) -> list[str]:
     """
     names = [_BRACKETS.sub("", title), *(inner.removeprefix("a.k.a. ") for inner in _BRACKETS.findall(title))]
     keys = [title_key(name) for name in names if name.strip()]
-    return list(dict.fromkeys(key for key in keys if key and not key.isdecimal()))or [title_key(title)]
+    return list(dict.fromkeys(key for key in keys if key and not key.isdecimal())) or [title_key(title)]
 
 
 def shown_title(title: str) -> str:

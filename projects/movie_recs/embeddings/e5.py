@@ -25,14 +25,22 @@ FORMAT = 1
 """Raise it when `convert` writes something else than before."""
 QUANTISED = 1  # how the directory marks a tensor in blocks
 LAYER = {
-    "q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value",
-    "ao": "attention.output.dense", "aln": "attention.output.LayerNorm", "fi": "intermediate.dense",
-    "fo": "output.dense", "oln": "output.LayerNorm",
-}  # fmt: skip
+    "q": "attention.self.query",
+    "k": "attention.self.key",
+    "v": "attention.self.value",
+    "ao": "attention.output.dense",
+    "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense",
+    "fo": "output.dense",
+    "oln": "output.LayerNorm",
+}
 EMBEDDING = {
-    "emb.word": "word_embeddings.weight", "emb.pos": "position_embeddings.weight",
-    "emb.type": "token_type_embeddings.weight", "emb.ln.w": "LayerNorm.weight", "emb.ln.b": "LayerNorm.bias",
-}  # fmt: skip
+    "emb.word": "word_embeddings.weight",
+    "emb.pos": "position_embeddings.weight",
+    "emb.type": "token_type_embeddings.weight",
+    "emb.ln.w": "LayerNorm.weight",
+    "emb.ln.b": "LayerNorm.bias",
+}
 
 
 def e5_folder() -> Path:
@@ -66,20 +74,34 @@ def convert(source: Path, tokenizer: Path, folder: Path) -> None:
     sizes, tensors = read(source.read_bytes())
     hidden, layers, heads, inner, vocab, positions, types = sizes
     config = BertConfig(
-        vocab_size=vocab, hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads,
-        intermediate_size=inner, max_position_embeddings=positions, type_vocab_size=types, layer_norm_eps=1e-12,
+        vocab_size=vocab,
+        hidden_size=hidden,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=inner,
+        max_position_embeddings=positions,
+        type_vocab_size=types,
+        layer_norm_eps=1e-12,
         pad_token_id=1,
-    )  # fmt: skip
+    )
     model = BertModel(config, add_pooling_layer=False)
     state = {name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     if unexpected or any("position_ids" not in name for name in missing):
         raise UserError(f"{source.name} does not hold the model that is expected ({[*missing, *unexpected][:3]})")
-    marks = {"bos_token": "<s>", "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "cls_token": "<s>",
-             "sep_token": "</s>"}  # fmt: skip
+    marks = {
+        "bos_token": "<s>",
+        "eos_token": "</s>",
+        "pad_token": "<pad>",
+        "unk_token": "<unk>",
+        "cls_token": "<s>",
+        "sep_token": "</s>",
+    }
     with quiet(), without_bars():
         model.save_pretrained(folder)
-        PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), model_max_length=positions, **marks).save_pretrained(folder)
+        PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), model_max_length=positions, **marks).save_pretrained(
+            folder
+        )
 
 
 def read(data: bytes) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:

@@ -27,7 +27,7 @@ class Encoder(Protocol):
 
     @property
     def width(self) -> int:
-        """d."""
+        """D."""
 
     @property
     def identity(self) -> str:
@@ -54,7 +54,7 @@ class SentenceEncoder:
 
     @property
     def width(self) -> int:
-        """d."""
+        """D."""
         return int(self.model.config.hidden_size)
 
     @cached_property

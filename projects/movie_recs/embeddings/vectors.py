@@ -6,6 +6,7 @@ n films · d width · m sentences
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -50,8 +51,8 @@ class KnownVectors:
 
     def kept(self, texts: Sequence[str]) -> Float[np.ndarray, "n d"] | None:
         """Vectors of texts that are all known; None if one is not: nothing is encoded."""
-        found = [self._known.get(_digest(text)) for text in texts]
-        return np.stack(found) if found and all(each is not None for each in found) else None
+        keys = [_digest(text) for text in texts]
+        return np.stack([self._known[key] for key in keys]) if keys and self._known.keys() >= set(keys) else None
 
     def _add(self, new: dict[bytes, str]) -> None:
         vectors = self.encoder.encode(list(new.values()))
@@ -115,7 +116,7 @@ def text_vectors(texts: Sequence[str], known: KnownVectors) -> TextVectors:
     whole = np.stack([next(filled) if text else np.zeros(width, np.float32) for text in texts]) if texts else every
     single = every[len(every) - len(flat) :]
     pooled = np.zeros((len(texts), width), np.float32)
-    for row, (start, end) in enumerate(zip(starts, starts[1:], strict=False)):
+    for row, (start, end) in enumerate(pairwise(starts)):
         pooled[row] = single[start:end].mean(0) if end > start else 0
     return TextVectors(whole, unit(pooled), single, tuple(starts))
 

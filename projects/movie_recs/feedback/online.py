@@ -24,7 +24,7 @@ class Counts:
 
     @property
     def films(self) -> int:
-        """i."""
+        """I."""
         return len(self.gram) // 2
 
     def grow(self, films: int = 1) -> None:

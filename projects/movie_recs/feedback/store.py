@@ -22,10 +22,12 @@ from shared.errors import UserError
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS about (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE IF NOT EXISTS films (id INTEGER PRIMARY KEY, told TEXT NOT NULL, digest TEXT NOT NULL, vector BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS films (
+  id INTEGER PRIMARY KEY, told TEXT NOT NULL, digest TEXT NOT NULL, vector BLOB NOT NULL);
 CREATE TABLE IF NOT EXISTS people (id INTEGER PRIMARY KEY, token TEXT UNIQUE NOT NULL, made INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS opinions (
-  person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE, film INTEGER NOT NULL, stars REAL, at INTEGER NOT NULL,
+  person INTEGER NOT NULL REFERENCES people(id) ON DELETE CASCADE, film INTEGER NOT NULL, stars REAL,
+  at INTEGER NOT NULL,
   PRIMARY KEY (person, film)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS events (
   seq INTEGER PRIMARY KEY AUTOINCREMENT, person INTEGER REFERENCES people(id) ON DELETE SET NULL, kind TEXT NOT NULL,
@@ -118,8 +120,10 @@ class Store:
 
     def put_films(self, films: Sequence[Film], vectors: np.ndarray) -> None:
         """Add films, or change those whose ids are there."""
-        rows = [(film.id, json.dumps(film.as_dict()), film.digest, np.asarray(vector, "<f4").tobytes())
-                for film, vector in zip(films, vectors, strict=True)]  # fmt: skip
+        rows = [
+            (film.id, json.dumps(film.as_dict()), film.digest, np.asarray(vector, "<f4").tobytes())
+            for film, vector in zip(films, vectors, strict=True)
+        ]
         with self._change() as base:
             base.executemany("INSERT OR REPLACE INTO films VALUES (?, ?, ?, ?)", rows)
 
@@ -142,7 +146,9 @@ class Store:
         with self._lock:
             rows = self._base.execute("SELECT told, vector FROM films ORDER BY id").fetchall()
         found = [np.frombuffer(vector, "<f4") for _, vector in rows]
-        return [film_of(json.loads(told)) for told, _ in rows], np.stack(found) if found else np.zeros((0, 0), np.float32)
+        return [film_of(json.loads(told)) for told, _ in rows], np.stack(found) if found else np.zeros(
+            (0, 0), np.float32
+        )
 
     # ------------------------------------------------------------ people
 
@@ -173,8 +179,11 @@ class Store:
             made = self._base.execute("SELECT made FROM people WHERE id = ?", (person,)).fetchone()
         names = ("seq", "kind", "film", "stars", "undone", "at")
         opinions = [{"film": each.film, "stars": each.stars} for each in self.opinions(person)]
-        return {"made": made[0] if made else None, "opinions": opinions,
-                "events": [dict(zip(names, event, strict=True)) for event in events]}  # fmt: skip
+        return {
+            "made": made[0] if made else None,
+            "opinions": opinions,
+            "events": [dict(zip(names, event, strict=True)) for event in events],
+        }
 
     def forget(self, person: int) -> None:
         """Delete a profile: the person and his opinions go, and the log's lines are nobody's any more."""
@@ -227,8 +236,9 @@ class Store:
         with self._change() as base:
             row = base.execute(
                 "SELECT seq, film, before FROM events WHERE person = ? AND undone = 0 AND before IS NOT NULL "
-                "ORDER BY seq DESC LIMIT 1", (person,),
-            ).fetchone()  # fmt: skip
+                "ORDER BY seq DESC LIMIT 1",
+                (person,),
+            ).fetchone()
             if row is None:
                 return None
             seq, film, before = row
@@ -244,8 +254,10 @@ class Store:
     def events(self) -> list[Event]:
         """Every line, in order."""
         with self._lock:
-            rows = self._base.execute("SELECT seq, person, kind, film, stars, undone FROM events ORDER BY seq").fetchall()
-        return [Event(*row[:5], bool(row[5])) for row in rows]
+            rows = self._base.execute(
+                "SELECT seq, person, kind, film, stars, undone FROM events ORDER BY seq"
+            ).fetchall()
+        return [Event(row[0], row[1], row[2], row[3], row[4], bool(row[5])) for row in rows]
 
 
 def _digest(token: str) -> str:

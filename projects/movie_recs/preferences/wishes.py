@@ -1,6 +1,6 @@
 """What somebody writes in his own words, Spanish or English: films it should be like, what it must not be, years.
 
-    wish("algo como Alien pero divertido, nada de terror", titles)
+wish("algo como Alien pero divertido, nada de terror", titles)
 """
 
 import re
@@ -18,8 +18,21 @@ GENRES: dict[str, tuple[str, ...]] = {
     "Adventure": ("adventure", "adventures", "aventura", "aventuras"),
     "Animation": ("animation", "animated", "cartoon", "cartoons", "animación", "animacion", "dibujos"),
     "Children": ("children", "kids", "family", "niños", "infantil", "familiar"),
-    "Comedy": ("comedy", "comedies", "funny", "humour", "humor", "comedia", "comedias", "divertida", "divertido", "graciosa",
-               "gracioso", "reír", "risa"),
+    "Comedy": (
+        "comedy",
+        "comedies",
+        "funny",
+        "humour",
+        "humor",
+        "comedia",
+        "comedias",
+        "divertida",
+        "divertido",
+        "graciosa",
+        "gracioso",
+        "reír",
+        "risa",
+    ),
     "Crime": ("crime", "gangster", "gangsters", "mafia", "crimen", "crímenes"),
     "Documentary": ("documentary", "documentaries", "documental", "documentales"),
     "Drama": ("drama", "dramas"),
@@ -33,7 +46,7 @@ GENRES: dict[str, tuple[str, ...]] = {
     "Thriller": ("thriller", "thrillers", "suspense"),
     "War": ("war", "guerra"),
     "Western": ("western", "westerns", "vaqueros"),
-}  # fmt: skip
+}
 _NOT = r"(?:not|no|without|nothing|never|sin|nada de|ni|nunca|tampoco)"
 _LIKE = re.compile(
     r"\b(?:something like|similar to|in the style of|like|algo como|parecid[ao]s? a|al estilo de|como)\s+(.+?)"
@@ -42,7 +55,9 @@ _LIKE = re.compile(
 )
 _DECADE = re.compile(r"\b(?:the|los(?: años)?|años)\s+(?:19)?(\d0)(?:'?s)?\b|\b(?:19)?(\d0)'?s\b", re.IGNORECASE)
 _BEFORE = re.compile(r"\b(?:before|antes de|older than|anterior(?:es)? a)\s+(?:el\s+)?(\d{4})\b", re.IGNORECASE)
-_AFTER = re.compile(r"\b(?:after|since|desde|después de|despues de|posterior(?:es)? a)\s+(?:el\s+)?(\d{4})\b", re.IGNORECASE)
+_AFTER = re.compile(
+    r"\b(?:after|since|desde|después de|despues de|posterior(?:es)? a)\s+(?:el\s+)?(\d{4})\b", re.IGNORECASE
+)
 _FIRST, _LAST = 1880, 2100
 
 

@@ -51,7 +51,7 @@ class Head:
     features: Float[np.ndarray, "w d"]
 
     def weights(self, cold: Float[np.ndarray, "c d"]) -> Float[np.ndarray, "w c"]:
-        """a of each cold film."""
+        """A of each cold film."""
         found: Float[np.ndarray, "w c"] = self.inverse @ (self.features @ with_constant(cold).T)
         return found
 

@@ -104,5 +104,3 @@ def fit_stars(ratings: Ratings, penalty: float = 200.0) -> Stars:
 def held_back(scores: Scores, stars: Scores, delta: float) -> Scores:
     """Scores less δ for each star by which a film is predicted to fall below the user's mean; others keep theirs."""
     return scores + delta * np.minimum(stars, 0.0)
-
-

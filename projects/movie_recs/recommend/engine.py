@@ -304,7 +304,7 @@ class Engine:
         return found
 
     def contributions(self, rows: Int[np.ndarray, " c"], liked: Int[np.ndarray, " m"]) -> Float[np.ndarray, "m c"]:
-        """How much each liked film speaks for each film: its weight, or where no weight does its nearness; never < 0."""
+        """How much each liked film speaks for each film: its weight, or where none does, its nearness; not < 0."""
         told = np.zeros((len(liked), len(rows)))
         known, shape = 2 * liked, self.weights.shape if self.dense is None else self.dense.shape
         old, new = known < shape[0], rows < shape[1]

@@ -39,9 +39,7 @@ def strongest(contributions: Float[np.ndarray, " n"]) -> tuple[int, float] | Non
     return best, float(positive[best] / positive.sum())
 
 
-def reason(
-    film: Film, liked: Film, share: float, told: Sequence[str], nearness: Float[np.ndarray, " n"]
-) -> Reason:
+def reason(film: Film, liked: Film, share: float, told: Sequence[str], nearness: Float[np.ndarray, " n"]) -> Reason:
     """Put a reason together.
 
     Args:

@@ -4,6 +4,7 @@ n films · d width
 """
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from jaxtyping import Float
@@ -47,7 +48,7 @@ class Searched:
         """Of each film's sentences the cosine of the nearest one; 0 without sentences."""
         single = self.centre(self.films.sentences) @ asked
         starts = self.films.starts
-        pairs = zip(starts, starts[1:], strict=False)
+        pairs = pairwise(starts)
         return np.array([single[first:last].max() if last > first else 0.0 for first, last in pairs])
 
 

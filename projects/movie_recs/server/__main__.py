@@ -1,4 +1,4 @@
-"""`make serve-movie_recs`: serve until SIGTERM or Ctrl-C; `key NAME` makes an administrator's key, `revoke ID` ends one."""
+"""`make serve-movie_recs`: serve until SIGTERM or Ctrl-C; `key NAME` makes an administrator's key."""
 
 import os
 import sys
@@ -33,7 +33,9 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
             case ["revoke", identity]:
                 keys.revoke(identity)
             case _:
-                raise UserError(f"{' '.join(arguments)}: say nothing, `key NAME` or `revoke ID`; settings are {PREFIX}…")
+                raise UserError(
+                    f"{' '.join(arguments)}: say nothing, `key NAME` or `revoke ID`; settings are {PREFIX}…"
+                )
 
 
 if __name__ == "__main__":

@@ -46,7 +46,9 @@ def create_app(movies: Movies, settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.movies, app.state.keys = movies, ApiKeys(settings.data / KEYS, prefix="movies")
-    web = Web(title="movie_recs", folder=PAGES, settings=WebSettings(rate=settings.rate, burst=int(10 * settings.rate) + 1))
+    web = Web(
+        title="movie_recs", folder=PAGES, settings=WebSettings(rate=settings.rate, burst=int(10 * settings.rate) + 1)
+    )
     web.install(app)
     for name, said, count in (
         ("films", "Films in the catalogue", lambda: len(movies.engine.table.row)),

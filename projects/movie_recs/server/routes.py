@@ -35,7 +35,8 @@ K = Annotated[int, Query(ge=1, le=100)]
 
 def service(request: Request) -> Movies:
     """The application's service."""
-    return request.app.state.movies  # type: ignore[no-any-return]
+    movies: Movies = request.app.state.movies
+    return movies
 
 
 Service = Annotated[Movies, Depends(service)]
@@ -95,8 +96,14 @@ def listed(movies: Movies, each: Listed) -> schemas.Listed:
     """A film in a list as it is sent."""
     why = each.why
     title = movies.film(why.because).title if why.because is not None else None
-    reason = schemas.Why(because=why.because, title=title, share=round(why.share, 4), genres=list(why.genres),
-                         people=list(why.people), sentence=why.sentence)  # fmt: skip
+    reason = schemas.Why(
+        because=why.because,
+        title=title,
+        share=round(why.share, 4),
+        genres=list(why.genres),
+        people=list(why.people),
+        sentence=why.sentence,
+    )
     return schemas.Listed(film=shown(each.place.film), score=round(each.place.score, 6), why=reason)
 
 
@@ -149,14 +156,17 @@ def recommend(
     ratings: Annotated[float, Query(ge=0, le=10, description="Weight of people with like tastes")] = Parts.ratings,
     text: Annotated[float, Query(ge=0, le=10, description="Weight of the texts")] = Parts.text,
     popular: Annotated[float, Query(ge=0, le=10, description="Weight of what most people like")] = Parts.popular,
-    diversity: Annotated[float, Query(ge=0, le=1, description="λ of MMR: 1 is the order of relevance")] = Parts.diversity,
+    diversity: Annotated[
+        float, Query(ge=0, le=1, description="λ of MMR: 1 is the order of relevance")
+    ] = Parts.diversity,
     wish: Annotated[str, Query(max_length=1000, description="Genres, years, films, and what it must not be")] = "",
 ) -> schemas.List:
     """Never what was seen or disliked; without likes these are popular films."""
     parts = Parts(ratings=ratings, text=text, popular=popular, diversity=diversity)
     found = movies.lists(person, k, parts, wish)
-    return schemas.List(personal=any(each.place.because is not None for each in found),
-                        films=[listed(movies, each) for each in found])  # fmt: skip
+    return schemas.List(
+        personal=any(each.place.because is not None for each in found), films=[listed(movies, each) for each in found]
+    )
 
 
 @router.get("/questions", summary="Films to ask a new person about")

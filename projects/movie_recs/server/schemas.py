@@ -65,7 +65,9 @@ class Stars(BaseModel):
 class Asked(BaseModel):
     """A search in somebody's own words."""
 
-    model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"text": "a shark attacks a beach", "k": 5}]})
+    model_config = ConfigDict(
+        extra="forbid", json_schema_extra={"examples": [{"text": "a shark attacks a beach", "k": 5}]}
+    )
     text: Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=LONGEST)]
     k: Annotated[int, Field(ge=1, le=100)] = 10
 
@@ -75,7 +77,9 @@ class NewFilm(BaseModel):
 
     model_config = ConfigDict(
         extra="forbid",
-        json_schema_extra={"examples": [{"title": "A New Film", "year": 2024, "genres": ["Drama"], "text": "Two sisters sail."}]},
+        json_schema_extra={
+            "examples": [{"title": "A New Film", "year": 2024, "genres": ["Drama"], "text": "Two sisters sail."}]
+        },
     )
     title: Title
     year: Annotated[int, Field(ge=0, le=2100)] = 0

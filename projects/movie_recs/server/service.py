@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 from scipy.sparse import csr_matrix
 
+from projects.movie_recs.data import dslabs
 from projects.movie_recs.data.catalogue import Catalogue, load
 from projects.movie_recs.data.films import Film, people, sentences
 from projects.movie_recs.data.ratings import DISLIKED, LIKED, Ratings
@@ -102,7 +103,9 @@ class Movies:
     def _start(self, films: list[Film], vectors: np.ndarray) -> None:
         told = vectors[vectors.any(1)]
         mean = told.mean(0) if len(told) else np.zeros(self.encoder.width, np.float32)
-        index: Index | None = Qdrant(self.encoder.width, location=self.settings.qdrant) if self.settings.qdrant else None
+        index: Index | None = (
+            Qdrant(self.encoder.width, location=self.settings.qdrant) if self.settings.qdrant else None
+        )
         self.engine = Engine(self.encoder.width, mean, Parts(), index)
         self.raw: dict[int, np.ndarray] = {film.id: vector for film, vector in zip(films, vectors, strict=True)}
         self.titles = {key: film.id for film in reversed(films) for key in title_keys(film.title)}
@@ -143,7 +146,7 @@ class Movies:
             held.add(column)
 
     def refresh(self) -> None:
-        """Bring the model up to date with the counts: EASE for films that are liked by somebody, the head for others."""
+        """Bring the model up to date with the counts: EASE for films that somebody likes, the head for others."""
         with self.changing:
             films = self.engine.table.films
             if not films or len(films) > LARGEST_MODEL:
@@ -347,7 +350,7 @@ class Movies:
             vector = text_vectors([film.text], self.known).pooled
         self.store.put_films([film], vector)
         self.titles = {key: each for key, each in self.titles.items() if each != film.id}
-        self.titles |= {key: film.id for key in title_keys(film.title)}
+        self.titles |= dict.fromkeys(title_keys(film.title), film.id)
         self.raw[film.id] = vector[0]
         self.engine.put([film], vector)
         if (missing := len(self.engine.table.films) - self.counts.films) > 0:
@@ -377,8 +380,14 @@ class Movies:
 
 def _told(title: str, year: int, genres: Sequence[str], text: str) -> dict[str, Any]:
     own = tuple(sorted({genre.strip() for genre in genres if genre.strip()}))
-    return {"title": title.strip(), "year": year, "genres": own, "text": text.strip(), "kind": "plot" if text.strip() else "",
-            "people": people(text, "plot")}  # fmt: skip
+    return {
+        "title": title.strip(),
+        "year": year,
+        "genres": own,
+        "text": text.strip(),
+        "kind": "plot" if text.strip() else "",
+        "people": people(text, "plot"),
+    }
 
 
 def load_movies(settings: Settings) -> Movies:
@@ -390,8 +399,9 @@ def load_movies(settings: Settings) -> Movies:
     from projects.movie_recs.embeddings.encoder import load as load_encoder
 
     begin = None
+    if settings.dataset == "dslabs":
+        dslabs.fetch()
     if settings.dataset in ("dslabs", "ml-100k"):
         every = load("dslabs" if settings.dataset == "dslabs" else "ml-100k")
         begin = every.restricted(every.with_text)
     return Movies(settings, load_encoder(settings.model), begin)
-

@@ -48,6 +48,13 @@ class Settings:
         if self.dataset not in DATASETS:
             raise UserError(f"{PREFIX}DATASET={self.dataset}: choose one of {', '.join(DATASETS)}")
         check_ranges(
-            self, PREFIX, port=(0, 65_535), at_once=(1, 64), waiting=(0, 10_000), rate=(0.01, 1e6),
-            most_films=(1, 10_000_000), most_people=(1, 100_000_000), refresh=(1, 1_000_000),
-        )  # fmt: skip
+            self,
+            PREFIX,
+            port=(0, 65_535),
+            at_once=(1, 64),
+            waiting=(0, 10_000),
+            rate=(0.01, 1e6),
+            most_films=(1, 10_000_000),
+            most_people=(1, 100_000_000),
+            refresh=(1, 1_000_000),
+        )
