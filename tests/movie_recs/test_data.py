@@ -226,8 +226,7 @@ def test_texts_go_to_the_film_that_they_are_about():
 
 def test_people_names_and_story():
     text = (
-        "Alien is a 1979 horror film directed by Ridley Scott and starring Sigourney Weaver, John Hurt and H. D. Stanton."
-        " "
+        "Alien is a horror film directed by Ridley Scott and starring Sigourney Weaver, John Hurt and H. D. Stanton. "
         "It follows a crew that is hunted by a creature. It won an award."
     )
     film = Film(id=1, title="Alien", text=text, kind="introduction", people=people(text, "introduction"))

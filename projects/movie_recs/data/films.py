@@ -24,8 +24,8 @@ _PRODUCTION = re.compile(
     r"nominated|"
     r"nominations?|won|wins prize|palme|box office|gross(ed|es)?|budget|produced|producer|screenplay|screenwriter|"
     r"written|"
-    r"based on|adapt(ed|ation)|novel|critics?|critical|reviews?|acclaim(ed)?|festival|cinema|cinematograph\w+|soundtrack|"
-    r"score|sequel|prequel|remake|trilogy|registry|institute|shot|filmed|filming|edited|footage|rated|poll|"
+    r"based on|adapt(ed|ation)|novel|critics?|critical|reviews?|acclaim(ed)?|festival|cinema|cinematograph\w+|"
+    r"soundtrack|score|sequel|prequel|remake|trilogy|registry|institute|shot|filmed|filming|edited|footage|rated|poll|"
     r"masterpiece|greatest|genre|debut|studio|distributed|dvd|blu-ray|title|published|century)\b",
     re.IGNORECASE,
 )
