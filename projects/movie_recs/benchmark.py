@@ -1,37 +1,27 @@
 """`make bench-movie_recs`: fitting beside `implicit`, exact search beside a graph and Qdrant, and a large catalogue."""
 
-import os
 import statistics
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from multiprocessing.connection import Connection
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
+from projects.movie_recs.analysis.large import KEEP, PEERS, WIDTH, fitted, large_engine, resident_mb, synthetic, timed
 from projects.movie_recs.analysis.protocol import sides
 from projects.movie_recs.analysis.shown import BENCH, INDEX, SCALE
 from projects.movie_recs.data.catalogue import load
-from projects.movie_recs.data.films import Film
 from projects.movie_recs.data.ratings import last_likes
 from projects.movie_recs.embeddings.encoder import unit
 from projects.movie_recs.embeddings.index import Flat, Graph, Index, Qdrant
-from projects.movie_recs.recommend.collaborative import Scores, ease, neighbours
-from projects.movie_recs.recommend.engine import Engine, Parts, Taste
+from projects.movie_recs.recommend.engine import Taste
 from projects.movie_recs.study import FEWEST, RESULTS
 from shared import devices
 from shared.errors import command
 from shared.interleave import Turns, bench_rows, in_turn, serve, spawned
 from shared.measured import publish_bench
-
-WIDTH, KEEP = 384, 50
-PEERS = ("neighbours", "EASE", "implicit: cosine", "implicit: ALS", "implicit: BPR")
-GENRES = ("Drama", "Comedy", "Action", "Horror", "Romance")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,27 +35,6 @@ class BenchConfig(Turns):
     rate: float = 100.0
     """Lists a second that are asked for."""
     out: Path = RESULTS
-
-
-def fitted(arm: str, likes: csr_matrix) -> Scores:
-    """An arm's scores after it has learned from likes; theirs with their own defaults, 64 factors for ALS and BPR."""
-    if arm == "neighbours":
-        return neighbours(likes, 200, 10.0).score(likes)
-    if arm == "EASE":
-        return ease(likes, 400.0).score(likes)
-    from implicit.als import AlternatingLeastSquares
-    from implicit.bpr import BayesianPersonalizedRanking
-    from implicit.nearest_neighbours import CosineRecommender
-
-    made = {
-        "cosine": partial(CosineRecommender, K=200),
-        "BPR": partial(BayesianPersonalizedRanking, factors=64, random_state=0),
-        "ALS": partial(AlternatingLeastSquares, factors=64, random_state=0),
-    }[arm.split(": ")[1]]()
-    made.fit(likes.tocsr(), show_progress=False)
-    if arm.endswith("cosine"):
-        return np.asarray((likes @ made.similarity.tocsr()).todense())
-    return np.asarray(made.user_factors @ made.item_factors.T, np.float64)
 
 
 def work(pipe: Connection, arm: str) -> None:
@@ -83,18 +52,6 @@ def against_peers(config: BenchConfig) -> None:
     for row in rows:
         row["ndcg"] = round(test.quality(fitted(row["arm"], test.known.likes())), 4)
     publish_bench(BENCH, rows, config.out, "movie_recs", {"users": int(test.who.sum())})
-
-
-def resident_mb() -> float:
-    """Memory of this process in MB (2²⁰ bytes) now."""
-    return float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
-
-
-def synthetic(count: int, seed: int = 0) -> np.ndarray:
-    """Vectors of films in 500 clusters: nearer to one another than random ones, as films of a genre are."""
-    rng = np.random.default_rng(seed)
-    centres = rng.standard_normal((500, WIDTH)).astype(np.float32)
-    return unit(centres[rng.integers(500, size=count)] + 1.2 * rng.standard_normal((count, WIDTH), np.float32))
 
 
 def indexes(config: BenchConfig) -> None:
@@ -133,24 +90,6 @@ def indexes(config: BenchConfig) -> None:
     publish_bench(INDEX, rows, config.out, "movie_recs", {"width": WIDTH, "queries": 200})
 
 
-def large_engine(count: int) -> Engine:
-    """An engine over synthetic films, with as many neighbours a film as item neighbours keep."""
-    rng, vectors = np.random.default_rng(0), synthetic(count)
-    engine = Engine(WIDTH, np.zeros(WIDTH, np.float32), Parts(), Graph(WIDTH))
-    for start in range(0, count, 10_000):
-        films = [
-            Film(id=n, title=f"Film {n}", year=1950 + n % 70, genres=(GENRES[n % 5],))
-            for n in range(start, min(start + 10_000, count))
-        ]
-        engine.put(films, vectors[start : start + len(films)])
-    rows = np.repeat(2 * np.arange(count), KEEP)  # a like's row; dislikes have none
-    weights = csr_matrix(
-        (rng.random(KEEP * count, np.float32), (rows, rng.integers(count, size=KEEP * count))), shape=(2 * count, count)
-    )
-    engine.learn(weights, rng.zipf(1.5, count).clip(max=10_000).astype(float))
-    return engine
-
-
 def large(config: BenchConfig) -> None:
     """Lists asked for at a steady rate, whoever is late waits: each latency counts from when the list was due."""
     before = resident_mb()
@@ -161,39 +100,14 @@ def large(config: BenchConfig) -> None:
     for who in whom[:20]:
         engine.recommend(who, 10)
     rows = [
-        {"load": "one after another", **_timed(engine, whom, None)},
-        {"load": f"{config.rate:g} a second", **_timed(engine, whom, config.rate)},
+        {"load": "one after another", **timed(engine, whom, None)},
+        {"load": f"{config.rate:g} a second", **timed(engine, whom, config.rate)},
     ]
     for row in rows:
         row |= {"films": config.films, "kb_a_film": round(1024 * memory / config.films, 2)}
     publish_bench(
         SCALE, rows, config.out, "movie_recs", {"width": WIDTH, "neighbours": KEEP, "likes": 15, "dislikes": 5}
     )
-
-
-def _timed(engine: Engine, whom: list[Taste], rate: float | None) -> dict[str, Any]:
-    late, lock, places = [], threading.Lock(), iter(range(len(whom)))
-    begun = time.perf_counter()
-
-    def client() -> None:
-        while (place := next(places, None)) is not None:
-            due = begun + place / rate if rate else time.perf_counter()
-            time.sleep(max(0.0, due - time.perf_counter()))
-            engine.recommend(whom[place], 10)
-            with lock:
-                late.append(1000 * (time.perf_counter() - due))
-
-    clients = [threading.Thread(target=client) for _ in range(2 if rate else 1)]
-    for each in clients:
-        each.start()
-    for each in clients:
-        each.join()
-    seconds = time.perf_counter() - begun
-    return {
-        "a_second": round(len(whom) / seconds, 1),
-        "p50_ms": round(statistics.median(late), 2),
-        "p99_ms": round(float(np.percentile(late, 99)), 2),
-    }
 
 
 def main(config: BenchConfig) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 
 import numpy as np
+from scipy.sparse import csr_matrix
 
 from projects.movie_recs.analysis.protocol import Judged, items, sides
 from projects.movie_recs.data.ratings import Division
@@ -54,7 +55,7 @@ def scorers(
     }
 
 
-def apart(side: Judged, scores: Scores, disliked: np.ndarray) -> np.ndarray:
+def apart(side: Judged, scores: Scores, disliked: csr_matrix) -> np.ndarray:
     """AUC of later likes over later dislikes for each judged user; NaN for who lacks either or has no dislike yet."""
     before = side.known.dislikes()
     found = np.full(len(scores), np.nan)

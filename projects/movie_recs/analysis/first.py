@@ -74,13 +74,15 @@ def listed(catalogue: Catalogue, texts: TextVectors, config: Config) -> Iterator
     counts = np.asarray(likes.sum(1)).ravel()
     user = int(np.flatnonzero(side.who & (counts >= 8) & (counts <= 30))[config.seed % 5])
     scores = model.score(likes[[user]], dislikes[[user]], config.gamma)[0]
-    scores[side.known.matrix()[user].indices] = -np.inf
-    pool = np.argsort(-scores, kind="stable")[: 5 * config.places]
+    free = np.setdiff1d(np.arange(len(scores)), side.known.matrix()[user].indices)
+    pool = free[np.argsort(-scores[free], kind="stable")[: 5 * config.places]]
     order = pool[mmr(scaled(scores[pool]), unit(texts.pooled[pool]), config.places, config.diversity)]
     liked = likes[user].indices
     yield f"liked: {', '.join(catalogue.films[film].title for film in liked[:8])}"
     for place, row in enumerate(order, start=1):
-        yield f"{place:>3}  {catalogue.films[row].title} ({catalogue.films[row].year}){_why(catalogue, texts, model.model.weights, liked, int(row))}"  # noqa: E501
+        film = catalogue.films[row]
+        why = _why(catalogue, texts, model.model.weights, liked, int(row))
+        yield f"{place:>3}  {film.title} ({film.year}){why}"
 
 
 def _why(catalogue: Catalogue, texts: TextVectors, weights: np.ndarray, liked: np.ndarray, row: int) -> str:

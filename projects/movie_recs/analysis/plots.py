@@ -79,8 +79,12 @@ def trade_off(results: Path) -> None:
     ) as axes:
         axes.plot([row["diversity"] for row in rows], [row["ndcg"] for row in rows], marker="o", color=COLOURS[0])
         for row in rows:
+            below = row["trade"] == 1  # where the line rises to the right
             axes.annotate(
-                f"λ = {row['trade']:g}", (row["diversity"], row["ndcg"]), xytext=(6, 6), textcoords="offset points"
+                f"λ = {row['trade']:g}",
+                (row["diversity"], row["ndcg"]),
+                xytext=(6, -14 if below else 6),
+                textcoords="offset points",
             )
 
 

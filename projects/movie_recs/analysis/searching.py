@@ -47,7 +47,7 @@ class Description:
     text: str
 
 
-def descriptions(films: Sequence[Film], path: Path = FILE) -> list[Description]:
+def descriptions(films: Sequence[Film], path: Path) -> list[Description]:
     """The hand-written set.
 
     Raises:
@@ -119,7 +119,7 @@ def compare(arm: str, films: Sequence[Film], encoders: Mapping[str, Encoder]) ->
     Args:
         arm: "words", the name of an encoder, or "both".
     """
-    asked = descriptions(films)
+    asked = descriptions(films, FILE)
     scores, chosen = _scores(arm, films, encoders, asked)
     for row, told in zip(scores, asked, strict=True):
         place = place_of(row, told.film)

@@ -9,7 +9,6 @@ from typing import Any
 
 from projects.movie_recs.analysis import newcomers
 from shared.fingerprint.citations import pooled
-from shared.report import Views
 from shared.study import Column, Done, Group, Table, bootstrap, plain, table, written
 
 ARM = plain("arm", lambda group: group[0].config.arm, head="arm", es="brazo")
@@ -325,6 +324,6 @@ TABLES = (BENCH, INDEX, SCALE, JOINED, WARM, BLENDS, COLD, NEWCOMERS, DISLIKES, 
 COUNTS = newcomers.COUNTS
 
 
-def views(out: Path) -> Views:
+def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:
     """Every table that has been written, with its rows."""
     return written(out, *TABLES)
