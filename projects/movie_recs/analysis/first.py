@@ -18,7 +18,7 @@ from projects.movie_recs.recommend.cold import nearest
 from projects.movie_recs.recommend.collaborative import ease, neighbours
 from projects.movie_recs.recommend.dislikes import signed_ease
 from projects.movie_recs.recommend.diversity import mmr, scaled
-from projects.movie_recs.recommend.explain import reason, strongest
+from projects.movie_recs.recommend.explain import plot_sentences, reason, strongest
 from shared import progress
 from shared.errors import UserError
 
@@ -90,9 +90,10 @@ def _why(catalogue: Catalogue, texts: TextVectors, weights: np.ndarray, liked: n
     if found is None:
         return ""
     source = int(liked[found[0]])
-    told = sentences(catalogue.films[row].text)[: len(texts.of_film(row))]
-    why = reason(
-        catalogue.films[row], catalogue.films[source], found[1], told, texts.of_film(row) @ texts.pooled[source]
-    )
+    every, quotable = sentences(catalogue.films[row].text), set(plot_sentences(catalogue.films[row]))
+    kept = [place for place in range(len(texts.of_film(row))) if every[place] in quotable]
+    near = texts.of_film(row)[kept] @ texts.pooled[source]
+    told = [every[place] for place in kept]
+    why = reason(catalogue.films[row], catalogue.films[source], found[1], told, near)
     both = ", ".join([*why.genres, *why.people])
     return f": because of {catalogue.films[source].title}{f' (both: {both})' if both else ''}. {why.sentence[:110]}"

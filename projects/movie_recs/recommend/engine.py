@@ -215,7 +215,7 @@ class Engine:
         with self.lock:
             ids, scores = self.index.search(query[None].astype(np.float32), min(len(self.table.row), k + FETCHED))
             found = [(self.table.row[int(i)], float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i != NOBODY]
-            kept = [(row, score) for row, score in found if self._allowed(row, asked)]
+            kept = [(row, score) for row, score in found if allowed(self.table.films[row], asked)]
             return [Place(self.table.films[row], score) for row, score in kept[:k]]
 
     # ------------------------------------------------------------ parts of a list
@@ -233,7 +233,7 @@ class Engine:
         seen = self._rows(who.seen)
         rows = rows[~np.isin(rows, seen)]
         if wish.genres or wish.barred or wish.years != Wish().years:
-            rows = np.array([row for row in rows if self._allowed(int(row), wish)], np.int64)
+            rows = np.array([row for row in rows if allowed(self.table.films[int(row)], wish)], np.int64)
         return rows
 
     def _fetched(self, liked: Int[np.ndarray, " m"], centres: Float[np.ndarray, "k d"]) -> Int[np.ndarray, " c"]:
@@ -248,12 +248,6 @@ class Engine:
             found.append(self._rows(int(i) for i in ids.ravel()))
         rows = np.unique(np.concatenate(found)).astype(np.int64)
         return rows[self.table.alive[rows]]
-
-    def _allowed(self, row: int, wish: Wish) -> bool:
-        film = self.table.films[row]
-        own = set(film.genres)
-        wanted = not wish.genres or bool(own & set(wish.genres))
-        return wanted and not own & set(wish.barred) and (film.year == 0 or wish.years[0] <= film.year <= wish.years[1])
 
     def _scores(
         self,
@@ -315,6 +309,13 @@ class Engine:
         told = np.maximum(told, 0)
         near = np.maximum(self.table.vectors[liked] @ self.table.vectors[rows].T, 0)
         return np.where(told.sum(0, keepdims=True) > 0, told, near)
+
+
+def allowed(film: Film, wish: Wish) -> bool:
+    """Whether a film is within the genres and years of a wish; one of unknown year is."""
+    own = set(film.genres)
+    wanted = not wish.genres or bool(own & set(wish.genres))
+    return wanted and not own & set(wish.barred) and (film.year == 0 or wish.years[0] <= film.year <= wish.years[1])
 
 
 def _even(scores: Float[np.ndarray, " c"]) -> Float[np.ndarray, " c"]:

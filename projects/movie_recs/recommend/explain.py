@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 from jaxtyping import Float
 
-from projects.movie_recs.data.films import Film
+from projects.movie_recs.data.films import Film, sentences, story
 
 MOST_SHARED = 3
 
@@ -28,6 +28,11 @@ class Reason:
     genres: tuple[str, ...] = ()
     people: tuple[str, ...] = ()
     sentence: str = ""
+
+
+def plot_sentences(film: Film, most: int = 24) -> list[str]:
+    """The sentences that a reason may quote: those that tell what happens, not who made the film and what it won."""
+    return sentences(story(film))[:most]
 
 
 def strongest(contributions: Float[np.ndarray, " n"]) -> tuple[int, float] | None:

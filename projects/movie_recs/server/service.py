@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 
 from projects.movie_recs.data import dslabs
 from projects.movie_recs.data.catalogue import Catalogue, load
-from projects.movie_recs.data.films import Film, people, sentences
+from projects.movie_recs.data.films import Film, people
 from projects.movie_recs.data.ratings import DISLIKED, LIKED, Ratings
 from projects.movie_recs.data.titles import title_key, title_keys
 from projects.movie_recs.embeddings.encoder import Encoder, unit
@@ -24,11 +24,12 @@ from projects.movie_recs.feedback.online import Counts
 from projects.movie_recs.feedback.store import Store
 from projects.movie_recs.preferences.interests import interests
 from projects.movie_recs.preferences.questionnaire import halves, informative, newcomer
-from projects.movie_recs.preferences.wishes import wish
+from projects.movie_recs.preferences.wishes import Wish, wish
 from projects.movie_recs.recommend.cold import Describer, Head, describer, fit_head
 from projects.movie_recs.recommend.collaborative import ease
-from projects.movie_recs.recommend.engine import Engine, Parts, Place, Taste, taste_of
-from projects.movie_recs.recommend.explain import Reason, reason
+from projects.movie_recs.recommend.engine import Engine, Parts, Place, Taste, allowed, taste_of
+from projects.movie_recs.recommend.explain import Reason, plot_sentences, reason
+from projects.movie_recs.recommend.search import Searched, SearchWeights, searched
 from projects.movie_recs.server.settings import Settings
 from shared.errors import UserError
 from shared.web.problems import BusyError
@@ -36,6 +37,8 @@ from shared.web.problems import BusyError
 PENALTY, GAMMA, RIDGE = 100.0, 0.5, 5.0
 FIELDS = {"text": 1.0, "genres": 1.0, "people": 1.0, "years": 1.0}
 QUESTIONS, QUESTION_POOL = 12, 40
+SEARCH = SearchWeights(1.0, 0.0, 1.0)
+"""What the study chose on sentences taken out of texts."""
 LARGEST_MODEL = 5_000
 """Films up to which EASE is kept as a whole: its matrix grows with their square."""
 
@@ -88,6 +91,7 @@ class Movies:
         self.gate = Gate(settings.at_once, settings.waiting)
         self.changing = threading.RLock()
         self._pending = 0
+        self._ready: tuple[list[Film], Searched] | None = None
         films, vectors = self.store.films()
         if not films and begin is not None:
             films, vectors = list(begin.films), text_vectors([film.text for film in begin.films], self.known).pooled
@@ -256,14 +260,33 @@ class Movies:
         """Films by somebody's own words; where he names films, near to these and to the rest of what he says."""
         asked = wish(text, self.titles)
         with self.gate:
+            if not asked.like and len(self.raw) <= LARGEST_MODEL:
+                return self._described(asked.text or text, k, replace(asked, genres=()))
             parts = [self.engine.table.vectors[self.engine.table.row[each]] for each in asked.like if each in self.raw]
             if asked.text or not parts:
                 query = self.encoder.encode([asked.text or text], "query")
                 parts.append(self.engine.centred(query)[0])
-            if not asked.like:  # in a description a word like "war" is part of the story, and no wish for a genre
+            if not asked.like:
                 asked = replace(asked, genres=())
             found = self.engine.search(unit(np.sum(parts, axis=0)), k + len(asked.like), asked)
             return [place for place in found if place.film.id not in asked.like][:k]
+
+    def _described(self, text: str, k: int, asked: Wish) -> list[Place]:
+        """Films by a description: the whole text, and the sentence that fits best. In a description a word like "war"
+        is part of the story, so that it is no wish for a genre.
+        """
+        query = self.encoder.encode([text], "query")[0]
+        with self.changing:
+            if self._ready is None:
+                films = [self.film(film) for film in self.engine.table.row]
+                vectors = text_vectors([film.text for film in films], self.known)
+                self._ready = films, searched(vectors, SEARCH)
+            films, ready = self._ready
+        if not films:
+            return []
+        scores = ready.score(query)
+        order = [n for n in np.argsort(-scores, kind="stable") if allowed(films[n], asked)]
+        return [Place(films[n], float(scores[n])) for n in order[:k]]
 
     def near(self, film: int, k: int) -> list[Place]:
         """Films with a text near to that of this one."""
@@ -276,9 +299,10 @@ class Movies:
         if place.because is None:
             return Reason()
         liked = self.film(place.because)
-        told = sentences(place.film.text)[:24]
+        told = plot_sentences(place.film)
         known = self.known.kept(told)
-        nearness = known @ self.raw[liked.id] if known is not None and liked.id in self.raw else np.zeros(0)
+        near = self.engine.table.vectors[self.engine.table.row[liked.id]]
+        nearness = self.engine.centred(known) @ near if known is not None else np.zeros(0)
         return reason(place.film, liked, place.share, told, nearness)
 
     def interests(self, person: int) -> list[list[Film]]:
@@ -341,6 +365,7 @@ class Movies:
             gone = self.film(film)
             self.store.remove_film(film)
             self.engine.remove(film)
+            self._ready = None
             self.raw.pop(film, None)
             self.titles = {key: each for key, each in self.titles.items() if each != gone.id}
             self.questions = [each for each in self.questions if each != film]
@@ -349,6 +374,7 @@ class Movies:
         with self.gate:
             vector = text_vectors([film.text], self.known).pooled
         self.store.put_films([film], vector)
+        self._ready = None
         self.titles = {key: each for key, each in self.titles.items() if each != film.id}
         self.titles |= dict.fromkeys(title_keys(film.title), film.id)
         self.raw[film.id] = vector[0]

@@ -20,21 +20,23 @@ function drawn(name, values, text = "") {
   return made;
 }
 
+const cut = (title) => (title.length > 13 ? `${title.slice(0, 12)}…` : title);
+
 export function poster(film) {
   const made = drawn("svg", { class: `poster hue-${film.id % 8}`, viewBox: "0 0 100 140", role: "img", "aria-label": film.title });
   made.append(
     drawn("rect", { width: 100, height: 140, rx: 4 }),
     drawn("circle", { cx: 20 + ((film.id * 7) % 60), cy: 20 + ((film.id * 3) % 40), r: 12 + (film.id % 14) }),
-    drawn("text", { x: 8, y: 112 }, film.title.slice(0, 14)),
+    drawn("text", { x: 8, y: 112 }, cut(film.title)),
     drawn("text", { class: "small", x: 8, y: 128 }, film.year || ""),
   );
   return made;
 }
 
 const SAYS = [
-  ["like", "👍", (id) => ["PUT", `/api/ratings/${id}`, { stars: 5 }]],
-  ["dislike", "👎", (id) => ["PUT", `/api/ratings/${id}`, { stars: 1 }]],
-  ["seen", "👁", (id) => ["PUT", `/api/seen/${id}`]],
+  ["like", "♥", (id) => ["PUT", `/api/ratings/${id}`, { stars: 5 }]],
+  ["dislike", "✕", (id) => ["PUT", `/api/ratings/${id}`, { stars: 1 }]],
+  ["seen", "✓", (id) => ["PUT", `/api/seen/${id}`]],
 ];
 
 export function opinion(film, changed) {
