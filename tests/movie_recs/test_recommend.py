@@ -82,6 +82,12 @@ def test_signed_columns_are_film_by_film():
     )
 
 
+def test_a_predicted_dislike_lowers_a_score():
+    model = signed_ease(LIKES, DISLIKES, 5.0)
+    told = np.asarray(signed(LIKES, DISLIKES) @ model.model.weights)
+    assert_allclose(model.score(LIKES, DISLIKES, 0.7), told[:, 0::2] - 0.7 * told[:, 1::2])
+
+
 def test_a_film_that_is_disliked_takes_its_neighbours_down():
     model = signed_ease(LIKES, DISLIKES, 5.0)
     none, one = csr_matrix((1, 30)), csr_matrix(np.eye(30)[[0]])
