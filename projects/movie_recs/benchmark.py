@@ -112,7 +112,7 @@ def large(config: BenchConfig) -> None:
 
 def main(config: BenchConfig) -> None:
     """Peers, indexes, and a catalogue of 100,000 films."""
-    parts: list[Callable[[BenchConfig], None]] = [against_peers, indexes, large]
+    parts: list[Callable[[BenchConfig], None]] = [against_peers, large, indexes]
     for part in parts:
         part(config)
 

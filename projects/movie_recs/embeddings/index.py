@@ -89,7 +89,7 @@ class Graph:
     Source: Malkov and Yashunin 2018, "Efficient and robust approximate nearest neighbor search".
     """
 
-    def __init__(self, width: int, *, links: int = 32, build: int = 200, search: int = 128) -> None:
+    def __init__(self, width: int, *, links: int = 32, build: int = 100, search: int = 128) -> None:
         self.width, self.links, self.build, self.effort = width, links, build, search
         self._vectors: dict[int, Float[np.ndarray, " d"]] = {}
         self._empty()
