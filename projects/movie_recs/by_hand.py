@@ -13,7 +13,7 @@
 
 import numpy as np
 
-from shared.course.cells import Table
+from shared.course.cells import Table, live
 
 # %% [markdown]
 # ## 1 · EASE, en forma cerrada
@@ -48,14 +48,17 @@ def found(scores: np.ndarray, known: np.ndarray, hidden: np.ndarray, k: int = 10
     return float(np.take_along_axis(hidden, order, 1).sum() / hidden.sum())
 
 
-likes, kind = world()
-shown = np.random.default_rng(1).random(likes.shape) < 0.7
-known, hidden = likes * shown, likes * ~shown
-compared = [
-    (f"{penalty:g}", f"{found(known @ ease(known, penalty), known, hidden):.3f}") for penalty in (0.5, 5, PENALTY, 200)
-]
-most = np.tile(known.sum(0), (PEOPLE, 1))
-Table(("λ", "me gusta hallados entre diez"), (*compared, ("popularidad", f"{found(most, known, hidden):.3f}")))
+def compared(*penalties: float) -> Table:
+    """Hidden likes that each λ finds, and popularity."""
+    likes, _ = world()
+    seen = np.random.default_rng(1).random(likes.shape) < 0.7
+    known, hidden = likes * seen, likes * ~seen
+    rows = [(f"{penalty:g}", f"{found(known @ ease(known, penalty), known, hidden):.3f}") for penalty in penalties]
+    most = np.tile(known.sum(0), (PEOPLE, 1))
+    return Table(("λ", "me gusta hallados entre diez"), (*rows, ("popularidad", f"{found(most, known, hidden):.3f}")))
+
+
+live(compared, 0.5, 5.0, PENALTY, 200.0)
 
 # %% [markdown]
 # ## 2 · MMR: λ entre lo mejor y lo distinto
@@ -77,37 +80,46 @@ def mmr(relevance: np.ndarray, vectors: np.ndarray, k: int, trade: float) -> lis
     return chosen
 
 
-vectors = np.eye(KINDS)[kind] + 0.3 * np.random.default_rng(2).standard_normal((FILMS, KINDS))
-vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
-one = (known @ ease(known, PENALTY))[0]
-relevance = (one - one.min()) / (one.max() - one.min())
-chosen = {trade: mmr(relevance, vectors, 10, trade) for trade in TRADES}
-Table(
-    ("λ", "tipos de las diez", "relevancia media"),
-    tuple(
-        (f"{trade:g}", " ".join(str(kind[film]) for film in films), f"{relevance[films].mean():.2f}")
-        for trade, films in chosen.items()
-    ),
-)
+def content(kind: np.ndarray, noise: float = 0.3) -> np.ndarray:
+    """A vector of length 1 for each film: its kind, and noise."""
+    vectors = np.eye(KINDS)[kind] + noise * np.random.default_rng(2).standard_normal((FILMS, KINDS))
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
+
+
+def varied(*trades: float) -> Table:
+    """Kinds of one person's ten films, and how relevant they are, at each λ."""
+    likes, kind = world()
+    scores, vectors = (likes @ ease(likes, PENALTY))[0], content(kind)
+    relevance = (scores - scores.min()) / (scores.max() - scores.min())
+    lists = {trade: mmr(relevance, vectors, 10, trade) for trade in trades}
+    rows = [(f"{t:g}", " ".join(str(kind[f]) for f in own), f"{relevance[own].mean():.2f}") for t, own in lists.items()]
+    return Table(("λ", "tipos de las diez", "relevancia media"), tuple(rows))
+
+
+live(varied, *TRADES)
 
 # %% [markdown]
 # ## 3 · Una película que nadie ha valorado
 #
 # Las valoraciones no dicen nada de ella. Su contenido sí: se aprende, sobre las demás, a ir del contenido a las
-# puntuaciones de EASE, y se aplica a la nueva. Cambie RIDGE, o el ruido de `vectors` más arriba.
+# puntuaciones de EASE, y se aplica a la nueva. Cambie RIDGE, o el ruido de `content` más arriba.
 
 # %%
 RIDGE, COLD = 1.0, 12
-warm = np.arange(FILMS - COLD)
-scores = likes[:, warm] @ ease(likes[:, warm], PENALTY)
-kernel = vectors @ vectors.T + 1
-head = np.linalg.solve(kernel[np.ix_(warm, warm)] + RIDGE * np.eye(len(warm)), kernel[warm, FILMS - COLD :])
-nobody, wanted = np.zeros((PEOPLE, COLD)), likes[:, FILMS - COLD :]
-drawn = np.random.default_rng(3).random(wanted.shape)
-Table(
-    ("películas frías", "me gusta hallados entre tres"),
-    (
-        ("cabeza sobre el contenido", f"{found(scores @ head, nobody, wanted, 3):.3f}"),
-        ("al azar", f"{found(drawn, nobody, wanted, 3):.3f}"),
-    ),
-)
+
+
+def cold_films(ridge: float, cold: int) -> Table:
+    """Hidden likes of films without ratings that the head finds, and that chance finds."""
+    likes, kind = world()
+    warm, vectors = np.arange(FILMS - cold), content(kind)
+    scores = likes[:, warm] @ ease(likes[:, warm], PENALTY)
+    kernel = vectors @ vectors.T + 1
+    head = np.linalg.solve(kernel[np.ix_(warm, warm)] + ridge * np.eye(len(warm)), kernel[warm, FILMS - cold :])
+    nobody, wanted = np.zeros((PEOPLE, cold)), likes[:, FILMS - cold :]
+    drawn = np.random.default_rng(3).random(wanted.shape)
+    learned = found(scores @ head, nobody, wanted, 3)
+    rows = (("cabeza", f"{learned:.3f}"), ("al azar", f"{found(drawn, nobody, wanted, 3):.3f}"))
+    return Table(("películas frías", "me gusta hallados entre tres"), rows)
+
+
+live(cold_films, RIDGE, COLD)
