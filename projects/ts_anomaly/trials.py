@@ -1,0 +1,87 @@
+"""Judging a detector by injected anomalies in real normal stretches, each trial with one of them."""
+
+# n points
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from projects.ts_anomaly.data.inject import Side, inject
+from projects.ts_anomaly.data.series import Series
+from projects.ts_anomaly.evaluate import auc_pr, clustered_interval
+
+CONTEXT = 512  # points before those that are judged, as they were
+JUDGED = 512
+MARGIN = 48  # judged points at both ends that stay normal
+
+
+@dataclass(frozen=True)
+class Trial:
+    """Scores of one injection.
+
+    Attributes:
+        kind: Of the anomaly.
+        labels: Of the judged points.
+        scores: Of the same.
+    """
+
+    kind: str
+    labels: Int[np.ndarray, " n"]
+    scores: Float[np.ndarray, " n"]
+
+
+Score = Callable[[Float[np.ndarray, "n c"]], Float[np.ndarray, " n"]]
+
+
+def stretches(series: Series, part: str, judged: int) -> list[int]:
+    """Where a stretch to be judged can begin: no anomaly of the series' own in it, nor in the points before it.
+
+    Args:
+        part: "validation" or "test".
+        judged: Points.
+    """
+    first, last = (series.fit, series.validation) if part == "validation" else (series.validation, len(series.values))
+    odd = np.zeros(len(series.values), dtype=int) if series.labels is None else series.labels
+    before = np.concatenate([[0], np.cumsum((odd != 0) | np.isnan(series.values).any(1))])
+    context = min(CONTEXT, first)
+    return [at for at in range(first, last - judged + 1) if before[at + judged] == before[at - context]]
+
+
+def trials(
+    score: Score, series: Series, kinds: tuple[str, ...], *, side: Side, part: str, count: int, seed: int
+) -> Iterator[Trial]:
+    """Trials of each kind; the same stretches and anomalies for every detector that is given the same seed.
+
+    A series with several channels gets its anomaly in one of them, drawn.
+    """
+    width = min(JUDGED, (series.validation - series.fit) if part == "validation" else JUDGED)
+    starts = stretches(series, part, width)
+    for place, kind in enumerate(kinds):
+        for number in range(count):
+            random = np.random.default_rng([seed, place, number])
+            start = int(random.choice(starts))
+            context = min(CONTEXT, start)
+            values = series.values[start - context : start + width].copy()
+            channel = int(random.integers(values.shape[1]))
+            prefix = series.prefix[:, channel]
+            margin = min(MARGIN, width // 6)
+            put = inject(values[context:, channel], kind, side, prefix[~np.isnan(prefix)], random, margin=margin)
+            values[context:, channel] = put.values
+            yield Trial(kind, put.labels, np.nan_to_num(score(values)[context:], nan=0.0))
+
+
+def pooled_auc_pr(found: list[Trial]) -> float:
+    """AUC-PR over the points of all trials at once: scores must mean the same in each of them."""
+    return auc_pr(np.concatenate([each.labels for each in found]), np.concatenate([each.scores for each in found]))
+
+
+def interval(cells: list[list[Trial]], draws: int = 300) -> tuple[float, float, float]:
+    """Mean over cells (a series and a kind each) of the pooled AUC-PR, and its 95 % interval over injections."""
+
+    def drawn(picks: Int[np.ndarray, " m"]) -> float:
+        return float(np.mean([pooled_auc_pr([cell[pick] for pick in picks]) for cell in cells]))
+
+    count = min(map(len, cells))
+    return (drawn(np.arange(count)), *clustered_interval(drawn, count, draws=draws))
