@@ -26,6 +26,7 @@ from shared import progress
 from shared.errors import UserError, command
 from shared.files import read_json, write_json
 from shared.fingerprint.origin import file_digest
+from shared.optim import cosine_schedule
 from shared.run_directories import new_directory
 from shared.runs import Run, verified_tensors
 from shared.seeding import generator, seed_everything
@@ -92,7 +93,7 @@ def descend(config: Config, detector: Any, values: Float[np.ndarray, "m c"], log
     priors = [p for name, p in model.named_parameters() if "sigma" in name]
     rest = [p for name, p in model.named_parameters() if "sigma" not in name]
     optimizer = torch.optim.AdamW([{"params": rest}, {"params": priors}], config.lr, weight_decay=1e-2)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: _rate(step, config.steps))
+    schedule = cosine_schedule(optimizer, total=config.steps, last=0.02)
     draws, random = generator(config.seed, 1), np.random.default_rng([config.seed, 1])
     last = math.nan
     for step in progress.track(range(1, config.steps + 1), description=config.arm, total=config.steps):
@@ -104,12 +105,6 @@ def descend(config: Config, detector: Any, values: Float[np.ndarray, "m c"], log
         if step % 50 == 0 or step == config.steps:
             log(step, loss=last)
     return last
-
-
-def _rate(step: int, steps: int) -> float:
-    """Share of the highest learning rate."""
-    warm = max(1, steps // 20)
-    return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def _backward(
@@ -127,7 +122,7 @@ def _backward(
         forecast, judged = contrast_loss(model(sequences)[0], sequences, labels, trim=config.trim)
         loss = AFTER * forecast + (judged if config.arm == "contrast" else 0.0)
         loss.backward()
-        return float(loss)
+        return float(loss.detach())
     cut = windows_of(config.window, values, WINDOWS * config.batch, draws)
     if isinstance(model, Association):
         near, far = model.losses(cut)
@@ -135,11 +130,11 @@ def _backward(
         others = torch.autograd.grad(far, rest)
         for each, gradient in zip([*priors, *rest], [*own, *others], strict=True):
             each.grad = gradient
-        return float(near)
+        return float(near.detach())
     assert isinstance(model, Masked)
     loss = model.loss(cut, draws)
     loss.backward()
-    return float(loss)
+    return float(loss.detach())
 
 
 def windows_of(

@@ -62,10 +62,10 @@ def filled(values: Float[np.ndarray, "n c"], start: float = 0.0) -> Float[np.nda
 def regular(
     times: Float[np.ndarray, " n"], values: Float[np.ndarray, "n c"], step: float | None = None
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m c"]]:
-    """Values on a grid of equal steps: of each step the last value that came in it, NaN where none did.
+    """Values on a grid of equal steps: each goes to the nearest step, of several at one step the first stays, NaN where none.
 
-    A step (t − step, t] is named by its end, so that a value is never known before it was there. Daylight saving needs no
-    care: times are seconds since 1970.
+    So a stream, which cannot wait for a better value, makes the same grid. Daylight saving needs no care: times are seconds
+    since 1970.
 
     Args:
         times: Rising, in seconds.
@@ -77,11 +77,12 @@ def regular(
     step = float(np.median(np.diff(times))) if step is None and len(times) > 1 else (step or 1.0)
     if not step > 0:
         raise UserError(f"a step of {step} s: must be above 0")
-    places = np.ceil((times - times[0]) / step - 1e-9).astype(int)
+    places = np.round((times - times[0]) / step).astype(int)
     if places[-1] >= LARGEST_GRID:
         raise UserError(f"{places[-1] + 1} steps of {step:g} s from first to last time, of at most {LARGEST_GRID}")
     grid = np.full((places[-1] + 1, values.shape[1]), np.nan)
     for channel in range(values.shape[1]):
         known = ~np.isnan(values[:, channel])
-        grid[places[known], channel] = values[known, channel]  # of one place the last is written last
+        first = np.flatnonzero(known)[::-1]  # of one place the first is written last
+        grid[places[first], channel] = values[first, channel]
     return times[0] + step * np.arange(len(grid)), grid

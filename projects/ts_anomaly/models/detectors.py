@@ -168,7 +168,7 @@ def new_model(config: Config) -> Contrast | Masked | Association:
     if config.arm in ("contrast", "forecast"):
         return Contrast(config.patch, config.width, config.layers, 4, config.window)
     kind: Callable[..., Any] = Masked if config.arm == "masked" else Association
-    return kind(config.window, config.patch, config.width, config.layers + 1)
+    return kind(config.window, config.patch, config.width, config.layers)
 
 
 def new_detector(arm: Arm, model: Contrast | Masked | Association) -> PatchTransformer | WindowTransformer:
