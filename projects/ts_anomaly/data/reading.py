@@ -79,16 +79,26 @@ class Reader:
         Raises:
             UserError: If the heading or a line cannot be read.
         """
-        for text in _bounded(lines, self.name):
-            self.line += 1
-            if not text.strip():
-                continue
-            if not self.names:
-                self._head(text)
-            else:
-                yield self._row(text)
+        for text in _bounded(lines):
+            yield from self.some(text)
         if not self.names:
             raise UserError(f"{self.name}: is empty")
+
+    def some(self, text: str) -> Iterator[Row]:
+        """The row of the next line, if it is one: not the heading, and not empty.
+
+        Raises:
+            UserError: If it cannot be read.
+        """
+        self.line += 1
+        if len(text) > LONGEST:
+            raise UserError(f"{self.name}, line {self.line}: has more than {LONGEST} characters")
+        if not text.strip():
+            return
+        if not self.names:
+            self._head(text)
+        else:
+            yield self._row(text)
 
     def _head(self, text: str) -> None:
         self.separator = max(";\t,", key=text.count)
@@ -108,14 +118,10 @@ class Reader:
         return Row(time, tuple(read_number(cell, where) for cell in cells[self.timed :]))
 
 
-def _bounded(lines: Iterable[str] | TextIO, name: str) -> Iterator[str]:
-    """Lines, none longer than LONGEST: a file without line ends is refused before it fills the memory."""
+def _bounded(lines: Iterable[str] | TextIO) -> Iterator[str]:
+    """Lines, none longer than a little over LONGEST: a file without line ends must not fill the memory."""
     read = getattr(lines, "readline", None)
-    source: Iterable[str] = iter(lambda: read(LONGEST + 1), "") if read else lines
-    for number, text in enumerate(source, start=1):
-        if len(text) > LONGEST:
-            raise UserError(f"{name}, line {number}: has more than {LONGEST} characters")
-        yield text
+    yield from iter(lambda: read(LONGEST + 1), "") if read else lines
 
 
 def _cells(text: str, separator: str) -> list[str]:

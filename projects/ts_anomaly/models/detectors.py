@@ -89,9 +89,12 @@ class PatchTransformer(Detector):
             values: The part trained on, then the part for validation.
             start: Where the latter begins.
         """
-        evidence = self.evidence(values)[:, :, start:]
-        self.tails = [[_tails(name, each) for name, each in zip(HEADS, row, strict=True)] for row in evidence]
+        self.fit_tails(self.evidence(values)[:, :, start:])
         return self
+
+    def fit_tails(self, evidence: Float[np.ndarray, "r h n"]) -> None:
+        """From the evidence of normal data."""
+        self.tails = [[_tails(name, each) for name, each in zip(HEADS, row, strict=True)] for row in evidence]
 
     def evidence(self, values: Float[np.ndarray, "n c"], state: Carried | None = None) -> Float[np.ndarray, "r h n"]:
         """HEADS of each row and point; NaN where there is none."""

@@ -47,7 +47,7 @@ class Tail:
         ranks: Sorted calibration scores (at most MOST_KEPT of them, evenly spaced).
         threshold: From here on the Pareto tail holds.
         share: Of calibration scores above it.
-        shape: γ.
+        shape: γ; at least 0 where `fit` made it.
         scale: σ.
     """
 
@@ -65,6 +65,8 @@ class Tail:
         threshold = float(min(np.quantile(ordered, level), ordered[-FEWEST_PEAKS]))
         excesses = ordered[ordered > threshold] - threshold
         shape, scale = fit_pareto(excesses) if len(excesses) else (0.0, 1e-12)
+        if shape < 0:  # a bounded tail would call all beyond its end equally surprising
+            shape, scale = 0.0, max(float(excesses.mean()), 1e-12)
         kept = ordered[np.linspace(0, len(ordered) - 1, min(len(ordered), MOST_KEPT)).astype(int)]
         return cls(kept, threshold, max(len(excesses), 1) / (len(ordered) + 1), shape, scale)
 
@@ -77,9 +79,8 @@ class Tail:
             excess = np.maximum(scores - self.threshold, 0) / self.scale
         if abs(self.shape) < 1e-6:
             beyond = excess / np.log(10)
-        else:  # a bounded tail (γ < 0) ends: beyond its end surprise goes on growing, in the units of its scale
-            inside = np.maximum(1 + self.shape * excess, 1e-9)
-            beyond = np.log10(inside) / self.shape + np.where(inside <= 1e-9, excess * 1e-3, 0.0)
+        else:
+            beyond = np.log10(1 + self.shape * excess) / self.shape
         found = np.where(scores > self.threshold, -np.log10(self.share) + beyond, body)
         return np.where(np.isnan(scores), np.nan, found)
 
