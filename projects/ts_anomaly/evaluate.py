@@ -159,7 +159,9 @@ def range_f1(labels: Labels, alarms: Alarms, alpha: float = 0.0) -> tuple[float,
     Source: Tatbul et al. 2018, "Precision and recall for time series", NeurIPS, eq. 4 to 8.
     """
     real, found = ranges(labels), ranges(alarms)
-    recall = _mean([alpha * float(_overlap(each, found)[1] > 0) + (1 - alpha) * _rewarded(each, found) for each in real])
+    recall = _mean(
+        [alpha * float(_overlap(each, found)[1] > 0) + (1 - alpha) * _rewarded(each, found) for each in real]
+    )
     return _f1(_mean([_rewarded(each, real) for each in found]), recall)
 
 
@@ -217,7 +219,9 @@ def _jaccard(one: tuple[int, int], other: tuple[int, int]) -> float:
     return common / (one[1] - one[0] + other[1] - other[0] - common)
 
 
-def change_f1(annotations: Sequence[Sequence[int]], found: Sequence[int], margin: int = 5) -> tuple[float, float, float]:
+def change_f1(
+    annotations: Sequence[Sequence[int]], found: Sequence[int], margin: int = 5
+) -> tuple[float, float, float]:
     """Precision against what anybody marked, recall averaged over annotators; index 0 counts as a change for all.
 
     A true change is met once, by a found one at most `margin` away. Source: van den Burg and Williams 2020, §4.1.

@@ -59,7 +59,9 @@ def main(config: Config) -> Metrics:
     torch.set_num_threads(1)  # models this small only wait for a second one
     series = load_series(config.dataset)
     out = config.out or new_directory(Path("runs"), "ts_anomaly", f"{config.arm}-{Path(config.dataset).stem}")
-    with Run(out, project="ts_anomaly", config=replace(config, out=None, resume=False), data=digest(config.dataset)) as run:
+    with Run(
+        out, project="ts_anomaly", config=replace(config, out=None, resume=False), data=digest(config.dataset)
+    ) as run:
         detector, loss = fit(config, series, lambda step, **numbers: run.log(step, **numbers))
         validation = validate(detector, series)
         parameters = sum(each.numel() for each in detector.model.parameters())

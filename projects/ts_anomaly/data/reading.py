@@ -141,7 +141,9 @@ def read_number(text: str, where: str) -> float:
     if plain.lower() in GAPS:
         return math.nan
     if "," in plain:
-        plain = plain.replace(".", "").replace(",", ".") if plain.rfind(",") > plain.rfind(".") else plain.replace(",", "")
+        plain = (
+            plain.replace(".", "").replace(",", ".") if plain.rfind(",") > plain.rfind(".") else plain.replace(",", "")
+        )
     try:
         number = float(plain)
     except ValueError:

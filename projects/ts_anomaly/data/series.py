@@ -82,7 +82,9 @@ def load_series(name: str) -> Series:
         return _own(path)
     near = get_close_matches(name, definitions(), n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
-    raise UserError(f"--dataset {name}: no such file, and no embedded series{hint}; there are {', '.join(definitions())}")
+    raise UserError(
+        f"--dataset {name}: no such file, and no embedded series{hint}; there are {', '.join(definitions())}"
+    )
 
 
 def _embedded(name: str) -> Series:

@@ -60,7 +60,10 @@ class Block(nn.Module):
         x = x + self.out_proj(attended.transpose(1, 2).reshape(b, t, d))
         x = x + self.mlp(self.norm_mlp(x))
         keep = self.bias.shape[1] - 1
-        return x, (key[:, :, key.shape[2] - min(keep, key.shape[2]) :], value[:, :, value.shape[2] - min(keep, value.shape[2]) :])
+        return x, (
+            key[:, :, key.shape[2] - min(keep, key.shape[2]) :],
+            value[:, :, value.shape[2] - min(keep, value.shape[2]) :],
+        )
 
 
 class Encoder(nn.Module):

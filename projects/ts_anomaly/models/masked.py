@@ -50,4 +50,3 @@ class Masked(nn.Module):
         hide[:, -1] = True
         errors = (self(values, hide) - features(values)[..., 0]) ** 2
         return torch.where(values[:, -1].isnan(), 0.0, errors[:, -1])
-

@@ -9,11 +9,11 @@ import queue
 import random
 import sys
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -142,12 +142,16 @@ class Told:
         new = [alert for alert in alerts if self._once.first(identity(name, alert))]
         lines = [as_line(name, alert) for alert in new]
         for line in lines:
-            print(line, file=self._file or sys.stdout, flush=True)  # noqa: T201 - the command's output
+            print(line, file=self._file or sys.stdout, flush=True)
             if self._webhook:
                 self._webhook.send(line)
         return [json.loads(line) for line in lines]
 
-
-def now() -> float:
-    """Seconds since 1970."""
-    return time.time()
+    @contextmanager
+    def closing(self) -> Iterator[None]:
+        """Send what waits when the block ends."""
+        try:
+            yield
+        finally:
+            if self._webhook:
+                self._webhook.close()

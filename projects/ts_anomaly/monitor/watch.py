@@ -240,5 +240,6 @@ def new_watch(detector: PatchTransformer, normal: Float[np.ndarray, "n c"], star
         start: Where the latter begins.
     """
     scores = detector.score(normal)[start:]
-    return Watch(detector, config, Spot.fit(scores, config.chance, gap=config.gap), DriftGate(scores[np.isfinite(scores)]))
-
+    return Watch(
+        detector, config, Spot.fit(scores, config.chance, gap=config.gap), DriftGate(scores[np.isfinite(scores)])
+    )
