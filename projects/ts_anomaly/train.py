@@ -18,7 +18,7 @@ from projects.ts_anomaly.config import Config
 from projects.ts_anomaly.data.inject import inject, kinds
 from projects.ts_anomaly.data.series import Series, load_series
 from projects.ts_anomaly.models.association import Association
-from projects.ts_anomaly.models.contrast import Contrast, contrast_loss
+from projects.ts_anomaly.models.contrast import FORMS, Contrast, contrast_loss
 from projects.ts_anomaly.models.detectors import PatchTransformer, WindowTransformer, new_detector, new_model
 from projects.ts_anomaly.models.masked import Masked
 from projects.ts_anomaly.trials import pooled_auc_pr, trials
@@ -33,6 +33,7 @@ from shared.seeding import generator, seed_everything
 
 RESULT, DETECTOR = "result.json", "detector.json"
 VALIDATION_TRIALS = 8  # of each kind trained against
+JITTER = 0.3  # of a training stretch: log of its scale, and its offset in scaled units; a tenth of it is noise
 WINDOWS = 8  # windows for each sequence of a batch
 AFTER = 0.5  # weight of the cross-entropy beside the pinball loss is 1; of the pinball loss itself this
 
@@ -151,7 +152,7 @@ def windows_of(
 
 def sequences_of(
     config: Config, values: Float[np.ndarray, "m c"], random: np.random.Generator
-) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
+) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n k"]]:
     """Random sequences, and where anomalies were put into them; the arm without anomalies gets none."""
     length = min(config.sequence, len(values) // config.patch * config.patch)
     names, some, marked = kinds("train"), [], []
@@ -159,14 +160,21 @@ def sequences_of(
         channel = values[:, int(random.integers(values.shape[1]))]
         known = channel[~np.isnan(channel)]
         start = int(random.integers(len(channel) - length + 1))
-        sequence, labels = channel[start : start + length].copy(), np.zeros(length, dtype=int)
+        sequence, labels = jittered(channel[start : start + length], random), np.zeros((length, len(FORMS)), dtype=int)
         for _ in range(int(random.integers(0, 4)) if config.arm == "contrast" else 0):
             kind = names[int(random.integers(len(names)))]
             put = inject(sequence, kind, "train", known, random)
-            sequence, labels = put.values, labels | put.labels
+            sequence, form = put.values, int(put.labels.sum() > 1)
+            labels[:, form] |= put.labels
         some.append(sequence)
         marked.append(labels)
     return torch.tensor(np.stack(some), dtype=torch.float32), torch.tensor(np.stack(marked), dtype=torch.float32)
+
+
+def jittered(values: Float[np.ndarray, " n"], random: np.random.Generator) -> Float[np.ndarray, " n"]:
+    """The stretch a little larger or smaller, moved, and with noise: what is normal drifts, and a prefix is soon known."""
+    scale, offset = np.exp(random.uniform(-JITTER, JITTER)), random.normal(0, JITTER)
+    return values * scale + offset + random.normal(0, JITTER / 10, len(values))
 
 
 def validate(detector: PatchTransformer | WindowTransformer, series: Series) -> float:

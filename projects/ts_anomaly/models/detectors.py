@@ -24,9 +24,9 @@ from projects.ts_anomaly.models.interleaved import Evidence, Reading, read
 from projects.ts_anomaly.models.masked import Masked
 from projects.ts_anomaly.scoring.tails import Tail
 
-SHORT, LONG = 8, 24  # points over which residuals are averaged
-HEADS = ("logit", "near", "energy", "level")
-TRAINED, UNTRAINED = HEADS, HEADS[1:]  # without injected anomalies the judging head has learned nothing
+SHORT, LONG = 16, 24  # points over which residuals are averaged
+HEADS = ("point", "stretch", "near", "energy", "level")
+TRAINED, UNTRAINED = HEADS, HEADS[2:]  # without injected anomalies the judging head has learned nothing
 
 
 class WindowTransformer(Detector):
@@ -101,7 +101,7 @@ class PatchTransformer(Detector):
         state = state or self.begin()
         scaled = self.scaler(values).T
         said = read(self.model, np.ascontiguousarray(scaled), state.reading)
-        return np.stack([said.logit, np.abs(said.near), *_averaged(said, state)], 1)
+        return np.stack([said.point, said.stretch, np.abs(said.near), *_averaged(said, state)], 1)
 
     def begin(self) -> Carried:
         """A stream before its first point."""
@@ -149,9 +149,9 @@ def _averaged(said: Evidence, state: Carried) -> tuple[Float[np.ndarray, "r n"],
     """Log energy of the last SHORT near residuals, and |mean| of the last LONG far ones; gaps are left out."""
     near, far = np.concatenate([state.near, said.near], 1), np.concatenate([state.far, said.far], 1)
     state.near, state.far = near[:, near.shape[1] - LONG + 1 :], far[:, far.shape[1] - LONG + 1 :]
-    energy = _moving(np.minimum(near**2, 1e6), SHORT)[:, LONG - SHORT :]
+    size = _moving(np.minimum(np.abs(near), 4.0), SHORT)[:, LONG - SHORT :]
     level = _moving(np.clip(far, -100, 100), LONG)
-    return np.log(energy + 1e-4), np.abs(level)
+    return np.log(size + 0.01), np.abs(level)
 
 
 def _moving(values: Float[np.ndarray, "r n"], length: int) -> Float[np.ndarray, "r w"]:
