@@ -7,6 +7,7 @@ are fitted again on the last points, alarms left out.
 
 # c channels · n points of the buffer
 
+import copy
 import math
 from collections import deque
 from collections.abc import Sequence
@@ -17,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from projects.ts_anomaly.data.clean import Scaler
-from projects.ts_anomaly.models.detectors import Carried, PatchTransformer
+from projects.ts_anomaly.models.detectors import HEADS, Carried, PatchTransformer
 from projects.ts_anomaly.monitor.drift import DriftGate
 from projects.ts_anomaly.scoring.events import Event, Events
 from projects.ts_anomaly.scoring.thresholds import Spot
@@ -177,15 +178,15 @@ class Watch:
         return self.begun + self.step * (self.interval or 0.0)
 
     def _judge(self, row: tuple[float, ...]) -> tuple[Point, list[Alert]]:
-        score = float(self.detector.push(np.array([row]), self.carried)[0])
-        level, time = self.level, self._time()
+        surprise = self.detector.judge(self.detector.evidence(np.array([row]), self.carried))[:, :, 0]
+        score, level, time = float(surprise.max()), self.level, self._time()
         known = not all(map(math.isnan, row))
         alarm = known and score > level
         if known and not alarm:
             self.spot.push(score)
         opened, closed = self.events.push(self.step, score, level, alarm=alarm)
         alerts = [_told("closed", each, time) for each in (closed,) if each]
-        alerts += [_told("opened", each, time) for each in (opened,) if each]
+        alerts += [_told("opened", each, time, _why(surprise)) for each in (opened,) if each]
         alerts += self._channels(row, time)
         self.values.append(row)
         self.scores.append(score if known else math.nan)
@@ -227,9 +228,15 @@ class Watch:
         self.refits += 1
 
 
-def _told(kind: Literal["opened", "closed"], event: Event, time: float) -> Alert:
-    detail = f"steps {event.start} to {event.stop - 1}, largest at {event.peak_at}" if kind == "closed" else ""
+def _told(kind: Literal["opened", "closed"], event: Event, time: float, detail: str = "") -> Alert:
+    detail = detail or f"steps {event.start} to {event.stop - 1}, largest at {event.peak_at}"
     return Alert(kind, time, event.start, event.peak, event.threshold, event.severity, detail)
+
+
+def _why(surprise: Float[np.ndarray, "c h"]) -> str:
+    """Channel and kind of evidence that decided."""
+    channel, place = np.unravel_index(int(surprise.argmax()), surprise.shape)
+    return f"channel {int(channel)}: {HEADS[int(place)]}"
 
 
 def new_watch(detector: PatchTransformer, normal: Float[np.ndarray, "n c"], start: int, config: WatchConfig) -> Watch:
@@ -243,3 +250,21 @@ def new_watch(detector: PatchTransformer, normal: Float[np.ndarray, "n c"], star
     return Watch(
         detector, config, Spot.fit(scores, config.chance, gap=config.gap), DriftGate(scores[np.isfinite(scores)])
     )
+
+
+def warmed(detector: PatchTransformer, rows: Float[np.ndarray, "n c"], config: WatchConfig) -> Watch:
+    """A watch of a series that the detector was not trained on: scale, tails and threshold come from its first points.
+
+    The weights are shared with the detector that is given, the rest is the watch's own.
+
+    Raises:
+        UserError: If a channel had no value yet.
+    """
+    own = copy.copy(detector)
+    own.scaler = Scaler.fit(rows)
+    watch = Watch(own, config, Spot(config.chance, config.gap, 0.0, math.inf, 0), DriftGate(np.zeros(0)))
+    watch.values.extend(map(tuple, rows.tolist()))
+    watch.alarms.extend([False] * len(rows))
+    watch.refit()
+    watch.refits = 0
+    return watch
