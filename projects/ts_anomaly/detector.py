@@ -8,14 +8,15 @@ more points follow (prefix invariance), unless `streams` is False, as of a full 
 
 from abc import ABC, abstractmethod
 from collections import deque
-from typing import ClassVar, Protocol, Self
+from typing import ClassVar, Protocol, runtime_checkable
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from projects.ts_anomaly.data.clean import Scaler, filled
 
 
+@runtime_checkable
 class Stream(Protocol):
     """Scores points as they come."""
 
@@ -37,7 +38,7 @@ class Detector(ABC):
     streams: ClassVar[bool] = True
 
     @abstractmethod
-    def fit(self, prefix: Float[np.ndarray, "m c"]) -> Self:
+    def fit(self, prefix: Float[np.ndarray, "m c"]) -> "Detector":
         """Learn from a prefix; NaN is a gap. Returns itself."""
 
     @abstractmethod
@@ -68,7 +69,7 @@ class Channelwise(Detector):
     A gap's own score is 0 where all channels have one: what is not there is the monitor's business, not a value.
     """
 
-    def fit(self, prefix: Float[np.ndarray, "m c"]) -> Self:
+    def fit(self, prefix: Float[np.ndarray, "m c"]) -> "Detector":
         """Fit the scale, then each channel."""
         self.scaler = Scaler.fit(prefix)
         self.channels = [self.fit_channel(each) for each in filled(self.scaler(prefix)).T]
@@ -77,11 +78,17 @@ class Channelwise(Detector):
     def score(self, values: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
         """The largest score over channels."""
         scaled = self.scaler(values)
-        known = filled(scaled)
+        return self.worst(filled(scaled), np.isnan(scaled))
+
+    def worst(self, known: Float[np.ndarray, "n c"], gaps: Bool[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
+        """The largest score over channels that have a value."""
         each = [self.score_channel(known[:, number], fitted) for number, fitted in enumerate(self.channels)]
-        scores = np.where(np.isnan(scaled).T, -np.inf, np.stack(each))
-        worst = scores.max(0)
+        worst = np.where(gaps.T, -np.inf, np.stack(each)).max(0)
         return np.where(np.isneginf(worst), 0.0, worst)
+
+    def stream(self) -> Stream:
+        """One point at a time; a gap is filled with the last value, however long ago that was."""
+        return _Filled(self)
 
     def fit_channel(self, prefix: Float[np.ndarray, " m"]) -> object:
         """What is learned of one channel; nothing by default."""
@@ -90,6 +97,24 @@ class Channelwise(Detector):
     @abstractmethod
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """Scores of one channel."""
+
+
+class _Filled:
+    """As `Buffered`, of filled values: a gap at the beginning of the buffer must not lose what was before it."""
+
+    def __init__(self, detector: Channelwise) -> None:
+        self._detector = detector
+        self._points: deque[Float[np.ndarray, " c"]] = deque(maxlen=detector.context + 1)
+        self._last = np.zeros(len(detector.channels))
+
+    def push(self, values: Float[np.ndarray, " c"]) -> float:
+        scaled = self._detector.scaler(np.asarray(values, dtype=float)[None])[0]
+        self._last = np.where(np.isnan(scaled), self._last, scaled)
+        self._points.append(self._last)
+        known = np.stack(self._points)
+        gaps = np.zeros(known.shape, dtype=bool)
+        gaps[-1] = np.isnan(scaled)
+        return float(self._detector.worst(known, gaps)[-1])
 
 
 def windows(values: Float[np.ndarray, " n"], length: int) -> Float[np.ndarray, "w length"]:

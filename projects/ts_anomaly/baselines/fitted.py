@@ -64,7 +64,7 @@ class Forest(Channelwise):
 
     def fit_channel(self, prefix: Float[np.ndarray, " m"]) -> IsolationForest:
         """100 trees."""
-        return IsolationForest(100, random_state=self.seed).fit(windows(prefix, self.length))
+        return IsolationForest(n_estimators=100, random_state=self.seed).fit(windows(prefix, self.length))
 
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """How soon the window that ends at each point is alone."""
@@ -118,17 +118,16 @@ class Smoothing(Channelwise):
             warnings.simplefilter("ignore")  # that it did not converge shows in its error, which is the result
             found = ETSModel(prefix.copy(), error="add", trend="add", damped_trend=True, **seasonal).fit(disp=False)
         rates = dict(zip(found.model.param_names, found.params, strict=True))
-        states = found.states
-        start = _Smoother(
+        states = np.asarray(found.states)
+        return _Smoother(
             rates["smoothing_level"],
             rates["smoothing_trend"],
             rates.get("smoothing_seasonal", 0.0),
             rates["damping_trend"],
             float(states[-1, 0]),
             float(states[-1, 1]),
-            states[-1, 2:].copy() if self.period else np.zeros(1),
+            states[: -1 - self.period : -1, 2].copy() if self.period else np.zeros(1),
         )
-        return start
 
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """|x_t − one-step forecast|."""

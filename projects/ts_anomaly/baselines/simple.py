@@ -1,6 +1,5 @@
 """Scores that take a line each: what a Transformer must beat before anybody believes in it."""
 
-from typing import Self
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +17,7 @@ class Random(Detector):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
-    def fit(self, prefix: Float[np.ndarray, "m c"]) -> Self:
+    def fit(self, prefix: Float[np.ndarray, "m c"]) -> "Detector":
         """Nothing to learn."""
         return self
 
@@ -44,7 +43,7 @@ class Constant(Detector):
 
     name = "constant"
 
-    def fit(self, prefix: Float[np.ndarray, "m c"]) -> Self:
+    def fit(self, prefix: Float[np.ndarray, "m c"]) -> "Detector":
         """Nothing to learn."""
         return self
 

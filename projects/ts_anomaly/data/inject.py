@@ -71,7 +71,7 @@ def inject(
     return Injected(changed, labels)
 
 
-def _drawn(intervals: list[list[float]], random: np.random.Generator, *, whole: bool = False) -> float:
+def _drawn(intervals: list[list[Any]], random: np.random.Generator, *, whole: bool = False) -> float:
     """A number from one of several intervals, each as likely as it is wide."""
     widths = np.array([high - low + whole for low, high in intervals], dtype=float)
     share = widths / widths.sum() if widths.sum() else np.full(len(widths), 1 / len(widths))

@@ -9,7 +9,7 @@ are too small: their energy counts on both sides.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -37,7 +37,7 @@ class WindowTransformer(Detector):
     def __init__(self, model: Masked | Association) -> None:
         self.model, self.context = model, model.length - 1
 
-    def fit(self, prefix: Float[np.ndarray, "m c"]) -> Self:
+    def fit(self, prefix: Float[np.ndarray, "m c"]) -> "Detector":
         """The scale; train.py trains the model."""
         self.scaler = Scaler.fit(prefix)
         return self
@@ -77,12 +77,12 @@ class PatchTransformer(Detector):
         self.model, self.heads, self.context = model, heads, model.reach + LONG
         self.tails: list[list[tuple[Tail, Tail | None]]] = []
 
-    def fit(self, prefix: Float[np.ndarray, "m c"]) -> Self:
+    def fit(self, prefix: Float[np.ndarray, "m c"]) -> "Detector":
         """The scale; train.py trains the model, and `calibrate` fits the tails."""
         self.scaler = Scaler.fit(prefix)
         return self
 
-    def calibrate(self, values: Float[np.ndarray, "n c"], start: int) -> Self:
+    def calibrate(self, values: Float[np.ndarray, "n c"], start: int) -> "PatchTransformer":
         """Fit the tails on normal data that were not trained on.
 
         Args:

@@ -6,7 +6,6 @@ One code for a series at once, for chunks, and for single points: what is carrie
 # r rows (channels, or metrics) · n points · p points of a patch · q quantiles · o offsets, one a sequence
 
 from dataclasses import dataclass, field
-from typing import Self
 
 import numpy as np
 import torch
@@ -36,7 +35,7 @@ class Reading:
     forecasts: list[Tensor | None] = field(default_factory=list)
 
     @classmethod
-    def new(cls, patch: int) -> Self:
+    def new(cls, patch: int) -> "Reading":
         """Before the first point."""
         return cls(0, None, [None] * patch, [None] * patch)
 

@@ -3,7 +3,7 @@
 # m calibration scores · n points
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -58,7 +58,7 @@ class Tail:
     scale: float
 
     @classmethod
-    def fit(cls, scores: Float[np.ndarray, " m"], level: float = 0.95) -> Self:
+    def fit(cls, scores: Float[np.ndarray, " m"], level: float = 0.95) -> "Tail":
         """From scores of normal data; the Pareto part begins at this quantile, and has at least FEWEST_PEAKS scores."""
         ordered = np.sort(scores[np.isfinite(scores)])
         assert len(ordered) > FEWEST_PEAKS, "a tail needs more than a handful of scores"
@@ -98,6 +98,6 @@ class Tail:
         return {**vars(self), "ranks": self.ranks.tolist()}
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Self:
+    def from_json(cls, told: dict[str, Any]) -> "Tail":
         """Undo of `as_json`."""
         return cls(**{**told, "ranks": np.array(told["ranks"], dtype=float)})

@@ -9,7 +9,7 @@ alarm a week of minutes is 1 / 10,080.
 import math
 from collections import deque
 from dataclasses import dataclass, field, replace
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -69,7 +69,7 @@ class Spot:
     every: int = 8
 
     @classmethod
-    def fit(cls, scores: Float[np.ndarray, " m"], chance: float, *, gap: int = 0, initial: float = 0.97) -> Self:
+    def fit(cls, scores: Float[np.ndarray, " m"], chance: float, *, gap: int = 0, initial: float = 0.97) -> "Spot":
         """From scores of normal data in the order of time.
 
         Args:
@@ -127,7 +127,7 @@ class Spot:
         return {name: str(value) if value in (math.inf, -math.inf) else value for name, value in told.items()}
 
     @classmethod
-    def from_json(cls, told: dict[str, Any]) -> Self:
+    def from_json(cls, told: dict[str, Any]) -> "Spot":
         """Undo of `as_json`."""
         spot = cls(**{name: float(value) if value in ("inf", "-inf") else value for name, value in told.items()})
         return replace(spot, peaks=deque(told["peaks"], maxlen=1000))
