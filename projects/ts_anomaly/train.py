@@ -4,8 +4,9 @@
 
 import json
 import math
+import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from torch import Tensor
 from projects.ts_anomaly.config import Config
 from projects.ts_anomaly.data.inject import inject, kinds
 from projects.ts_anomaly.data.series import Series, load_series
+from projects.ts_anomaly.detector import Detector
 from projects.ts_anomaly.models.association import Association
 from projects.ts_anomaly.models.contrast import FORMS, Contrast, contrast_loss
 from projects.ts_anomaly.models.detectors import PatchTransformer, WindowTransformer, new_detector, new_model
@@ -58,16 +60,17 @@ class Metrics:
 def main(config: Config) -> Metrics:
     """Train on the prefix of a series, calibrate on its validation part, and keep the detector."""
     torch.set_num_threads(1)  # models this small only wait for a second one
-    series = load_series(config.dataset)
+    series, begun = load_series(config.dataset), time.process_time()
     out = config.out or new_directory(Path("runs"), "ts_anomaly", f"{config.arm}-{Path(config.dataset).stem}")
-    with Run(
-        out, project="ts_anomaly", config=replace(config, out=None, resume=False), data=digest(config.dataset)
-    ) as run:
+    with Run(out, project="ts_anomaly", config=config, resume=config.resume, data=digest(config.dataset)) as run:
         detector, loss = fit(config, series, lambda step, **numbers: run.log(step, **numbers))
         validation = validate(detector, series)
         parameters = sum(each.numel() for each in detector.model.parameters())
-        run.log(config.steps, validation_auc_pr=validation, parameters=parameters)
-        run.save(config.steps, dict(detector.model.state_dict()), extra={"detector": as_json(detector)})
+        if not config.resume:  # else it was stopped behind its only checkpoint, and what follows is already there
+            run.log(
+                config.steps, validation_auc_pr=validation, parameters=parameters, seconds=time.process_time() - begun
+            )
+            run.save(config.steps, dict(detector.model.state_dict()), extra={"detector": as_json(detector)})
     metrics = Metrics(loss, validation, parameters)
     write_json(out / DETECTOR, {"arm": config.arm, **as_json(detector)})
     write_json(out / RESULT, vars(metrics))
@@ -177,10 +180,10 @@ def jittered(values: Float[np.ndarray, " n"], random: np.random.Generator) -> Fl
     return values * scale + offset + random.normal(0, JITTER / 10, len(values))
 
 
-def validate(detector: PatchTransformer | WindowTransformer, series: Series) -> float:
+def validate(detector: Detector, series: Series) -> float:
     """Mean pooled AUC-PR of the kinds trained against, in the part for validation: what choices are made by."""
     names = kinds("train")
-    told = {"side": "train", "part": "validation", "count": VALIDATION_TRIALS, "seed": 1000}
+    told = {"side": "train", "part": "validation", "count": VALIDATION_TRIALS, "seed": 1000, "needs": detector.context}
     found = list(trials(detector.score, series, names, **told))  # type: ignore[arg-type]
     return float(np.mean([pooled_auc_pr([each for each in found if each.kind == name]) for name in names]))
 

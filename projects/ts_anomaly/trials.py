@@ -10,7 +10,7 @@ from jaxtyping import Float, Int
 
 from projects.ts_anomaly.data.inject import Side, inject
 from projects.ts_anomaly.data.series import Series
-from projects.ts_anomaly.evaluate import auc_pr, clustered_interval
+from projects.ts_anomaly.evaluate import auc_pr
 
 CONTEXT = 512  # points before those that are judged, as they were
 JUDGED = 512
@@ -50,11 +50,22 @@ def stretches(series: Series, part: str, judged: int) -> list[int]:
 
 
 def trials(
-    score: Score, series: Series, kinds: tuple[str, ...], *, side: Side, part: str, count: int, seed: int
+    score: Score,
+    series: Series,
+    kinds: tuple[str, ...],
+    *,
+    side: Side,
+    part: str,
+    count: int,
+    seed: int,
+    needs: int = CONTEXT,
 ) -> Iterator[Trial]:
     """Trials of each kind; the same stretches and anomalies for every detector that is given the same seed.
 
     A series with several channels gets its anomaly in one of them, drawn.
+
+    Args:
+        needs: Points before the first judged one that the detector looks at, at most.
     """
     width = min(JUDGED, (series.validation - series.fit) if part == "validation" else JUDGED)
     starts = stretches(series, part, width)
@@ -69,19 +80,11 @@ def trials(
             margin = min(MARGIN, width // 6)
             put = inject(values[context:, channel], kind, side, prefix[~np.isnan(prefix)], random, margin=margin)
             values[context:, channel] = put.values
-            yield Trial(kind, put.labels, np.nan_to_num(score(values)[context:], nan=0.0))
+            spare = max(0, context - needs)
+            found = score(values[spare:])[context - spare :]
+            yield Trial(kind, put.labels, np.where(np.isnan(found), -np.inf, found))
 
 
 def pooled_auc_pr(found: list[Trial]) -> float:
     """AUC-PR over the points of all trials at once: scores must mean the same in each of them."""
     return auc_pr(np.concatenate([each.labels for each in found]), np.concatenate([each.scores for each in found]))
-
-
-def interval(cells: list[list[Trial]], draws: int = 300) -> tuple[float, float, float]:
-    """Mean over cells (a series and a kind each) of the pooled AUC-PR, and its 95 % interval over injections."""
-
-    def drawn(picks: Int[np.ndarray, " m"]) -> float:
-        return float(np.mean([pooled_auc_pr([cell[pick] for pick in picks]) for cell in cells]))
-
-    count = min(map(len, cells))
-    return (drawn(np.arange(count)), *clustered_interval(drawn, count, draws=draws))

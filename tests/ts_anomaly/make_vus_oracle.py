@@ -45,5 +45,7 @@ if __name__ == "__main__":
     told = []
     for name, labels, scores, buffer in cases():
         value = float(grader.RangeAUC_volume_opt(labels, scores, buffer, 250)[-1])
-        told.append({"name": name, "labels": labels.tolist(), "scores": scores.tolist(), "buffer": buffer, "vus_pr": value})
+        told.append(
+            {"name": name, "labels": labels.tolist(), "scores": scores.tolist(), "buffer": buffer, "vus_pr": value}
+        )
     Path(__file__).with_name("vus.json").write_text(json.dumps(told) + "\n", encoding="utf-8")

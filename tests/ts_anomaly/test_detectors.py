@@ -56,7 +56,9 @@ def fit_arm(arm):
 def fitted(name):
     if name not in FITTED:
         made = MAKERS[name]()
-        FITTED[name] = made if name in ("masked", "association", "forecast", "contrast") else made.fit(wave(400, channels=2))
+        FITTED[name] = (
+            made if name in ("masked", "association", "forecast", "contrast") else made.fit(wave(400, channels=2))
+        )
     return copy.deepcopy(FITTED[name])
 
 
@@ -111,7 +113,9 @@ def test_the_full_profile_is_its_definition():
     np.testing.assert_allclose(full_profile(values, length), distance.min(1) / np.sqrt(length), atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "at"), [("norm", 120), ("difference", 120), ("moving z", 120), ("linear", 120), ("pca", 120)])
+@pytest.mark.parametrize(
+    ("name", "at"), [("norm", 120), ("difference", 120), ("moving z", 120), ("linear", 120), ("pca", 120)]
+)
 def test_a_spike_has_its_largest_score_at_its_own_index(name, at):
     values = wave(200, 5)
     values[at] += 10
@@ -135,7 +139,9 @@ def test_smoothing_goes_on_as_statsmodels_does():
     scaled = detector.scaler(values)[:, 0]
     found = detector.score(values[200:])
     model = ETSModel(scaled.copy(), error="add", trend="add", damped_trend=True, seasonal="add", seasonal_periods=20)
-    start = ETSModel(scaled[:200].copy(), error="add", trend="add", damped_trend=True, seasonal="add", seasonal_periods=20)
+    start = ETSModel(
+        scaled[:200].copy(), error="add", trend="add", damped_trend=True, seasonal="add", seasonal_periods=20
+    )
     import warnings
 
     with warnings.catch_warnings():

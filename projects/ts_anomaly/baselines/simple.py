@@ -1,6 +1,5 @@
 """Scores that take a line each: what a Transformer must beat before anybody believes in it."""
 
-
 import numpy as np
 from jaxtyping import Float
 

@@ -17,7 +17,10 @@ from torch import Tensor, nn
 from projects.ts_anomaly.models.encoder import Cache, Encoder, features, patched
 
 QUANTILES = (0.1, 0.5, 0.9)
-FORMS = ("point", "stretch")  # of anomalies: one point would drown in the loss of stretches that are sixty times as long
+FORMS = (
+    "point",
+    "stretch",
+)  # of anomalies: one point would drown in the loss of stretches that are sixty times as long
 WEIGHTS = (16.0, 1.0)  # of their points
 
 

@@ -119,7 +119,9 @@ def add_routes(app: FastAPI, monitor: Monitor) -> None:
         """A series with its last points and alerts."""
         each = found(name)
         points = [point for point in list(each.points) if point.step > since][-limit:]
-        shown = [schemas.Judged(**{**vars(p), "values": list(map(_null, p.values)), "score": _null(p.score)}) for p in points]
+        shown = [
+            schemas.Judged(**{**vars(p), "values": list(map(_null, p.values)), "score": _null(p.score)}) for p in points
+        ]
         told = [schemas.AlertOut(**vars(alert)) for alert in list(each.alerts)[-50:]]
         return schemas.Shown(**summary(each, monitor), shown=shown, told=told)
 
@@ -132,7 +134,9 @@ def add_routes(app: FastAPI, monitor: Monitor) -> None:
     @app.post(
         "/v1/series/{name}/csv",
         responses={**RESPONSES, **UNREAD},
-        openapi_extra={"requestBody": {"content": {"text/csv": {"schema": {"type": "string"}, "example": "t,v\n0,1\n"}}}},
+        openapi_extra={
+            "requestBody": {"content": {"text/csv": {"schema": {"type": "string"}, "example": "t,v\n0,1\n"}}}
+        },
     )
     async def push_csv(name: Name, request: Request) -> schemas.Taken:
         """A table with a heading; decimal commas and semicolons are read too."""
@@ -147,7 +151,9 @@ def add_routes(app: FastAPI, monitor: Monitor) -> None:
     @app.post(
         "/v1/prometheus",
         responses=RESPONSES,
-        openapi_extra={"requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": EXAMPLE}}}},
+        openapi_extra={
+            "requestBody": {"content": {"application/json": {"schema": {"type": "object"}, "example": EXAMPLE}}}
+        },
     )
     async def prometheus(request: Request) -> dict[str, schemas.Taken]:
         """The answer of a range query; each of its series is one here."""

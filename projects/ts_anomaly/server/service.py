@@ -199,7 +199,9 @@ def _refuse_other_width(one: Monitored, rows: Sequence[Row]) -> None:
     if one.watch is not None:
         widths.add(len(one.watch.detector.scaler.centre))
     if len(widths) > 1:
-        raise UserError(f"the points of a series have as many values each, not {' and '.join(map(str, sorted(widths)))}")
+        raise UserError(
+            f"the points of a series have as many values each, not {' and '.join(map(str, sorted(widths)))}"
+        )
 
 
 def load_or_train(settings: Settings) -> PatchTransformer:
