@@ -20,7 +20,7 @@ from shared.study import Cells, Done
 
 RATES = (1e-3, 3e-3)
 SEEDS = (0, 1, 2)
-JUDGE = ("point", "stretch")
+JUDGE = ("logit",)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -20,7 +20,7 @@ from projects.ts_anomaly.data.inject import inject, kinds
 from projects.ts_anomaly.data.series import Series, load_series
 from projects.ts_anomaly.detector import Detector
 from projects.ts_anomaly.models.association import Association
-from projects.ts_anomaly.models.contrast import FORMS, Contrast, contrast_loss
+from projects.ts_anomaly.models.contrast import Contrast, contrast_loss
 from projects.ts_anomaly.models.detectors import PatchTransformer, WindowTransformer, new_detector, new_model
 from projects.ts_anomaly.models.masked import Masked
 from projects.ts_anomaly.trials import pooled_auc_pr, trials
@@ -155,7 +155,7 @@ def windows_of(
 
 def sequences_of(
     config: Config, values: Float[np.ndarray, "m c"], random: np.random.Generator
-) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n k"]]:
+) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
     """Random sequences, and where anomalies were put into them; the arm without anomalies gets none."""
     length = min(config.sequence, len(values) // config.patch * config.patch)
     names, some, marked = kinds("train"), [], []
@@ -163,12 +163,11 @@ def sequences_of(
         channel = values[:, int(random.integers(values.shape[1]))]
         known = channel[~np.isnan(channel)]
         start = int(random.integers(len(channel) - length + 1))
-        sequence, labels = jittered(channel[start : start + length], random), np.zeros((length, len(FORMS)), dtype=int)
+        sequence, labels = jittered(channel[start : start + length], random), np.zeros(length, dtype=int)
         for _ in range(int(random.integers(0, 4)) if config.arm == "contrast" else 0):
             kind = names[int(random.integers(len(names)))]
             put = inject(sequence, kind, "train", known, random)
-            sequence, form = put.values, int(put.labels.sum() > 1)
-            labels[:, form] |= put.labels
+            sequence, labels = put.values, labels | put.labels
         some.append(sequence)
         marked.append(labels)
     return torch.tensor(np.stack(some), dtype=torch.float32), torch.tensor(np.stack(marked), dtype=torch.float32)

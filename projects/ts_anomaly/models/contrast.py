@@ -5,7 +5,7 @@ from what the token before it forecast. A point is judged by the token whose pat
 is scored at once: the series is read at every offset, p interleaved sequences of patches.
 """
 
-# b batch · n points · p points of a patch · t tokens · d width · k forms · q quantiles
+# b batch · n points · p points of a patch · t tokens · d width · q quantiles
 
 from dataclasses import dataclass
 
@@ -17,11 +17,6 @@ from torch import Tensor, nn
 from projects.ts_anomaly.models.encoder import Cache, Encoder, features, patched
 
 QUANTILES = (0.1, 0.5, 0.9)
-FORMS = (
-    "point",
-    "stretch",
-)  # of anomalies: one point would drown in the loss of stretches that are sixty times as long
-WEIGHTS = (16.0, 1.0)  # of their points
 
 
 @dataclass(frozen=True)
@@ -29,12 +24,12 @@ class Judged:
     """What the model says of patches.
 
     Attributes:
-        logits: Of each point being an anomaly of one point, and part of a longer one (FORMS).
+        logits: Of each point being part of an anomaly.
         residuals: (value − median) / half the spread of the quantiles, of the forecast made one patch before; 0 at gaps.
         forecast: Quantiles of the patch behind each token, compressed as `features` does.
     """
 
-    logits: Float[Tensor, "b t p k"]
+    logits: Float[Tensor, "b t p"]
     residuals: Float[Tensor, "b t p"]
     forecast: Float[Tensor, "b t p q"]
 
@@ -46,7 +41,7 @@ class Contrast(nn.Module):
         super().__init__()
         self.encoder = Encoder(patch, width, layers, heads, window)
         self.quantiles = nn.Linear(width, patch * len(QUANTILES))
-        self.judge = nn.Sequential(nn.Linear(width + 2 * patch, width), nn.GELU(), nn.Linear(width, patch * len(FORMS)))
+        self.judge = nn.Sequential(nn.Linear(width + 2 * patch, width), nn.GELU(), nn.Linear(width, patch))
 
     @property
     def patch(self) -> int:
@@ -84,8 +79,7 @@ class Contrast(nn.Module):
             known = known & (torch.arange(t)[:, None] > 0)
         residuals = torch.where(known, residuals, 0.0)
         evidence = torch.cat([states, torch.asinh(residuals), spread.log()], -1)
-        logits = self.judge(evidence).reshape(b, t, self.patch, len(FORMS))
-        return Judged(logits, residuals, forecast), cache
+        return Judged(self.judge(evidence), residuals, forecast), cache
 
 
 def _ordered(raw: Float[Tensor, "b t p q"]) -> Float[Tensor, "b t p q"]:
@@ -102,21 +96,20 @@ def pinball(forecast: Float[Tensor, "... q"], actual: Float[Tensor, "..."]) -> F
 
 
 def contrast_loss(
-    judged: Judged, values: Float[Tensor, "b n"], labels: Float[Tensor, "b n k"], *, trim: float = 0.0
+    judged: Judged, values: Float[Tensor, "b n"], labels: Float[Tensor, "b n"], *, trim: float = 0.0
 ) -> tuple[Float[Tensor, ""], Float[Tensor, ""]]:
-    """Pinball loss of normal points given the patch before them, and cross-entropy of all points, the sum over FORMS.
+    """Pinball loss of normal points given the patch before them, and cross-entropy of all points.
 
     Args:
         values: Scaled, with injected anomalies.
-        labels: 1 where one is, by its form.
+        labels: 1 where one is.
         trim: Share of the sequences of the batch, those forecast worst, that the forecast does not learn from: where the
             training data hold anomalies of their own.
     """
-    b, t, p, k = judged.logits.shape
-    points, marked = features(values), labels.reshape(b, t, p, k)
-    normal = ((points[..., 1].reshape(b, t, p) == 0) & (marked.sum(-1) == 0))[:, 1:].float()
+    b, t, p = judged.logits.shape
+    points, marked = features(values), labels.reshape(b, t, p)
+    normal = ((points[..., 1].reshape(b, t, p) == 0) & (marked == 0))[:, 1:].float()
     errors = pinball(judged.forecast[:, :-1], points[..., 0].reshape(b, t, p)[:, 1:]) * normal
     each = errors.sum((1, 2)) / normal.sum((1, 2)).clamp(min=1)
     kept = each.sort().values[: b - int(trim * b)]
-    entropy = F.binary_cross_entropy_with_logits(judged.logits, marked, pos_weight=torch.tensor(WEIGHTS))
-    return kept.mean(), k * entropy
+    return kept.mean(), F.binary_cross_entropy_with_logits(judged.logits, marked)

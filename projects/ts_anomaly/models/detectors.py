@@ -1,7 +1,8 @@
 """The Transformers as detectors: what a prefix fits around them, and how their evidence becomes one score.
 
 `Contrast` gives several kinds of evidence, and each has its own scale. Each is turned into surprise, −log₁₀ of the chance
-that normal data (the validation part) show as much; the largest counts. A stuck sensor is surprising because the residuals
+that normal data (the validation part) show as much, and their norm of order 4 is the score: near the largest, and more where
+several agree. A stuck sensor is surprising because the residuals
 are too small: their energy counts on both sides.
 """
 
@@ -25,8 +26,9 @@ from projects.ts_anomaly.models.masked import Masked
 from projects.ts_anomaly.scoring.tails import Tail
 
 SHORT, LONG = 16, 24  # points over which residuals are averaged
-HEADS = ("point", "stretch", "near", "energy", "level")
-TRAINED, UNTRAINED = HEADS, HEADS[2:]  # without injected anomalies the judging head has learned nothing
+ORDER = 4  # of the norm over kinds of evidence
+HEADS = ("logit", "near", "energy", "level")
+TRAINED, UNTRAINED = HEADS, HEADS[1:]  # without injected anomalies the judging head has learned nothing
 
 
 class WindowTransformer(Detector):
@@ -101,7 +103,7 @@ class PatchTransformer(Detector):
         state = state or self.begin()
         scaled = self.scaler(values).T
         said = read(self.model, np.ascontiguousarray(scaled), state.reading)
-        return np.stack([said.point, said.stretch, np.abs(said.near), *_averaged(said, state)], 1)
+        return np.stack([said.logit, np.abs(said.near), *_averaged(said, state)], 1)
 
     def begin(self) -> Carried:
         """A stream before its first point."""
@@ -122,10 +124,10 @@ class PatchTransformer(Detector):
 
     def push(self, values: Float[np.ndarray, "n c"], state: Carried) -> Float[np.ndarray, " n"]:
         """Scores of the next points; the state moves on."""
-        return self.judge(self.evidence(values, state)).max((0, 1))
+        return combined(self.judge(self.evidence(values, state)))
 
     def score(self, values: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
-        """The largest surprise over channels and kinds of evidence."""
+        """As `combined` of the surprise of all channels and kinds of evidence."""
         scores = self.push(values, self.begin())
         scores[: self.model.patch] = np.nan
         return scores
@@ -143,6 +145,12 @@ class _Streamed:
         early = self._state.reading.seen < self._detector.model.patch
         score = float(self._detector.push(np.asarray(values, dtype=float)[None], self._state)[0])
         return float("nan") if early else score
+
+
+def combined(surprise: Float[np.ndarray, "r h n"]) -> Float[np.ndarray, " n"]:
+    """The norm over kinds of evidence, of the channel where it is largest."""
+    norm: Float[np.ndarray, " n"] = ((surprise**ORDER).sum(1) ** (1 / ORDER)).max(0)
+    return norm
 
 
 def _averaged(said: Evidence, state: Carried) -> tuple[Float[np.ndarray, "r n"], Float[np.ndarray, "r n"]]:

@@ -45,14 +45,12 @@ class Evidence:
     """What the model says of each point when it comes; NaN where it cannot say anything yet.
 
     Attributes:
-        point: Logit of being an anomaly of one point.
-        stretch: Logit of being part of a longer one.
+        logit: Of being part of an anomaly.
         near: Residual of the forecast made one point before.
         far: Residual of the forecast made a patch before.
     """
 
-    point: Float[np.ndarray, "r n"]
-    stretch: Float[np.ndarray, "r n"]
+    logit: Float[np.ndarray, "r n"]
     near: Float[np.ndarray, "r n"]
     far: Float[np.ndarray, "r n"]
 
@@ -68,21 +66,21 @@ def read(model: Contrast, values: Float[np.ndarray, "r n"], state: Reading) -> E
         parts.append(_chunk(model, points[:, :take], state) if aligned else _point(model, points[:, :1], state))
         points = points[:, take:]
     if not parts:
-        return Evidence(*np.zeros((4, len(values), 0)))
+        return Evidence(*np.zeros((3, len(values), 0)))
     return Evidence(*torch.cat(parts, 2).double().numpy())
 
 
-def _point(model: Contrast, point: Float[Tensor, "r 1"], state: Reading) -> Float[Tensor, "4 r 1"]:
+def _point(model: Contrast, point: Float[Tensor, "r 1"], state: Reading) -> Float[Tensor, "3 r 1"]:
     """One point, which ends a patch of one of the sequences."""
     patch = model.patch
     recent = point if state.last is None else torch.cat([state.last, point], 1)
     turn = state.seen % patch
-    said = torch.full((4, len(point), 1), torch.nan)
-    said[2], said[3] = _residual(point, state, 1, patch), _residual(point, state, patch, patch)
+    said = torch.full((3, len(point), 1), torch.nan)
+    said[1], said[2] = _residual(point, state, 1, patch), _residual(point, state, patch, patch)
     if recent.shape[1] == patch:
         judged, state.caches[turn] = model(recent, state.caches[turn], state.forecasts[turn])
         state.forecasts[turn] = judged.forecast[:, -1]
-        said[:2] = judged.logits[:, -1:, -1].permute(2, 0, 1)
+        said[0] = judged.logits[:, -1:, -1]
     state.last, state.seen = recent[:, -(patch - 1) :], state.seen + 1
     return said
 
@@ -100,7 +98,7 @@ def _apart(points: Float[Tensor, "r n"], quantiles: Float[Tensor, "r n q"]) -> F
     return (value - quantiles[..., 1]) / ((quantiles[..., 2] - quantiles[..., 0]) / 2 + 0.02)
 
 
-def _chunk(model: Contrast, points: Float[Tensor, "r n"], state: Reading) -> Float[Tensor, "4 r n"]:
+def _chunk(model: Contrast, points: Float[Tensor, "r n"], state: Reading) -> Float[Tensor, "3 r n"]:
     """A multiple of p points, all sequences at once as rows of one batch."""
     patch, (rows, n) = model.patch, points.shape
     assert state.last is not None
@@ -118,8 +116,8 @@ def _chunk(model: Contrast, points: Float[Tensor, "r n"], state: Reading) -> Flo
         state.caches[turn] = [(key[own], value[own]) for key, value in cache]
         state.forecasts[turn] = judged.forecast[own, -1]
     state.last, state.seen = recent[:, recent.shape[1] - (patch - 1) :], state.seen + n
-    logits = judged.logits[:, :, -1].reshape(patch, rows, -1, 2).permute(3, 1, 2, 0).reshape(2, rows, n)
-    return torch.cat([logits, torch.stack([near, far])])
+    logit = judged.logits[..., -1].reshape(patch, rows, -1).permute(1, 2, 0).reshape(rows, n)
+    return torch.stack([logit, near, far])
 
 
 def _in_time(judged: Judged, rows: int, patch: int) -> Float[Tensor, "r n p q"]:

@@ -18,7 +18,7 @@ import numpy as np
 from jaxtyping import Float
 
 from projects.ts_anomaly.data.clean import Scaler
-from projects.ts_anomaly.models.detectors import HEADS, Carried, PatchTransformer
+from projects.ts_anomaly.models.detectors import HEADS, Carried, PatchTransformer, combined
 from projects.ts_anomaly.monitor.drift import DriftGate
 from projects.ts_anomaly.scoring.events import Event, Events
 from projects.ts_anomaly.scoring.thresholds import Spot
@@ -178,15 +178,15 @@ class Watch:
         return self.begun + self.step * (self.interval or 0.0)
 
     def _judge(self, row: tuple[float, ...]) -> tuple[Point, list[Alert]]:
-        surprise = self.detector.judge(self.detector.evidence(np.array([row]), self.carried))[:, :, 0]
-        score, level, time = float(surprise.max()), self.level, self._time()
+        surprise = self.detector.judge(self.detector.evidence(np.array([row]), self.carried))
+        score, level, time = float(combined(surprise)[0]), self.level, self._time()
         known = not all(map(math.isnan, row))
         alarm = known and score > level
         if known and not alarm:
             self.spot.push(score)
         opened, closed = self.events.push(self.step, score, level, alarm=alarm)
         alerts = [_told("closed", each, time) for each in (closed,) if each]
-        alerts += [_told("opened", each, time, _why(surprise)) for each in (opened,) if each]
+        alerts += [_told("opened", each, time, _why(surprise[:, :, 0])) for each in (opened,) if each]
         alerts += self._channels(row, time)
         self.values.append(row)
         self.scores.append(score if known else math.nan)
@@ -222,7 +222,7 @@ class Watch:
         start = min(self.detector.model.patch * 16, len(values) // 4)
         evidence = self.detector.evidence(values, self.carried)[:, :, start:]
         self.detector.fit_tails(evidence)
-        scores = self.detector.judge(evidence).max((0, 1))
+        scores = combined(self.detector.judge(evidence))
         self.spot = Spot.fit(scores, self.config.chance, gap=self.config.gap)
         self.gate = DriftGate(scores, self.gate.least)
         self.refits += 1
