@@ -14,7 +14,9 @@ SHORTEST = 5  # points of a segment
 
 
 def standardised(values: Float[np.ndarray, "n c"]) -> Float[np.ndarray, "n c"]:
-    """Each channel with mean 0 and deviation 1 over the whole series: segmentation is done afterwards, not in a stream."""
+    """Each channel with mean 0 and deviation 1 over the whole series: segmentation is done afterwards, not in a
+    stream.
+    """
     known = filled(values, 0.0)
     deviation = known.std(0)
     return (known - known.mean(0)) / np.where(deviation > 0, deviation, 1.0)

@@ -19,8 +19,8 @@ class Config:
     dataset: str = "mitdb"
     """An embedded series (data/series.toml), or a CSV file."""
     arm: Arm = "contrast"
-    """contrast forecasts and is trained against injected anomalies; forecast is the same without them; masked hides patches
-    and reconstructs them; association is an Anomaly Transformer."""
+    """contrast forecasts and is trained against injected anomalies; forecast is the same without them; masked hides
+    patches and reconstructs them; association is an Anomaly Transformer."""
     steps: int = 600
     """Optimizer steps."""
     lr: float = 2e-3

@@ -1,7 +1,8 @@
 """Anomalies of a stream, as it comes: `python -m projects.ts_anomaly.detect --model RUN --source metrics.csv --follow`.
 
-Alerts are lines of JSON on standard output. With --state what is needed to go on is written now and then and at the end, so
-that a stopped process judges every point once. An answer of a Prometheus range query (a .json file) is read whole.
+Alerts are lines of JSON on standard output. With --state what is needed to go on is written now and then and at the
+end, so that a stopped process judges every point once. An answer of a Prometheus range query (a .json file) is read
+whole.
 """
 
 import copy

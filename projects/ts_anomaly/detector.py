@@ -1,7 +1,7 @@
 """What every detector is: fitted on a prefix, then a score a point that depends on this point and some before it.
 
-`score` judges a whole series, `stream` one point at a time; both give the same numbers, and neither changes a score when
-more points follow (prefix invariance), unless `streams` is False, as of a full matrix profile.
+`score` judges a whole series, `stream` one point at a time; both give the same numbers, and neither changes a score
+when more points follow (prefix invariance), unless `streams` is False, as of a full matrix profile.
 """
 
 # n points · c channels · m points of the prefix
@@ -92,7 +92,8 @@ class Channelwise(Detector):
 
     def fit_channel(self, prefix: Float[np.ndarray, " m"]) -> object:
         """What is learned of one channel; nothing by default."""
-        return None
+        del prefix
+        return ()
 
     @abstractmethod
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:

@@ -1,11 +1,12 @@
 """Measures of a detector: what a score and an alarm are worth, point by point, range by range, event by event.
 
-Scores: the larger, the more anomalous; labels: 1 is anomalous. Nothing here looks at a threshold unless it is given one.
-An event is a run of ones in the labels; where there are few, counts and intervals are of events, not of points.
+Scores: the larger, the more anomalous; labels: 1 is anomalous. Nothing here looks at a threshold unless it is given
+one. An event is a run of ones in the labels; where there are few, counts and intervals are of events, not of points.
 """
 
 # n points · e events · k thresholds · w widths of the buffer
 
+import itertools
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -211,7 +212,7 @@ def covering(true: Sequence[int], found: Sequence[int], n: int) -> float:
 
 def _segments(changes: Sequence[int], n: int) -> list[tuple[int, int]]:
     edges = [0, *sorted({change for change in changes if 0 < change < n}), n]
-    return list(zip(edges, edges[1:], strict=False))
+    return list(itertools.pairwise(edges))
 
 
 def _jaccard(one: tuple[int, int], other: tuple[int, int]) -> float:
@@ -236,10 +237,10 @@ def change_f1(
 def _met(true: set[int], found: set[int], margin: int) -> set[int]:
     left, met = set(found), set()
     for change in sorted(true):
-        near = sorted(left & set(range(change - margin, change + margin + 1)), key=lambda x, c=change: abs(x - c))
+        near = left & set(range(change - margin, change + margin + 1))
         if near:
             met.add(change)
-            left.discard(near[0])
+            left.discard(min(near, key=lambda one: abs(one - change)))
     return met
 
 

@@ -1,26 +1,29 @@
 """`make results-ts_anomaly`: every run behind the README's tables, and what is shown of them.
 
-Budget in core-seconds: 48 trainings of 600 steps 1,000; trials 500; real series 300; false alarms, change points and the
-explanation's test 150: about 35 minutes on one core. With --only it trains and measures one series and writes no table, so
-that several processes can share the work.
+Budget in core-seconds: 48 trainings of 600 steps 1,200, 36 of 300 steps on short series 250; trials 600; real series
+200; false alarms 500; the rest 150: about 50 minutes on one core. With --only one series is trained and measured, or
+the rest is measured ("alarms"), and no table is written: several processes can share the work.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
-from projects.ts_anomaly import train
+from projects.ts_anomaly import plots, tables, train
 from projects.ts_anomaly.config import ARMS, RESULTS, Arm, Config
-from projects.ts_anomaly.measure import injected
+from projects.ts_anomaly.measure import alarms, explained, finance, injected, real, scale
 from shared import study
 from shared.errors import UserError, command
-from shared.study import Cells, Done
+from shared.measured import write_means, write_measured
+from shared.study import Cells, Done, Item, log_items, publish
 
 RATES = (1e-3, 3e-3)
 SEEDS = (0, 1, 2)
 JUDGE = ("logit",)
+SHORT = tuple(name for name in real.SERIES if name not in injected.SERIES)
+SHORT_STEPS = 300
+ALARMS = "alarms"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +33,17 @@ class StudyConfig(study.Places):
     runs: Path = Path("runs/ts_anomaly/results")
     out: Path = RESULTS
     only: str = ""
-    """A series: train and measure on it, and write nothing else."""
+    """A series to train and measure on, or alarms: nothing else is done, and no table is written."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Asked:
+    """What the false alarms depend on."""
+
+    what: str
+    seed: int
+    weeks: int
+    steps: int
 
 
 @dataclass
@@ -40,6 +53,7 @@ class Study:
     config: StudyConfig
     base: Config = Config()
     count: int = injected.COUNT
+    weeks: int = alarms.WEEKS
 
     @cached_property
     def cells(self) -> Cells:
@@ -52,17 +66,16 @@ class Study:
             lambda cell: train.digest(cell.dataset),
             by="validation_auc_pr",
             last=train.RESULT,
-            expected=48,
         )
 
-    def candidates(self, arm: Arm, dataset: str) -> Iterator[Config]:
-        """As many for every arm."""
-        for rate in RATES:
-            yield replace(self.base, arm=arm, dataset=dataset, lr=rate)
-
     def trained(self, arm: Arm, dataset: str) -> list[Done]:
-        """The better rate, with each seed."""
-        return self.cells.repeat(self.cells.best(self.candidates(arm, dataset)), SEEDS)
+        """With each seed: the better of two rates; on a series of 400 points to fit on, the first one and fewer
+        steps.
+        """
+        base = replace(self.base, arm=arm, dataset=dataset)
+        if dataset in SHORT:
+            return self.cells.repeat(replace(base, steps=min(base.steps, SHORT_STEPS), lr=RATES[0]), SEEDS)
+        return self.cells.repeat(self.cells.best(replace(base, lr=rate) for rate in RATES), SEEDS)
 
     def injected(self, datasets: tuple[str, ...]) -> dict[str, list[Done]]:
         """Trials of every detector."""
@@ -79,26 +92,82 @@ class Study:
                         found.setdefault("judge", []).append(own)
         return found
 
+    def real(self, datasets: tuple[str, ...]) -> dict[str, list[Done]]:
+        """Measures on labelled series."""
+        found = {
+            name: [real.measure_baseline(name, each, self.config.runs) for each in datasets] for name in real.OTHERS
+        }
+        for arm in ARMS:
+            every = [done for dataset in datasets for done in self.trained(arm, dataset)]
+            found[arm] = [real.measure_trained(done, self.config.runs) for done in every]
+        return found
+
+    def alarms(self) -> list[Done]:
+        """False alarms and delays, a cell a seed."""
+        told = []
+        for seed in SEEDS[:2]:
+            config = replace(self.base, steps=min(self.base.steps, SHORT_STEPS), seed=seed)
+            asked = Asked(what=ALARMS, seed=seed, weeks=self.weeks, steps=config.steps)
+
+            def take(config: Config = config) -> Iterator[Item]:
+                for row in alarms.rows(config.seed, config, self.weeks):
+                    numbers = {name: float(value) for name, value in asdict(row).items() if name != "method"}
+                    yield numbers, {"method": row.method}
+
+            place = self.config.runs / "measured" / f"alarms-seed{seed}"
+            told.append(log_items(place, asked, take, project="ts_anomaly", data=None))
+        return told
+
 
 def cell_name(cell: Config) -> str:
     """A name that tells two cells apart."""
     return f"{cell.arm}-{cell.dataset}-lr{cell.lr:g}-seed{cell.seed}"
 
 
+# ---------------------------------------------------------------- all of it
+
+
 def main(config: StudyConfig, run: Study | None = None) -> None:
     """Train, measure, write."""
     run = run or Study(config)
     if config.only:
-        if config.only not in injected.SERIES:
-            raise UserError(f"--only {config.only}: must be one of {', '.join(injected.SERIES)}")
-        run.injected((config.only,))
+        one(run, config.only)
         return
-    found = run.injected(injected.SERIES)
-    rows: list[dict[str, Any]] = []
-    for name, group in found.items():
-        row, _ = injected.rows_of(name, group)
-        rows.append(row)
-        print(name, {key: value for key, value in row.items() if key != "of"}, flush=True)
+    found, labelled = run.injected(injected.SERIES), run.real(real.SERIES)
+    rows, detailed = zip(*(injected.rows_of(name, group) for name, group in found.items()), strict=True)
+    out = config.out
+    publish(tables.CANDIDATES, [[done] for done in run.cells.all], out, "ts_anomaly")
+    for name, table_rows in (
+        ("injected", list(rows)),
+        ("kinds", [row for each in detailed for row in each]),
+        ("real", real.rows(labelled)),
+        ("trick", real.trick_rows(labelled)),
+        ("alarms", alarms.table_rows(run.alarms())),
+        ("changes", finance.rows()),
+        ("explained", explained.rows([done for done in run.cells.final if done.config.arm == "contrast"])),
+    ):
+        write_means(out / f"{name}.csv", table_rows, {"auc_pr"} if name == "injected" else set(), "ts_anomaly")
+    speed = [scale.batches(), scale.batches(threads=2), scale.stream(), scale.metrics()]
+    keys = ("what", "points", "per_second", "grown_mb", "core_share")
+    write_measured(
+        out / "scale.csv", [{key: row.get(key, "") for key in keys} for row in speed], "ts_anomaly", run.base
+    )
+    write_measured(out / "memory.csv", scale.memory(), "ts_anomaly", run.base)
+    plots.main(out)
+    study.finish(out, tables.views(out))
+
+
+def one(run: Study, name: str) -> None:
+    """A part of the work, for one of several processes."""
+    if name == ALARMS:
+        run.alarms()
+    elif name in injected.SERIES + real.SERIES:
+        if name in injected.SERIES:
+            run.injected((name,))
+        if name in real.SERIES:
+            run.real((name,))
+    else:
+        raise UserError(f"--only {name}: must be {ALARMS} or one of {', '.join({*injected.SERIES, *real.SERIES})}")
 
 
 if __name__ == "__main__":

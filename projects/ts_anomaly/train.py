@@ -33,6 +33,7 @@ from shared.run_directories import new_directory
 from shared.runs import Run, verified_tensors
 from shared.seeding import generator, seed_everything
 
+RUNS = Path("runs")
 RESULT, DETECTOR = "result.json", "detector.json"
 VALIDATION_TRIALS = 8  # of each kind trained against
 JITTER = 0.3  # of a training stretch: log of its scale, and its offset in scaled units; a tenth of it is noise
@@ -61,7 +62,7 @@ def main(config: Config) -> Metrics:
     """Train on the prefix of a series, calibrate on its validation part, and keep the detector."""
     torch.set_num_threads(1)  # models this small only wait for a second one
     series, begun = load_series(config.dataset), time.process_time()
-    out = config.out or new_directory(Path("runs"), "ts_anomaly", f"{config.arm}-{Path(config.dataset).stem}")
+    out = config.out or new_directory(RUNS, "ts_anomaly", f"{config.arm}-{Path(config.dataset).stem}")
     with Run(out, project="ts_anomaly", config=config, resume=config.resume, data=digest(config.dataset)) as run:
         detector, loss = fit(config, series, lambda step, **numbers: run.log(step, **numbers))
         validation = validate(detector, series)
@@ -82,7 +83,8 @@ def fit(
 ) -> tuple[PatchTransformer | WindowTransformer, float]:
     """A trained and calibrated detector of a series, and its last loss."""
     seed_everything(config.seed)
-    detector = new_detector(config.arm, new_model(config)).fit(series.prefix)
+    detector = new_detector(config.arm, new_model(config))
+    detector.fit(series.prefix)
     values = detector.scaler(series.prefix)
     if len(values) < config.window + config.patch:
         raise UserError(f"--dataset {config.dataset}: {len(values)} points to fit on, but a window has {config.window}")
@@ -174,7 +176,9 @@ def sequences_of(
 
 
 def jittered(values: Float[np.ndarray, " n"], random: np.random.Generator) -> Float[np.ndarray, " n"]:
-    """The stretch a little larger or smaller, moved, and with noise: what is normal drifts, and a prefix is soon known."""
+    """The stretch a little larger or smaller, moved, and with noise: what is normal drifts, and a prefix is soon
+    known.
+    """
     scale, offset = np.exp(random.uniform(-JITTER, JITTER)), random.normal(0, JITTER)
     return values * scale + offset + random.normal(0, JITTER / 10, len(values))
 

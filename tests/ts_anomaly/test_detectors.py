@@ -1,4 +1,5 @@
-"""Every detector: a score never changes when the future does, a stream says what a batch says, and each finds its own."""
+"""Every detector: a score never changes when the future does, a stream says what a batch says, and each finds its
+own."""
 
 import copy
 from dataclasses import replace

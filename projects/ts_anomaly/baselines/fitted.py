@@ -1,4 +1,6 @@
-"""Baselines that learn from windows: principal components, isolation forest, linear forecast, seasonal smoothing, LSTM."""
+"""Baselines that learn from windows: principal components, isolation forest, linear forecast, seasonal smoothing,
+LSTM.
+"""
 
 import warnings
 from dataclasses import dataclass, replace
@@ -164,7 +166,7 @@ class _Smoother:
 class _Smoothed:
     def __init__(self, detector: Smoothing) -> None:
         self._scaler = detector.scaler
-        self._smoothers = [replace(each) for each in detector.channels]  # type: ignore[type-var]
+        self._smoothers = [replace(each) for each in detector.channels if isinstance(each, _Smoother)]
         self._last = np.zeros(len(self._smoothers))
 
     def push(self, values: Float[np.ndarray, " c"]) -> float:

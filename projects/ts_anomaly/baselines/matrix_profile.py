@@ -5,6 +5,7 @@ Source: Yeh et al. 2016, "Matrix profile I", ICDM; of its past alone, Lu et al. 
 
 import numpy as np
 from jaxtyping import Float
+from typing_extensions import override
 
 from projects.ts_anomaly.detector import Channelwise, from_windows, windows
 
@@ -50,6 +51,7 @@ class FullProfile(Channelwise):
     def __init__(self, length: int = 64) -> None:
         self.length, self.context = length, length - 1
 
+    @override
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """Mean over the stretches that hold a point."""
         if len(values) < 2 * self.length:

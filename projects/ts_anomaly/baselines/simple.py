@@ -2,6 +2,7 @@
 
 import numpy as np
 from jaxtyping import Float
+from typing_extensions import override
 
 from projects.ts_anomaly.detector import Channelwise, Detector, Stream, from_windows, windows
 
@@ -16,6 +17,7 @@ class Random(Detector):
     def __init__(self, seed: int = 0) -> None:
         self.seed = seed
 
+    @override
     def fit(self, prefix: Float[np.ndarray, "m c"]) -> "Detector":
         """Nothing to learn."""
         return self
@@ -34,6 +36,7 @@ class _Draws:
         self._random = np.random.default_rng(seed)
 
     def push(self, values: Float[np.ndarray, " c"]) -> float:
+        del values
         return float(self._random.random())
 
 
@@ -42,6 +45,7 @@ class Constant(Detector):
 
     name = "constant"
 
+    @override
     def fit(self, prefix: Float[np.ndarray, "m c"]) -> "Detector":
         """Nothing to learn."""
         return self
@@ -56,6 +60,7 @@ class InputNorm(Channelwise):
 
     name = "input norm"
 
+    @override
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """|z|."""
         return np.abs(values)
@@ -67,6 +72,7 @@ class Difference(Channelwise):
     name = "difference"
     context = 1
 
+    @override
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """|x_t − x_{t−1}|."""
         return from_windows(np.abs(np.diff(values)), len(values))
@@ -80,6 +86,7 @@ class MovingZ(Channelwise):
     def __init__(self, length: int = 32) -> None:
         self.context = length
 
+    @override
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """|x_t − mean| / deviation, both of the points before t."""
         if len(values) <= self.context:
@@ -96,6 +103,7 @@ class MovingDeviation(Channelwise):
     def __init__(self, length: int = 5, *, stuck: bool = False) -> None:
         self.context, self.sign = length - 1, -1.0 if stuck else 1.0
 
+    @override
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """±deviation of the last `length` points."""
         if len(values) <= self.context:
@@ -116,6 +124,7 @@ class SpectralResidual(Channelwise):
     def __init__(self, length: int = 64) -> None:
         self.context = length - 1
 
+    @override
     def score_channel(self, values: Float[np.ndarray, " n"], fitted: object) -> Float[np.ndarray, " n"]:
         """Saliency against the mean of the window's."""
         if len(values) <= self.context:

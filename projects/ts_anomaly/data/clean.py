@@ -62,10 +62,11 @@ def filled(values: Float[np.ndarray, "n c"], start: float = 0.0) -> Float[np.nda
 def regular(
     times: Float[np.ndarray, " n"], values: Float[np.ndarray, "n c"], step: float | None = None
 ) -> tuple[Float[np.ndarray, " m"], Float[np.ndarray, "m c"]]:
-    """Values on a grid of equal steps: each goes to the nearest step, of several at one step the first stays, NaN where none.
+    """Values on a grid of equal steps: each goes to the nearest step, of several at one step the first stays, NaN
+    where none.
 
-    So a stream, which cannot wait for a better value, makes the same grid. Daylight saving needs no care: times are seconds
-    since 1970.
+    So a stream, which cannot wait for a better value, makes the same grid. Daylight saving needs no care: times are
+    seconds since 1970.
 
     Args:
         times: Rising, in seconds.

@@ -1,7 +1,7 @@
 """Tables of numbers with times from files and services, as people write them; a file is read in lines, never whole.
 
-A gap is NaN: an empty cell, NaN, NA, null, -, and every infinity. Of rows whose time does not go on (a clock that repeats
-or jumps back) the first stays. What cannot be read ends in one line that says where.
+A gap is NaN: an empty cell, NaN, NA, null, -, and every infinity. Of rows whose time does not go on (a clock that
+repeats or jumps back) the first stays. What cannot be read ends in one line that says where.
 """
 
 import csv

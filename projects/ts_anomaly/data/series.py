@@ -1,4 +1,6 @@
-"""Series by name, with where fitting and validation end; what counts in each, and its known faults, are in series.toml."""
+"""Series by name, with where fitting and validation end; what counts in each, and its known faults, are in
+series.toml.
+"""
 
 # n points · c channels
 

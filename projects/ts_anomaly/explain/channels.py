@@ -1,8 +1,8 @@
 """Why a point was called anomalous: which channel and which kind of evidence, which steps, and what normal looks like.
 
-Attention weights are no explanation (Jain and Wallace 2019). Steps are explained by occlusion, what happens to the score when
-they are replaced, and the explanation itself is put to a test: deleting the steps that it names must lower the score more
-than deleting as many others.
+Attention weights are no explanation (Jain and Wallace 2019). Steps are explained by occlusion, what happens to the
+score when they are replaced, and the explanation itself is put to a test: deleting the steps that it names must lower
+the score more than deleting as many others.
 """
 
 # n points · c channels · k steps of a window

@@ -1,17 +1,20 @@
-"""False alarms that were asked for and that came, on minutes of a metric whose normal moves; and how soon faults are found.
+"""False alarms that were asked for and that came, on minutes of a metric whose normal moves; and how soon faults are
+found.
 
-The metric is made (no embedded series has months of minutes): a daily and a weekly course, noise that depends on its past and
-is larger by day, and from the third week on a slow change of its level and its scale. Nothing in it is a fault but what is
-injected into a copy.
+The metric is made (no embedded series has months of minutes): a daily and a weekly course, noise that depends on its
+past and is larger by day, and from the third week on a slow change of its level and its scale. Nothing in it is a
+fault but what is injected into a copy.
 """
 
 # n minutes
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float
+from scipy.stats import chi2
 
 from projects.ts_anomaly.config import Config
 from projects.ts_anomaly.data.inject import inject, kinds
@@ -28,8 +31,9 @@ from projects.ts_anomaly.scoring.thresholds import (
     quantile_threshold,
 )
 from projects.ts_anomaly.train import fit
+from shared.study import Done
 
-WEEKS = 10  # that are watched
+WEEKS = 8  # that are watched
 GAP = 12
 FIT, KNOWN = 6_000, WEEK_OF_MINUTES
 SPACING = 1_440  # minutes between two faults
@@ -123,3 +127,25 @@ def _row(name: str, opened: int, weeks: int, alarms: Bool[np.ndarray, " n"], mar
     firsts = [np.flatnonzero(alarms[start : stop + GAP]) for start, stop in every]
     delays = [float(first[0]) for first in firsts if len(first)]
     return Row(name, opened, weeks, len(delays), len(every), float(np.median(delays)) if delays else -1.0)
+
+
+def table_rows(group: list[Done]) -> list[dict[str, Any]]:
+    """A row a method: alarms a week with the exact interval of a Poisson count, over all weeks of all seeds."""
+    told = []
+    methods = [item["method"] for item in group[0].items]
+    for place, method in enumerate(methods):
+        each = [
+            {name: done.values(name)[place] for name in ("alarms", "weeks", "found", "faults", "delay")}
+            for done in group
+        ]
+        count, weeks, found, faults = (
+            sum(one[name] for one in each) for name in ("alarms", "weeks", "found", "faults")
+        )
+        low = chi2.ppf(0.025, 2 * count) / 2 if count else 0.0
+        delays = [one["delay"] for one in each if one["delay"] >= 0]
+        row = {"method": method, "alarms": int(count), "weeks": int(weeks), "per_week": round(count / weeks, 4)}
+        row |= {"low": round(low / weeks, 4), "high": round(chi2.ppf(0.975, 2 * count + 2) / 2 / weeks, 4)}
+        told.append(
+            {**row, "found": int(found), "faults": int(faults), "delay": float(np.mean(delays)) if delays else ""}
+        )
+    return told

@@ -1,8 +1,11 @@
-"""Labelled real series: few events each, so that what is counted is events, and a line of code stands beside the models."""
+"""Labelled real series: few events each, so that what is counted is events, and a line of code stands beside the
+models.
+"""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from jaxtyping import Float
@@ -84,3 +87,25 @@ def measure_trained(done: Done, runs: Path) -> Done:
     asked = Asked(what="real", detector=config.arm, dataset=config.dataset, seed=config.seed)
     series = load_series(config.dataset)
     return measure(asked, lambda: judged(series, load_detector(folder).score(series.values)), runs, done.source.run)
+
+
+def rows(found: dict[str, list[Done]]) -> list[dict[str, Any]]:
+    """A row a detector: AUC-PR and VUS-PR of each series, the mean over seeds."""
+    told = []
+    for name, group in found.items():
+        row: dict[str, Any] = {"detector": name}
+        for dataset in SERIES:
+            own = [done for done in group if done.config.dataset == dataset]
+            for measure in ("auc_pr", "vus_pr"):
+                row[f"{dataset}_{measure}"] = round(float(np.mean([done.last(measure) for done in own])), 4)
+        told.append(row)
+    return told
+
+
+def trick_rows(found: dict[str, list[Done]]) -> list[dict[str, Any]]:
+    """What a random score gets, by measure."""
+    names = ("events", *MEASURES)
+    return [
+        {"series": done.config.dataset, **{name: round(done.last(name), 4) for name in names}}
+        for done in found["random"]
+    ]

@@ -1,7 +1,8 @@
 """Association discrepancy: an anomaly finds it hard to attend beyond its neighbours.
 
-Source: Xu et al. 2022, "Anomaly Transformer", ICLR, eq. 2 to 6. Departure: tokens are patches, and only the last point of a
-window is scored, so that the score streams; in TSB-AD's tables this model is last, which is said beside ours.
+Source: Xu et al. 2022, "Anomaly Transformer", ICLR, eq. 2 to 6. Departure: tokens are patches, and only the last
+point of a window is scored, so that the score streams; in TSB-AD's tables this model is last, which is said beside
+ours.
 """
 
 # b batch · h heads · n points of a window · p points of a patch · t tokens · d width
@@ -18,6 +19,9 @@ SMALL = 1e-4
 
 class AnomalyAttention(nn.Module):
     """Attention that gives its weights (the series association) beside a Gaussian of learned width (the prior)."""
+
+    bias: Tensor
+    distance: Tensor
 
     def __init__(self, width: int, heads: int, tokens: int) -> None:
         super().__init__()

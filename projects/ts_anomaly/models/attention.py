@@ -1,7 +1,7 @@
 """Attention for long series: full, sliding window and linear, each with the memory that its name says.
 
-Positions are distances: a learned bias a head for each distance (Raffel et al. 2020, T5), so that the same shape scores the
-same wherever it stands, and a stream can go on for ever.
+Positions are distances: a learned bias a head for each distance (Raffel et al. 2020, T5), so that the same shape
+scores the same wherever it stands, and a stream can go on for ever.
 """
 
 # b batch · h heads · t queries · s keys · d width of a head · w window (keys that a query sees, itself included)
@@ -59,7 +59,9 @@ def full_attention(
     *,
     causal: bool = True,
 ) -> tuple[Float[Tensor, "b h t d"], Float[Tensor, "b h t t"]]:
-    """Every query sees every key (up to its own if causal); the weights come too. Distances from w − 1 on share a bias."""
+    """Every query sees every key (up to its own if causal); the weights come too. Distances from w − 1 on share a
+    bias.
+    """
     t = query.shape[2]
     distance = torch.arange(t)[:, None] - torch.arange(t)[None, :]
     scores = query @ key.transpose(2, 3) / query.shape[3] ** 0.5 + bias[:, distance.abs().clamp(max=bias.shape[1] - 1)]

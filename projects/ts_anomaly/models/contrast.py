@@ -1,8 +1,8 @@
 """The causal patch Transformer of this project: it forecasts quantiles, and is trained against injected anomalies.
 
 Each token forecasts the patch behind it; the head that judges a patch sees the token's state, and how far the patch is
-from what the token before it forecast. A point is judged by the token whose patch ends with it, so that the newest point
-is scored at once: the series is read at every offset, p interleaved sequences of patches.
+from what the token before it forecast. A point is judged by the token whose patch ends with it, so that the newest
+point is scored at once: the series is read at every offset, p interleaved sequences of patches.
 """
 
 # b batch · n points · p points of a patch · t tokens · d width · q quantiles
@@ -25,7 +25,8 @@ class Judged:
 
     Attributes:
         logits: Of each point being part of an anomaly.
-        residuals: (value − median) / half the spread of the quantiles, of the forecast made one patch before; 0 at gaps.
+        residuals: (value − median) / half the spread of the quantiles, of the forecast made one patch before; 0 at
+        gaps.
         forecast: Quantiles of the patch behind each token, compressed as `features` does.
     """
 
@@ -103,8 +104,8 @@ def contrast_loss(
     Args:
         values: Scaled, with injected anomalies.
         labels: 1 where one is.
-        trim: Share of the sequences of the batch, those forecast worst, that the forecast does not learn from: where the
-            training data hold anomalies of their own.
+        trim: Share of the sequences of the batch, those forecast worst, that the forecast does not learn from: where
+            the training data hold anomalies of their own.
     """
     b, t, p = judged.logits.shape
     points, marked = features(values), labels.reshape(b, t, p)

@@ -1,8 +1,8 @@
 """The Transformers as detectors: what a prefix fits around them, and how their evidence becomes one score.
 
-`Contrast` gives several kinds of evidence, and each has its own scale. Each is turned into surprise, −log₁₀ of the chance
-that normal data (the validation part) show as much, and their norm of order 4 is the score: near the largest, and more where
-several agree. A stuck sensor is surprising because the residuals
+`Contrast` gives several kinds of evidence, and each has its own scale. Each is turned into surprise, −log₁₀ of the
+chance that normal data (the validation part) show as much, and their norm of order 4 is the score: near the largest,
+and more where several agree. A stuck sensor is surprising because the residuals
 are too small: their energy counts on both sides.
 """
 

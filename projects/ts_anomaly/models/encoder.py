@@ -1,4 +1,6 @@
-"""A Transformer over patches of a series: tokens are short stretches, as in PatchTST, and channels share the weights."""
+"""A Transformer over patches of a series: tokens are short stretches, as in PatchTST, and channels share the
+weights.
+"""
 
 # b batch · n points · p points of a patch · t tokens · d width · h heads · w window in tokens
 

@@ -1,6 +1,8 @@
-"""Reading a stream with a patch model so that every point ends a patch: p interleaved sequences, each with its own cache.
+"""Reading a stream with a patch model so that every point ends a patch: p interleaved sequences, each with its own
+cache.
 
-One code for a series at once, for chunks, and for single points: what is carried on is all that the next score depends on.
+One code for a series at once, for chunks, and for single points: what is carried on is all that the next score
+depends on.
 """
 
 # r rows (channels, or metrics) · n points · p points of a patch · q quantiles · o offsets, one a sequence

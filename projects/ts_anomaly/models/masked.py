@@ -1,4 +1,6 @@
-"""The plain Transformer of the field: hide patches of a window, reconstruct them, and call anomalous what comes out wrong."""
+"""The plain Transformer of the field: hide patches of a window, reconstruct them, and call anomalous what comes out
+wrong.
+"""
 
 # b batch · n points of a window · p points of a patch · t tokens · d width
 

@@ -1,4 +1,5 @@
-"""What is done with alerts: written as lines of JSON, and sent to a webhook, each once, again and again until it is taken.
+"""What is done with alerts: written as lines of JSON, and sent to a webhook, each once, again and again until it is
+taken.
 
 A webhook that is slow or down holds nothing up: a thread sends, the queue is bounded, and what does not fit is counted.
 """
@@ -13,7 +14,7 @@ import urllib.error
 import urllib.request
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from typing import Any, TextIO
 from urllib.parse import urlsplit
@@ -56,7 +57,8 @@ class Once:
 
 
 class Webhook:
-    """Posts lines to a URL in a thread of its own; 5xx, 429 and no answer are tried again, each time after twice as long.
+    """Posts lines to a URL in a thread of its own; 5xx, 429 and no answer are tried again, each time after twice as
+    long.
 
     Args:
         url: http or https.
@@ -87,10 +89,8 @@ class Webhook:
 
     def close(self, seconds: float = 10.0) -> None:
         """Send what waits, for so long at most."""
-        try:
+        with suppress(queue.Full):
             self._waiting.put(None, timeout=seconds)
-        except queue.Full:
-            pass
         self._thread.join(seconds)
         self._ended.set()
 

@@ -30,8 +30,8 @@ class Place:
 class Followed:
     """A CSV file's rows, old and new; None whenever nothing new is there, so that who follows can do other things.
 
-    A line without its end is not read yet. A file that has become shorter, or another one under the same name, is read from
-    its beginning.
+    A line without its end is not read yet. A file that has become shorter, or another one under the same name, is
+    read from its beginning.
 
     Args:
         path: The file.

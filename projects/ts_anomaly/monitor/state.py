@@ -1,4 +1,5 @@
-"""A watch as one file, so that who is stopped goes on as if nothing had happened: arrays in safetensors, the rest as JSON.
+"""A watch as one file, so that who is stopped goes on as if nothing had happened: arrays in safetensors, the rest as
+JSON.
 
 The weights are not in it: it says which ones it belongs to, and others are refused.
 """
@@ -83,7 +84,7 @@ def load_watch(path: Path, detector: PatchTransformer) -> tuple[Watch, dict[str,
     watch = Watch(detector, WatchConfig(**told["config"]), Spot.from_json(told["spot"]), gate)
     for name in PLAIN:
         setattr(watch, name, told[name])
-    watch.gone = {channel: count for channel, count in told["gone"]}
+    watch.gone = dict(told["gone"])
     watch.events.current = Event(**told["event"]) if told["event"] else None
     watch.carried = _carried(tensors, *told["reading"])
     watch.values = deque(map(tuple, arrays["values"].tolist()), maxlen=watch.values.maxlen)

@@ -1,8 +1,8 @@
 """One monitored series: points with times in, alerts out; bounded memory; a state that is saved and resumed exactly.
 
-Values go onto a regular grid as they come. A step without a value is a gap; if nothing at all comes the watch says so when
-the silence is long enough, not when it is over. What is normal may move: if the drift gate opens, scale, tails and threshold
-are fitted again on the last points, alarms left out.
+Values go onto a regular grid as they come. A step without a value is a gap; if nothing at all comes the watch says so
+when the silence is long enough, not when it is over. What is normal may move: if the drift gate opens, scale, tails and
+threshold are fitted again on the last points, alarms left out.
 """
 
 # c channels · n points of the buffer

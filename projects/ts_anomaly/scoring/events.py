@@ -34,7 +34,9 @@ class Event:
 
     @property
     def severity(self) -> Severity:
-        """By how many times the threshold its peak is; scores are surprise, so that twice is the square of the chance."""
+        """By how many times the threshold its peak is; scores are surprise, so that twice is the square of the
+        chance.
+        """
         ratio = self.peak / self.threshold if self.threshold > 0 else np.inf
         return "high" if ratio >= HIGH else "medium" if ratio >= MEDIUM else "low"
 

@@ -77,10 +77,8 @@ class Tail:
         body = -np.log10(np.maximum(chance, self.share))
         with np.errstate(invalid="ignore"):
             excess = np.maximum(scores - self.threshold, 0) / self.scale
-        if abs(self.shape) < 1e-6:
-            beyond = excess / np.log(10)
-        else:
-            beyond = np.log10(1 + self.shape * excess) / self.shape
+        grown = np.log10(1 + self.shape * excess) / (self.shape or 1.0)
+        beyond = excess / np.log(10) if abs(self.shape) < 1e-6 else grown
         found = np.where(scores > self.threshold, -np.log10(self.share) + beyond, body)
         return np.where(np.isnan(scores), np.nan, found)
 

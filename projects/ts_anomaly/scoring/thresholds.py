@@ -1,14 +1,14 @@
 """Thresholds set without labels, from scores of normal data alone: quantile, deviations, conformal, extreme values.
 
-A chance is that of a normal point (or, for `Spot` with a gap, of a new run of points) to be above the threshold: one false
-alarm a week of minutes is 1 / 10,080.
+A chance is that of a normal point (or, for `Spot` with a gap, of a new run of points) to be above the threshold: one
+false alarm a week of minutes is 1 / 10,080.
 """
 
 # m calibration scores
 
 import math
 from collections import deque
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -31,7 +31,8 @@ def mad_threshold(scores: Float[np.ndarray, " m"], deviations: float = 4.0) -> f
 
 
 def conformal_threshold(scores: Float[np.ndarray, " m"], chance: float) -> float:
-    """The ⌈(m + 1)(1 − chance)⌉-th smallest score: if scores are exchangeable, a new one exceeds it with at most `chance`.
+    """The ⌈(m + 1)(1 − chance)⌉-th smallest score: if scores are exchangeable, a new one exceeds it with at most
+    `chance`.
 
     Infinite where m scores cannot promise it (chance < 1 / (m + 1)). Series are not exchangeable: what is achieved is
     measured beside what was asked for. Source: Vovk et al. 2005; Laxhammar and Falkman 2014 for anomalies.
@@ -46,8 +47,8 @@ class Spot:
 
     Attributes:
         chance: Of an alarm, a point (gap 0) or a new run of points.
-        gap: Points below the initial threshold that end a run; the largest score of a run is its peak, so that a fault that
-            lasts counts once (Coles 2001, §5.3.2).
+        gap: Points below the initial threshold that end a run; the largest score of a run is its peak, so that a
+            fault that lasts counts once (Coles 2001, §5.3.2).
         initial: The threshold over which peaks are collected.
         level: The threshold of alarms.
         seen: Points that peaks were collected from.
@@ -129,5 +130,7 @@ class Spot:
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> "Spot":
         """Undo of `as_json`."""
-        spot = cls(**{name: float(value) if value in ("inf", "-inf") else value for name, value in told.items()})
-        return replace(spot, peaks=deque(told["peaks"], maxlen=1000))
+        plain: dict[str, Any] = {
+            name: float(value) if value in ("inf", "-inf") else value for name, value in told.items()
+        }
+        return cls(**{**plain, "peaks": deque(told["peaks"], maxlen=1000)})

@@ -7,7 +7,7 @@ import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import FastAPI, Query, Request, Response
 from fastapi import Path as PathParameter
@@ -28,8 +28,8 @@ from shared.web.problems import RESPONSES, Problem
 
 PAGES = Path(__file__).parents[1] / "pages"
 LARGEST = 8_000_000  # bytes of a push
-MISSING = {404: {"model": Problem, "description": "There is no such series"}}
-UNREAD = {415: {"model": Problem, "description": "The Content-Type must be text/csv"}}
+MISSING: dict[int | str, dict[str, Any]] = {404: {"model": Problem, "description": "There is no such series"}}
+UNREAD: dict[int | str, dict[str, Any]] = {415: {"model": Problem, "description": "The Content-Type must be text/csv"}}
 Name = Annotated[str, PathParameter(min_length=1, max_length=200, examples=["cpu"])]
 
 
@@ -185,7 +185,7 @@ def add_pages(app: FastAPI, web: Web) -> None:
         return Response(status_code=204)
 
 
-def summary(one: Monitored, monitor: Monitor) -> dict[str, object]:
+def summary(one: Monitored, monitor: Monitor) -> dict[str, Any]:
     """What a list says of a series."""
     watch = one.watch
     return {

@@ -213,7 +213,9 @@ def load_or_train(settings: Settings) -> PatchTransformer:
 
 
 class Demo(threading.Thread):
-    """Replays a series into the monitor as if it came now: what warms up at once, the rest at the pace of the settings."""
+    """Replays a series into the monitor as if it came now: what warms up at once, the rest at the pace of the
+    settings.
+    """
 
     def __init__(self, monitor: Monitor) -> None:
         super().__init__(daemon=True)
