@@ -91,7 +91,8 @@ def _judge(watch: Watch, rows: Iterable[Row | None], told: Told, name: str, save
                 saved = time.monotonic()
     finally:
         save()
-        sys.stderr.write(f"{watch.step - before} steps judged, threshold {watch.level:.2f}\n")
+        if watch.step > before:
+            sys.stderr.write(f"{watch.step - before} steps judged, threshold {watch.level:.2f}\n")
     return watch.step - before
 
 

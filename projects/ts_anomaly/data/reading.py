@@ -102,16 +102,17 @@ class Reader:
 
     def _head(self, text: str) -> None:
         self.separator = max(";\t,", key=text.count)
-        cells = [cell.strip().lstrip("\ufeff") for cell in _cells(text, self.separator)]
+        cells = [
+            cell.strip().lstrip("\ufeff") for cell in _cells(text, self.separator, f"{self.name}, line {self.line}")
+        ]
         self.timed = cells[0].lower() in TIMES and len(cells) > 1
         self.names = tuple(cells[1:] if self.timed else cells)
         if len(self.names) > MOST_CHANNELS:
             raise UserError(f"{self.name}: has {len(self.names)} channels, of at most {MOST_CHANNELS}")
 
     def _row(self, text: str) -> Row:
-        cells = _cells(text, self.separator)
-        wanted = len(self.names) + self.timed
         where = f"{self.name}, line {self.line}"
+        cells, wanted = _cells(text, self.separator, where), len(self.names) + self.timed
         if len(cells) != wanted:
             raise UserError(f"{where}: has {len(cells)} cells where the heading has {wanted}")
         time = read_time(cells[0], where) if self.timed else float(self.line)
@@ -124,8 +125,11 @@ def _bounded(lines: Iterable[str] | TextIO) -> Iterator[str]:
     yield from iter(lambda: read(LONGEST + 1), "") if read else lines
 
 
-def _cells(text: str, separator: str) -> list[str]:
-    return next(csv.reader([text.rstrip("\r\n")], delimiter=separator))
+def _cells(text: str, separator: str, where: str) -> list[str]:
+    try:
+        return next(csv.reader([text.rstrip("\r\n")], delimiter=separator))
+    except (csv.Error, StopIteration) as error:
+        raise UserError(f"{where}: is no row ({error})") from None
 
 
 def read_number(text: str, where: str) -> float:

@@ -16,7 +16,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import asdict
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import urlsplit
 
 from projects.ts_anomaly.monitor.watch import Alert
@@ -104,7 +104,7 @@ class Webhook:
     def _delivered(self, body: bytes) -> bool:
         for attempt in range(self.tries):
             status = self._post(self.url, body)
-            if status < 400:
+            if 0 < status < 400:
                 return True
             if status not in (0, 408, 425, 429) and status < 500:
                 return False  # it will never be taken
@@ -130,11 +130,11 @@ class Told:
     """Where alerts go: lines on a stream, and a webhook if there is one.
 
     Args:
-        file: For lines; standard output by default.
+        file: Open for text; standard output by default.
         webhook: Or None.
     """
 
-    def __init__(self, file: TextIO | None = None, webhook: Webhook | None = None) -> None:
+    def __init__(self, file: Any = None, webhook: Webhook | None = None) -> None:
         self._file, self._webhook, self._once = file, webhook, Once()
 
     def tell(self, name: str, alerts: list[Alert]) -> list[dict[str, Any]]:

@@ -34,11 +34,12 @@ class DriftGate:
     reference: Float[np.ndarray, " m"]
     least: float = 0.2
 
-    def opens(self, recent: Float[np.ndarray, " k"], alarms: float) -> bool:
+    def opens(self, recent: Float[np.ndarray, " k"], alarms: float, *, lasting: bool = False) -> bool:
         """Whether to fit again.
 
         Args:
             recent: Scores of the last points, alarms included.
             alarms: Share of them that were alarms.
+            lasting: Whether there were as many all through the memory: what lasts that long is the new normal.
         """
-        return alarms <= MOST_ALARMS and distance(self.reference, recent) >= self.least
+        return (lasting or alarms <= MOST_ALARMS) and distance(self.reference, recent) >= self.least

@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from projects.ts_anomaly.data.clean import Scaler
 from projects.ts_anomaly.models.detectors import HEADS, Carried, PatchTransformer, combined
-from projects.ts_anomaly.monitor.drift import DriftGate
+from projects.ts_anomaly.monitor.drift import MOST_ALARMS, DriftGate
 from projects.ts_anomaly.scoring.events import Event, Events
 from projects.ts_anomaly.scoring.thresholds import Spot
 
@@ -206,17 +206,22 @@ class Watch:
         return told
 
     def _refit_if_moved(self, time: float) -> list[Alert]:
-        recent = np.array(self.scores)
-        share = float(np.mean(list(self.alarms)[-RECENT:]))
-        if not self.gate.opens(recent, share):
+        recent, alarms = np.array(self.scores), np.array(self.alarms)
+        lasting = min(float(part.mean()) for part in np.array_split(alarms, 4)) > MOST_ALARMS
+        if not self.gate.opens(recent, float(alarms[-RECENT:].mean()), lasting=lasting):
             return []
-        self.refit()
+        self.refit(keep=lasting)
         return [Alert("refit", time, self.step, threshold=self.level, detail="what is normal has moved")]
 
-    def refit(self) -> None:
-        """Scale, tails, threshold and gate from the last points, those of alarms left out; the weights stay."""
+    def refit(self, *, keep: bool = False) -> None:
+        """Scale, tails, threshold and gate from the last points; the weights stay.
+
+        Args:
+            keep: Whether points of alarms are normal now; else they are left out.
+        """
         values, alarms = np.array(self.values), np.array(self.alarms)[-len(self.values) :]
-        values[alarms] = np.nan
+        if not keep:
+            values[alarms] = np.nan
         self.detector.scaler = Scaler.fit(values)
         self.carried = self.detector.begin()
         start = min(self.detector.model.patch * 16, len(values) // 4)
