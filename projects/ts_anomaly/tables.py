@@ -131,7 +131,7 @@ BENCH = table(
     ("series", "serie", "{series}"),
     ("AUC-PR", "AUC-PR", "{auc_pr:.3f}"),
     ("theirs", "la suya", "{theirs:.3f}"),
-    ("largest difference", "mayor diferencia", "{difference:.1e}"),
+    ("largest difference", "mayor diferencia", form("{difference:.1e}", "difference")),
     ("seconds", "segundos", "{seconds:.2f}"),
     ("theirs, seconds", "la suya, segundos", "{their_seconds:.2f}"),
     spanish=SPANISH,

@@ -223,7 +223,7 @@ def test_a_webhook_is_tried_again_when_it_may_help(answers, tries, sent):
 
 def test_a_webhook_that_hangs_holds_nothing_up():
     gate = threading.Event()
-    hook = Webhook("http://127.0.0.1/x", post=lambda *_: gate.wait(5) and 200 or 200)
+    hook = Webhook("http://127.0.0.1/x", post=lambda *_: (gate.wait(5) and 200) or 200)
     begun = time.monotonic()
     for number in range(3000):
         hook.send(str(number))

@@ -97,7 +97,9 @@ def rows(found: dict[str, list[Done]]) -> list[dict[str, Any]]:
         for dataset in SERIES:
             own = [done for done in group if done.config.dataset == dataset]
             for measure in ("auc_pr", "vus_pr"):
-                row[f"{dataset}_{measure}"] = round(float(np.mean([done.last(measure) for done in own])), 4)
+                row[f"{dataset}_{measure}"] = (
+                    round(float(np.mean([done.last(measure) for done in own])), 4) if own else ""
+                )
         told.append(row)
     return told
 
