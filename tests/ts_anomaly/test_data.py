@@ -1,4 +1,5 @@
-"""Readers on the hand-written bad input, grids, scales from the past alone, injections whose two sides share nothing."""
+"""Readers on the hand-written bad input, grids, scales from the past alone, injections whose two sides share
+nothing."""
 
 import math
 import tomllib

@@ -184,15 +184,12 @@ def test_kill_9_loses_nothing_that_was_acknowledged(run_folder, tmp_path):
     options = {"model": run_folder, "data": tmp_path, "warm": 128, "rate": 10_000}
     accepted, values = 0, faulty(600)
     for _ in range(2):
-        with running("projects.ts_anomaly.server", PREFIX, options) as server:
-            with httpx.Client(base_url=server.url, timeout=20) as client:
-                for _ in range(15):
-                    answer = client.post(
-                        "/v1/series/cpu/points", json=points(values[accepted : accepted + 10], accepted)
-                    )
-                    accepted += answer.json()["accepted"]
-                os.kill(server.process.pid, signal.SIGKILL)
-                server.process.wait()
+        with running("projects.ts_anomaly.server", PREFIX, options) as server, httpx.Client(timeout=20) as client:
+            for _ in range(15):
+                body = points(values[accepted : accepted + 10], accepted)
+                accepted += client.post(f"{server.url}/v1/series/cpu/points", json=body).json()["accepted"]
+            os.kill(server.process.pid, signal.SIGKILL)
+            server.process.wait()
     with running("projects.ts_anomaly.server", PREFIX, options) as server:
         found = httpx.get(f"{server.url}/v1/series/cpu", timeout=20).json()
         metrics = httpx.get(f"{server.url}/metrics", timeout=20).text
