@@ -33,7 +33,7 @@ from projects.ts_anomaly.scoring.thresholds import (
 from projects.ts_anomaly.train import fit
 from shared.study import Done
 
-WEEKS = 8  # that are watched
+WEEKS = 6  # that are watched
 GAP = 12
 FIT, KNOWN = 6_000, WEEK_OF_MINUTES
 SPACING = 1_440  # minutes between two faults

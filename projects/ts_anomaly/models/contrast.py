@@ -1,8 +1,9 @@
 """The causal patch Transformer of this project: it forecasts quantiles, and is trained against injected anomalies.
 
 Each token forecasts the patch behind it; the head that judges a patch sees the token's state, and how far the patch is
-from what the token before it forecast. A point is judged by the token whose patch ends with it, so that the newest
-point is scored at once: the series is read at every offset, p interleaved sequences of patches.
+from what the token before it forecast; it does not move the encoder, whose forecasts would suffer. A point is judged
+by the token whose patch ends with it, so that the newest point is scored at once: the series is read at every offset,
+p interleaved sequences of patches.
 """
 
 # b batch · n points · p points of a patch · t tokens · d width · q quantiles
@@ -79,7 +80,7 @@ class Contrast(nn.Module):
         if before is None:
             known = known & (torch.arange(t)[:, None] > 0)
         residuals = torch.where(known, residuals, 0.0)
-        evidence = torch.cat([states, torch.asinh(residuals), spread.log()], -1)
+        evidence = torch.cat([states, torch.asinh(residuals), spread.log()], -1).detach()
         return Judged(self.judge(evidence), residuals, forecast), cache
 
 
