@@ -2,18 +2,20 @@
 # # Anomalías en series de tiempo: la idea, y lo medido
 #
 # **Pregunta.** ¿Encuentra un Transformer anomalías que nunca vio, punto a punto y sin etiquetas, mejor que una línea
-de código? #
+# de código?
+#
 # Las primeras celdas hacen la idea a mano, en segundos: cambie los números en mayúsculas y vuelva a ejecutar. Lo
-demás se lee de # `projects/ts_anomaly/results/`; `make results-ts_anomaly` y `make bench-ts_anomaly` rehacen esos
-ficheros. #
+# demás se lee de `projects/ts_anomaly/results/`; `make results-ts_anomaly` y `make bench-ts_anomaly` rehacen esos
+# ficheros.
+#
 # *English summary: why point adjustment makes noise look good, a streaming patch Transformer trained here against
-injected # anomalies, a threshold from extreme values; then every measured table.*
+# injected anomalies, a threshold from extreme values; then every measured table.*
 
 # %% [markdown]
 # ## El truco: una puntuación al azar con «ajuste de puntos»
 #
 # El ajuste cuenta un suceso como hallado entero si la alarma lo toca una vez. Cuanto más largos los sucesos, mejor
-parece el azar.
+# parece el azar.
 
 # %%
 """The idea of ts_anomaly by hand: the first cells of results/notebook.ipynb."""
@@ -50,7 +52,7 @@ live(trick, LENGTHS, SHARE)
 # ## Entrenar contra anomalías inyectadas
 #
 # Un Transformer causal de parches predice cuantiles y aprende a reconocer picos, niveles, tramos pegados y tramos del
-revés, puestos en # un electrocardiograma. Después se le pone una anomalía de otra clase. ¿Con cuántos pasos basta?
+# revés, puestos en un electrocardiograma. Después se le pone una anomalía de otra clase. ¿Con cuántos pasos basta?
 
 # %%
 STEPS, KIND, SEED = 60, "burst", 3
@@ -77,8 +79,8 @@ live(watched, STEPS, KIND, SEED)
 # ## Un umbral sin etiquetas
 #
 # Se pide una falsa alarma cada PERIOD puntos y se cuentan las que hay en un millón de puntos nuevos, con la misma
-distribución. Cambie # cuántos puntos hay para calibrar, y lo pesadas que son las colas (grados de libertad de una t
-de Student).
+# distribución. Cambie cuántos puntos hay para calibrar, y lo pesadas que son las colas (grados de libertad de una t
+# de Student).
 
 # %%
 PERIOD, CALIBRATION, FREEDOM = 10_000, 3_000, 4.0
@@ -95,7 +97,8 @@ def thresholds(period: int, calibration: int, freedom: float) -> Table:
         "conforme": conformal_threshold(known, chance),
         "valores extremos": Spot.fit(known, chance).level,
     }
-    rows = [(name, f"{level:.2f}", round(len(new) / period), int((new > level).sum())) for name, level in levels.items()]
+    came = {name: int((new > level).sum()) for name, level in levels.items()}
+    rows = [(name, f"{level:.2f}", round(len(new) / period), came[name]) for name, level in levels.items()]
     return Table(("umbral", "nivel", "pedidas", "hubo"), tuple(rows))
 
 

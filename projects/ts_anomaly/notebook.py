@@ -1,8 +1,9 @@
 # %% [markdown]
 # # Lo medido
 #
-# Desde aquí todo se lee de `results/`; nada se entrena ni se mide. Primero, anomalías inyectadas en partes normales
-de tres series. # %%
+# Desde aquí todo se lee de `results/`; nada se entrena ni se mide. Primero, anomalías inyectadas en partes normales de
+# tres series.
+# %%
 """Results of ts_anomaly, shown from results/; the last cells of results/notebook.ipynb."""
 
 from projects.ts_anomaly.config import RESULTS

@@ -6,11 +6,11 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 
 from projects.ts_anomaly.data.inject import Side, inject
 from projects.ts_anomaly.data.series import Series
-from projects.ts_anomaly.evaluate import auc_pr
+from projects.ts_anomaly.evaluate import auc_pr, ranges
 
 CONTEXT = 512  # points before those that are judged, as they were
 JUDGED = 512
@@ -36,17 +36,30 @@ Score = Callable[[Float[np.ndarray, "n c"]], Float[np.ndarray, " n"]]
 
 
 def stretches(series: Series, part: str, judged: int) -> list[int]:
-    """Where a stretch to be judged can begin: no anomaly of the series' own in it, nor in the points before it.
+    """Where a stretch to be judged can begin: no anomaly of the series' own in it, nor, in the test part, before it.
 
     Args:
         part: "validation" or "test".
         judged: Points.
     """
     first, last = (series.fit, series.validation) if part == "validation" else (series.validation, len(series.values))
-    odd = np.zeros(len(series.values), dtype=int) if series.labels is None else series.labels
-    before = np.concatenate([[0], np.cumsum((odd != 0) | np.isnan(series.values).any(1))])
-    context = min(CONTEXT, first)
+    before = np.concatenate([[0], np.cumsum(_odd(series))])
+    context = 0 if part == "validation" else min(CONTEXT, first)
     return [at for at in range(first, last - judged + 1) if before[at + judged] == before[at - context]]
+
+
+def _odd(series: Series) -> Bool[np.ndarray, " n"]:
+    """Points that are labelled anomalous, or gaps."""
+    gaps = np.isnan(series.values).any(1)
+    return gaps if series.labels is None else gaps | (series.labels != 0)
+
+
+def _width(series: Series, part: str) -> int:
+    """Points to judge at once: JUDGED, or the longest normal stretch of the validation part where that is shorter."""
+    if part == "test":
+        return JUDGED
+    normal = ranges(~_odd(series)[series.fit : series.validation])
+    return min(JUDGED, max((stop - start for start, stop in normal), default=0))
 
 
 def trials(
@@ -67,7 +80,7 @@ def trials(
     Args:
         needs: Points before the first judged one that the detector looks at, at most.
     """
-    width = min(JUDGED, (series.validation - series.fit) if part == "validation" else JUDGED)
+    width = _width(series, part)
     starts = stretches(series, part, width)
     for place, kind in enumerate(kinds):
         for number in range(count):

@@ -108,6 +108,6 @@ def trick_rows(found: dict[str, list[Done]]) -> list[dict[str, Any]]:
     """What a random score gets, by measure."""
     names = ("events", *MEASURES)
     return [
-        {"series": done.config.dataset, **{name: round(done.last(name), 4) for name in names}}
+        {"series": done.config.dataset, **{name: round(done.values(name)[0], 4) for name in names}}
         for done in found["random"]
     ]
