@@ -7,7 +7,7 @@ import numpy as np
 
 from projects.ts_anomaly.data.inject import kinds
 from projects.ts_anomaly.tables import NAMES
-from shared.plotting import COLOURS, MARKERS, figure, label_ends, panels
+from shared.plotting import COLOURS, MARKERS, figure, label_ends, legend_below, panels
 from shared.report import read_csv
 
 WORDS = Path(__file__).with_name("figures.es.toml")
@@ -38,10 +38,7 @@ def by_kind(out: Path) -> None:
             each.set_yticks(range(len(kinds("test"))), kinds("test"))
             each.set_xlim(0, 1.02)
             each.invert_yaxis() if each is axes[0] else None
-        handles, labels = axes[0].get_legend_handles_labels()
-        drawing = axes[0].get_figure(root=True)
-        assert drawing is not None
-        drawing.legend(handles, labels, loc="outside lower center", ncols=3, fontsize=9)
+        legend_below(axes[0], columns=3)
 
 
 def memory(out: Path) -> None:

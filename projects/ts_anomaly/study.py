@@ -126,9 +126,6 @@ def cell_name(cell: Config) -> str:
     return f"{cell.arm}-{cell.dataset}-lr{cell.lr:g}-seed{cell.seed}"
 
 
-# ---------------------------------------------------------------- all of it
-
-
 def main(config: StudyConfig, run: Study | None = None) -> None:
     """Train, measure, write."""
     run = run or Study(config)

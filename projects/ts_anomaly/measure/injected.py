@@ -1,6 +1,6 @@
 """Injected anomalies in the test parts of three series: every detector on the same trials."""
 
-# m injections that were drawn
+# d draws of the bootstrap
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Int
+from jaxtyping import Float
 
 from projects.ts_anomaly.baselines.fitted import LSTM, Forest, LinearForecast, SubPCA
 from projects.ts_anomaly.baselines.matrix_profile import FullProfile, LeftProfile
@@ -23,7 +23,7 @@ from projects.ts_anomaly.baselines.simple import (
 from projects.ts_anomaly.data.inject import kinds, read_kinds
 from projects.ts_anomaly.data.series import Series, load_series
 from projects.ts_anomaly.detector import Detector
-from projects.ts_anomaly.evaluate import auc_pr, clustered_interval
+from projects.ts_anomaly.evaluate import auc_pr
 from projects.ts_anomaly.models.detectors import PatchTransformer
 from projects.ts_anomaly.train import digest, load_detector, validate
 from projects.ts_anomaly.trials import CONTEXT, Trial, pooled_auc_pr, trials
@@ -34,6 +34,7 @@ SEEN = tuple(name for name in kinds("test") if "train" in read_kinds()[name])
 UNSEEN = tuple(name for name in kinds("test") if name not in SEEN)
 COUNT = 20  # injections of a kind in a series
 SEED = 2026
+DRAWS = 200  # of the bootstrap; cells are drawn independently, and an injection with all its seeds
 BASELINES: dict[str, tuple[Detector, ...]] = {
     "random": (Random(),),
     "constant": (Constant(),),
@@ -146,24 +147,14 @@ def by_cell(group: Sequence[Done]) -> Cells:
     return found
 
 
-def mean_auc(cells: Cells, names: tuple[str, ...], draws: int = 300) -> tuple[float, float, float]:
-    """Mean pooled AUC-PR over series and kinds and seeds, and its 95 % interval over injections.
-
-    An injection is drawn with all its seeds; those of two cells are drawn independently.
-    """
-    wanted = [each for (_, kind), each in cells.items() if kind in names]
-    count = len(wanted[0][0])
-
-    def drawn(picks: Int[np.ndarray, " m"]) -> float:
-        own = np.random.default_rng(picks)
-        values = []
-        for seeds in wanted:
-            place = own.integers(count, size=count)
-            values.append(np.mean([pooled_auc_pr([trials_[at] for at in place]) for trials_ in seeds]))
-        return float(np.mean(values))
-
-    value = float(np.mean([np.mean([pooled_auc_pr(each) for each in seeds]) for seeds in wanted]))
-    return (value, *clustered_interval(drawn, count, draws=draws))
+def drawn(cells: Cells) -> dict[tuple[str, str], Float[np.ndarray, " d"]]:
+    """Bootstrapped pooled AUC-PR of each cell, the mean over its seeds: an injection is drawn with all its seeds."""
+    found = {}
+    for place, (key, seeds) in enumerate(cells.items()):
+        random, count = np.random.default_rng([SEED, place]), len(seeds[0])
+        picks = random.integers(count, size=(DRAWS, count))
+        found[key] = np.array([np.mean([pooled_auc_pr([own[at] for at in pick]) for own in seeds]) for pick in picks])
+    return found
 
 
 def seed_means(cells: Cells, names: tuple[str, ...]) -> list[float]:
@@ -176,12 +167,14 @@ def seed_means(cells: Cells, names: tuple[str, ...]) -> list[float]:
 def rows_of(name: str, group: Sequence[Done]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A row of the main table, and those by series."""
     cells = by_cell(group)
-    seen, unseen = mean_auc(cells, SEEN), mean_auc(cells, UNSEEN)
+    draws = drawn(cells)
     row: dict[str, Any] = {"detector": name, "seeds": len({done.config.seed for done in group})}
-    for label, (value, low, high), names in (("seen", seen, SEEN), ("unseen", unseen, UNSEEN)):
+    for label, names in (("seen", SEEN), ("unseen", UNSEEN)):
         each = seed_means(cells, names)
         spread = float(np.std(each, ddof=1)) if len(each) > 1 else 0.0
-        row |= {label: round(value, 4), f"{label}_low": round(low, 4), f"{label}_high": round(high, 4)}
+        means = np.mean([values for (_, kind), values in draws.items() if kind in names], axis=0)
+        low, high = np.percentile(means, [2.5, 97.5]).tolist()
+        row |= {label: round(float(np.mean(each)), 4), f"{label}_low": round(low, 4), f"{label}_high": round(high, 4)}
         row |= {f"{label}_sd": round(spread, 4)}
     row |= {"auc_pr": "", "of": list(group)}
     detailed = []

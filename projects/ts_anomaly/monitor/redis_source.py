@@ -13,7 +13,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, cast
 
 from redis import Redis
 
@@ -36,9 +36,11 @@ return redis.call('pexpire', KEYS[1], {LEASE_MS})
 EXTEND = f"if redis.call('get', KEYS[1]) == ARGV[1] then return redis.call('pexpire', KEYS[1], {LEASE_MS}) end return 0"
 
 
-def add(redis: "Redis[bytes]", shard: str, row: Row) -> None:
+def add(redis: Redis, shard: str, row: Row) -> None:
     """Append a point, as whoever measures it does."""
-    values = {f"v{n}": "nan" if math.isnan(value) else repr(value) for n, value in enumerate(row.values)}
+    values: dict[Any, Any] = {
+        f"v{n}": "nan" if math.isnan(value) else repr(value) for n, value in enumerate(row.values)
+    }
     redis.xadd(f"points:{shard}", {"time": repr(row.time), **values})
 
 
@@ -52,7 +54,7 @@ class Consumer:
         fresh: The watch of a shard that nobody has judged yet.
     """
 
-    def __init__(self, redis: "Redis[bytes]", shard: str, detector: PatchTransformer, fresh: Watch) -> None:
+    def __init__(self, redis: Redis, shard: str, detector: PatchTransformer, fresh: Watch) -> None:
         self.redis, self.shard, self.detector, self.fresh = redis, shard, detector, fresh
         self.name = uuid.uuid4().hex
         self._keys = [f"{kind}:{shard}" for kind in ("lease", "state", "position", "alerts")]
@@ -90,7 +92,7 @@ class Consumer:
         return bool(self.redis.eval(EXTEND, 1, self._keys[0], self.name))
 
     def _load(self) -> tuple[Watch, bytes]:
-        state, position = self.redis.get(self._keys[1]), self.redis.get(self._keys[2])
+        state, position = (cast("bytes | None", self.redis.get(key)) for key in self._keys[1:3])
         if state is None or position is None:
             return self.fresh, b"0"
         with TemporaryDirectory() as folder:

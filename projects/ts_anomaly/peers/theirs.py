@@ -38,7 +38,7 @@ def main(source: str, target: str) -> None:
         begun = time.perf_counter()
         told[name] = score()
         told[f"{name}_seconds"] = np.array(time.perf_counter() - begun)
-    np.savez(target, **told)
+    np.savez(target, allow_pickle=False, **told)
 
 
 if __name__ == "__main__":
