@@ -35,9 +35,8 @@ def by_kind(out: Path) -> None:
                     label = NAMES[detector].strip("*")
                     height = np.arange(len(values)) + 0.08 * (place - 3)
                     each.plot(values, height, MARKERS[place], color=COLOURS[place], label=label, markersize=5)
+            each.set(xlim=(0, 1.02), ylim=(5.5, -0.5))
             each.set_yticks(range(len(kinds("test"))), kinds("test"))
-            each.set_xlim(0, 1.02)
-            each.invert_yaxis() if each is axes[0] else None
         legend_below(axes[0], columns=3)
 
 
