@@ -1,8 +1,6 @@
 """`make results-ts_anomaly`: every run behind the README's tables, and what is shown of them.
 
-Budget in core-seconds: 48 trainings of 600 steps 1,200, 18 of 100 steps on short series 60; trials 600; real series
-200; false alarms 500; the rest 150: about 50 minutes on one core. With --only one series is trained and measured, or
-the rest is measured ("alarms"), and no table is written: several processes can share the work.
+Budget: about 50 core-minutes. With --only a part is done and no table written: several processes can share the work.
 """
 
 from collections.abc import Iterator

@@ -75,7 +75,7 @@ def odd_values(seed, n, channels=2):
 
 
 @pytest.mark.parametrize("name", MAKERS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=4, deadline=None)
 @given(seed=st.integers(0, 10**6), n=st.integers(90, 200), cut=st.integers(1, 199))
 def test_no_score_changes_when_the_future_does(name, seed, n, cut):
     detector, values = fitted(name), odd_values(seed, n)
