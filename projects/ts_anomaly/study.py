@@ -20,8 +20,8 @@ RATES = (1e-3, 3e-3)
 SEEDS = (0, 1, 2)
 JUDGE = ("logit",)
 SHORT = tuple(name for name in real.SERIES if name not in injected.SERIES)
-SHORT_STEPS = 100
-ALARM_STEPS = 300
+SHORT_STEPS = {"yahoo": 300, "uniDS": 100, "multiDS": 100}
+ALARM_STEPS, ALARM_SEEDS = 300, 1
 SHORT_ARMS: tuple[Arm, ...] = ("contrast", "masked")
 ALARMS = "alarms"
 
@@ -74,7 +74,7 @@ class Study:
         """
         base = replace(self.base, arm=arm, dataset=dataset)
         if dataset in SHORT:
-            return self.cells.repeat(replace(base, steps=min(base.steps, SHORT_STEPS), lr=RATES[0]), SEEDS)
+            return self.cells.repeat(replace(base, steps=min(base.steps, SHORT_STEPS[dataset]), lr=RATES[0]), SEEDS)
         return self.cells.repeat(self.cells.best(replace(base, lr=rate) for rate in RATES), SEEDS)
 
     def injected(self, datasets: tuple[str, ...]) -> dict[str, list[Done]]:
@@ -106,7 +106,7 @@ class Study:
     def alarms(self) -> list[Done]:
         """False alarms and delays, a cell a seed."""
         told = []
-        for seed in SEEDS[:2]:
+        for seed in SEEDS[:ALARM_SEEDS]:
             config = replace(self.base, steps=min(self.base.steps, ALARM_STEPS), seed=seed)
             asked = Asked(what=ALARMS, seed=seed, weeks=self.weeks, steps=config.steps)
 
