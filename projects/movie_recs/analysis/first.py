@@ -20,21 +20,13 @@ from projects.movie_recs.recommend.dislikes import signed_ease
 from projects.movie_recs.recommend.diversity import mmr, scaled
 from projects.movie_recs.recommend.explain import plot_sentences, reason, strongest
 from shared import progress
-from shared.errors import UserError
 
 TEXT_WEIGHT = 0.2
 
 
 def films(config: Config) -> Catalogue:
     """Films with a text, and their ratings; where the larger set cannot be had, the smaller one, said in a line."""
-    name = config.dataset
-    if name == "dslabs":
-        try:
-            dslabs.fetch()
-        except UserError as error:
-            progress.say(f"{error}; going on with ml-100k, of whose films 119 have a text")
-            name = "ml-100k"
-    every = load(name)
+    every = load(dslabs.fetched_or_smaller() if config.dataset == "dslabs" else config.dataset)
     return every.restricted(every.with_text)
 
 

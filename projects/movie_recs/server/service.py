@@ -425,9 +425,7 @@ def load_movies(settings: Settings) -> Movies:
     from projects.movie_recs.embeddings.encoder import load as load_encoder
 
     begin = None
-    if settings.dataset == "dslabs":
-        dslabs.fetch()
-    if settings.dataset in ("dslabs", "ml-100k"):
-        every = load("dslabs" if settings.dataset == "dslabs" else "ml-100k")
+    if settings.dataset != "none":
+        every = load(dslabs.fetched_or_smaller() if settings.dataset == "dslabs" else "ml-100k")
         begin = every.restricted(every.with_text)
     return Movies(settings, load_encoder(settings.model), begin)
