@@ -73,10 +73,11 @@ def logits_of(model: TopicModel, states: Float[Tensor, "p t d"], batch: Batch) -
     return found
 
 
-def _one(model: TopicModel, pieces: Sequence[Sequence[int]]) -> tuple[Tensor, Batch]:
+@torch.no_grad()
+def _embedded(model: TopicModel, pieces: Sequence[Sequence[int]], owner: Sequence[int], articles: int) -> Batch:
+    """Embeddings of tokens, instead of the states that training keeps."""
     ids, mask = padded(pieces, model.tokenizer.pad_token_id)
-    states = torch.empty(0, 0, 0)
-    return ids, Batch(states, mask, torch.zeros(len(ids), dtype=torch.long), 1)
+    return Batch(model.embedded(ids), mask, torch.tensor(owner), articles)
 
 
 def blank(model: TopicModel, pieces: Sequence[Sequence[int]]) -> list[list[int]]:
@@ -96,10 +97,9 @@ def integrated_gradients(model: TopicModel, text: str, topic: int | None = None,
     """
     model.eval()
     own = encoded(model, text)
-    ids, batch = _one(model, own.ids)
-    empty, _ = _one(model, blank(model, own.ids))
+    batch = _embedded(model, own.ids, [0] * len(own.ids), 1)
+    here, there = batch.states, _embedded(model, blank(model, own.ids), [0] * len(own.ids), 1).states
     with torch.no_grad():
-        here, there = model.embedded(ids), model.embedded(empty)
         logits = logits_of(model, here, batch)[0]
         topic = int(logits.argmax()) if topic is None else topic
         start = float(logits_of(model, there, batch)[0, topic])
@@ -142,9 +142,8 @@ def masked_logits(model: TopicModel, own: Encoded, hidden: Sequence[frozenset[in
             pieces[piece][first:end] = [pad] * (end - first)
         versions += pieces
         owner += [number] * len(pieces)
-    ids, mask = padded(versions, pad)
-    batch = Batch(torch.empty(0, 0, 0), mask, torch.tensor(owner), len(hidden))
-    return logits_of(model, model.embedded(ids), batch)
+    batch = _embedded(model, versions, owner, len(hidden))
+    return logits_of(model, batch.states, batch)
 
 
 def _explained(own: Encoded, each: Float[Tensor, "p t"], topic: int, logit: float, start: float) -> Explained:

@@ -13,7 +13,7 @@ from shared.web.problems import BusyError
 
 @dataclass
 class _Waiting:
-    text: str
+    text: Any
     done: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -26,7 +26,7 @@ class TextQueue:
         waiting: Texts that may wait.
     """
 
-    def __init__(self, work: Callable[[list[str]], Sequence[Any]], *, at_once: int, waiting: int) -> None:
+    def __init__(self, work: Callable[[list[Any]], Sequence[Any]], *, at_once: int, waiting: int) -> None:
         self._work, self._at_once, self._most = work, at_once, waiting
         self._queue: deque[_Waiting] = deque()
         self._wake = asyncio.Event()
@@ -52,7 +52,7 @@ class TextQueue:
             await asyncio.gather(self._task, return_exceptions=True)
         self._thread.shutdown()
 
-    async def submit(self, texts: Sequence[str]) -> list[Any]:
+    async def submit(self, texts: Sequence[Any]) -> list[Any]:
         """Results of texts, in their order; all are taken or none.
 
         Raises:
@@ -69,7 +69,7 @@ class TextQueue:
             for each in own:
                 each.done.cancel()  # of who has left nothing is computed any more
 
-    async def when_free(self, texts: Sequence[str]) -> list[Any]:
+    async def when_free(self, texts: Sequence[Any]) -> list[Any]:
         """As `submit`, but waits for room: for work that nobody waits for at a screen."""
         while True:
             try:

@@ -120,7 +120,7 @@ class Service:
         cleaned = self._cleaned(text)
         if not cleaned:
             raise UserError("the text holds no word")
-        (found,) = await self.queue.submit([_Explain(cleaned, number)])  # type: ignore[list-item]
+        (found,) = await self.queue.submit([_Explain(cleaned, number)])
         return found, self._version
 
     def _topic(self, name: str) -> int:
