@@ -95,9 +95,10 @@ def divide(name: str, articles: Sequence[Article], seed: int) -> Corpus:
     """
     labels = tuple(sorted({each.label for each in articles}))
     refuse_single(name, articles)
-    split = assign([f"{seed}:{each.group}" for each in articles], [each.label for each in articles], FRACTIONS)
+    ordered = sorted(articles, key=lambda each: (shuffled(f"{seed}:{each.group}"), each.text))
+    split = assign([f"{seed}:{each.group}" for each in ordered], [each.label for each in ordered], FRACTIONS)
     parts: dict[str, list[Article]] = {part: [] for part in FRACTIONS}
-    for each in sorted(articles, key=lambda each: shuffled(f"{seed}:{each.group}")):
+    for each in ordered:
         parts[split[f"{seed}:{each.group}"]].append(each)
     return refuse_overlap(Corpus(name, labels, **parts))
 

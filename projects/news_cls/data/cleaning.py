@@ -6,9 +6,9 @@ What gives a label away without being about the topic (an agency's tag, a line t
 here where it is boilerplate; `mask_leaks` goes further, for a second test set that shows how large the leak is.
 """
 
+import html
 import re
 import unicodedata
-from html.parser import HTMLParser
 
 LONGEST = 200_000
 """Characters that are read of a text; news have some thousands, and a bomb costs no more than this."""
@@ -42,40 +42,37 @@ _SPACES = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[\n ]*")
 
 
-class _Text(HTMLParser):
-    """Collects what a reader would see of a page, in one pass and without recursion."""
+# A tag ends before the next "<", whatever is quoted in it, so that no text is read twice; quantifiers are possessive.
+_MARKUP = re.compile(
+    r"<(?:(?P<comment>!--)|[!?][^<>]*+>|(?P<end>/?)(?P<name>[a-zA-Z][a-zA-Z0-9:-]*+)"
+    r"""(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+>)"""
+)
 
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.parts: list[str] = []
-        self._hidden: list[str] = []
-        self._within = ""
 
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        if not self._within and tag in HIDDEN:
-            self._within, self._hidden = tag, []
-        elif tag in BLOCKS:
-            self.parts.append("\n")
+def visible(page: str) -> str:
+    """What a reader would see of HTML: tags, comments, scripts and styles gone, blocks on lines of their own.
 
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:  # noqa: ARG002
-        if tag in BLOCKS:
-            self.parts.append("\n")
-
-    def handle_endtag(self, tag: str) -> None:
-        if tag == self._within:
-            self._within = ""
-        elif tag in BLOCKS:
-            self.parts.append("\n")
-
-    def handle_data(self, data: str) -> None:
-        (self._hidden if self._within else self.parts).append(data)
-
-    def text(self) -> str:
-        """All of it; what stands behind a script that never ends was meant to be read."""
-        if self._within:
-            return "".join([*self.parts, *self._hidden, self.rawdata])
-        self.close()
-        return "".join(self.parts)
+    One pass, in time linear in the length, whatever is nested or never closed; a script without an end hides nothing. It
+    takes the standard library's place, whose parser needs minutes for 200,000 characters of unclosed quotes.
+    """
+    parts: list[str] = []
+    place, unclosed = 0, set()
+    for found in _MARKUP.finditer(page):
+        if found.start() < place:
+            continue  # within what is hidden
+        parts.append(page[place : found.start()])
+        place = found.end()
+        name = (found["name"] or "").lower()
+        ends = {"-->"} if found["comment"] else {f"</{name}"} if name in HIDDEN and not found["end"] else set()
+        for end in ends - unclosed:
+            closing = re.compile(re.escape(end) + ("" if end == "-->" else r"[^<>]*+>"), re.IGNORECASE).search(page, place)
+            if closing:
+                place = closing.end()
+            else:
+                unclosed.add(end)
+        if name in BLOCKS:
+            parts.append("\n")
+    return html.unescape("".join([*parts, page[place:]]))
 
 
 def clean(text: str) -> str:
@@ -85,10 +82,7 @@ def clean(text: str) -> str:
         text: Plain text or HTML; of more than LONGEST characters the rest is left out.
     """
     text = text[:LONGEST]
-    if "<" in text or "&" in text:
-        parser = _Text()
-        parser.feed(text)
-        text = parser.text()
+    text = visible(text)
     text = unicodedata.normalize("NFC", text).translate(_UNSEEN)
     text = "".join(each if each in "\n\t" or unicodedata.category(each) != "Cc" else _control(each) for each in text)
     text = _tidy(_LINK.sub("", text))
