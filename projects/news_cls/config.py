@@ -10,7 +10,7 @@ from shared import checks
 from shared.devices import Precision
 from shared.errors import UserError
 
-Arm = Literal["majority", "svm", "frozen", "tuned", "contrastive"]
+Arm = Literal["majority", "svm", "frozen", "head", "tuned", "contrastive"]
 FASTEST = 1.0
 """No learning rate is meant to be higher."""
 
@@ -27,9 +27,12 @@ class Config:
     """Column that holds the topic."""
     labels: int | None = None
     """Labelled articles of each topic that are learned from; by default all of training."""
+    unlabelled: bool = False
+    """With --labels: the rest of training, without its labels, is learned from too (self-training)."""
 
     arm: Arm = "tuned"
-    """majority; svm on TF-IDF; frozen encoder with logistic regression; tuned (fine-tuning); contrastive (SetFit's way)."""
+    """majority; svm on TF-IDF; frozen encoder with logistic regression, or with a head trained by --balance; tuned
+    (fine-tuning); contrastive (SetFit's way)."""
     model: str = "minilm"
     """Encoder: embedded name, local folder, or Hugging Face id (distilbert-base-uncased); e5 reads Spanish."""
     policy: Kind = "head"
@@ -71,6 +74,8 @@ class Config:
         checks.at_most(self, 4096, "batch_size", "micro")
         checks.at_most(self, 1000, "epochs")
         LengthPolicy(self.policy, self.tokens)
+        if self.unlabelled and (self.labels is None or self.arm in ("majority", "head")):
+            raise UserError("--unlabelled: goes with --labels, and with --arm svm, frozen, tuned or contrastive")
         if self.arm == "tuned" and self.upper == 0:
             raise UserError("--upper 0: tuning trains at least one layer; --arm frozen trains none")
         checks.resumable(self)
@@ -83,7 +88,7 @@ class Config:
     @property
     def name(self) -> str:
         """The run's name when --out does not give one."""
-        few = f"-{self.labels}" if self.labels else ""
+        few = f"-{self.labels}{'u' if self.unlabelled else ''}" if self.labels else ""
         balance = f"-{self.balance}" if self.balance != "none" else ""
         return f"{self.dataset.replace('/', '_')}-{self.arm}{few}{balance}-seed{self.seed}"
 

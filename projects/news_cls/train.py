@@ -6,8 +6,9 @@ pretrained features"): with ten labels a topic, a random head would first pull t
 
 from __future__ import annotations
 
+import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from time import monotonic
@@ -17,6 +18,9 @@ import numpy as np
 import torch
 from jaxtyping import Float
 from safetensors.torch import load as load_bytes
+from safetensors.torch import save_file
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import Pipeline
 from torch import Tensor
 from torch.optim import AdamW, Optimizer
 
@@ -29,6 +33,7 @@ from projects.news_cls.data.sources import corpus as read_corpus
 from projects.news_cls.models import baselines
 from projects.news_cls.models.contrastive import pair_loss, topic_batches
 from projects.news_cls.models.lengths import LengthPolicy
+from projects.news_cls.models.self_training import Pseudo, self_train
 from projects.news_cls.models.topic_model import Pieces, TopicModel, all_logits, autocast, embeddings, kept_states
 from shared import devices, optim
 from shared.batching import of_like_length
@@ -37,23 +42,25 @@ from shared.files import write_json
 from shared.run_directories import new_directory
 from shared.runs import Run, open_checkpoint
 from shared.seeding import generator, seed_everything
-from shared.tensors import load_trainable
+from shared.tensors import load_tensors, load_trainable
 
 RESULT = "result.json"
 PARTS = ("train", "validation", "test")
+NOTHING = Pseudo(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 HEAD_RATE = 10.0
 
 
 @dataclass
 class Prepared:
-    """A corpus and what the frozen encoder makes of it; a study hands one to all cells that share it.
+    """A corpus and what the frozen layers make of it; a study hands one to all cells that share it.
 
     Attributes:
-        kept: Of each text, by encoder, policy and cut: the states that enter the upper layers.
+        folder: Where kept states are stored, for a study that is stopped and goes on.
     """
 
+    folder: Path | None = None
     corpora: dict[tuple[Any, ...], Corpus] = field(default_factory=dict)
-    kept: dict[tuple[Any, ...], dict[str, list[Tensor]]] = field(default_factory=dict)
+    kept: dict[str, dict[str, list[Tensor]]] = field(default_factory=dict)
 
     def corpus(self, config: Config) -> Corpus:
         """What --dataset names."""
@@ -64,18 +71,53 @@ class Prepared:
             )
         return self.corpora[key]
 
-    def pieces(self, config: Config, model: TopicModel, articles: Sequence[Article]) -> Pieces:
-        """Kept states of articles; a text is encoded once, whatever the seed."""
-        key = (config.model, config.policy, config.tokens, config.upper if config.arm != "frozen" else 0)
-        known = self.kept.setdefault(key, {})
-        texts = [each.text for each in articles]
+    def pieces(self, config: Config, model: TopicModel, texts: Sequence[str]) -> Pieces:
+        """States that enter the upper layers; a text is encoded once, whatever the seed."""
+
+        def encode(fresh: list[str]) -> dict[str, list[Tensor]]:
+            found = kept_states(model, fresh, precision=config.precision)
+            own: dict[str, list[Tensor]] = {text: [] for text in fresh}
+            for state, owner in zip(found.states, found.owner, strict=True):
+                own[fresh[owner]].append(state)
+            return own
+
+        return self._cached(config, "states", texts, encode)
+
+    def pooled(self, config: Config, model: TopicModel, texts: Sequence[str]) -> Pieces:
+        """Embeddings of the encoder as it came, each as the one state of a piece."""
+
+        def encode(fresh: list[str]) -> dict[str, list[Tensor]]:
+            found = embeddings(model, self.pieces(config, model, fresh), precision=config.precision)
+            return {text: [row[None, :].half()] for text, row in zip(fresh, found, strict=True)}
+
+        return self._cached(config, "pooled", texts, encode)
+
+    def _cached(
+        self, config: Config, what: str, texts: Sequence[str], encode: Callable[[list[str]], dict[str, list[Tensor]]]
+    ) -> Pieces:
+        name = f"{what}-{config.model.replace('/', '_')}-{config.policy}{config.tokens}-{config.upper}"
+        known = self.kept.setdefault(name, {})
+        for text in dict.fromkeys(texts):
+            if text not in known and self.folder and (path := self._place(name, text)).is_file():
+                known[text] = [each for _, each in sorted(load_tensors(path).items())]
         fresh = list(dict.fromkeys(text for text in texts if text not in known))
         if fresh:
-            found = kept_states(model, fresh, precision=config.precision)
-            for state, owner in zip(found.states, found.owner, strict=True):
-                known.setdefault(fresh[owner], []).append(state)
+            for text, states in encode(fresh).items():
+                known[text] = states
+                if self.folder and what == "states":
+                    self._write(self._place(name, text), states)
         pairs = [(article, state) for article, text in enumerate(texts) for state in known[text]]
         return Pieces([state for _, state in pairs], [article for article, _ in pairs], len(texts))
+
+    def _place(self, name: str, text: str) -> Path:
+        assert self.folder is not None
+        return self.folder / name / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.safetensors"
+
+    def _write(self, path: Path, states: list[Tensor]) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        partial = path.with_suffix(".part")
+        save_file({f"{number:02}": each.contiguous() for number, each in enumerate(states)}, partial)
+        partial.replace(path)
 
 
 @dataclass
@@ -112,34 +154,34 @@ def train(config: Config, prepared: Prepared) -> Trained:
     corpus = prepared.corpus(config)
     parts: dict[str, list[Article]] = {name: getattr(corpus, name) for name in PARTS}
     if config.labels:
-        parts["train"] = first_of_each(parts["train"], config.labels, config.seed)
-    labels = {name: corpus.numbers(articles) for name, articles in parts.items()}
+        parts["train"] = first_of_each(corpus.train, config.labels, config.seed)
+    known = {each.text for each in parts["train"]}
+    parts["unlabelled"] = [each for each in corpus.train if each.text not in known] if config.unlabelled else []
+    labels = {name: corpus.numbers(articles) for name, articles in parts.items() if name != "unlabelled"}
+    texts = {name: [each.text for each in articles] for name, articles in parts.items()}
     directory = config.out or new_directory(Path("runs"), "news_cls", config.name)
     with Run(directory, project="news_cls", config=config, resume=config.resume, data=corpus.digest) as run:
-        begun = monotonic()
-        model, steps = None, 0
+        begun, steps, model = monotonic(), 0, None
+        topics = len(corpus.labels)
         if config.arm == "majority":
-            logits = {
-                name: baselines.majority_logits(labels["train"], len(corpus.labels), len(parts[name])) for name in PARTS
-            }
+            logits = {n: baselines.majority_logits(labels["train"], topics, len(texts[n])) for n in labels}
         elif config.arm == "svm":
-            logits = svm_logits(config, corpus, parts, labels["train"])
+            logits = svm_logits(config, texts, labels["train"], topics)
         else:
-            model = TopicModel(config.model, corpus.labels, config.length_policy, upper=_upper(config))
-            kept = {name: prepared.pieces(config, model, articles) for name, articles in parts.items()}
+            model = TopicModel(config.model, corpus.labels, config.length_policy, upper=config.upper)
+            encode = prepared.pooled if config.arm in ("frozen", "head") else prepared.pieces
+            kept = {name: encode(config, model, each) for name, each in texts.items()}
+            if config.arm in ("frozen", "head"):
+                model.keep_layers()
             begun = monotonic()  # what is kept is shared by cells, and counted by none
             steps = ARMS[config.arm](config, run, model, kept, labels)
-            logits = {name: all_logits(model, kept[name], precision=config.precision).numpy() for name in PARTS}
-        metrics = measured(logits, labels, len(corpus.labels)) | {"seconds": round(monotonic() - begun, 2)}
+            logits = {name: all_logits(model, kept[name], precision=config.precision).numpy() for name in labels}
+        metrics = measured(logits, labels, topics) | {"seconds": round(monotonic() - begun, 2)}
         run.log(steps + 1, **metrics)
         if model is not None:
             save(run, steps + 1, model, logits["validation"], labels["validation"])
     write_json(directory / RESULT, metrics)
     return Trained(directory, corpus, model, logits, labels, metrics)
-
-
-def _upper(config: Config) -> int:
-    return 0 if config.arm == "frozen" else config.upper
 
 
 def measured(
@@ -159,14 +201,20 @@ def measured(
 
 
 def svm_logits(
-    config: Config, corpus: Corpus, parts: dict[str, list[Article]], labels: Sequence[int]
+    config: Config, texts: dict[str, list[str]], labels: Sequence[int], topics: int
 ) -> dict[str, Float[np.ndarray, "n k"]]:
     """The SVM reads whole articles, or the first tokens alone where fewer than 128 are asked for."""
-    texts = {name: [each.text for each in articles] for name, articles in parts.items()}
     if config.tokens < 128:
         texts = {name: first_tokens(config, each) for name, each in texts.items()}
-    fitted = baselines.fit_svm(texts["train"], labels, config.c, config.balance)
-    return {name: baselines.svm_logits(fitted, each, len(corpus.labels)) for name, each in texts.items()}
+    own, rest = texts["train"], texts["unlabelled"]
+
+    def fitted(rows: Sequence[int], said: Sequence[int]) -> Pipeline:
+        more = [rest[row] for row in rows]
+        return baselines.fit_svm([*own, *more], [*labels, *said], config.c, config.balance)
+
+    taken = self_train(lambda rows, said: baselines.svm_logits(fitted(rows, said), rest, topics)) if rest else NOTHING
+    svm = fitted(taken.rows, taken.topics)
+    return {name: baselines.svm_logits(svm, texts[name], topics) for name in PARTS}
 
 
 def first_tokens(config: Config, texts: Sequence[str]) -> list[str]:
@@ -174,6 +222,8 @@ def first_tokens(config: Config, texts: Sequence[str]) -> list[str]:
     from shared.assets import load_encoder
 
     _, tokenizer = load_encoder(config.model, max_length=config.tokens)
+    if not texts:
+        return []
     read = tokenizer(list(texts), truncation=True, max_length=config.tokens, return_offsets_mapping=True)
     return [text[: offsets[-2][1]] for text, offsets in zip(texts, read["offset_mapping"], strict=True)]
 
@@ -184,23 +234,26 @@ Kept = dict[str, Pieces]
 Labels = dict[str, list[int]]
 
 
-def linear_probe(config: Config, model: TopicModel, kept: Pieces, labels: Sequence[int]) -> None:
-    """Set the head to the logistic regression of the encoder's embeddings; its scaling is folded into the weights."""
-    found = embeddings(model, kept, precision=config.precision).numpy()
-    fitted = baselines.fit_linear(found, labels, config.c, config.balance)
-    weight = np.zeros((len(model.labels), found.shape[1]), dtype=np.float32)
-    bias = np.full(len(model.labels), -30.0, dtype=np.float32)  # a topic that training lacks
-    if len(fitted.classes_) == 2:
-        weight[fitted.classes_] = np.concatenate([-fitted.coef_, fitted.coef_]) / 2
-        bias[fitted.classes_] = np.concatenate([-fitted.intercept_, fitted.intercept_]) / 2
-    else:
-        weight[fitted.classes_], bias[fitted.classes_] = fitted.coef_, fitted.intercept_
-    model.set_head(torch.from_numpy(weight), torch.from_numpy(bias))
+def linear_probe(config: Config, model: TopicModel, kept: Kept, labels: Labels) -> Pseudo:
+    """Set the head to the logistic regression of the embeddings; returns the unlabelled articles that it learned from."""
+    own = embeddings(model, kept["train"], precision=config.precision).numpy()
+    rest = embeddings(model, kept["unlabelled"], precision=config.precision).numpy()
+    topics = len(model.labels)
+
+    def fitted(rows: Sequence[int], said: Sequence[int]) -> LogisticRegression:
+        found = np.concatenate([own, rest[np.asarray(rows, dtype=int)]])
+        return baselines.fit_linear(found, [*labels["train"], *said], config.c, config.balance)
+
+    taken = NOTHING
+    if len(rest):
+        taken = self_train(lambda rows, said: baselines.linear_logits(fitted(rows, said), rest, topics))
+    model.set_head(*baselines.head_of(fitted(taken.rows, taken.topics), topics))
+    return taken
 
 
 def frozen(config: Config, _: Run, model: TopicModel, kept: Kept, labels: Labels) -> int:
     """The encoder as it is, and logistic regression. Like all arms it returns the steps that it took."""
-    linear_probe(config, model, kept["train"], labels["train"])
+    linear_probe(config, model, kept, labels)
     return 0
 
 
@@ -219,26 +272,28 @@ def contrastive(config: Config, run: Run, model: TopicModel, kept: Kept, labels:
         norm = optim.step(optimizer, loss, max_norm=1.0)
         schedule.step()
         run.log(step, loss=loss.item(), grad_norm=norm)
-    linear_probe(config, model, kept["train"], labels["train"])
+    linear_probe(config, model, kept, labels)
     return steps
 
 
 def tuned(config: Config, run: Run, model: TopicModel, kept: Kept, labels: Labels) -> int:
     """Fine-tune the upper layers and the head; where validation may decide, the best epoch's weights are restored."""
-    linear_probe(config, model, kept["train"], labels["train"])
-    counts = torch.bincount(torch.tensor(labels["train"]), minlength=len(model.labels)).float()
-    loss = make_loss(config.balance, counts)
+    taken = linear_probe(config, model, kept, labels)
+    own, truth = kept["train"], list(labels["train"])
+    if len(taken.rows):
+        own = own + kept["unlabelled"].select(taken.rows.tolist())
+        truth += taken.topics.tolist()
+    loss = make_loss(config.balance, torch.bincount(torch.tensor(truth), minlength=len(model.labels)).float())
     optimizer = AdamW(_groups(config, model))
     source = generator(config.seed, 2)
-    size = len(epoch_rows(config.balance, labels["train"], generator(config.seed, 2)))
-    per_epoch = -(-size // config.batch_size)
-    schedule = optim.linear_schedule(optimizer, total=config.epochs * per_epoch)
-    stopper = EarlyStopping(config.patience if config.labels is None else config.epochs + 1)
+    size = len(epoch_rows(config.balance, truth, generator(config.seed, 2)))
+    schedule = optim.linear_schedule(optimizer, total=config.epochs * -(-size // config.batch_size))
+    stopper = EarlyStopping(config.patience)
     step = 0
     for epoch in range(config.epochs):
-        rows = epoch_rows(config.balance, labels["train"], source)
-        for chosen in of_like_length(rows, kept["train"].lengths, config.batch_size, source):
-            value, norm = window_step(config, model, optimizer, loss, kept["train"], labels["train"], chosen)
+        rows = epoch_rows(config.balance, truth, source)
+        for chosen in of_like_length(rows, own.lengths, config.batch_size, source):
+            value, norm = window_step(config, model, optimizer, loss, own, truth, chosen)
             schedule.step()
             step += 1
             run.log(step, loss=value, grad_norm=norm)
@@ -325,7 +380,7 @@ def _groups(config: Config, model: TopicModel) -> list[dict[str, object]]:
     return optim.parameter_groups(model, rates, weight_decay=0.01)
 
 
-ARMS = {"frozen": frozen, "contrastive": contrastive, "tuned": tuned}
+ARMS = {"frozen": frozen, "head": tuned, "contrastive": contrastive, "tuned": tuned}
 
 
 # ---------------------------------------------------------------- saved

@@ -163,18 +163,25 @@ def refuse_overlap(corpus: Corpus) -> Corpus:
     return corpus
 
 
-def first_of_each(articles: Sequence[Article], count: int, seed: int) -> list[Article]:
-    """So many articles of each topic, drawn by the seed; a smaller number is a part of a larger one.
-
-    Raises:
-        UserError: If a topic has fewer.
-    """
+def up_to(articles: Sequence[Article], count: int, seed: int) -> list[Article]:
+    """So many articles of each topic, or all that it has, drawn by the seed; a smaller number is a part of a larger one."""
     kept: Counter[str] = Counter()
     chosen = []
     for each in sorted(articles, key=lambda each: shuffled(f"{seed}:{each.text}")):
         if kept[each.label] < count:
             kept[each.label] += 1
             chosen.append(each)
+    return chosen
+
+
+def first_of_each(articles: Sequence[Article], count: int, seed: int) -> list[Article]:
+    """As `up_to`, of topics that all have so many.
+
+    Raises:
+        UserError: If a topic has fewer.
+    """
+    chosen = up_to(articles, count, seed)
+    kept = Counter(each.label for each in chosen)
     if short := sorted(label for label in {each.label for each in articles} if kept[label] < count):
         raise UserError(f"--labels {count}: there are only {kept[short[0]]} articles of {short[0]}")
     return chosen

@@ -105,21 +105,20 @@ def shifted(own: Sample, other: Sample, kind: str, strength: float, size: int, s
     return old, rest.take(source.choice(len(rest), size - count, replace=False)) + strange
 
 
-def power(own: Sample, others: dict[str, Sample], strengths: Sequence[float], size: int, draws: int) -> Rows:
-    """Share of alarms by kind and strength of the shift, and what the diagnosis calls it."""
+def power(own: Sample, other: Sample, kind: str, strengths: Sequence[float], size: int, draws: int) -> Rows:
+    """Share of alarms by strength of a shift, and what the diagnosis calls it."""
     rows: Rows = []
-    for kind in ("topic", "source", "label"):
-        for strength in strengths:
-            alarms = dict.fromkeys(TESTS, 0)
-            verdicts = {"none": 0, "label shift": 0, "input drift": 0}
-            for draw in range(draws):
-                old, new = shifted(own, others.get(kind, own), kind, strength, size, draw)
-                for name, test in TESTS.items():
-                    alarms[name] += test(old, new, draw).alarm(ALPHA)
-                verdicts[diagnosed(old, new, draw)] += 1
-            row: dict[str, Any] = {"shift": kind, "strength": strength, "batch": size, "draws": draws}
-            row |= {name.replace(" ", "_").lower(): count / draws for name, count in alarms.items()}
-            rows.append(row | {f"said_{name.replace(' ', '_')}": count / draws for name, count in verdicts.items()})
+    for strength in strengths:
+        alarms = dict.fromkeys(TESTS, 0)
+        verdicts = {"none": 0, "label shift": 0, "input drift": 0}
+        for draw in range(draws):
+            old, new = shifted(own, other, kind, strength, size, draw)
+            for name, test in TESTS.items():
+                alarms[name] += test(old, new, draw).alarm(ALPHA)
+            verdicts[diagnosed(old, new, draw)] += 1
+        row: dict[str, Any] = {"shift": kind, "strength": strength, "batch": size, "draws": draws}
+        row |= {name.replace(" ", "_").lower(): count / draws for name, count in alarms.items()}
+        rows.append(row | {f"said_{name.replace(' ', '_')}": count / draws for name, count in verdicts.items()})
     return rows
 
 

@@ -3,11 +3,13 @@
 from collections.abc import Sequence
 
 import numpy as np
+import torch
 from jaxtyping import Float
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.svm import LinearSVC
+from torch import Tensor
 
 from projects.news_cls.balance.losses import Balance
 
@@ -51,6 +53,18 @@ def linear_logits(
 ) -> Float[np.ndarray, "n k"]:
     """Log-odds, a column a topic."""
     return _columns(fitted.decision_function(unit(embeddings)), fitted.classes_, topics)
+
+
+def head_of(fitted: LogisticRegression, topics: int) -> tuple[Float[Tensor, "k d"], Float[Tensor, " k"]]:
+    """Its weights and biases as a head of all topics; one that training lacks is never said."""
+    two = len(fitted.classes_) == 2
+    coefficients = np.concatenate([-fitted.coef_, fitted.coef_]) / 2 if two else fitted.coef_
+    intercepts = np.concatenate([-fitted.intercept_, fitted.intercept_]) / 2 if two else fitted.intercept_
+    weight = torch.zeros(topics, coefficients.shape[1])
+    bias = torch.full((topics,), -30.0)
+    weight[fitted.classes_] = torch.from_numpy(coefficients).float()
+    bias[fitted.classes_] = torch.from_numpy(intercepts).float()
+    return weight, bias
 
 
 def unit(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:

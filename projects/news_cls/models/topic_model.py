@@ -60,6 +60,11 @@ class Pieces:
         states = nn.utils.rnn.pad_sequence(own, batch_first=True)
         return Batch(states, mask, torch.tensor([row for row, _ in pieces]), len(rows))
 
+    def __add__(self, other: Pieces) -> Pieces:
+        """These articles, then the others."""
+        owner = [*self.owner, *(self.articles + each for each in other.owner)]
+        return Pieces([*self.states, *other.states], owner, self.articles + other.articles)
+
     def select(self, rows: Sequence[int]) -> Pieces:
         """A part of the articles, in this order."""
         pieces = [(new, piece) for new, article in enumerate(rows) for piece in self._of[article]]
@@ -109,6 +114,11 @@ class TopicModel(nn.Module):
         """Copy weights into the head."""
         self.head.weight.copy_(weight)
         self.head.bias.copy_(bias)
+
+    def keep_layers(self) -> None:
+        """Train nothing but the head."""
+        self.upper = 0
+        self.encoder.requires_grad_(False)
 
     @property
     def cut(self) -> int:
