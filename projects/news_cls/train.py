@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from safetensors.torch import load as load_bytes
 from safetensors.torch import save_file
 from sklearn.linear_model import LogisticRegression
@@ -48,6 +48,7 @@ RESULT = "result.json"
 PARTS = ("train", "validation", "test")
 NOTHING = Pseudo(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
 HEAD_RATE = 10.0
+Numbers = Int[np.ndarray, " m"]
 
 
 @dataclass
@@ -208,9 +209,9 @@ def svm_logits(
         texts = {name: first_tokens(config, each) for name, each in texts.items()}
     own, rest = texts["train"], texts["unlabelled"]
 
-    def fitted(rows: Sequence[int], said: Sequence[int]) -> Pipeline:
+    def fitted(rows: Numbers, said: Numbers) -> Pipeline:
         more = [rest[row] for row in rows]
-        return baselines.fit_svm([*own, *more], [*labels, *said], config.c, config.balance)
+        return baselines.fit_svm([*own, *more], [*labels, *said.tolist()], config.c, config.balance)
 
     taken = self_train(lambda rows, said: baselines.svm_logits(fitted(rows, said), rest, topics)) if rest else NOTHING
     svm = fitted(taken.rows, taken.topics)
@@ -240,9 +241,9 @@ def linear_probe(config: Config, model: TopicModel, kept: Kept, labels: Labels) 
     rest = embeddings(model, kept["unlabelled"], precision=config.precision).numpy()
     topics = len(model.labels)
 
-    def fitted(rows: Sequence[int], said: Sequence[int]) -> LogisticRegression:
-        found = np.concatenate([own, rest[np.asarray(rows, dtype=int)]])
-        return baselines.fit_linear(found, [*labels["train"], *said], config.c, config.balance)
+    def fitted(rows: Numbers, said: Numbers) -> LogisticRegression:
+        found = np.concatenate([own, rest[rows]])
+        return baselines.fit_linear(found, [*labels["train"], *said.tolist()], config.c, config.balance)
 
     taken = NOTHING
     if len(rest):

@@ -30,7 +30,7 @@ class Sample:
     def __len__(self) -> int:
         return len(self.labels)
 
-    def take(self, rows: Sequence[int]) -> "Sample":
+    def take(self, rows: Int[np.ndarray, " m"]) -> "Sample":
         """Some of them."""
         own = object.__new__(Sample)
         own.embeddings, own.labels = self.embeddings[rows], self.labels[rows]
@@ -81,7 +81,7 @@ def diagnosed(old: Sample, new: Sample, seed: int) -> str:
 
 def halves(own: Sample, size: int, seed: int) -> tuple[Sample, Sample]:
     """A reference and a batch without a common article."""
-    order = np.random.default_rng(seed).permutation(len(own))
+    order = np.random.default_rng([seed, 4]).permutation(len(own))
     return own.take(order[size : size + REFERENCE]), own.take(order[:size])
 
 
@@ -93,7 +93,7 @@ def shifted(own: Sample, other: Sample, kind: str, strength: float, size: int, s
         other: Articles of the other kind ("source", "topic"); not asked for "label".
         strength: That share, in [0, 1].
     """
-    source = np.random.default_rng([seed, 1])
+    source = np.random.default_rng([seed, 5])
     order = source.permutation(len(own))
     old, rest = own.take(order[:REFERENCE]), own.take(order[REFERENCE:])
     if kind == "label":

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import cross_val_predict
 from torch import Tensor
@@ -150,9 +150,9 @@ def adapted(old: Labelled, unlabelled: Float[Tensor, "n d"]) -> Head:
     """A head that learned from the old labels and, by itself, from new articles without any (self-training)."""
     own, rest, topics = old.embeddings.numpy(), unlabelled.numpy(), len(TOPICS)
 
-    def fitted(rows: Sequence[int], said: Sequence[int]) -> LogisticRegression:
-        known = np.concatenate([own, rest[np.asarray(rows, dtype=int)]])
-        return baselines.fit_linear(known, [*old.labels.tolist(), *said], 0.003)
+    def fitted(rows: Int[np.ndarray, " m"], said: Int[np.ndarray, " m"]) -> LogisticRegression:
+        known = np.concatenate([own, rest[rows]])
+        return baselines.fit_linear(known, [*old.labels.tolist(), *said.tolist()], 0.003)
 
     taken = self_train(lambda rows, said: baselines.linear_logits(fitted(rows, said), rest, topics))
     return Head(*baselines.head_of(fitted(taken.rows, taken.topics), topics))

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from sklearn.feature_extraction.text import TfidfVectorizer
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline, make_pipeline
@@ -74,11 +74,11 @@ def unit(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
 
 
 def _columns(
-    found: Float[np.ndarray, "..."], classes: Sequence[int], topics: int
+    found: Float[np.ndarray, "..."], classes: Int[np.ndarray, " c"], topics: int
 ) -> Float[np.ndarray, "n k"]:
     """A column a topic, whatever topics training had; of two classes scikit-learn gives one column."""
     if found.ndim == 1:
         found = np.stack([-found, found], axis=1)
     full = np.full((len(found), topics), -1e4)
-    full[:, np.asarray(classes)] = found
+    full[:, classes] = found
     return full

@@ -100,7 +100,7 @@ class TopicModel(nn.Module):
         super().__init__()
         self.name, self.labels, self.policy, self.upper = model, tuple(labels), policy, upper
         self.encoder, self.tokenizer = load_encoder(model, max_length=policy.tokens)
-        self.layers: nn.ModuleList = _layers(self.encoder, model)
+        self.layers: nn.ModuleList = find_layers(self.encoder, model)
         if not 0 <= upper <= len(self.layers):
             raise UserError(f"--upper {upper}: {model} has {len(self.layers)} layers")
         self.encoder.requires_grad_(False)
@@ -165,7 +165,12 @@ class TopicModel(nn.Module):
         return found
 
 
-def _layers(encoder: nn.Module, name: str) -> nn.ModuleList:
+def find_layers(encoder: nn.Module, name: str) -> nn.ModuleList:
+    """The layers of an encoder, from the bottom.
+
+    Raises:
+        UserError: If it keeps them elsewhere than BERT, RoBERTa and DistilBERT do.
+    """
     for path in ("encoder.layer", "transformer.layer"):  # BERT, RoBERTa, XLM-R …; DistilBERT
         found: Any = encoder
         for part in path.split("."):

@@ -40,7 +40,7 @@ def classifier_test(reference: Float[np.ndarray, "n d"], batch: Float[np.ndarray
     The held-out scores are compared by ranks (Mann–Whitney), which is exact under exchangeability where accuracy would
     be coarse. Source: Lopez-Paz and Oquab 2017, "Revisiting classifier two-sample tests", §3.
     """
-    source = np.random.default_rng(seed)
+    source = np.random.default_rng([seed, 1])  # a stream of its own: the caller may have drawn by the same seed
     halves = [source.permutation(len(each)) for each in (reference, batch)]
     learn, ask = [], []
     for each, order in zip((reference, batch), halves, strict=True):
@@ -70,7 +70,7 @@ def mmd_test(
     first = np.zeros(len(both), dtype=bool)
     first[: len(reference)] = True
     own = _mmd2(kernel, first)
-    source = np.random.default_rng(seed)
+    source = np.random.default_rng([seed, 2])
     others = [_mmd2(kernel, first[source.permutation(len(both))]) for _ in range(permutations)]
     return Tested((1 + sum(other >= own for other in others)) / (1 + permutations), own)
 

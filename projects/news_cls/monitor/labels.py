@@ -87,7 +87,7 @@ def diagnose(
     """
     weights = estimate_weights(labels, said, batch_said, topics)
     shares = shares_test(said, batch_said, topics)
-    source = np.random.default_rng(seed)
+    source = np.random.default_rng([seed, 3])
     chance = weights[labels] if shares.alarm(alpha / 2) else np.ones(len(labels))
     # Each is kept with a chance that grows with its weight (thinning), so that none comes twice.
     kept = source.random(len(labels)) < chance / chance.max()
