@@ -1,7 +1,7 @@
 """Articles to topics with a saved encoder and a head: what the service, the batch job and the measurements call.
 
-    classifier = Classifier.load(Path("runs/news_cls/served"))
-    classifier.answer(["<p>Shares rose …</p>"])[0].topic
+classifier = Classifier.load(Path("runs/news_cls/served"))
+classifier.answer(["<p>Shares rose …</p>"])[0].topic
 """
 
 import hashlib
@@ -10,7 +10,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -72,13 +71,17 @@ class Classifier:
         digest = hashlib.sha256((found[-1] / "model.safetensors").read_bytes()).hexdigest()[:16]
         head = Head(model.head.weight.detach().clone(), model.head.bias.detach().clone())
         onnx = OnnxEncoder(run / FOLDER, digest) if backend == "onnx" else None
-        return cls(model, head, tuple(extra["labels"]), extra["temperature"], extra["unsure_below"], digest, precision, onnx)
+        return cls(
+            model, head, tuple(extra["labels"]), extra["temperature"], extra["unsure_below"], digest, precision, onnx
+        )
 
     def embed(self, texts: Sequence[str]) -> Float[Tensor, "n d"]:
         """Embeddings of cleaned texts."""
         if self.onnx is not None:
             return self.onnx.embed(self.model, texts)
-        return embeddings(self.model, kept_states(self.model, texts, precision=self.precision), precision=self.precision)
+        return embeddings(
+            self.model, kept_states(self.model, texts, precision=self.precision), precision=self.precision
+        )
 
     def answer(self, texts: Sequence[str]) -> list[Answer]:
         """Topics of texts as they come, markup and all."""

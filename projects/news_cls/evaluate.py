@@ -35,7 +35,7 @@ class PerClass:
 
 
 def per_class(labels: Sequence[int], predicted: Sequence[int], topics: int) -> PerClass:
-    """As scikit-learn has it with zero_division=0; an article of an unknown topic costs the precision of what was said."""
+    """As scikit-learn has it with zero_division=0; an article of an unknown topic costs precision."""
     counts = confusion(labels, predicted, topics)
     right = np.diag(counts).astype(float)
     said = np.bincount(np.asarray(predicted, dtype=int), minlength=topics)

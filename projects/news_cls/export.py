@@ -1,4 +1,4 @@
-"""The encoder as an ONNX graph in int8: the same embeddings, to within a share of labels that is counted, for less time.
+"""The encoder as an ONNX graph in int8: nearly the same labels, which is counted, in less time.
 
 `python -m projects.news_cls.export --run runs/news_cls/served` writes onnx/ beside the checkpoint.
 """
@@ -58,8 +58,8 @@ def export(model: "TopicModel", digest: str, folder: Path) -> Path:
         warnings.simplefilter("ignore")  # the exporter's, of its own parts
         # The tracing exporter: its graph has the plain names and types that the quantiser knows.
         torch.onnx.export(PieceEncoder(model.eval()), given, str(place / GRAPHS["float32"]), dynamo=False,
-                          input_names=["ids", "mask"], output_names=["pieces"], dynamic_axes={**shapes, "pieces": {0: "pieces"}},
-                          opset_version=17)  # fmt: skip
+                          input_names=["ids", "mask"], output_names=["pieces"], opset_version=17,
+                          dynamic_axes={**shapes, "pieces": {0: "pieces"}})  # fmt: skip
         graph = onnx.load(place / GRAPHS["float32"])
         del graph.graph.value_info[:]
         onnx.save(graph, place / GRAPHS["float32"])

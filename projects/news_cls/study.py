@@ -10,7 +10,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from projects.news_cls.config import Config
+from projects.news_cls.balance.losses import BALANCES, Balance
+from projects.news_cls.config import Arm, Config
 from projects.news_cls.data.sources import corpus
 from projects.news_cls.measure import finished, shown
 from projects.news_cls.train import Prepared, train
@@ -20,12 +21,15 @@ from shared.study import Cells, Done, publish
 
 RESULTS = Path("projects/news_cls/results")
 SEEDS = (0, 1, 2)
+BASELINES: tuple[Arm, ...] = ("svm", "frozen")
+PLAIN: tuple[Balance, ...] = ("none", "weights")
+TUNED: tuple[tuple[Arm, bool], ...] = (("contrastive", False), ("tuned", False), ("tuned", True))
 FEW = (10, 20, 50)
 FEW_TOKENS, RARE_TOKENS, TOKENS, SHORT = 256, 96, 128, 64
 CS = {"svm": (0.5, 2.0), "frozen": (0.003, 0.03)}
 RATES = (5e-5, 2e-4)
 """Two candidates of every arm, chosen on the validation of the first division."""
-STAGES = ("few", "rare", "served", "few_tuned", "rare_tuned")
+STAGES = ("few", "served", "rare", "few_tuned", "rare_tuned")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,42 +99,41 @@ class Study:
 
 def few(run: Study) -> None:
     """BBC with few labels, by what needs no training of layers; and with all labels."""
-    for arm in ("svm", "frozen"):
+    for arm in BASELINES:
         for unlabelled in (False, True):
             base = replace(run.base, arm=arm, tokens=FEW_TOKENS, unlabelled=unlabelled)
             chosen = run.repeated("few", run.candidates(replace(base, labels=FEW[0])))
             for labels in FEW[1:]:
                 run.again("few", replace(chosen, labels=labels))
     for tokens in (TOKENS, SHORT):
-        for arm in ("svm", "frozen"):
+        for arm in BASELINES:
             run.repeated("whole", run.candidates(replace(run.base, arm=arm, tokens=tokens)))
     run.again("whole", replace(run.base, arm="majority"))
 
 
 def few_tuned(run: Study) -> None:
     """BBC with few labels, by contrast and by fine-tuning, with and without the articles that have none."""
-    for arm, unlabelled in (("contrastive", False), ("tuned", False), ("tuned", True)):
+    for arm, unlabelled in TUNED:
         base = replace(run.base, arm=arm, tokens=FEW_TOKENS, unlabelled=unlabelled, labels=FEW[0], batch_size=16)
         chosen = run.repeated("few", run.candidates(replace(base, micro=16, epochs=2 if unlabelled else 8)))
         for labels in FEW[1:]:
             run.again("few", replace(chosen, labels=labels))
+    run.repeated("whole", run.candidates(replace(run.base, arm="tuned", tokens=SHORT, epochs=3)))
 
 
 def served(run: Study) -> None:
-    """BBC with all labels, fine-tuned: the model that is served, and one that reads 64 tokens only."""
-    for tokens in (TOKENS, SHORT):
-        base = replace(run.base, arm="tuned", tokens=tokens, epochs=3)
-        run.repeated("whole", run.candidates(base))
+    """BBC with all labels, fine-tuned: the model that is served."""
+    run.groups.setdefault("whole", []).append(run.tuned_cells())
 
 
 def rare(run: Study) -> None:
     """Reuters: baselines, and every way of dealing with rare topics on a head over the frozen encoder."""
     for dataset in ("r52", "r8"):
-        for balance in ("none", "weights"):
+        for balance in PLAIN:
             base = replace(run.base, dataset=dataset, tokens=RARE_TOKENS, balance=balance)
             run.repeated("rare", run.candidates(replace(base, arm="svm", tokens=TOKENS)))
     head = replace(run.base, dataset="r52", arm="head", tokens=RARE_TOKENS, c=CS["frozen"][1], epochs=12, patience=3)
-    for balance in ("none", "weights", "over", "under", "focal", "logit"):
+    for balance in BALANCES:
         run.repeated("rare", [replace(head, balance=balance, lr=rate) for rate in (1e-3, 5e-3)])
 
 
@@ -138,21 +141,22 @@ def rare_tuned(run: Study) -> None:
     """Reuters, fine-tuned: as it is, and with the option that validation chose among heads."""
     best = best_balance(run)
     for dataset in ("r52", "r8"):
-        for balance in dict.fromkeys(("none", best)):
+        for balance in dict.fromkeys((PLAIN[0], best)):
             base = replace(run.base, dataset=dataset, arm="tuned", tokens=RARE_TOKENS, epochs=4, balance=balance)
             run.again("rare", replace(base, lr=RATES[1], c=CS["frozen"][1]))
 
 
-def best_balance(run: Study) -> str:
+def best_balance(run: Study) -> Balance:
     """Of the heads on R52, the option with the best mean macro-F1 on validation, plain training left out."""
     heads = [group for group in run.groups["rare"] if group[0].config.arm == "head"]
     options = [group for group in heads if group[0].config.balance != "none"]
     best = max(options, key=lambda group: sum(done.last("validation_macro_f1") for done in group))
-    return str(best[0].config.balance)
+    found: Balance = best[0].config.balance
+    return found
 
 
 PARTS: dict[str, Callable[[Study], None]] = {
-    "few": few, "rare": rare, "served": served, "few_tuned": few_tuned, "rare_tuned": rare_tuned
+    "few": few, "served": served, "rare": rare, "few_tuned": few_tuned, "rare_tuned": rare_tuned
 }  # fmt: skip
 
 

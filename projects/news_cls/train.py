@@ -236,7 +236,7 @@ Labels = dict[str, list[int]]
 
 
 def linear_probe(config: Config, model: TopicModel, kept: Kept, labels: Labels) -> Pseudo:
-    """Set the head to the logistic regression of the embeddings; returns the unlabelled articles that it learned from."""
+    """Set the head to the logistic regression of the embeddings. Returns the unlabelled articles that it took."""
     own = embeddings(model, kept["train"], precision=config.precision).numpy()
     rest = embeddings(model, kept["unlabelled"], precision=config.precision).numpy()
     topics = len(model.labels)

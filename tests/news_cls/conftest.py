@@ -21,7 +21,7 @@ WORDS = {
     "sport": ("goal match coach league", "race medal team final"),
     "tech": ("phone software chip network", "robot screen data code"),
 }
-FILLERS = "today city people year week minister report street river house".split()
+FILLERS = ["today", "city", "people", "year", "week", "minister", "report", "street", "river", "house"]
 TOKEN = "a token of the tests"
 
 
@@ -32,7 +32,9 @@ def news_rows(count=150, start=0):
         topic, sets = list(WORDS.items())[number % 3]
         own = sets[number // 3 % 2].split()
         fill = [FILLERS[(number * step) % len(FILLERS)] for step in (1, 3, 7)]
-        rows.append((f"item{number} {own[number % 4]} {fill[0]} {own[(number + 1) % 4]} {fill[1]} story{number}", topic))
+        rows.append(
+            (f"item{number} {own[number % 4]} {fill[0]} {own[(number + 1) % 4]} {fill[1]} story{number}", topic)
+        )
     return rows
 
 

@@ -44,7 +44,18 @@ def test_clean_text_has_no_markup_and_no_control_characters(text):
     assert not re.search(r"[\x00-\x08\x0b-\x1f\u200b]|</?p[^<>\"']*>| {2}|\n\n|^\s|\s$", found)
 
 
-@pytest.mark.parametrize("bomb", ["<div>" * 100_000, "<" * 500_000, "<!--" * 100_000, "&amp;" * 200_000, "<a '" * 100_000, "(" * 500_000, "a@" * 200_000])
+@pytest.mark.parametrize(
+    "bomb",
+    [
+        "<div>" * 100_000,
+        "<" * 500_000,
+        "<!--" * 100_000,
+        "&amp;" * 200_000,
+        "<a '" * 100_000,
+        "(" * 500_000,
+        "a@" * 200_000,
+    ],
+)
 def test_bombs_are_cut_and_end(bomb):
     assert len(clean(bomb)) <= LONGEST
 
@@ -63,7 +74,12 @@ STORY = "the minister said on monday that the bank would cut its rates before th
 
 
 def test_near_duplicates_share_a_group_and_copies_go():
-    rows = [article(STORY), article(STORY.upper() + "!"), article(STORY + " when all is well"), article("something else")]
+    rows = [
+        article(STORY),
+        article(STORY.upper() + "!"),
+        article(STORY + " when all is well"),
+        article("something else"),
+    ]
     found = grouped(rows)
     assert [each.text for each in found] == [STORY, STORY + " when all is well", "something else"]
     assert found[0].group == found[1].group != found[2].group
@@ -80,7 +96,10 @@ def test_groups_of_their_own_stay_together():
 
 
 def many(count=120):
-    return [article(f"{text} {number}", label, group=f"g{number // 2}") for number, (text, label) in enumerate(news_rows(count))]
+    return [
+        article(f"{text} {number}", label, group=f"g{number // 2}")
+        for number, (text, label) in enumerate(news_rows(count))
+    ]
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])

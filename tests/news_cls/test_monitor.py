@@ -71,8 +71,10 @@ def test_label_shift_is_not_input_drift():
     for seed in range(12):
         old, labels, said = world(seed, 600, [0.4, 0.4, 0.2])
         for kind, told in (
-            ("none", ([0.4, 0.4, 0.2], 0.0)), ("label shift", ([0.1, 0.2, 0.7], 0.0)), ("input drift", ([0.4, 0.4, 0.2], 0.6))
-        ):  # fmt: skip
+            ("none", ([0.4, 0.4, 0.2], 0.0)),
+            ("label shift", ([0.1, 0.2, 0.7], 0.0)),
+            ("input drift", ([0.4, 0.4, 0.2], 0.6)),
+        ):
             new, _, now = world(100 + seed, 150, *told)
             found = diagnose(old, labels, said, new, now, topics=3, seed=seed)
             verdicts[kind].append(found.verdict)
@@ -141,7 +143,9 @@ def test_a_fitted_head_is_good_and_weights_of_zero_are_as_if_not_there(past):
     assert scores_of(head, past[1])["accuracy"] > 0.93
     half = torch.cat([torch.ones(150), torch.zeros(150)])
     first = Labelled(past[0].embeddings[:150], past[0].labels[:150])
-    assert torch.allclose(fit_head(new_head(3, 3), past[0], half).weight, fit_head(new_head(3, 3), first).weight, atol=1e-4)
+    assert torch.allclose(
+        fit_head(new_head(3, 3), past[0], half).weight, fit_head(new_head(3, 3), first).weight, atol=1e-4
+    )
 
 
 def test_updates_learn_the_new_and_replay_keeps_the_old(past, current):
@@ -167,7 +171,9 @@ def test_spoilt_labels_are_spoilt_as_they_say():
     new = labelled(0, 90)
     assert torch.equal(gate_trials.planted(new, "good", 0).labels, new.labels)
     shuffled = gate_trials.planted(new, "shuffled labels", 0).labels
-    assert torch.equal(shuffled.sort().values, new.labels.sort().values) and (shuffled != new.labels).float().mean() > 0.4
+    assert (
+        torch.equal(shuffled.sort().values, new.labels.sort().values) and (shuffled != new.labels).float().mean() > 0.4
+    )
     assert len(gate_trials.planted(new, "one class only", 0).labels.unique()) == 1
     assert torch.equal(gate_trials.planted(new, "other texts' labels", 0).labels, new.labels.roll(1))
 
@@ -248,7 +254,9 @@ def test_a_version_that_was_cut_is_one_line(tmp_path, current):
         store.get(9)
 
 
-@pytest.mark.parametrize("url", ["nonsense", "sqlite://", "sqlite:///:memory:", "oracle://x/y", "sqlite:////proc/none/x.sqlite"])
+@pytest.mark.parametrize(
+    "url", ["nonsense", "sqlite://", "sqlite:///:memory:", "oracle://x/y", "sqlite:////proc/none/x.sqlite"]
+)
 def test_a_database_that_cannot_be_is_one_line(url):
     with pytest.raises(UserError, match="database"):
         Versions(url)
@@ -264,7 +272,9 @@ def test_a_proposal_learns_from_two_thirds_and_is_judged_by_the_rest(tmp_path, p
     assert decision.accepted and version == 2 and store.current().id == 2 and store.feedback() == []
     assert 60 < sum(held_out(f"article {number}") for number in range(240)) < 100
     with pytest.raises(UserError, match="no feedback"):
-        propose(store, store.current(), Memory(*past), [], Labelled(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long)))
+        propose(
+            store, store.current(), Memory(*past), [], Labelled(torch.zeros(0, 3), torch.zeros(0, dtype=torch.long))
+        )
 
 
 def test_memory_is_written_and_read(tmp_path, past):

@@ -23,7 +23,7 @@ Loss = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
 
 
 def class_weights(counts: Float[Tensor, " k"]) -> Float[Tensor, " k"]:
-    """n / (k · n_c), "balanced" in scikit-learn; a topic without articles weighs nothing.
+    """N / (k · n_c), "balanced" in scikit-learn; a topic without articles weighs nothing.
 
     Source: King and Zeng 2001, "Logistic regression in rare events data", §4.2.
     """
@@ -73,8 +73,8 @@ def make_loss(balance: Balance, counts: Float[Tensor, " k"]) -> Loss:
 def weighted_sum(losses: Float[Tensor, " b"], weights: Float[Tensor, " b"], window: float) -> Float[Tensor, ""]:
     """Part of a micro-batch in the weighted mean of its window, times the articles of the window.
 
-    `shared.optim.accumulated_step` divides a sum by a number of articles. The mean of a window is Σ w·l / Σ w over all of
-    it: dividing by the weights of each micro-batch instead is the known bug, wrong where they differ.
+    `shared.optim.accumulated_step` divides a sum by a number of articles. The mean of a window is Σ w·l / Σ w over all
+    of it: dividing by the weights of each micro-batch instead is the known bug, wrong where they differ.
 
     Args:
         losses: Of each article.

@@ -1,4 +1,4 @@
-"""An article, a corpus that is divided, and how it is divided: whole groups of near-duplicates, never single articles."""
+"""An article, a divided corpus, and how it is divided: by whole groups of near-duplicates."""
 
 import hashlib
 from collections import Counter
@@ -156,7 +156,11 @@ def refuse_overlap(corpus: Corpus) -> Corpus:
     Raises:
         AssertionError: Otherwise, whatever was done before.
     """
-    for left, right in ((corpus.train, corpus.validation), (corpus.train, corpus.test), (corpus.validation, corpus.test)):
+    for left, right in (
+        (corpus.train, corpus.validation),
+        (corpus.train, corpus.test),
+        (corpus.validation, corpus.test),
+    ):
         for key in (lambda each: each.group, lambda each: text_key(each.text)):
             shared = {key(each) for each in left} & {key(each) for each in right}
             assert not shared, f"{corpus.name}: {len(shared)} stories are in two parts"
@@ -164,7 +168,7 @@ def refuse_overlap(corpus: Corpus) -> Corpus:
 
 
 def up_to(articles: Sequence[Article], count: int, seed: int) -> list[Article]:
-    """So many articles of each topic, or all that it has, drawn by the seed; a smaller number is a part of a larger one."""
+    """So many articles of each topic, or all that it has, drawn by the seed; fewer are a part of more."""
     kept: Counter[str] = Counter()
     chosen = []
     for each in sorted(articles, key=lambda each: shuffled(f"{seed}:{each.text}")):

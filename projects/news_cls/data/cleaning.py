@@ -35,9 +35,7 @@ _BOILERPLATE = re.compile(
     r"image caption\b|media caption\b|media playback is\b|copyright\b|all rights reserved\b|related topics\b).{0,200}$",
     re.MULTILINE | re.IGNORECASE,
 )
-_UNSEEN = {
-    point: None for point in (*range(0x200B, 0x2010), *range(0x202A, 0x202F), *range(0x2060, 0x2065), 0xFEFF, 0x00AD)
-}
+_UNSEEN = dict.fromkeys((*range(8203, 8208), *range(8234, 8239), *range(8288, 8293), 65279, 173))
 _SPACES = re.compile(r"[^\S\n]+")
 _LINES = re.compile(r" ?\n[\n ]*")
 
@@ -52,8 +50,8 @@ _MARKUP = re.compile(
 def visible(page: str) -> str:
     """What a reader would see of HTML: tags, comments, scripts and styles gone, blocks on lines of their own.
 
-    One pass, in time linear in the length, whatever is nested or never closed; a script without an end hides nothing. It
-    takes the standard library's place, whose parser needs minutes for 200,000 characters of unclosed quotes.
+    One pass, in time linear in the length, whatever is nested or never closed; a script without an end hides nothing.
+    It takes the standard library's place, whose parser needs minutes for 200,000 characters of unclosed quotes.
     """
     parts: list[str] = []
     place, unclosed = 0, set()
@@ -65,7 +63,9 @@ def visible(page: str) -> str:
         name = (found["name"] or "").lower()
         ends = {"-->"} if found["comment"] else {f"</{name}"} if name in HIDDEN and not found["end"] else set()
         for end in ends - unclosed:
-            closing = re.compile(re.escape(end) + ("" if end == "-->" else r"[^<>]*+>"), re.IGNORECASE).search(page, place)
+            closing = re.compile(re.escape(end) + ("" if end == "-->" else r"[^<>]*+>"), re.IGNORECASE).search(
+                page, place
+            )
             if closing:
                 place = closing.end()
             else:

@@ -1,4 +1,4 @@
-"""What a corpus is like before anything is learned from it: sizes, lengths, words, overlaps, words that decide alone."""
+"""What a corpus is like before anything is learned: sizes, lengths, words, overlaps, words that decide alone."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ FEWEST = 20
 
 
 def summary(corpus: Corpus) -> dict[str, Any]:
-    """One row: articles, topics, imbalance, lengths in words, distinct words, texts and stories that are in two parts."""
+    """One row: articles, topics, imbalance, lengths in words, distinct words, texts that are in two parts."""
     every = [*corpus.train, *corpus.validation, *corpus.test]
     counts = Counter(each.label for each in every)
     lengths = [len(words(each.text)) for each in every]

@@ -1,7 +1,7 @@
 """Which labels may be wrong: confident learning, from probabilities that a model gives to articles it has not learned.
 
-n articles · k topics. Source: Northcutt et al. 2021, "Confident learning", §3 (confident joint) and §3.2 (prune by noise
-rate of each off-diagonal cell).
+n articles · k topics. Source: Northcutt et al. 2021, "Confident learning", §3 (confident joint) and §3.2 (prune by
+noise rate of each off-diagonal cell).
 """
 
 import numpy as np
@@ -17,8 +17,7 @@ def thresholds(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "
 def confident_joint(labels: Int[np.ndarray, " n"], probabilities: Float[np.ndarray, "n k"]) -> Int[np.ndarray, "k k"]:
     """C[i, j]: articles labelled i that are confidently j: the likeliest of the topics above their thresholds (eq. 1).
 
-    An article's own label counts as its topic where it is not confidently of any. Rows are then brought to the number of
-    articles of each label.
+    Articles above no threshold are not counted. Rows are then brought to the number of articles of each label.
     """
     topics = probabilities.shape[1]
     above = probabilities >= thresholds(labels, probabilities) - 1e-6

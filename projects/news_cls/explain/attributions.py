@@ -54,7 +54,8 @@ class Encoded:
 def encoded(model: TopicModel, text: str) -> Encoded:
     """Tokens by the model's policy, and the words that they belong to: tokens that touch are one."""
     pieces = model.pieces(text)
-    words, spans = [], []
+    words: list[str] = []
+    spans: list[tuple[int, int, int]] = []
     for number, ids in enumerate(pieces):
         names = model.tokenizer.convert_ids_to_tokens(ids)
         for place in range(1, len(ids) - 1):
@@ -118,7 +119,7 @@ def integrated_gradients(model: TopicModel, text: str, topic: int | None = None,
 
 
 def occlusion(model: TopicModel, text: str, topic: int | None = None, at_once: int = 16) -> Explained:
-    """How much the logit falls when a word's tokens become [PAD]. Source: Zeiler and Fergus 2014, §3.2; Li et al. 2016."""
+    """How much the logit falls when a word's tokens become [PAD]. Source: Li et al. 2016, "Erasure", eq. 1."""
     model.eval()
     own = encoded(model, text)
     with torch.no_grad():

@@ -98,7 +98,9 @@ def shifted(own: Sample, other: Sample, kind: str, strength: float, size: int, s
     old, rest = own.take(order[:REFERENCE]), own.take(order[REFERENCE:])
     if kind == "label":
         favoured = int(source.integers(own.topics))
-        chance = (1 - strength) / len(rest) + strength * (rest.labels == favoured) / max(1, (rest.labels == favoured).sum())
+        chance = (1 - strength) / len(rest) + strength * (rest.labels == favoured) / max(
+            1, (rest.labels == favoured).sum()
+        )
         return old, rest.take(source.choice(len(rest), size, replace=False, p=chance / chance.sum()))
     count = round(strength * size)
     strange = other.take(source.choice(len(other), count, replace=False))

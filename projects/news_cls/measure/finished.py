@@ -70,11 +70,15 @@ class Subject:
         if frozen:
             plain = TopicModel(self.config.model, self.model.labels, self.model.policy, upper=self.config.upper)
             return torch.cat([state.float() for state in self.prepared.pooled(self.config, plain, texts).states])
-        return embeddings(self.model, self.prepared.pieces(self.config, self.model, texts), precision=self.config.precision)
+        return embeddings(
+            self.model, self.prepared.pieces(self.config, self.model, texts), precision=self.config.precision
+        )
 
     def labelled(self, articles: Sequence[Article], *, frozen: bool = False) -> Labelled:
         """Articles with the numbers of their topics."""
-        return Labelled(self.embedded([a.text for a in articles], frozen=frozen), torch.tensor(self.corpus.numbers(articles)))
+        return Labelled(
+            self.embedded([a.text for a in articles], frozen=frozen), torch.tensor(self.corpus.numbers(articles))
+        )
 
 
 def halves(articles: Sequence[Article], seed: int) -> tuple[list[Article], list[Article]]:
@@ -115,7 +119,7 @@ def of_svm(own: Subject) -> list[tuple[tuple[str, str, str], dict[str, float]]]:
     for labels in (0, *NEW_LABELS):
         known = [*own.corpus.train, *(up_to(pool, labels, own.config.seed) if labels else [])]
         svm = baselines.fit_svm([a.text for a in known], own.corpus.numbers(known), 1.0)
-        row = {}
+        row: dict[str, float] = {}
         for part, prefix in ((test, ""), (own.corpus.test, "old_")):
             said = baselines.svm_logits(svm, [a.text for a in part], len(TOPICS)).argmax(1).tolist()
             row |= {f"{prefix}{k}": v for k, v in evaluate.scores(own.corpus.numbers(part), said, len(TOPICS)).items()}
@@ -315,7 +319,9 @@ def suspects(own: Subject, articles: Sequence[Article]) -> int:
     """Labels that confident learning doubts, from probabilities of five folds over the frozen encoder."""
     known = own.labelled(articles, frozen=True)
     model = LogisticRegression(C=0.003, max_iter=2000)
-    probabilities = cross_val_predict(model, known.embeddings.numpy(), known.labels.numpy(), cv=5, method="predict_proba")
+    probabilities = cross_val_predict(
+        model, known.embeddings.numpy(), known.labels.numpy(), cv=5, method="predict_proba"
+    )
     return int(suspected(known.labels.numpy(), probabilities).sum())
 
 

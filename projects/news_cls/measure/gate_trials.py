@@ -12,7 +12,7 @@ KINDS = ("good", "shuffled labels", "one class only", "other texts' labels")
 
 
 def planted(new: Labelled, kind: str, seed: int) -> Labelled:
-    """New labels as they are, or spoilt in a way that happens: a column that slipped, one label for all, random ones."""
+    """New labels as they are, or spoilt as happens: a column that slipped, one label for all, random ones."""
     source = generator(seed, 7)
     if kind == "shuffled labels":
         return Labelled(new.embeddings, new.labels[torch.randperm(len(new.labels), generator=source)])
@@ -24,7 +24,9 @@ def planted(new: Labelled, kind: str, seed: int) -> Labelled:
     return new
 
 
-def trial(current: Head, new: Labelled, train: Labelled, holdouts: tuple[Labelled, Labelled], kind: str, seed: int) -> dict[str, Any]:
+def trial(
+    current: Head, new: Labelled, train: Labelled, holdouts: tuple[Labelled, Labelled], kind: str, seed: int
+) -> dict[str, Any]:
     """One update with replay, and what the gate says."""
     candidate = updated(current, planted(new, kind, seed), train, "replay", seed)
     decision = gate(current, candidate, Holdout(holdouts[0]), Holdout(holdouts[1]))

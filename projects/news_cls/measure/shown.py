@@ -109,9 +109,17 @@ WHOLE = table(
 RARE = table(
     "rare",
     *(study.setting("dataset", head="set", es="conjunto"), METHOD),
-    plain("balance", lambda group: BALANCES[group[0].config.balance], head="against imbalance", es="contra el desbalance"),
+    plain(
+        "balance", lambda group: BALANCES[group[0].config.balance], head="against imbalance", es="contra el desbalance"
+    ),
     *(MACRO, ACCURACY),
-    mean_sd("balanced", "test_balanced_accuracy", head="balanced accuracy", es="exactitud balanceada", show=three("balanced")),
+    mean_sd(
+        "balanced",
+        "test_balanced_accuracy",
+        head="balanced accuracy",
+        es="exactitud balanceada",
+        show=three("balanced"),
+    ),
     mean_sd("validation", "validation_macro_f1"),
     REPEATS,
     spanish=SPANISH,
@@ -120,7 +128,9 @@ RARE = table(
 CANDIDATES = table(
     "candidates",
     *study.settings("dataset", "arm", "labels", "unlabelled", "tokens", "balance", "c", "lr"),
-    last("validation_macro_f1", head="validation macro-F1", es="macro-F1 en validación", show="{validation_macro_f1:.3f}"),
+    last(
+        "validation_macro_f1", head="validation macro-F1", es="macro-F1 en validación", show="{validation_macro_f1:.3f}"
+    ),
     last("seconds"),
     study.CELL,
     study.origin(),
@@ -144,7 +154,11 @@ TIME = table(
     ("new labels a topic", "etiquetas nuevas por tema", "{labels}"),
     ("macro-F1, 2017", "macro-F1, 2017", three("macro_f1")),
     ("accuracy, 2017", "exactitud, 2017", three("accuracy")),
-    ("macro-F1, 2004", "macro-F1, 2004", lambda row, _: spread(row, "old_macro_f1", 3) if row["old_macro_f1"] != "" else ""),
+    (
+        "macro-F1, 2004",
+        "macro-F1, 2004",
+        lambda row, _: spread(row, "old_macro_f1", 3) if row["old_macro_f1"] != "" else "",
+    ),
     spanish=SPANISH,
 )
 GATE = table(
@@ -180,7 +194,11 @@ REASONS = table(
     "reasons",
     ("by", "según", "{by}"),
     ("articles", "noticias", "{articles}"),
-    ("completeness error, median", "error de completitud, mediana", lambda row, _: f"{row['error']:.2%}" if row["error"] != "" else ""),
+    (
+        "completeness error, median",
+        "error de completitud, mediana",
+        lambda row, _: f"{row['error']:.2%}" if row["error"] != "" else "",
+    ),
     ("deletion, less is better (95 %)", "borrado, menos es mejor (95 %)", in_brackets("deletion")),
     ("insertion, more is better (95 %)", "inserción, más es mejor (95 %)", in_brackets("insertion")),
     ("deletion, less than random by (95 %)", "borrado, menos que al azar (95 %)", in_brackets("gain")),
@@ -193,7 +211,12 @@ SURE = table(
     ("ECE, raw", "ECE, sin escalar", three("ece_raw")),
     ("ECE, scaled", "ECE, escalada", three("ece")),
     ("errors left at 90 % coverage", "errores que quedan al 90 % de cobertura", three("errors_left")),
-    spanish={"BBC, 2004": "BBC, 2004", "words of the sections masked": "sin palabras de secciones", "nine outlets, 2017": "nueve medios, 2017", "later news, by hand": "noticias posteriores, a mano"},
+    spanish={
+        "BBC, 2004": "BBC, 2004",
+        "words of the sections masked": "sin palabras de secciones",
+        "nine outlets, 2017": "nueve medios, 2017",
+        "later news, by hand": "noticias posteriores, a mano",
+    },
 )
 CORPORA = table(
     "corpora",

@@ -73,9 +73,7 @@ def unit(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
     return embeddings / np.maximum(lengths, 1e-12) * np.sqrt(embeddings.shape[1]).astype(embeddings.dtype)
 
 
-def _columns(
-    found: Float[np.ndarray, "..."], classes: Int[np.ndarray, " c"], topics: int
-) -> Float[np.ndarray, "n k"]:
+def _columns(found: Float[np.ndarray, "..."], classes: Int[np.ndarray, " c"], topics: int) -> Float[np.ndarray, "n k"]:
     """A column a topic, whatever topics training had; of two classes scikit-learn gives one column."""
     if found.ndim == 1:
         found = np.stack([-found, found], axis=1)

@@ -1,7 +1,7 @@
 """Few labels, many pairs: articles of one topic are pulled together, others apart, before a head is fitted.
 
-With ten articles of each of five topics there are fifty labels but 1,225 pairs. Source: Tunstall et al. 2022, "Efficient
-few-shot learning without prompts" (SetFit), §3; the loss is sentence-transformers' CosineSimilarityLoss.
+With ten articles of each of five topics there are fifty labels but 1,225 pairs. Source: Tunstall et al. 2022,
+"Efficient few-shot learning without prompts" (SetFit), §3; the loss is sentence-transformers' CosineSimilarityLoss.
 """
 
 from collections.abc import Sequence

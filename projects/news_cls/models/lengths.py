@@ -22,9 +22,9 @@ class LengthPolicy:
     """How many tokens are read, and which.
 
     Attributes:
-        kind: "head" reads the beginning; "ends" its beginning and its end, half each (Sun et al. 2019, "How to fine-tune
-            BERT for text classification?", §5.3.1); "windows" reads up to MOST_WINDOWS pieces, whose embeddings are
-            averaged.
+        kind: "head" reads the beginning; "ends" its beginning and its end, half each (Sun et al. 2019, "How to
+            fine-tune BERT for text classification?", §5.3.1); "windows" reads up to MOST_WINDOWS pieces, whose
+            embeddings are averaged.
         tokens: Of a piece, its two special tokens included.
     """
 

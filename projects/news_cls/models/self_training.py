@@ -1,8 +1,8 @@
 """Labels for articles that have none: a classifier names those of which it is surest, learns from them, and goes on.
 
 News without labels cost nothing; with ten labels a topic there are a hundred times as many of them. Source: Yarowsky
-1995, "Unsupervised word sense disambiguation rivaling supervised methods"; an equal share of every topic is taken, as in
-Zou et al. 2018, "Unsupervised domain adaptation via class-balanced self-training", §4.
+1995, "Unsupervised word sense disambiguation rivaling supervised methods"; an equal share of every topic is taken, as
+in Zou et al. 2018, "Unsupervised domain adaptation via class-balanced self-training", §4.
 
 n articles · k topics
 """

@@ -238,4 +238,5 @@ def embeddings(model: TopicModel, kept: Pieces, *, precision: devices.Precision 
 @torch.no_grad()
 def all_logits(model: TopicModel, kept: Pieces, *, precision: devices.Precision = "auto") -> Float[Tensor, "b k"]:
     """Of all articles, in their order; the head works in float32."""
-    return model.eval().head(embeddings(model, kept, precision=precision))  # type: ignore[no-any-return]
+    found: Tensor = model.eval().head(embeddings(model, kept, precision=precision))
+    return found

@@ -1,4 +1,4 @@
-"""Has what comes in changed? Two-sample tests on embeddings and on confidence, whose false alarms are what was asked for.
+"""Has what comes in changed? Two-sample tests whose false alarms are as many as was asked for.
 
 Each test takes a reference and a batch and returns a p-value; an alarm is p ≤ α. The level holds at every size, since
 nothing is assumed of the data but that without drift the two are exchangeable. In large batches everything is drift to

@@ -24,8 +24,8 @@ def estimate_weights(
 ) -> Float[np.ndarray, " k"]:
     """w(y) = q(y) / p(y): how much more often each topic comes now.
 
-    Solves C w = μ with C[i, j] = p(said i, is j) of the reference and μ[i] = q(said i) of the batch, by least squares with
-    w ≥ 0 brought about by clipping. Source: Lipton et al. 2018, "Detecting and correcting for label shift with black box
+    Solves C w = μ with C[i, j] = p(said i, is j) of the reference and μ[i] = q(said i) of the batch, by least squares;
+    what is negative becomes 0. Source: Lipton et al. 2018, "Detecting and correcting for label shift with black box
     predictors", eq. 2.
 
     Args:

@@ -46,19 +46,21 @@ class Memory:
             UserError: If it is missing or cut.
         """
         found = load_tensors(run / NAME)
-        parts = [Labelled(found[f"{name}.embeddings"].float(), found[f"{name}.labels"]) for name in ("train", "holdout")]
+        parts = [
+            Labelled(found[f"{name}.embeddings"].float(), found[f"{name}.labels"]) for name in ("train", "holdout")
+        ]
         return cls(*parts)
 
 
 def held_out(text: str) -> bool:
-    """Whether a labelled text judges updates instead of teaching them: by its own digest, so that it never changes sides."""
+    """Whether a labelled text judges updates instead of teaching them: by its digest, so that none changes sides."""
     return int(hashlib.sha256(text.encode()).hexdigest(), 16) % HELD_OUT == 0
 
 
 def propose(
     versions: Versions, current: Version, memory: Memory, rows: Sequence[dict[str, Any]], new: Labelled, seed: int = 0
 ) -> tuple[Decision, int]:
-    """Learn from feedback with replay, ask the gate, and write down what it said. Returns the version that answers then.
+    """Learn from feedback with replay, ask the gate, write down what it said. Returns the version that answers then.
 
     A refused candidate is kept too, so that the log can be read; its feedback stays for the next one.
 

@@ -33,9 +33,7 @@ class Labelled:
     labels: Int[Tensor, " n"]
 
     def __add__(self, other: "Labelled") -> "Labelled":
-        return Labelled(
-            torch.cat([self.embeddings, other.embeddings]), torch.cat([self.labels, other.labels])
-        )
+        return Labelled(torch.cat([self.embeddings, other.embeddings]), torch.cat([self.labels, other.labels]))
 
     def drawn(self, count: int, seed: int) -> "Labelled":
         """So many of them, or all."""
@@ -128,7 +126,7 @@ MARGIN = 0.02
 
 
 def gate(current: Head, candidate: Head, old: Holdout, new: Holdout, margin: float = MARGIN) -> Decision:
-    """Let a candidate in if it gains on the new holdout, and loses less than the margin on the old: both by their bounds.
+    """Let a candidate in if it gains on the new holdout and loses less than the margin on the old, by their bounds.
 
     Args:
         margin: Macro-F1 that may be lost on the past, at most.

@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from safetensors.torch import load, save
 from sqlalchemy import (
     Column,
-    Float as Real,
     ForeignKey,
     Integer,
     LargeBinary,
@@ -32,6 +31,9 @@ from sqlalchemy import (
     make_url,
     select,
     update,
+)
+from sqlalchemy import (
+    Float as Real,
 )
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 from torch import Tensor
@@ -148,7 +150,9 @@ class Versions:
                 event.listen(self._engine, "connect", _durable)
             SCHEMA.create_all(self._engine)
         except (ArgumentError, ModuleNotFoundError):
-            raise UserError("the database's URL cannot be read: sqlite:///news.sqlite or postgresql+psycopg://…") from None
+            raise UserError(
+                "the database's URL cannot be read: sqlite:///news.sqlite or postgresql+psycopg://…"
+            ) from None
         except (SQLAlchemyError, OSError) as error:
             said = str(getattr(error, "orig", None) or error).splitlines()[0]
             raise UserError(f"the database {make_url(url).render_as_string(hide_password=True)}: {said}") from None
@@ -173,10 +177,15 @@ class Versions:
             feedback: What it learned from, which is then used up.
         """
         with self._engine.begin() as connection:
-            row = {"made": _now(), "encoder": encoder, "parent": parent, "labels": json.dumps(list(labels))}
+            row: dict[str, Any] = {
+                "made": _now(),
+                "encoder": encoder,
+                "parent": parent,
+                "labels": json.dumps(list(labels)),
+            }
             row |= {"temperature": temperature, "unsure_below": unsure_below, "head": head.packed()}
-            version = int(connection.execute(insert(VERSIONS).values(row)).inserted_primary_key[0])
-            decision = connection.execute(_decided(action, version, reason, numbers)).inserted_primary_key[0]
+            version = _key(connection.execute(insert(VERSIONS).values(row)))
+            decision = _key(connection.execute(_decided(action, version, reason, numbers)))
             if feedback:
                 connection.execute(update(FEEDBACK).where(FEEDBACK.c.id.in_(feedback)).values(used_by=decision))
         return version
@@ -196,9 +205,7 @@ class Versions:
             ]
             parent = None
             if history:
-                parent = connection.execute(
-                    select(VERSIONS.c.parent).where(VERSIONS.c.id == history[-1])
-                ).scalar_one()
+                parent = connection.execute(select(VERSIONS.c.parent).where(VERSIONS.c.id == history[-1])).scalar_one()
             if parent is None:
                 raise UserError("there is no version before this one")
             connection.execute(_decided("rollback", parent, reason, {}))
@@ -236,7 +243,7 @@ class Versions:
         """Keep what somebody says is right; when this returns it is on disk. Returns its number."""
         row = {"made": _now(), "text": text, "said": said, "label": label, "version": version}
         with self._engine.begin() as connection:
-            return int(connection.execute(insert(FEEDBACK).values(row)).inserted_primary_key[0])
+            return _key(connection.execute(insert(FEEDBACK).values(row)))
 
     def feedback(self, *, unused: bool = True) -> list[dict[str, Any]]:
         """What people said, in order; by default what no update has learned from."""
@@ -262,6 +269,10 @@ class Versions:
 def _decided(action: str, version: int, reason: str, numbers: dict[str, Any]) -> Any:
     row = {"made": _now(), "action": action, "version": version, "reason": reason, "numbers": json.dumps(numbers)}
     return insert(DECISIONS).values(row)
+
+
+def _key(inserted: Any) -> int:
+    return int(inserted.inserted_primary_key[0])
 
 
 def _now() -> str:

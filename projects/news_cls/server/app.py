@@ -81,7 +81,7 @@ def create_app(service: Service) -> FastAPI:
     app = FastAPI(
         title="news_cls",
         version="1",
-        description="Topics of news, with how sure they are, why, and by which version; what people say is right teaches it.",
+        description="Topics of news: how sure, why, and by which version; what people say is right teaches it.",
         lifespan=lifespan,
         docs_url=None,
         redoc_url=None,
@@ -104,7 +104,9 @@ def add_routes(app: FastAPI) -> None:
     app.post("/explain", responses=RESPONSES, summary="Why a topic")(explain)
     app.post("/feedback", responses=RESPONSES, status_code=201, summary="Say what is right")(feedback)
     upload_body = {"requestBody": {"required": True, "content": {"text/csv": {"schema": {"type": "string"}}}}}
-    app.post("/files", responses=RESPONSES, status_code=202, summary="Classify a CSV", openapi_extra=upload_body)(upload)
+    app.post("/files", responses=RESPONSES, status_code=202, summary="Classify a CSV", openapi_extra=upload_body)(
+        upload
+    )
     app.get("/files/{name}", responses=NOT_THERE, summary="How far a file is")(file_state)
     app.get("/files/{name}/result", responses=NOT_THERE, summary="A file's answers")(file_result)
     app.get("/versions", summary="What answers, and the log of decisions")(versions)
@@ -196,7 +198,11 @@ async def update(service: ServiceOf) -> UpdateResponse:
     """Train on feedback with replay; the gate lets the version in or not."""
     decision, version = await service.update()
     return UpdateResponse(
-        accepted=decision.accepted, version=version, reason=decision.reason, old=list(decision.old), new=list(decision.new)
+        accepted=decision.accepted,
+        version=version,
+        reason=decision.reason,
+        old=list(decision.old),
+        new=list(decision.new),
     )
 
 

@@ -1,7 +1,7 @@
 """A table of articles that is classified while a page shows how far it is: kept on disk from the moment it is accepted.
 
-    files/<id>.csv     as it was sent, with <id>.json
-    files/<id>.out.csv topics beside the rows; there when all of it is done
+files/<id>.csv     as it was sent, with <id>.json
+files/<id>.out.csv topics beside the rows; there when all of it is done
 """
 
 import asyncio
@@ -59,7 +59,11 @@ class Files:
         for path in sorted(self.folder.glob("*.json")):
             if ID.fullmatch(path.stem) and path.with_suffix(".csv").is_file():
                 told = read_json(path)
-                own = Uploaded(path.stem, told["column"], read_rows(path.with_suffix(".csv").read_bytes(), told["column"], self.most))
+                own = Uploaded(
+                    path.stem,
+                    told["column"],
+                    read_rows(path.with_suffix(".csv").read_bytes(), told["column"], self.most),
+                )
                 if self.result(own.id).is_file():
                     own.done, own.version = len(own.rows), told.get("version")
                 self.known[own.id] = own
@@ -159,5 +163,3 @@ def read_rows(content: bytes, column: str, most: int) -> list[dict[str, str]]:
     if not rows:
         raise UserError("the file holds no rows")
     return rows
-
-

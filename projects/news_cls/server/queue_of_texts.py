@@ -1,4 +1,4 @@
-"""Texts of many requests in one batch of the model: one thread computes, what waits is bounded, and the rest is told so."""
+"""Texts of many requests in one batch of the model: one thread computes, and what waits is bounded."""
 
 import asyncio
 from collections import deque

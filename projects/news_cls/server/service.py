@@ -19,6 +19,7 @@ from projects.news_cls.server.queue_of_texts import TextQueue
 from projects.news_cls.server.settings import Settings
 from shared.errors import UserError
 
+
 @dataclass(frozen=True)
 class _Explain:
     """A text in the queue that wants reasons instead of an embedding."""
@@ -80,8 +81,14 @@ class Service:
         return found
 
     def _take(self, version: Version) -> None:
-        own = {"temperature": version.temperature, "unsure_below": version.unsure_below, "labels": version.labels}
-        self._version, self.classifier = version.id, replace(self.classifier, head=version.head, **own)
+        self._version = version.id
+        self.classifier = replace(
+            self.classifier,
+            head=version.head,
+            labels=version.labels,
+            temperature=version.temperature,
+            unsure_below=version.unsure_below,
+        )
 
     # ------------------------------------------------------------ answers
 
@@ -165,9 +172,7 @@ class Service:
             found = torch.stack([row for each in rows for row in await self.queue.when_free([each["text"]])])
             labels = torch.tensor([self._topic(row["label"]) for row in rows])
             new = Labelled(found.float(), labels)
-            decision, version = await asyncio.to_thread(
-                propose, self.versions, self.current(), self.memory, rows, new
-            )
+            decision, version = await asyncio.to_thread(propose, self.versions, self.current(), self.memory, rows, new)
             self._take(self.versions.get(version))
         return decision, version
 
