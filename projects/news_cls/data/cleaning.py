@@ -19,8 +19,8 @@ BLOCKS |= {f"h{level}" for level in range(1, 7)}
 
 AGENCIES = ("Reuters", "AP", "AFP", "UPI", "TASS", "Xinhua", "Bloomberg", "PA", "DPA")
 _AGENCY = "|".join(AGENCIES)
-SECTIONS = ("business", "economy", "politics", "sport", "sports", "football", "entertainment", "arts", "culture")
-SECTIONS += ("technology", "tech", "science", "world", "health", "news", "opinion")
+SECTIONS: tuple[str, ...] = ("business", "economy", "politics", "sport", "sports", "football", "entertainment", "arts")
+SECTIONS += ("culture", "technology", "tech", "science", "world", "health", "news", "opinion")
 _SECTION = "|".join(SECTIONS)
 OUTLETS = ("bbc", "cnn", "abc", "rte", "rté", "tass", "al jazeera", "dw", "reuters")
 
@@ -54,7 +54,8 @@ def visible(page: str) -> str:
     It takes the standard library's place, whose parser needs minutes for 200,000 characters of unclosed quotes.
     """
     parts: list[str] = []
-    place, unclosed = 0, set()
+    place = 0
+    unclosed: set[str] = set()
     for found in _MARKUP.finditer(page):
         if found.start() < place:
             continue  # within what is hidden
