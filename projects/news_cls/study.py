@@ -13,6 +13,7 @@ from typing import Any
 from projects.news_cls.balance.losses import BALANCES, Balance
 from projects.news_cls.config import Arm, Config
 from projects.news_cls.data.sources import corpus
+from projects.news_cls import figures
 from projects.news_cls.measure import finished, shown
 from projects.news_cls.train import Prepared, train
 from shared import study
@@ -197,6 +198,7 @@ def main(config: StudyConfig, run: Study | None = None) -> None:
     for name in finished.MEASURES:
         if name in wanted:
             finished.MEASURES[name](run)
+            figures.draw(config.out)
             study.finish(config.out, shown.views(config.out))
     study.finish(config.out, shown.views(config.out))
 

@@ -5,12 +5,10 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-import torch
 
 from projects.news_cls.classifier import Classifier
 from projects.news_cls.config import SMOKE
 from projects.news_cls.monitor.memory import Memory
-from projects.news_cls.monitor.update import Labelled
 from projects.news_cls.server.app import create_app
 from projects.news_cls.server.service import Service
 from projects.news_cls.server.settings import Settings
@@ -67,11 +65,7 @@ def trained(base, tiny):
     config = replace(base, epochs=3, lr=1e-2, out=tiny / "run")
     found = train(config, Prepared())
     classifier = Classifier.load(tiny / "run", precision="float32")
-    parts = []
-    for name in ("train", "validation"):
-        articles = getattr(found.corpus, name)
-        parts.append(Labelled(classifier.embed([each.text for each in articles]), torch.tensor(found.labels[name])))
-    Memory(*parts).write(tiny / "run")
+    Memory.of(classifier, found.corpus).write(tiny / "run")
     return found
 
 

@@ -12,6 +12,8 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from projects.news_cls.classifier import Classifier
+from projects.news_cls.data.articles import Corpus
 from projects.news_cls.monitor.update import Decision, Holdout, Labelled, gate, updated
 from projects.news_cls.monitor.versions import Head, Version, Versions
 from shared.errors import UserError
@@ -29,6 +31,15 @@ class Memory:
 
     train: Labelled
     holdout: Labelled
+
+    @classmethod
+    def of(cls, classifier: Classifier, corpus: Corpus) -> "Memory":
+        """What a classifier's own corpus was: training, and validation as the holdout. The test is left alone."""
+        parts = []
+        for articles in (corpus.train, corpus.validation):
+            found = classifier.embed([each.text for each in articles])
+            parts.append(Labelled(found, torch.tensor(corpus.numbers(articles))))
+        return cls(*parts)
 
     def write(self, run: Path) -> None:
         """Beside a run's checkpoint."""

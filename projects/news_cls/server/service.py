@@ -17,6 +17,7 @@ from projects.news_cls.monitor.versions import Version, Versions
 from projects.news_cls.server.files import Files
 from projects.news_cls.server.queue_of_texts import TextQueue
 from projects.news_cls.server.settings import Settings
+from shared import devices
 from shared.errors import UserError
 
 
@@ -189,4 +190,6 @@ class Service:
 
 def load(settings: Settings) -> tuple[Classifier, Memory]:
     """A run's classifier and what it remembers."""
-    return Classifier.load(settings.model, backend=settings.backend), Memory.read(settings.model)
+    precision: devices.Precision = settings.precision  # type: ignore[assignment]  # settings checked it
+    found = Classifier.load(settings.model, backend=settings.backend, precision=precision)
+    return found, Memory.read(settings.model)

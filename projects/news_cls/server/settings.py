@@ -18,6 +18,7 @@ class Settings:
         port: 0 takes a free one.
         model: The run whose encoder and first head are served.
         backend: torch, or onnx (int8; export it first).
+        precision: Of torch: auto, float32 or bfloat16.
         data: Folder of uploads and their results.
         database: URL of versions, decisions and feedback; by default SQLite in `data`.
         token: Allows updates and going back; without it only the command line does.
@@ -32,6 +33,7 @@ class Settings:
     port: int = 8000
     model: Path = Path("runs/news_cls/served")
     backend: str = "torch"
+    precision: str = "auto"
     data: Path = Path("runs/news_cls/service")
     database: str = ""
     token: str = ""
@@ -47,6 +49,8 @@ class Settings:
         check_ranges(self, PREFIX, characters=(100, 1_000_000), rows=(1, 1_000_000))
         if self.backend not in ("torch", "onnx"):
             raise UserError(f"{PREFIX}BACKEND={self.backend}: must be torch or onnx")
+        if self.precision not in ("auto", "float32", "bfloat16"):
+            raise UserError(f"{PREFIX}PRECISION={self.precision}: must be auto, float32 or bfloat16")
         if self.token and len(self.token) < 16:
             raise UserError(f"{PREFIX}TOKEN: must have 16 characters or more")
 
