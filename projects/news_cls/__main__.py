@@ -1,4 +1,4 @@
-"""`make run-news_cls`: fine-tune on the BBC's news, beside an SVM; then news of 2017 and later, and a model to serve."""
+"""`make run-news_cls`: fine-tune on BBC news beside an SVM; then news of 2017 and later, and a model to serve."""
 
 from dataclasses import replace
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""`make bench-news_cls`: one article and batches of 32 over HTTP, by torch and by an int8 graph, the servers in turn."""
+"""`make bench-news_cls`: one article and batches of 32 over HTTP, by torch and by an int8 graph, servers in turn."""
 
 import statistics
 import time

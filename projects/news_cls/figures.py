@@ -52,7 +52,8 @@ def power(out: Path, rows: Rows) -> None:
     kinds = list(dict.fromkeys(row["shift"] for row in rows))
     tests = ("classifier", "mmd", "predicted_topics", "confidence")
     with panels(out / "drift.png", len(kinds), title="Share of batches of 100 that raise an alarm",
-                xlabel="share of the batch that has shifted", ylabel="alarms", size=(2.8, 3.4), words=WORDS) as places:  # fmt: skip
+                xlabel="share of the batch that has shifted", ylabel="alarms", size=(2.8, 3.4),
+                words=WORDS) as places:  # fmt: skip
         for axes, kind in zip(places, kinds, strict=True):
             own = [row for row in rows if row["shift"] == kind]
             for number, test in enumerate(tests):

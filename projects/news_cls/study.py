@@ -10,10 +10,10 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from projects.news_cls import figures
 from projects.news_cls.balance.losses import BALANCES, Balance
 from projects.news_cls.config import Arm, Config
 from projects.news_cls.data.sources import corpus
-from projects.news_cls import figures
 from projects.news_cls.measure import finished, shown
 from projects.news_cls.train import Prepared, train
 from shared import study
