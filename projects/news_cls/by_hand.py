@@ -66,8 +66,8 @@ def self_trained(labels: int, unlabelled: int, width: float) -> Table:
             rows[-1].append(model.score(test, truth))
     means, worst = np.mean(rows, axis=0), np.min(rows, axis=0)
     named = ["etiquetas solas", *(f"ronda {n}" for n in range(1, 5))]
-    return Table(("", "exactitud, media de 20", "la peor"),
-                 tuple((name, f"{m:.3f}", f"{w:.3f}") for name, m, w in zip(named, means, worst, strict=True)))  # fmt: skip
+    shown = ((name, f"{m:.3f}", f"{w:.3f}") for name, m, w in zip(named, means, worst, strict=True))
+    return Table(("", "exactitud, media de 20", "la peor"), tuple(shown))
 
 
 live(self_trained, LABELS, UNLABELLED, WIDTH)

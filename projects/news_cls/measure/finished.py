@@ -312,7 +312,8 @@ def data(run: Any) -> None:
         rows.append(row)
     write_measured(run.config.out / "corpora.csv", rows, "news_cls", run.config)
     top = [vars(leak) | {"named": int(leak.named)} for leak in leaks(bbc())[:40]]
-    write_measured(run.config.out / "leaks.csv", top, "news_cls", run.config)
+    if top:
+        write_measured(run.config.out / "leaks.csv", top, "news_cls", run.config)
 
 
 def suspects(own: Subject, articles: Sequence[Article]) -> int:
