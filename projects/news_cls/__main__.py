@@ -7,8 +7,9 @@ from projects.news_cls.classifier import Classifier
 from projects.news_cls.config import Config
 from projects.news_cls.data.sources import EMBEDDED, outlets
 from projects.news_cls.measure.finished import Subject, judged, later_news
+from projects.news_cls.models.prepared import Prepared
 from projects.news_cls.monitor.memory import Memory
-from projects.news_cls.train import Prepared, train
+from projects.news_cls.train import train
 from shared import progress
 from shared.errors import command
 from shared.run_directories import claim, new_directory

@@ -1,12 +1,13 @@
 """Files of articles, classified by several workers: `python -m projects.news_cls.batch --files news/*.csv --workers 2`.
 
-Each file is one task of Dask's and has one answer beside it, written whole or not at all: whoever is started again does
-what is missing and nothing else, and a worker that dies costs the file that it had. With --scheduler the workers are a
-cluster's, which see the same folders.
+Each file is one task of Ray's and has one answer, written whole or not at all: whoever is started again does what is
+missing and nothing else, and a worker that dies costs the file that it had, which is given to another one. With
+--cluster the workers are those of a cluster, which sees the same folders.
 """
 
 import csv
 import io
+import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -20,6 +21,7 @@ from shared.files import refuse_unwritable, write_text
 
 MOST_ROWS = 1_000_000
 CHUNK = 64
+RETRIES = 2  # of a file whose worker died
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,8 +38,8 @@ class BatchConfig:
     """The run whose model answers."""
     workers: int = 2
     """Processes on this machine."""
-    scheduler: str = ""
-    """Address of a Dask scheduler, tcp://host:8786, instead of workers here."""
+    cluster: str = ""
+    """Address of a Ray cluster, ray://host:10001, instead of workers here."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work."""
@@ -97,25 +99,27 @@ def main(config: BatchConfig) -> int:
 
 
 def _over(config: BatchConfig, left: list[tuple[Path, Path]]) -> list[int]:
-    from distributed import Client, LocalCluster
+    import ray
 
-    run = config.run.absolute()
-    if config.scheduler:
-        with Client(config.scheduler, timeout=10) as client:
-            return _gathered(client, run, left, config.column)
-    # A process a worker and one task at a time in each: the model uses the cores that it has.
-    with (
-        LocalCluster(n_workers=config.workers, threads_per_worker=1, dashboard_address=None) as cluster,
-        Client(cluster) as client,
-    ):
-        return _gathered(client, run, left, config.column)
+    from projects.news_cls.batch import classify_file as work  # by the name that a worker imports, not __main__'s
 
-
-def _gathered(client: "Client", run: Path, left: list[tuple[Path, Path]], column: str) -> list[int]:  # type: ignore[name-defined]  # noqa: F821
-    jobs = [
-        client.submit(classify_file, run, path, target, column, key=f"{target}", retries=2) for path, target in left
-    ]
-    return list(client.gather(jobs))
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    try:
+        # A process a worker and one task at a time in each: the model uses the cores that it has.
+        ray.init(address=config.cluster) if config.cluster else ray.init(num_cpus=config.workers, **quiet)
+    except (ConnectionError, RuntimeError, ValueError) as error:
+        raise UserError(f"--cluster {config.cluster}: {str(error).splitlines()[0]}") from None
+    try:
+        task = ray.remote(max_retries=RETRIES)(work)
+        run = config.run.absolute()
+        return list(ray.get([task.remote(run, path, target, config.column) for path, target in left]))
+    except ray.exceptions.RayTaskError as error:
+        if isinstance(error.cause, UserError):
+            raise error.cause from None
+        raise
+    finally:
+        ray.shutdown()
 
 
 if __name__ == "__main__":

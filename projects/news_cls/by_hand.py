@@ -127,9 +127,9 @@ def after(moved: float, new: int) -> Table:
     fresh, said = news(3 * new, 0.8, 2, turn=moved)
     tests = [news(1000, 0.8, 3), news(1000, 0.8, 4, turn=moved)]
     share = len(topics) / len(said)
-    ways = {"sin actualizar": (old, topics, None), "solo lo nuevo": (fresh, said, None)}
     both = np.concatenate([old, fresh]), np.concatenate([topics, said])
-    ways["con repaso, mitad y mitad"] = (*both, np.repeat([1.0, share], [len(topics), len(said)]))
+    ways = {"sin actualizar": (old, topics, np.ones(len(topics))), "solo lo nuevo": (fresh, said, np.ones(len(said))),
+            "con repaso, mitad y mitad": (*both, np.repeat([1.0, share], [len(topics), len(said)]))}  # fmt: skip
     rows = []
     for name, (points, labels, weights) in ways.items():
         model = LogisticRegression().fit(points, labels, sample_weight=weights)

@@ -14,7 +14,8 @@ from projects.news_cls.balance.losses import BALANCES, Balance
 from projects.news_cls.config import Arm, Config
 from projects.news_cls.data.sources import corpus
 from projects.news_cls.measure import finished, shown
-from projects.news_cls.train import Prepared, train
+from projects.news_cls.models.prepared import Prepared
+from projects.news_cls.train import train
 from shared import study
 from shared.errors import UserError, command
 from shared.study import Cells, Done, publish

@@ -8,11 +8,12 @@ import pytest
 
 from projects.news_cls.classifier import Classifier
 from projects.news_cls.config import SMOKE
+from projects.news_cls.models.prepared import Prepared
 from projects.news_cls.monitor.memory import Memory
 from projects.news_cls.server.app import create_app
 from projects.news_cls.server.service import Service
 from projects.news_cls.server.settings import Settings
-from projects.news_cls.train import Prepared, train
+from projects.news_cls.train import train
 
 WORDS = {
     "money": ("bank shares profit market", "oil price trade loan"),

@@ -13,11 +13,13 @@ from projects.news_cls import train as training
 from projects.news_cls.classifier import Classifier
 from projects.news_cls.config import Config
 from projects.news_cls.models import baselines
+from projects.news_cls.models import prepared as preparing
 from projects.news_cls.models.contrastive import pair_loss, topic_batches
 from projects.news_cls.models.lengths import MOST_WINDOWS, LengthPolicy
+from projects.news_cls.models.prepared import Prepared
 from projects.news_cls.models.self_training import self_train, surest
 from projects.news_cls.models.topic_model import TopicModel, all_logits, embeddings, find_layers, kept_states, padded
-from projects.news_cls.train import EarlyStopping, Prepared, train
+from projects.news_cls.train import EarlyStopping, train
 from shared.errors import UserError
 from shared.fingerprint.citations import checkpoints
 from shared.seeding import generator, seed_everything
@@ -192,7 +194,7 @@ def test_training_repeats_itself(base, tmp_path):
 
 def test_kept_states_on_disk_are_read_again(base, tmp_path, monkeypatch):
     first = train(replace(base, out=tmp_path / "one"), Prepared(tmp_path / "kept")).logits["test"]
-    monkeypatch.setattr(training, "kept_states", lambda *_, **__: pytest.fail("encoded again"))
+    monkeypatch.setattr(preparing, "kept_states", lambda *_, **__: pytest.fail("encoded again"))
     second = train(replace(base, out=tmp_path / "two"), Prepared(tmp_path / "kept")).logits["test"]
     assert np.array_equal(first, second)
 

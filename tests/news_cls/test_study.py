@@ -7,7 +7,7 @@ import pytest
 from projects.news_cls import figures, study
 from projects.news_cls.data.articles import Article, divide, grouped
 from projects.news_cls.measure import finished, shown
-from projects.news_cls.train import Prepared
+from projects.news_cls.models.prepared import Prepared
 from shared.errors import UserError
 from shared.report import read_csv, stale_tables
 from tests.news_cls.conftest import news_rows
@@ -29,7 +29,7 @@ def small(base, tmp_path, monkeypatch):
     def corpus(name, seed=0, **_):
         return divide(name, later if name == "outlets" else worlds[name], seed)
 
-    monkeypatch.setattr("projects.news_cls.train.read_corpus", corpus)
+    monkeypatch.setattr("projects.news_cls.models.prepared.read_corpus", corpus)
     for module in (study, finished):
         monkeypatch.setattr(module, "corpus", corpus)
     study._digest.cache_clear()

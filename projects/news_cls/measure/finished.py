@@ -26,11 +26,12 @@ from projects.news_cls.data.label_errors import suspected
 from projects.news_cls.data.sources import TOPICS, bbc, corpus, outlets
 from projects.news_cls.measure import drift_power, gate_trials, reasons
 from projects.news_cls.models import baselines
+from projects.news_cls.models.prepared import Prepared
 from projects.news_cls.models.self_training import self_train
 from projects.news_cls.models.topic_model import TopicModel, embeddings
 from projects.news_cls.monitor.update import MODES, Labelled, Mode, fit_head, scores_of, updated
 from projects.news_cls.monitor.versions import Head, new_head
-from projects.news_cls.train import Prepared, load
+from projects.news_cls.train import load
 from shared.assets.splits import assign
 from shared.fingerprint.citations import checkpoints
 from shared.measured import write_measured
