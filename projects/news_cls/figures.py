@@ -1,9 +1,10 @@
 """The figures of the README, each from a CSV of the results."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from projects.news_cls.measure.shown import shortened
 from shared.plotting import COLOURS, MARKERS, legend_below, panels
 from shared.report import read_csv
 
@@ -15,12 +16,12 @@ def few(out: Path, rows: Rows) -> None:
     """Accuracy by labels a topic."""
     methods = list(dict.fromkeys(row["method"] for row in rows))
     with panels(out / "few.png", 1, title="BBC news, few labels: articles without labels help most", size=(6.6, 4.4),
-                xlabel="labelled articles of each topic", ylabel="accuracy, mean ± sd of three divisions",
+                xlabel="labelled articles of each topic", ylabel="accuracy, mean ± sd",
                 words=WORDS) as (axes,):  # fmt: skip
         for number, method in enumerate(methods):
             own = [row for row in rows if row["method"] == method]
             axes.errorbar([row["labels"] * (1 + 0.02 * number) for row in own], [row["accuracy"] for row in own],
-                          [row["accuracy_sd"] for row in own], label=method, marker=MARKERS[number % 7],
+                          [row["accuracy_sd"] for row in own], label=shortened(method), marker=MARKERS[number % 7],
                           color=COLOURS[number % 7], capsize=2, ms=5)  # fmt: skip
         axes.set_xscale("log")
         axes.set_xticks([10, 20, 50], ["10", "20", "50"])
@@ -85,8 +86,8 @@ DRAWN: dict[str, tuple[str, Callable[[Path, Rows], None]]] = {
 }  # fmt: skip
 
 
-def draw(out: Path, names: Sequence[str] = ()) -> None:
+def draw(out: Path) -> None:
     """All figures whose CSV is there."""
-    for name, (table, make) in DRAWN.items():
-        if (out / table).exists() and (not names or name in names):
+    for table, make in DRAWN.values():
+        if (out / table).exists():
             make(out, read_csv(out / table))

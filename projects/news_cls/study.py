@@ -70,7 +70,7 @@ class Study:
             lambda cell: train(cell, prepared),
             "news_cls",
             cell_name,
-            digest_of,
+            lambda cell: digest_of(cell.dataset, cell.seed),
             by="validation_macro_f1",
             last="result.json",
             expected=140,
@@ -173,13 +173,9 @@ def cell_name(cell: Config) -> str:
     return "-".join([*words, f"seed{cell.seed}"])
 
 
-def digest_of(cell: Config) -> str:
-    """Digest of what a cell learns from."""
-    return _digest(cell.dataset, cell.seed)
-
-
 @cache
-def _digest(dataset: str, seed: int) -> str:
+def digest_of(dataset: str, seed: int) -> str:
+    """Digest of what a cell learns from."""
     return corpus(dataset, seed).digest
 
 

@@ -32,7 +32,7 @@ def small(base, tmp_path, monkeypatch):
     monkeypatch.setattr("projects.news_cls.models.prepared.read_corpus", corpus)
     for module in (study, finished):
         monkeypatch.setattr(module, "corpus", corpus)
-    study._digest.cache_clear()
+    study.digest_of.cache_clear()
     monkeypatch.setattr(finished, "outlets", lambda: later)
     monkeypatch.setattr(finished, "bbc", lambda: worlds["bbc"])
     monkeypatch.setattr(finished, "TOPICS", ("business", "sport", "tech"))

@@ -63,6 +63,17 @@ def arm_of(group: study.Group) -> str:
     return ARMS[own.arm] + (", and unlabelled articles" if own.unlabelled else "")
 
 
+def shortened(method: str) -> str:
+    """A method's name for a legend."""
+    for long, short in (
+        (", logistic regression", ""),
+        (", linear SVM", ", SVM"),
+        (", and unlabelled articles", " + unlabelled"),
+    ):
+        method = method.replace(long, short)
+    return method
+
+
 def labels_of(group: study.Group) -> str:
     """Labelled articles a topic."""
     return str(group[0].config.labels or "all")
