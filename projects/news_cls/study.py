@@ -88,7 +88,7 @@ class Study:
 
     def tuned_cells(self) -> list[Done]:
         """The served models, one a division."""
-        base = replace(self.base, arm="tuned", tokens=TOKENS, epochs=3)
+        base = replace(self.base, arm="tuned", tokens=TOKENS, epochs=2)
         return self.cells.repeat(self.cells.best(self.candidates(base)), self.seeds)
 
     def candidates(self, base: Config) -> list[Config]:
@@ -122,7 +122,7 @@ def few_tuned(run: Study) -> None:
         chosen = run.repeated("few", run.candidates(replace(base, micro=16, epochs=2 if unlabelled else 8)))
         for labels in FEW[1:2]:
             run.again("few", replace(chosen, labels=labels))
-    run.repeated("whole", run.candidates(replace(run.base, arm="tuned", tokens=SHORT, epochs=3)))
+    run.repeated("whole", run.candidates(replace(run.base, arm="tuned", tokens=SHORT, epochs=2)))
 
 
 def served(run: Study) -> None:
