@@ -30,9 +30,9 @@ FEW_TOKENS, RARE_TOKENS, TOKENS, SHORT = 256, 96, 128, 64
 CS = {"svm": (0.5, 2.0), "frozen": (0.003, 0.03)}
 RATES = (5e-5, 2e-4)
 """Two candidates of every arm, chosen on the validation of the first division."""
-ORDER = ("few", "served", "time", "sure", "gate", "reasons", "drift", "few_tuned", "rare", "rare_tuned", "data")
+ORDER = ("few", "time", "sure", "gate", "drift", "reasons", "rare", "tuned", "few_tuned", "rare_tuned", "data")
 
-NEEDS = {"served": ("few",), "few_tuned": ("few", "served"), "rare_tuned": ("rare",)}
+NEEDS = {"tuned": ("few",), "few_tuned": ("few", "tuned"), "rare_tuned": ("rare",)}
 """Parts that fill the same tables: what is done already is only read."""
 
 
@@ -86,9 +86,9 @@ class Study:
         """Repeat a configuration that was chosen elsewhere."""
         self.groups.setdefault(table, []).append(self.cells.repeat(config, self.seeds))
 
-    def tuned_cells(self) -> list[Done]:
-        """The served models, one a division."""
-        base = replace(self.base, arm="tuned", tokens=TOKENS, epochs=2)
+    def served_cells(self) -> list[Done]:
+        """The models that are measured further, one a division: the frozen encoder with its head."""
+        base = replace(self.base, arm="frozen", tokens=TOKENS)
         return self.cells.repeat(self.cells.best(self.candidates(base)), self.seeds)
 
     def candidates(self, base: Config) -> list[Config]:
@@ -122,12 +122,12 @@ def few_tuned(run: Study) -> None:
         chosen = run.repeated("few", run.candidates(replace(base, micro=16, epochs=2 if unlabelled else 8)))
         for labels in FEW[1:2]:
             run.again("few", replace(chosen, labels=labels))
-    run.repeated("whole", run.candidates(replace(run.base, arm="tuned", tokens=SHORT, epochs=2)))
 
 
-def served(run: Study) -> None:
-    """BBC with all labels, fine-tuned: the model that is served."""
-    run.groups.setdefault("whole", []).append(run.tuned_cells())
+def tuned(run: Study) -> None:
+    """BBC with all labels, fine-tuned."""
+    for tokens in (TOKENS, SHORT):
+        run.repeated("whole", run.candidates(replace(run.base, arm="tuned", tokens=tokens, epochs=2)))
 
 
 def rare(run: Study) -> None:
@@ -159,7 +159,7 @@ def best_balance(run: Study) -> Balance:
 
 
 PARTS: dict[str, Callable[[Study], None]] = {
-    "few": few, "served": served, "rare": rare, "few_tuned": few_tuned, "rare_tuned": rare_tuned
+    "few": few, "tuned": tuned, "rare": rare, "few_tuned": few_tuned, "rare_tuned": rare_tuned
 }  # fmt: skip
 
 

@@ -68,7 +68,7 @@ class Subject:
 
     def embedded(self, texts: Sequence[str], *, frozen: bool = False) -> Float[Tensor, "n d"]:
         """By the tuned encoder, or by the one that it was."""
-        if frozen:
+        if frozen or self.config.arm == "frozen":
             plain = TopicModel(self.config.model, self.model.labels, self.model.policy, upper=self.config.upper)
             return torch.cat([state.float() for state in self.prepared.pooled(self.config, plain, texts).states])
         return embeddings(
@@ -98,9 +98,9 @@ def halves(articles: Sequence[Article], seed: int) -> tuple[list[Article], list[
 def time(run: Any) -> None:
     """From 2004 to 2017: without new labels, with some, and what becomes of the old."""
     found: dict[tuple[str, str, str], list[dict[str, float]]] = {}
-    for done in run.tuned_cells():
+    for done in run.served_cells():
         own = Subject.of(done, run.prepared)
-        for key, value in [*of_svm(own), *of_heads(own, frozen=True), *of_heads(own, frozen=False)]:
+        for key, value in [*of_svm(own), *of_heads(own)]:
             found.setdefault(key, []).append(value)
     rows = []
     for (method, mode, labels), each in found.items():
@@ -131,13 +131,13 @@ def of_svm(own: Subject) -> list[tuple[tuple[str, str, str], dict[str, float]]]:
     return found
 
 
-def of_heads(own: Subject, *, frozen: bool) -> list[tuple[tuple[str, str, str], dict[str, float]]]:
-    """Heads over an encoder, by every way of updating them."""
-    method, seed = ("frozen" if frozen else "tuned"), own.config.seed
+def of_heads(own: Subject) -> list[tuple[tuple[str, str, str], dict[str, float]]]:
+    """Heads over the encoder, by every way of updating them."""
+    method, seed = own.config.arm, own.config.seed
     pool, test = halves(outlets(), seed)
-    old, old_test, new_test = (own.labelled(part, frozen=frozen) for part in (own.corpus.train, own.corpus.test, test))
-    start = fit_head(new_head(len(TOPICS), old.embeddings.shape[1]), old) if frozen else own.head
-    every = own.labelled(pool, frozen=frozen)
+    old, old_test, new_test = (own.labelled(part) for part in (own.corpus.train, own.corpus.test, test))
+    start = own.head
+    every = own.labelled(pool)
 
     def row(mode: str, labels: str, head: Head) -> tuple[tuple[str, str, str], dict[str, float]]:
         before = {f"old_{name}": value for name, value in scores_of(head, old_test).items()}
@@ -145,7 +145,7 @@ def of_heads(own: Subject, *, frozen: bool) -> list[tuple[tuple[str, str, str], 
 
     found = [row("no new labels", "0", start), row("unlabelled 2017 articles", "0", adapted(old, every.embeddings))]
     for labels in NEW_LABELS:
-        new = own.labelled(up_to(pool, labels, seed), frozen=frozen)
+        new = own.labelled(up_to(pool, labels, seed))
         found += [row(NAMES[mode], str(labels), updated(start, new, old, mode, seed)) for mode in MODES]
     found.append(row("within 2017", "all", fit_head(new_head(len(TOPICS), old.embeddings.shape[1]), every)))
     return found
@@ -168,7 +168,7 @@ def adapted(old: Labelled, unlabelled: Float[Tensor, "n d"]) -> Head:
 
 def gate(run: Any) -> None:
     """Good and spoilt updates before the gate."""
-    own = Subject.of(run.tuned_cells()[0], run.prepared)
+    own = Subject.of(run.served_cells()[0], run.prepared)
     train, old = own.labelled(own.corpus.train), own.labelled(own.corpus.test)
     found = []
     for seed in range(run.trials):
@@ -187,7 +187,7 @@ def gate(run: Any) -> None:
 
 def drift(run: Any) -> None:
     """False alarms without drift, and alarms with some."""
-    own = Subject.of(run.tuned_cells()[0], run.prepared)
+    own = Subject.of(run.served_cells()[0], run.prepared)
     articles = [*own.corpus.validation, *own.corpus.test]
     base, strange = sample(own, articles), sample(own, outlets())
     alarms = drift_power.false_alarms(base, run.batches, run.draws)
@@ -210,7 +210,7 @@ def sample(own: Subject, articles: Sequence[Article]) -> drift_power.Sample:
 
 def explained(run: Any) -> None:
     """Whether reasons add up and are true to the model."""
-    own = Subject.of(run.tuned_cells()[0], run.prepared)
+    own = Subject.of(run.served_cells()[0], run.prepared)
     found = reasons.items(own.model, [each.text for each in own.corpus.test[: run.explained]], run.steps)
     write_measured(run.config.out / "reasons_items.csv", found, "news_cls", run.config)
     rows = []
@@ -237,7 +237,7 @@ def bounded(name: str, values: Sequence[float]) -> dict[str, float]:
 def sure(run: Any) -> None:
     """Accuracy, calibration and abstention on the test, without section words, in 2017, and on later news."""
     found: dict[str, list[dict[str, float]]] = {}
-    for done in run.tuned_cells():
+    for done in run.served_cells():
         own = Subject.of(done, run.prepared)
         masked = [Article(mask_leaks(each.text), each.label) for each in own.corpus.test]
         sets = {"BBC, 2004": own.corpus.test, "words of the sections masked": masked, "nine outlets, 2017": outlets()}
@@ -303,7 +303,7 @@ def curves(own: Subject) -> Rows:
 def data(run: Any) -> None:
     """What the corpora are like, which labels are suspect, and which words decide alone."""
     rows = []
-    own = Subject.of(run.tuned_cells()[0], run.prepared)
+    own = Subject.of(run.served_cells()[0], run.prepared)
     for name in run.corpora:
         row = summary(corpus(name))
         row["suspected"] = ""
