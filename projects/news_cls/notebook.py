@@ -6,74 +6,70 @@
 # %%
 """Results of news_cls, shown from results/; the last cells of results/notebook.ipynb."""
 
-from projects.news_cls.measure.shown import views
-from projects.news_cls.study import RESULTS
-from shared.course.cells import Picture, declared
-
-shown = views(RESULTS)
+from projects.news_cls.measure.notes import drawn, measured
 
 # %% [markdown]
 # ## Los datos
 
 # %%
-declared(*shown["corpora"])
+measured("corpora")
 
 # %% [markdown]
 # ## Con todas las etiquetas no hay diferencia; con pocas, sí
 
 # %%
-declared(*shown["whole"])
+measured("whole")
 
 # %%
-declared(*shown["few"])
+measured("few")
 
 # %%
-Picture(RESULTS / "few.es.png", "Exactitud según las etiquetas de cada tema")
+drawn("few", "Exactitud según las etiquetas de cada tema")
 
 # %% [markdown]
 # ## Temas raros
 
 # %%
-declared(*shown["rare"])
+measured("rare")
 
 # %% [markdown]
 # ## De 2004 a 2017
 
 # %%
-declared(*shown["time"])
+measured("time")
 
 # %%
-Picture(RESULTS / "time.es.png", "Macro-F1 en noticias de 2017 y de 2004 tras actualizar")
+drawn("time", "Macro-F1 en noticias de 2017 y de 2004 tras actualizar")
 
 # %% [markdown]
 # ## La puerta, y las alarmas
 
 # %%
-declared(*shown["gate"])
+measured("gate")
 
 # %%
-declared(*shown["alarms"])
+measured("alarms")
 
 # %%
-Picture(RESULTS / "drift.es.png", "Alarmas según la parte del lote que ha cambiado")
+drawn("drift", "Alarmas según la parte del lote que ha cambiado")
 
 # %% [markdown]
 # ## Con qué seguridad, y por qué
 
 # %%
-declared(*shown["sure"])
+measured("sure")
 
 # %%
-Picture(RESULTS / "reliability.es.png", "Confianza contra exactitud, y errores que quedan al callar")
+drawn("reliability", "Confianza contra exactitud, y errores que quedan al callar")
 
 # %%
-declared(*shown["reasons"])
+measured("reasons")
 
 # %% [markdown]
 # ## Los cinco peores errores
 
 # %%
-declared(*shown["errors"])
+measured("errors")
 
 # %% [markdown]
 # ## Lo que esto no dice
