@@ -66,7 +66,7 @@ class Classifier:
         """
         found = checkpoints(run)
         if not found:
-            raise UserError(f"{run} holds no trained model: make run-news_cls trains one")
+            raise UserError(f"{run} holds no trained model: python -m projects.news_cls.first_run trains one")
         model, extra = load(found[-1])
         digest = hashlib.sha256((found[-1] / "model.safetensors").read_bytes()).hexdigest()[:16]
         head = Head(model.head.weight.detach().clone(), model.head.bias.detach().clone())

@@ -34,7 +34,7 @@ class Config:
     """majority; svm on TF-IDF; frozen encoder with logistic regression, or with a head trained by --balance; tuned
     (fine-tuning); contrastive (SetFit's way)."""
     model: str = "minilm"
-    """Encoder: embedded name, local folder, or Hugging Face id (distilbert-base-uncased); e5 reads Spanish."""
+    """Encoder: embedded name, local folder, or Hugging Face id (distilbert-base-uncased)."""
     policy: Kind = "head"
     """What is read of a long article: head, ends (beginning and end), windows (averaged)."""
     tokens: int = 128

@@ -23,6 +23,7 @@ OWN = (
     "main{max-width:60rem}main img{max-width:100%;height:auto;background:#fff}main table{width:auto}"
     ".code{border-left:3px solid var(--link);background:var(--card);max-height:none}.code code{background:none}"
     ".output{margin:.6rem 0 1.4rem;overflow-x:auto}"
+    ".output td{overflow-wrap:break-word}"  # a wide table scrolls; no word of it is cut in two
 )
 
 

@@ -1,4 +1,7 @@
-"""`make run-news_cls`: fine-tune on BBC news beside an SVM; then news of 2017 and later, and a model to serve."""
+"""`python -m projects.news_cls.first_run`: fine-tune beside an SVM; then news of 2017 and later, and a model to serve.
+
+It becomes the way in, `make run-news_cls`, when the results of fine-tuning stand.
+"""
 
 from dataclasses import replace
 from pathlib import Path
@@ -37,7 +40,7 @@ def main(config: Config) -> None:
                 f"On nine outlets' news of 2017 its macro-F1 is {then['macro_f1']:.3f}, on thirty later ones", end=" "
             )
             print(f"{later['macro_f1']:.3f}: topics stay, and what a section is called does not.")
-    print(f"NEWS_CLS_MODEL={out} make serve-news_cls answers with it.")
+    print(f"NEWS_CLS_MODEL={out} python -m projects.news_cls.server answers with it.")
 
 
 if __name__ == "__main__":
