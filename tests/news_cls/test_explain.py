@@ -19,6 +19,7 @@ from projects.news_cls.explain.faithfulness import by_score, curves, random_orde
 from projects.news_cls.measure import reasons
 from projects.news_cls.models.lengths import LengthPolicy
 from projects.news_cls.models.topic_model import Batch, padded
+from tests.news_cls.conftest import WORDS, news_rows
 
 TEXT = "bank shares unbelievably profit goal market street"
 
@@ -89,11 +90,11 @@ def test_occlusion_is_the_fall_of_the_logit(model):
         assert own.scores[word] == pytest.approx(float(whole - hidden), abs=1e-5)
 
 
-def test_the_topic_that_is_said_is_explained_by_its_own_words(model):
-    own = integrated_gradients(model, "bank shares market today")
-    assert model.labels[own.topic] == "money"
-    best = own.words[int(np.argmax(own.scores))]
-    assert best in ("bank", "shares", "market")
+def test_a_topic_that_is_right_is_explained_by_its_own_words(model):
+    rows = [(text, label, integrated_gradients(model, text)) for text, label in news_rows(60)]
+    right = [(label, own) for _, label, own in rows if model.labels[own.topic] == label]
+    best = [own.words[int(np.argmax(own.scores))] in " ".join(WORDS[label]).split() for label, own in right]
+    assert len(right) > 30 and sum(best) / len(best) > 0.6, "by chance two words of six"
 
 
 def test_hiding_what_matters_costs_more_than_hiding_the_rest(model):

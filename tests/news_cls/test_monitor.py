@@ -159,11 +159,11 @@ def test_updates_learn_the_new_and_replay_keeps_the_old(past, current):
 
 def test_the_gate_lets_good_updates_in_and_no_spoilt_ones(past, current):
     let_in = dict.fromkeys(gate_trials.KINDS, 0)
-    for seed in range(6):
+    for seed in range(3):
         new, judge = labelled(10 + seed, 90, turn=0.7), labelled(30 + seed, 200, turn=0.7)
         for kind in gate_trials.KINDS:
             let_in[kind] += gate_trials.trial(current, new, past[0], (past[1], judge), kind, seed)["accepted"]
-    assert let_in["good"] == 6 and let_in["shuffled labels"] == let_in["one class only"] == 0
+    assert let_in["good"] == 3 and let_in["shuffled labels"] == let_in["one class only"] == 0
     assert let_in["other texts' labels"] <= 1  # labels at random may happen to help
 
 
