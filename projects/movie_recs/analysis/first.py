@@ -19,7 +19,6 @@ from projects.movie_recs.recommend.collaborative import ease, neighbours
 from projects.movie_recs.recommend.dislikes import signed_ease
 from projects.movie_recs.recommend.diversity import mmr, scaled
 from projects.movie_recs.recommend.explain import plot_sentences, reason, strongest
-from shared import progress
 
 TEXT_WEIGHT = 0.2
 
