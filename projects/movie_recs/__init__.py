@@ -1,1 +1,0 @@
-"""Films for somebody, from what he likes and from their texts."""

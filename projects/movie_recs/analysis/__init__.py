@@ -1,1 +1,0 @@
-"""How each part is judged: protocols of evaluation, one a module; study.py runs them."""

@@ -1,1 +1,0 @@
-"""Films, texts and ratings: read, joined, divided."""

@@ -1,1 +1,0 @@
-"""Texts as vectors, and where these are searched."""

@@ -1,1 +1,0 @@
-"""What people say: kept, followed at once, and replayed."""

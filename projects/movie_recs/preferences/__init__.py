@@ -1,1 +1,0 @@
-"""What somebody likes, asks and wishes."""

@@ -1,1 +1,0 @@
-"""The recommender as a service."""

@@ -1,1 +1,0 @@
-"""What a Transformer has to beat."""

@@ -1,1 +1,0 @@
-"""Series: definitions, cleaning, injected anomalies, readers."""

@@ -1,1 +1,0 @@
-"""Why a point was called anomalous."""

@@ -1,1 +1,0 @@
-"""Transformers for series, from attention to anomaly scores."""

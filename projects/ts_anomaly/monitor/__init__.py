@@ -1,1 +1,0 @@
-"""Detection as values come: sources, state, drift, alerts."""

@@ -1,1 +1,0 @@
-"""Other people's detectors, run in an environment of their own."""

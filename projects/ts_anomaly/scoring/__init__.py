@@ -1,1 +1,0 @@
-"""From scores to alarms: thresholds and events."""

@@ -1,1 +1,0 @@
-"""A dashboard and an HTTP door to the monitor."""
