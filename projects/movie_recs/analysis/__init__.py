@@ -1,0 +1,1 @@
+"""How each part is judged: protocols of evaluation, one a module; study.py runs them."""

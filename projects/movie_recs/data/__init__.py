@@ -1,0 +1,1 @@
+"""Films, texts and ratings: read, joined, divided."""

@@ -1,0 +1,1 @@
+"""Texts as vectors, and where these are searched."""

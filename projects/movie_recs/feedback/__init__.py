@@ -1,0 +1,1 @@
+"""What people say: kept, followed at once, and replayed."""

@@ -1,0 +1,1 @@
+"""What somebody likes, asks and wishes."""

@@ -1,0 +1,1 @@
+"""What a Transformer has to beat."""

@@ -1,0 +1,1 @@
+"""Series: definitions, cleaning, injected anomalies, readers."""

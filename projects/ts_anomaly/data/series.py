@@ -1,0 +1,128 @@
+"""Series by name, with where fitting and validation end; what counts in each, and its known faults, are in
+series.toml.
+"""
+
+# n points · c channels
+
+import csv
+import gzip
+import io
+import tomllib
+from dataclasses import dataclass
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from projects.ts_anomaly.data.reading import read_table
+from shared.assets.packages import package_file
+from shared.errors import UserError
+
+DEFINITIONS = Path(__file__).with_name("series.toml")
+SPLIT = (0.4, 0.6)  # where fitting and validation end in a file of one's own
+
+
+@dataclass(frozen=True)
+class Series:
+    """A series in three parts, in the order of time: fitted on, validated on, judged.
+
+    Attributes:
+        name: Embedded name or path.
+        values: (n, c); NaN is a gap.
+        labels: 1 is anomalous; None where nobody labelled it.
+        fit: First index that nothing is fitted on.
+        validation: First index that no choice and no threshold sees.
+        period: Points of its season, 0 without.
+        buffer: Largest buffer of VUS-PR.
+        annotations: Change points that each annotator marked.
+    """
+
+    name: str
+    values: Float[np.ndarray, "n c"]
+    labels: Int[np.ndarray, " n"] | None
+    fit: int
+    validation: int
+    period: int = 0
+    buffer: int = 24
+    annotations: tuple[tuple[int, ...], ...] = ()
+
+    @property
+    def prefix(self) -> Float[np.ndarray, "m c"]:
+        """What is fitted on; rows that are labelled anomalous are gaps in it."""
+        return self.known[: self.fit]
+
+    @property
+    def known(self) -> Float[np.ndarray, "m c"]:
+        """What is fitted or validated on, labelled anomalies as gaps."""
+        values = self.values[: self.validation].copy()
+        if self.labels is not None:
+            values[self.labels[: self.validation] != 0] = np.nan
+        return values
+
+
+@cache
+def definitions() -> dict[str, dict[str, Any]]:
+    """What series.toml says of each series."""
+    return tomllib.loads(DEFINITIONS.read_text(encoding="utf-8"))
+
+
+def load_series(name: str) -> Series:
+    """The series that `--dataset` names: an embedded one, or a CSV file of one's own.
+
+    In a file a column `label` or `is_anomaly` holds labels; 0.4 of its rows are fitted on, up to 0.6 validated on.
+
+    Raises:
+        UserError: If there is none of that name, or the file cannot be read.
+    """
+    if name in definitions():
+        return _embedded(name)
+    path = Path(name).expanduser()
+    if path.exists():
+        return _own(path)
+    near = get_close_matches(name, definitions(), n=1)
+    hint = f" (did you mean {near[0]}?)" if near else ""
+    raise UserError(
+        f"--dataset {name}: no such file, and no embedded series{hint}; there are {', '.join(definitions())}"
+    )
+
+
+def _embedded(name: str) -> Series:
+    told = definitions()[name]
+    rows = _rows(package_file(told["package"], *told["file"].split("/")))
+    if since := told.get("since"):
+        days = [row[told["time"]] for row in rows]
+        rows = rows[days.index(since) :]
+    rows = rows[:: told.get("every", 1)]
+    values = np.array([[_number(row[column]) for column in told["value"]] for row in rows])
+    if told.get("returns"):
+        with np.errstate(invalid="ignore", divide="ignore"):  # oil had a price below 0 once: its return is a gap
+            values = 100 * np.diff(np.log(values[~np.isnan(values).any(1)]), axis=0)
+        values[~np.isfinite(values)] = np.nan
+    labels = np.array([int(float(row[told["label"]])) for row in rows]) if "label" in told else None
+    marked = tuple(tuple(each) for each in told.get("annotations", {}).values())
+    sizes = {key: told[key] for key in ("fit", "validation", "period", "buffer")}
+    return Series(name, values, labels, annotations=marked, **sizes)
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+    return list(csv.DictReader(io.StringIO(raw.decode("utf-8-sig"))))
+
+
+def _number(text: str) -> float:
+    return float(text) if text not in ("", ".") else float("nan")
+
+
+def _own(path: Path) -> Series:
+    table = read_table(path)
+    names = [name for name in table.names if name not in ("label", "is_anomaly")]
+    labelled = [name for name in table.names if name not in names]
+    values = table.values[:, [table.names.index(name) for name in names]]
+    labels = None
+    if labelled:
+        labels = (np.nan_to_num(table.values[:, table.names.index(labelled[0])]) != 0).astype(int)
+    fit, validation = (round(share * len(values)) for share in SPLIT)
+    return Series(path.name, values, labels, fit, validation)

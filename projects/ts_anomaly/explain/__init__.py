@@ -1,0 +1,1 @@
+"""Why a point was called anomalous."""

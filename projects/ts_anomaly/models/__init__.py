@@ -1,0 +1,1 @@
+"""Transformers for series, from attention to anomaly scores."""

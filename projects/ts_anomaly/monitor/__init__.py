@@ -1,0 +1,1 @@
+"""Detection as values come: sources, state, drift, alerts."""

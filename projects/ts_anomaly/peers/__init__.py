@@ -1,0 +1,1 @@
+"""Other people's detectors, run in an environment of their own."""

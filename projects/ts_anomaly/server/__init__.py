@@ -1,0 +1,1 @@
+"""A dashboard and an HTTP door to the monitor."""

@@ -1,0 +1,50 @@
+"""What was accepted is on disk before it is acknowledged; a state makes the journal before it needless."""
+
+import json
+import math
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from projects.ts_anomaly.data.reading import Row
+from shared.files import write_text
+
+
+class Journal:
+    """Rows of one series since its last state, a line each, appended and synced.
+
+    A half line at the end is what a killed process was writing: nobody was told that it was accepted.
+
+    Args:
+        path: The file.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path, self.rows = path, 0
+
+    def append(self, rows: Sequence[Row]) -> None:
+        """Write rows, and wait until the disk has them."""
+        values = [[row.time, *(None if math.isnan(value) else value for value in row.values)] for row in rows]
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{json.dumps(each)}\n" for each in values))
+            file.flush()
+            os.fsync(file.fileno())
+        self.rows += len(rows)
+
+    def read(self) -> Iterator[Row]:
+        """Rows in the order in which they came; what is cut off at the end is removed, so that more can follow."""
+        if not self.path.exists():
+            return
+        text = self.path.read_text(encoding="utf-8")
+        whole = text[: text.rfind("\n") + 1]
+        if whole != text:
+            write_text(self.path, whole)
+        for line in whole.splitlines():
+            time, *values = json.loads(line)
+            self.rows += 1
+            yield Row(float(time), tuple(math.nan if value is None else float(value) for value in values))
+
+    def clear(self) -> None:
+        """Begin anew: a state holds what was in it."""
+        write_text(self.path, "")
+        self.rows = 0

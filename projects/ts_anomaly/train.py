@@ -1,0 +1,239 @@
+"""The training loop of every arm, and what is kept of it: `python -m projects.ts_anomaly.train --dataset mitdb`."""
+
+# b batch · n points · m points of the prefix
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from projects.ts_anomaly.config import Config
+from projects.ts_anomaly.data.inject import inject, kinds
+from projects.ts_anomaly.data.series import Series, load_series
+from projects.ts_anomaly.detector import Detector
+from projects.ts_anomaly.models.association import Association
+from projects.ts_anomaly.models.contrast import Contrast, contrast_loss
+from projects.ts_anomaly.models.detectors import PatchTransformer, WindowTransformer, new_detector, new_model
+from projects.ts_anomaly.models.masked import Masked
+from projects.ts_anomaly.trials import pooled_auc_pr, trials
+from shared import progress
+from shared.errors import UserError, command
+from shared.files import read_json, write_json
+from shared.fingerprint.origin import file_digest
+from shared.optim import cosine_schedule
+from shared.run_directories import new_directory
+from shared.runs import Run, verified_tensors
+from shared.seeding import generator, seed_everything
+
+RUNS = Path("runs")
+RESULT, DETECTOR = "result.json", "detector.json"
+VALIDATION_TRIALS = 8  # of each kind trained against
+JITTER = 0.3  # of a training stretch: log of its scale, and its offset in scaled units; a tenth of it is noise
+WINDOWS = 8  # windows for each sequence of a batch
+AFTER = 0.5  # weight of the cross-entropy beside the pinball loss is 1; of the pinball loss itself this
+
+Step = Callable[[int], Tensor]
+
+
+@dataclass(frozen=True)
+class Metrics:
+    """What a training came to.
+
+    Attributes:
+        loss: The last one.
+        validation: Mean AUC-PR on injections of the kinds trained against, in the part for validation.
+        parameters: Trained ones.
+    """
+
+    loss: float
+    validation: float
+    parameters: int
+
+
+def main(config: Config) -> Metrics:
+    """Train on the prefix of a series, calibrate on its validation part, and keep the detector."""
+    torch.set_num_threads(1)  # models this small only wait for a second one
+    series, begun = load_series(config.dataset), time.process_time()
+    out = config.out or new_directory(RUNS, "ts_anomaly", f"{config.arm}-{Path(config.dataset).stem}")
+    with Run(out, project="ts_anomaly", config=config, resume=config.resume, data=digest(config.dataset)) as run:
+        detector, loss = fit(config, series, lambda step, **numbers: run.log(step, **numbers))
+        validation = validate(detector, series)
+        parameters = sum(each.numel() for each in detector.model.parameters())
+        if not config.resume:  # else it was stopped behind its only checkpoint, and what follows is already there
+            run.log(
+                config.steps, validation_auc_pr=validation, parameters=parameters, seconds=time.process_time() - begun
+            )
+            run.save(config.steps, dict(detector.model.state_dict()), extra={"detector": as_json(detector)})
+    metrics = Metrics(loss, validation, parameters)
+    write_json(out / DETECTOR, {"arm": config.arm, **as_json(detector)})
+    write_json(out / RESULT, vars(metrics))
+    return metrics
+
+
+def fit(
+    config: Config, series: Series, log: Callable[..., object] = lambda *_, **__: None
+) -> tuple[PatchTransformer | WindowTransformer, float]:
+    """A trained and calibrated detector of a series, and its last loss."""
+    seed_everything(config.seed)
+    detector = new_detector(config.arm, new_model(config))
+    detector.fit(series.prefix)
+    values = detector.scaler(series.prefix)
+    if len(values) < config.window + config.patch:
+        raise UserError(f"--dataset {config.dataset}: {len(values)} points to fit on, but a window has {config.window}")
+    loss = descend(config, detector, values, log)
+    detector.model.eval()
+    if isinstance(detector, PatchTransformer):
+        detector.calibrate(series.known, series.fit)
+    return detector, loss
+
+
+def descend(config: Config, detector: Any, values: Float[np.ndarray, "m c"], log: Callable[..., object]) -> float:
+    """Adam with warm-up and cosine. Returns the last loss."""
+    model = detector.model
+    priors = [p for name, p in model.named_parameters() if "sigma" in name]
+    rest = [p for name, p in model.named_parameters() if "sigma" not in name]
+    optimizer = torch.optim.AdamW([{"params": rest}, {"params": priors}], config.lr, weight_decay=1e-2)
+    schedule = cosine_schedule(optimizer, total=config.steps, last=0.02)
+    draws, random = generator(config.seed, 1), np.random.default_rng([config.seed, 1])
+    last = math.nan
+    for step in progress.track(range(1, config.steps + 1), description=config.arm, total=config.steps):
+        optimizer.zero_grad()
+        last = _backward(config, model, values, draws, random, priors, rest)
+        torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        optimizer.step()
+        schedule.step()
+        if step % 50 == 0 or step == config.steps:
+            log(step, loss=last)
+    return last
+
+
+def _backward(
+    config: Config,
+    model: torch.nn.Module,
+    values: Float[np.ndarray, "m c"],
+    draws: torch.Generator,
+    random: np.random.Generator,
+    priors: list[Tensor],
+    rest: list[Tensor],
+) -> float:
+    """Gradients of one batch; returns its loss."""
+    if isinstance(model, Contrast):
+        sequences, labels = sequences_of(config, values, random)
+        forecast, judged = contrast_loss(model(sequences)[0], sequences, labels, trim=config.trim)
+        loss = AFTER * forecast + (judged if config.arm == "contrast" else 0.0)
+        loss.backward()
+        return float(loss.detach())
+    cut = windows_of(config.window, values, WINDOWS * config.batch, draws)
+    if isinstance(model, Association):
+        near, far = model.losses(cut)
+        own = torch.autograd.grad(near, priors, retain_graph=True)
+        others = torch.autograd.grad(far, rest)
+        for each, gradient in zip([*priors, *rest], [*own, *others], strict=True):
+            each.grad = gradient
+        return float(near.detach())
+    assert isinstance(model, Masked)
+    loss = model.loss(cut, draws)
+    loss.backward()
+    return float(loss.detach())
+
+
+def windows_of(
+    length: int, values: Float[np.ndarray, "m c"], count: int, draws: torch.Generator
+) -> Float[Tensor, "b n"]:
+    """Random windows of random channels."""
+    data = torch.tensor(values.T.copy(), dtype=torch.float32)
+    rows = torch.randint(data.shape[0], (count,), generator=draws)
+    starts = torch.randint(data.shape[1] - length + 1, (count,), generator=draws)
+    return torch.stack([data[row, start : start + length] for row, start in zip(rows, starts, strict=True)])
+
+
+def sequences_of(
+    config: Config, values: Float[np.ndarray, "m c"], random: np.random.Generator
+) -> tuple[Float[Tensor, "b n"], Float[Tensor, "b n"]]:
+    """Random sequences, and where anomalies were put into them; the arm without anomalies gets none."""
+    length = min(config.sequence, len(values) // config.patch * config.patch)
+    names, some, marked = kinds("train"), [], []
+    for _ in range(config.batch):
+        channel = values[:, int(random.integers(values.shape[1]))]
+        known = channel[~np.isnan(channel)]
+        start = int(random.integers(len(channel) - length + 1))
+        sequence, labels = jittered(channel[start : start + length], random), np.zeros(length, dtype=int)
+        for _ in range(int(random.integers(0, 4)) if config.arm == "contrast" else 0):
+            kind = names[int(random.integers(len(names)))]
+            put = inject(sequence, kind, "train", known, random)
+            sequence, labels = put.values, labels | put.labels
+        some.append(sequence)
+        marked.append(labels)
+    return torch.tensor(np.stack(some), dtype=torch.float32), torch.tensor(np.stack(marked), dtype=torch.float32)
+
+
+def jittered(values: Float[np.ndarray, " n"], random: np.random.Generator) -> Float[np.ndarray, " n"]:
+    """The stretch a little larger or smaller, moved, and with noise: what is normal drifts, and a prefix is soon
+    known.
+    """
+    scale, offset = np.exp(random.uniform(-JITTER, JITTER)), random.normal(0, JITTER)
+    return values * scale + offset + random.normal(0, JITTER / 10, len(values))
+
+
+def validate(detector: Detector, series: Series) -> float:
+    """Mean pooled AUC-PR of the kinds trained against, in the part for validation: what choices are made by."""
+    names = kinds("train")
+    told = {"side": "train", "part": "validation", "count": VALIDATION_TRIALS, "seed": 1000, "needs": detector.context}
+    found = list(trials(detector.score, series, names, **told))  # type: ignore[arg-type]
+    return float(np.mean([pooled_auc_pr([each for each in found if each.kind == name]) for name in names]))
+
+
+def as_json(detector: PatchTransformer | WindowTransformer) -> dict[str, Any]:
+    """What is kept beside the weights."""
+    told: dict[str, Any] = {"centre": detector.scaler.centre.tolist(), "scale": detector.scaler.scale.tolist()}
+    if isinstance(detector, PatchTransformer):
+        told["tails"] = [[[t.as_json() if t else None for t in pair] for pair in row] for row in detector.tails]
+    return told
+
+
+def load_detector(directory: Path) -> PatchTransformer | WindowTransformer:
+    """The detector of a run, from verified weights.
+
+    Raises:
+        UserError: If there is none, or it does not verify.
+    """
+    from projects.ts_anomaly.data.clean import Scaler
+    from projects.ts_anomaly.scoring.tails import Tail
+    from shared.fingerprint.citations import checkpoints
+
+    told, saved = read_json(directory / "config.json"), checkpoints(directory)
+    if not saved:
+        raise UserError(f"{directory} holds no checkpoint: train first")
+    config = Config(**{name: value for name, value in told.items() if name not in ("out", "resume")})
+    state = json.loads((saved[-1] / "state.json").read_text(encoding="utf-8"))["extra"]["detector"]
+    detector = new_detector(config.arm, new_model(config))
+    detector.model.load_state_dict(verified_tensors(saved[-1]))
+    detector.model.eval()
+    detector.scaler = Scaler(np.array(state["centre"], dtype=float), np.array(state["scale"], dtype=float))
+    if isinstance(detector, PatchTransformer):
+        rows = state["tails"]
+        detector.tails = [[tuple(Tail.from_json(t) if t else None for t in pair) for pair in row] for row in rows]  # type: ignore[misc]
+    return detector
+
+
+def digest(dataset: str) -> str:
+    """Of the values that a run learns from."""
+    import hashlib
+
+    path = Path(dataset)
+    if path.is_file():
+        return file_digest(path)
+    series = load_series(dataset)
+    return hashlib.sha256(series.values.tobytes() + repr((series.fit, series.validation)).encode()).hexdigest()
+
+
+if __name__ == "__main__":
+    command(main, Config)

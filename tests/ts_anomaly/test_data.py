@@ -1,0 +1,158 @@
+"""Readers on the hand-written bad input, grids, scales from the past alone, injections whose two sides share
+nothing."""
+
+import math
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from projects.ts_anomaly.data.clean import Scaler, filled, regular
+from projects.ts_anomaly.data.inject import inject, kinds, read_kinds
+from projects.ts_anomaly.data.reading import Reader, in_order, read_prometheus, read_table
+from projects.ts_anomaly.data.series import definitions, load_series
+from projects.ts_anomaly.trials import CONTEXT, stretches, trials
+from shared.errors import UserError
+from tests.ts_anomaly.conftest import wave
+
+BAD = tomllib.loads(Path(__file__).with_name("bad_input.toml").read_text(encoding="utf-8"))
+
+
+@pytest.mark.parametrize("case", BAD["csv"], ids=lambda case: case["why"])
+def test_tables_as_people_write_them(case, tmp_path):
+    path = tmp_path / "series.csv"
+    path.write_bytes((case["text"] if case["text"] != "LONG" else "v\n" + "1" * 200_000).encode())
+    if "says" in case:
+        with pytest.raises(UserError, match=case["says"]) as error:
+            read_table(path)
+        assert "\n" not in str(error.value)
+        return
+    table = read_table(path)
+    np.testing.assert_array_equal(table.values[:, 0], case["values"])
+    np.testing.assert_allclose(table.times - table.times[0], case["times"])
+
+
+@pytest.mark.parametrize("case", BAD["prometheus"], ids=lambda case: case["why"])
+def test_answers_of_prometheus(case):
+    if "says" in case:
+        with pytest.raises(UserError, match=case["says"]):
+            read_prometheus(case["text"], "body")
+        return
+    ((_, rows),) = read_prometheus(case["text"], "body")
+    np.testing.assert_array_equal([row.values[0] for row in rows], case["values"])
+    assert [row.time for row in rows] == case["times"]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text(max_size=200))
+def test_any_text_is_read_or_refused_in_one_line(text):
+    try:
+        for row in in_order(Reader("x").rows(text.split("\n"))):
+            assert all(math.isnan(value) or math.isfinite(value) for value in row.values)
+    except UserError as error:
+        assert str(error).startswith("x")
+
+
+def test_a_missing_file_or_series_is_one_line():
+    with pytest.raises(UserError, match="did you mean mitdb"):
+        load_series("mitbd")
+
+
+@pytest.mark.parametrize("name", definitions())
+def test_every_embedded_series_is_there_and_known_before_it_is_judged(name):
+    series = load_series(name)
+    assert 0 < series.fit < series.validation < len(series.values)
+    if series.labels is not None:
+        assert len(series.labels) == len(series.values) and series.labels[series.validation :].any()
+        assert not series.labels[: series.fit].any()
+        assert np.isnan(series.known[series.labels[: series.validation] != 0]).all()
+
+
+def test_annotations_are_indices_of_what_is_loaded():
+    for name in ("apple", "bitcoin", "brent", "occupancy"):
+        series = load_series(name)
+        assert len(series.annotations) == 5
+        assert max(max(each) for each in series.annotations) < len(series.values)
+    assert [len(load_series(name).values) for name in ("apple", "brent")] == [623, 500]
+
+
+def test_scales_come_from_the_prefix_and_flat_channels_have_one():
+    scaler = Scaler.fit(np.array([[1.0, 5.0], [2.0, 5.0], [3.0, 5.0]]))
+    assert scaler.scale.tolist() == [pytest.approx(1.4826), 1.0]
+    assert np.isnan(scaler(np.array([[1e300, np.inf]]))).all()
+    with pytest.raises(UserError, match="no value"):
+        Scaler.fit(np.full((5, 1), np.nan))
+
+
+def test_anomalies_in_the_prefix_move_the_scale_little():
+    clean, dirty = wave(1000), wave(1000)
+    dirty[::50] += 40
+    a, b = Scaler.fit(clean), Scaler.fit(dirty)
+    assert abs(a.centre - b.centre) < 0.1 and b.scale / a.scale < 1.1 and dirty.std() / clean.std() > 5
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.one_of(st.just(math.nan), st.floats(-5, 5)), min_size=2, max_size=30), st.integers(1, 29))
+def test_filling_takes_nothing_from_the_future(values, cut):
+    whole = filled(np.array(values)[:, None])
+    np.testing.assert_array_equal(whole[:cut], filled(np.array(values[:cut])[:, None]))
+    assert not np.isnan(whole).any()
+
+
+def test_a_grid_keeps_the_first_value_of_a_step_and_marks_pauses():
+    times = np.array([0.0, 60.0, 119.0, 125.0, 300.0])
+    grid, values = regular(times, np.arange(5.0)[:, None], 60.0)
+    np.testing.assert_array_equal(values.ravel(), [0, 1, 2, np.nan, np.nan, 4])
+    assert grid.tolist() == [0, 60, 120, 180, 240, 300]
+    with pytest.raises(UserError, match="steps"):
+        regular(np.array([0.0, 1.0, 1e12]), np.zeros((3, 1)), 1.0)
+
+
+# ---------------------------------------------------------------- injections
+
+
+def test_what_is_trained_against_and_what_is_judged_by_share_no_size_and_no_length():
+    told = read_kinds()
+    assert len(told) == 8 and set(kinds("train")) & set(kinds("test")) == {"spike", "level"}
+    for name in ("spike", "level"):
+        train, test = told[name]["train"], told[name]["test"]
+        for low, high in test["sizes"]:
+            assert all(high < a or low > b for a, b in train["sizes"])
+    for low, high in told["level"]["test"]["lengths"]:
+        assert all(high < a or low > b for a, b in told["level"]["train"]["lengths"])
+
+
+@pytest.mark.parametrize("kind", kinds("test"))
+def test_labels_mark_what_was_changed_and_nothing_else(kind):
+    values, prefix = wave(400, 3)[:, 0], wave(500)[:, 0]
+    for seed in range(20):
+        put = inject(values, kind, "test", prefix, np.random.default_rng(seed), margin=30)
+        outside = put.labels == 0
+        np.testing.assert_array_equal(put.values[outside], values[outside])
+        assert put.labels[:30].sum() == put.labels[-30:].sum() == 0
+        assert np.abs(put.values - values)[put.labels == 1].max() > 0.05
+        length = put.labels.sum()
+        assert length == 1 if kind == "spike" else 48 <= length <= 80
+
+
+def test_sizes_are_in_deviations_of_the_prefix():
+    values, prefix = np.zeros(300), 7 * np.random.default_rng(0).standard_normal(5000)
+    spike = inject(values, "spike", "test", prefix, np.random.default_rng(1)).values
+    assert np.abs(spike).max() == pytest.approx(4 * prefix.std())
+    drift = inject(values, "drift", "test", prefix, np.random.default_rng(1)).values
+    assert np.abs(drift).max() == pytest.approx(3 * prefix.std())
+
+
+def test_trials_are_the_same_for_all_and_hold_no_anomaly_of_the_series_own():
+    series = load_series("mitdb")
+    told = {"side": "test", "part": "test", "count": 2, "seed": 1}
+    seen = [[], []]
+    for each in seen:
+        list(trials(lambda values, each=each: each.append(values) or np.zeros(len(values)), series, ("flat",), **told))
+    np.testing.assert_array_equal(seen[0], seen[1])
+    event = np.flatnonzero(series.labels)
+    assert all(at + 512 <= event[0] or at - CONTEXT > event[-1] for at in stretches(series, "test", 512))
+    assert min(stretches(series, "test", 512)) >= series.validation

@@ -1,0 +1,286 @@
+"""The server: what is accepted is on disk, limits, errors, the document, the page in a browser."""
+
+import json
+import math
+import os
+import signal
+import time
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis.generation import GenerationMode
+from starlette.testclient import TestClient
+
+from projects.ts_anomaly.server.app import PAGES, create_app
+from projects.ts_anomaly.server.journal import Journal
+from projects.ts_anomaly.server.service import Monitor
+from projects.ts_anomaly.server.settings import PREFIX, Settings
+from shared.errors import UserError
+from shared.web.browser import faults_everywhere, served
+from shared.web.launch import running
+from shared.web.pages import read_texts
+from shared.web.problems import BusyError
+from shared.web.settings import from_environment
+from tests.ts_anomaly.conftest import wave
+
+
+def points(values, start=0):
+    return {"points": [{"time": 60 * (start + n), "values": [v]} for n, v in enumerate(values)]}
+
+
+def faulty(n=400, seed=2):
+    values = wave(n, seed)[:, 0]
+    values[n - 50 : n - 45] += 60
+    return values.tolist()
+
+
+@pytest.fixture
+def given_settings(tmp_path):
+    return Settings(data=tmp_path / "data", warm=128, rate=100_000.0, chance=1e-4)
+
+
+@pytest.fixture
+def client(detector, given_settings):
+    with TestClient(create_app(detector, given_settings)) as opened:
+        yield opened
+
+
+def test_points_are_taken_judged_and_shown(client):
+    assert client.post("/v1/series/cpu/points", json=points(faulty())).json()["accepted"] == 400
+    found = client.get("/v1/series/cpu").json()
+    assert found["warming"] == 0 and len(found["shown"]) == 272 and found["automatic"]
+    steps = [each["step"] for each in found["told"] if each["kind"] == "opened" and each["severity"] == "high"]
+    assert 350 - 127 in steps, "the step counts from the last warming point"
+    more = client.get("/v1/series/cpu", params={"since": found["shown"][-3]["step"]}).json()
+    assert len(more["shown"]) == 2
+    assert client.get("/v1/series").json()[0]["name"] == "cpu"
+
+
+def test_a_threshold_moves_by_hand_and_back(client):
+    client.post("/v1/series/cpu/points", json=points(faulty()))
+    automatic = client.get("/v1/series/cpu").json()["threshold"]
+    assert client.put("/v1/series/cpu/threshold", json={"threshold": 0.0}).json() == {"threshold": 0.0}
+    client.post("/v1/series/cpu/points", json=points([0.5], 400))
+    last = client.get("/v1/series/cpu").json()
+    assert last["shown"][-1]["alarm"] and not last["automatic"]
+    assert client.put("/v1/series/cpu/threshold", json={"threshold": None}).json()["threshold"] == pytest.approx(
+        automatic
+    )
+
+
+def test_the_same_points_twice_are_dropped_and_gaps_are_null(client):
+    client.post("/v1/series/a/points", json=points(faulty()))
+    again = client.post("/v1/series/a/points", json=points([*faulty()[-3:], None], 397)).json()
+    assert (again["accepted"], again["dropped"]) == (1, 3)
+    assert client.get("/v1/series/a").json()["shown"][-1]["values"] == [None]
+
+
+def test_csv_and_prometheus_come_in(client):
+    text = "t;v\n" + "".join(f"{60 * n};{str(v).replace('.', ',')}\n" for n, v in enumerate(faulty()))
+    answer = client.post("/v1/series/a b/csv", content=text, headers={"Content-Type": "text/csv"})
+    assert answer.json()["accepted"] == 400
+    assert client.post("/v1/series/a/csv", content=text).status_code == 415
+    values = [[60 * n, str(v)] for n, v in enumerate(faulty())]
+    result = {"metric": {"__name__": "cpu", "host": "x"}, "values": values}
+    body = {"status": "success", "data": {"resultType": "matrix", "result": [result]}}
+    assert client.post("/v1/prometheus", json=body).json()['cpu{host="x"}']["accepted"] == 400
+    assert {each["name"] for each in client.get("/v1/series").json()} == {"a b", 'cpu{host="x"}'}
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body", "status"),
+    [
+        ("POST", "/v1/series/a/points", {"points": []}, 422),
+        ("POST", "/v1/series/a/points", {"points": [{"time": 0, "values": ["x"]}]}, 422),
+        ("POST", "/v1/series/a/points", {"points": [{"time": 0, "values": [1]}, {"time": 1, "values": [1, 2]}]}, 422),
+        ("POST", "/v1/prometheus", {"status": "error", "error": "no"}, 422),
+        ("GET", "/v1/series/none", None, 404),
+        ("PUT", "/v1/series/none/threshold", {"threshold": 1}, 404),
+        ("GET", "/nowhere", None, 404),
+    ],
+)
+def test_what_does_not_fit_is_a_problem(client, method, path, body, status):
+    answer = client.request(method, path, json=body)
+    assert answer.status_code == status and answer.headers["content-type"] == "application/problem+json"
+
+
+def test_limits_hold(detector, tmp_path):
+    small = Settings(data=tmp_path, warm=128, series=2, rate=100_000.0)
+    with TestClient(create_app(detector, small)) as client:
+        assert [client.post(f"/v1/series/{n}/points", json=points([1.0])).status_code for n in "abc"] == [200, 200, 422]
+        large = b'{"points": [' + b" " * 9_000_000 + b"]}"
+        assert client.post("/v1/series/a/points", content=large).status_code == 413
+
+
+def test_too_many_pushes_that_wait_are_refused_saying_when(detector, tmp_path):
+    app = create_app(detector, Settings(data=tmp_path, warm=128, waiting=1))
+    monitor = app.state.monitor
+    with monitor._turn(), pytest.raises(BusyError):
+        monitor.push("a", [])
+    with TestClient(app) as client, monitor._turn():
+        answer = client.post("/v1/series/a/points", json=points([1.0]))
+    assert answer.status_code == 503 and answer.headers["Retry-After"] == "1"
+
+
+def test_settings_are_refused_in_one_line():
+    with pytest.raises(UserError, match="TS_ANOMALY_WARM"):
+        from_environment(Settings, PREFIX, {"TS_ANOMALY_WARM": "3"})
+
+
+# ---------------------------------------------------------------- what is acknowledged
+
+
+def test_a_monitor_that_begins_again_is_as_one_that_never_stopped(trained, given_settings, tmp_path):
+    import copy
+    from dataclasses import replace
+
+    from projects.ts_anomaly.data.reading import Row
+
+    rows = [Row(60.0 * n, (v,)) for n, v in enumerate(faulty(900))]
+    whole = Monitor(copy.deepcopy(trained), replace(given_settings, data=tmp_path / "whole"))
+    whole.push("cpu", rows)
+    for at in (0, 100, 300, 620):  # each time killed: nothing is closed
+        stop = {0: 100, 100: 300, 300: 620, 620: 900}[at]
+        Monitor(copy.deepcopy(trained), given_settings).push("cpu", rows[at:stop])
+        if at == 300:
+            Monitor(copy.deepcopy(trained), given_settings).close()
+    again = Monitor(copy.deepcopy(trained), given_settings)
+    one, other = again.series["cpu"], whole.series["cpu"]
+    assert one.watch.step == other.watch.step and one.watch.spot == other.watch.spot
+    assert list(one.alerts) == list(other.alerts)
+    scores = [point.score for point in other.points][-len(one.points) :]
+    assert [point.score for point in one.points] == pytest.approx(scores, nan_ok=True, rel=1e-4)
+
+
+def test_half_a_line_was_never_acknowledged(tmp_path):
+    path = tmp_path / "j"
+    path.write_text("[0, 1.0]\n[60, null]\n[120, 3")
+    journal = Journal(path)
+    rows = list(journal.read())
+    assert [row.time for row in rows] == [0, 60] and math.isnan(rows[1].values[0])
+    journal.append(rows[:1])
+    assert len(list(Journal(path).read())) == 3
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    from dataclasses import replace
+
+    from projects.ts_anomaly import train
+    from projects.ts_anomaly.config import SMOKE
+
+    folder = tmp_path_factory.mktemp("served")
+    path = folder / "wave.csv"
+    path.write_text("v\n" + "".join(f"{value}\n" for value in wave(1500)[:, 0]))
+    train.main(replace(SMOKE, dataset=str(path), out=folder / "run"))
+    return folder / "run"
+
+
+@pytest.mark.slow
+def test_kill_9_loses_nothing_that_was_acknowledged(run_folder, tmp_path):
+    options = {"model": run_folder, "data": tmp_path, "warm": 128, "rate": 10_000}
+    accepted, values = 0, faulty(600)
+    for _ in range(2):
+        with running("projects.ts_anomaly.server", PREFIX, options) as server, httpx.Client(timeout=20) as client:
+            for _ in range(15):
+                body = points(values[accepted : accepted + 10], accepted)
+                accepted += client.post(f"{server.url}/v1/series/cpu/points", json=body).json()["accepted"]
+            os.kill(server.process.pid, signal.SIGKILL)
+            server.process.wait()
+    with running("projects.ts_anomaly.server", PREFIX, options) as server:
+        found = httpx.get(f"{server.url}/v1/series/cpu", timeout=20).json()
+        metrics = httpx.get(f"{server.url}/metrics", timeout=20).text
+        begun = time.monotonic()
+        server.process.send_signal(signal.SIGTERM)
+        assert server.process.wait(20) == 0 and time.monotonic() - begun < 20
+    assert accepted == 300 and found["points"] == 300 - 127
+    assert "anomaly_series 1.0" in metrics
+
+
+# ---------------------------------------------------------------- the document
+
+
+def test_no_request_made_from_the_document_is_an_error_of_ours(client):
+    schema = schemathesis.openapi.from_dict(client.app.openapi())
+    calm = settings(max_examples=12, deadline=None, database=None, phases=[Phase.explicit, Phase.generate],
+                    suppress_health_check=list(HealthCheck), derandomize=True)  # fmt: skip
+    for found in schema.get_all_operations():
+        operation = found.ok()
+        for mode in GenerationMode:
+            strategy = operation.as_strategy(generation_mode=mode)
+
+            @calm
+            @given(case=strategy)
+            def ask(case):
+                request = case.as_transport_kwargs(base_url="http://testserver")
+                request.pop("cookies", None)
+                if isinstance(request.get("data"), str | bytes):
+                    request["content"] = request.pop("data")
+                answer = client.request(**request)
+                assert answer.status_code < 500 or answer.status_code == 503
+
+            try:
+                ask()
+            except Unsatisfiable:
+                continue
+
+
+def test_the_examples_of_the_document_work(client):
+    document = client.app.openapi()
+    for path, operations in document["paths"].items():
+        for method, told in operations.items():
+            for media, content in told.get("requestBody", {}).get("content", {}).items():
+                schema = content.get("schema", {})
+                if "$ref" in schema:
+                    schema = document["components"]["schemas"][schema["$ref"].rsplit("/", 1)[1]]
+                example = content.get("example") or schema["examples"][0]
+                if method == "put":
+                    client.post("/v1/series/cpu/points", json=points(faulty()))
+                body = example if isinstance(example, str) else json.dumps(example)
+                answer = client.request(method, path.format(name="cpu"), content=body, headers={"Content-Type": media})
+                assert answer.status_code == 200, (path, answer.text)
+
+
+# ---------------------------------------------------------------- the page
+
+
+@pytest.mark.browser
+def test_the_page_shows_faults_and_moves_a_threshold_in_both_languages(detector, tmp_path, chromium):
+    app = create_app(detector, Settings(data=tmp_path, warm=128, rate=100_000.0, chance=1e-4))
+    with served(app) as address:
+        httpx.post(f"{address}/v1/series/cpu/points", json=points(faulty()))
+        httpx.post(f"{address}/v1/series/<b>x</b>/points".replace("/b", "%2Fb"), json=points([1.0]))
+        with chromium.new_context(locale="en-GB", viewport={"width": 1200, "height": 900}) as context:
+            page = context.new_page()
+            page.goto(address)
+            page.locator("#chart path.values").wait_for(state="attached")
+            page.locator("#events tbody tr", has_text="begins").first.wait_for()
+            assert page.locator("#chart rect.alarm").count() >= 1
+            page.locator("#slider").focus()
+            page.keyboard.press("Home")
+            page.get_by_text("No alarm").or_(page.get_by_text("An alarm is going on")).first.wait_for()
+            page.wait_for_timeout(1500)
+            assert httpx.get(f"{address}/v1/series/cpu").json()["threshold"] == 0.0
+            page.get_by_role("link", name="Español").click()
+            page.get_by_role("heading", name="Series bajo vigilancia").or_(
+                page.get_by_role("heading", name="Vigilancia de series")
+            ).wait_for()
+            page.locator("#events tbody tr", has_text="empieza").first.wait_for()
+        assert faults_everywhere(chromium, f"{address}/") == []
+
+
+def test_every_text_that_the_script_says_is_there():
+    texts = read_texts(PAGES / "texts.toml")
+    code = (PAGES / "static" / "watch.mjs").read_text()
+    import re
+    from typing import get_args
+
+    from projects.ts_anomaly.monitor.watch import Alert
+    from projects.ts_anomaly.scoring.events import Severity
+
+    assert all(f"watch.{name}" in texts for name in re.findall(r'say\("(\w+)"', code))
+    assert all(f"watch.kind_{kind}" in texts for kind in get_args(Alert.__annotations__["kind"]))
+    assert all(f"watch.severity_{name}" in texts for name in get_args(Severity))
