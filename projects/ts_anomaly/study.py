@@ -23,7 +23,7 @@ SHORT = tuple(name for name in real.SERIES if name not in injected.SERIES)
 SHORT_STEPS = {"yahoo": 300, "uniDS": 100, "multiDS": 100}
 ALARM_STEPS, ALARM_SEEDS = 300, 1
 SHORT_ARMS: tuple[Arm, ...] = ("contrast", "masked")
-ALARMS = "alarms"
+ALARMS, SCALE = "alarms", "scale"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,9 @@ class StudyConfig(study.Places):
     runs: Path = Path("runs/ts_anomaly/results")
     out: Path = RESULTS
     only: str = ""
-    """A series to train and measure on, or alarms: nothing else is done, and no table is written."""
+    """A series to train and measure on, or alarms: nothing else is done, and no table is written. Or scale: speed and
+    memory alone, into their tables, on a machine that does nothing else.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,27 +147,37 @@ def main(config: StudyConfig, run: Study | None = None) -> None:
         ("explained", explained.rows([done for done in run.cells.final if done.config.arm == "contrast"])),
     ):
         write_means(out / f"{name}.csv", table_rows, {"auc_pr"} if name == "injected" else set(), "ts_anomaly")
-    speed = [scale.batches(), scale.batches(threads=2), scale.stream(), scale.metrics()]
-    keys = ("what", "points", "per_second", "grown_mb", "core_share")
-    write_measured(
-        out / "scale.csv", [{key: row.get(key, "") for key in keys} for row in speed], "ts_anomaly", run.base
-    )
-    write_measured(out / "memory.csv", scale.memory(), "ts_anomaly", run.base)
+    speed(out)
     plots.main(out)
     study.finish(out, tables.views(out))
+
+
+def speed(out: Path) -> None:
+    """Points a second and memory, of the default model."""
+    found = [scale.batches(), scale.batches(threads=2), scale.stream(), scale.metrics()]
+    keys = ("what", "points", "per_second", "grown_mb", "core_share")
+    measured = [{key: row.get(key, "") for key in keys} for row in found]
+    write_measured(out / "scale.csv", measured, "ts_anomaly", Config())
+    write_measured(out / "memory.csv", scale.memory(), "ts_anomaly", Config())
 
 
 def one(run: Study, name: str) -> None:
     """A part of the work, for one of several processes."""
     if name == ALARMS:
         run.alarms()
+    elif name == SCALE:
+        speed(run.config.out)
+        plots.main(run.config.out)
+        study.finish(run.config.out, tables.views(run.config.out))
     elif name in injected.SERIES + real.SERIES:
         if name in injected.SERIES:
             run.injected((name,))
         if name in real.SERIES:
             run.real((name,))
     else:
-        raise UserError(f"--only {name}: must be {ALARMS} or one of {', '.join({*injected.SERIES, *real.SERIES})}")
+        raise UserError(
+            f"--only {name}: must be {ALARMS}, {SCALE} or one of {', '.join({*injected.SERIES, *real.SERIES})}"
+        )
 
 
 if __name__ == "__main__":
