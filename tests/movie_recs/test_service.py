@@ -163,14 +163,14 @@ def test_the_model_that_follows_equals_the_one_after_a_restart(movies, settings,
     movies.refresh()
     fresh = Movies(settings, WordEncoder(), catalogue)
     assert np.allclose(fresh.counts.gram, movies.counts.gram)
-    assert np.allclose(fresh.engine.dense, movies.engine.dense)
+    assert np.allclose(fresh.engine.weights, movies.engine.weights)
     base = catalogue.ratings
     plain = Counts(base.likes(), base.dislikes())
     plain.change(set(), 1, 1)
     plain.change({1}, 3, 1)
     assert np.allclose(plain.gram, movies.counts.gram), "what is left are two dislikes of one person"
     weights = plain.model(PENALTY).weights
-    assert np.allclose(movies.engine.dense, weights[:, 0::2] - GAMMA * weights[:, 1::2])
+    assert np.allclose(movies.engine.weights, weights[:, 0::2] - GAMMA * weights[:, 1::2])
     fresh.close()
 
 

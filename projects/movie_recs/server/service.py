@@ -386,8 +386,8 @@ class Movies:
 
     def _extend(self, film: Film, vector: np.ndarray) -> None:
         """The head's weights for a film that came or changed, until the next refresh."""
-        dense = self.engine.dense
-        if dense is None or self.describe is None:
+        dense = self.engine.weights
+        if not isinstance(dense, np.ndarray) or self.describe is None:
             return
         row, count = self.engine.table.row[film.id], len(self.engine.table.films)
         grown = np.pad(dense, ((0, 2 * count - len(dense)), (0, count - dense.shape[1])))
