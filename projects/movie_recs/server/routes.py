@@ -13,6 +13,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from projects.movie_recs.data.films import Film
+from projects.movie_recs.data.titles import first_title
 from projects.movie_recs.recommend.engine import Parts
 from projects.movie_recs.server import schemas
 from projects.movie_recs.server.service import Listed, Movies
@@ -95,7 +96,7 @@ def shown(film: Film) -> schemas.Film:
 def listed(movies: Movies, each: Listed) -> schemas.Listed:
     """A film in a list as it is sent."""
     why = each.why
-    title = movies.film(why.because).title if why.because is not None else None
+    title = first_title(movies.film(why.because).title) if why.because is not None else None
     reason = schemas.Why(
         because=why.because,
         title=title,
