@@ -8,7 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from projects.movie_recs.analysis import blends, colds, disliked, lists, newcomers, plots, policies, searching, served, warm
+from projects.movie_recs.analysis import (
+    blends,
+    colds,
+    disliked,
+    lists,
+    newcomers,
+    plots,
+    policies,
+    searching,
+    served,
+    warm,
+)
 from projects.movie_recs.analysis.shown import (
     BLEND_ARMS,
     BLENDS,

@@ -11,7 +11,8 @@ from projects.movie_recs.data.ratings import in_order
 from projects.movie_recs.feedback.online import Counts
 from projects.movie_recs.preferences.wishes import Wish
 from projects.movie_recs.recommend.engine import Engine, Parts, Taste, taste_of
-from projects.movie_recs.server.service import GAMMA, PENALTY, Movies
+from projects.movie_recs.server.model import GAMMA, PENALTY
+from projects.movie_recs.server.service import Movies
 from shared.errors import UserError
 from shared.web.problems import BusyError
 from tests.movie_recs.world import WIDTH, WordEncoder, films
@@ -160,15 +161,15 @@ def test_the_model_that_follows_equals_the_one_after_a_restart(movies, settings,
     movies.undo(one)
     movies.unrate(one, 105)
     movies.forget(two)
-    movies.refresh()
+    movies.model.refresh()
     fresh = Movies(settings, WordEncoder(), catalogue)
-    assert np.allclose(fresh.counts.gram, movies.counts.gram)
+    assert np.allclose(fresh.model.counts.gram, movies.model.counts.gram)
     assert np.allclose(fresh.engine.weights, movies.engine.weights)
     base = catalogue.ratings
     plain = Counts(base.likes(), base.dislikes())
     plain.change(set(), 1, 1)
     plain.change({1}, 3, 1)
-    assert np.allclose(plain.gram, movies.counts.gram), "what is left are two dislikes of one person"
+    assert np.allclose(plain.gram, movies.model.counts.gram), "what is left are two dislikes of one person"
     weights = plain.model(PENALTY).weights
     assert np.allclose(movies.engine.weights, weights[:, 0::2] - GAMMA * weights[:, 1::2])
     fresh.close()

@@ -87,4 +87,6 @@ def _why(catalogue: Catalogue, texts: TextVectors, weights: np.ndarray, liked: n
     told = [every[place] for place in kept]
     why = reason(catalogue.films[row], catalogue.films[source], found[1], told, near)
     both = "; ".join(", ".join(each) for each in (why.genres, why.people) if each)
-    return f": because of {catalogue.films[source].title}{f' (in common: {both})' if both else ''}. {why.sentence[:110]}"
+    return (
+        f": because of {catalogue.films[source].title}{f' (in common: {both})' if both else ''}. {why.sentence[:110]}"
+    )

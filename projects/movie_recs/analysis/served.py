@@ -42,7 +42,9 @@ def compare(division: Division, vectors: Float[np.ndarray, "n d"], penalty: floa
     validation, test = sides(division)
     given = (vectors, penalty, gamma, by_hand.gamma)
     learned = learned_weights(parts(validation, *given), validation.quality)
-    weights = dict(zip(ARMS, (learned, {name: getattr(by_hand, name) for name in PARTS}, {"ratings": 1.0}), strict=True))
+    weights = dict(
+        zip(ARMS, (learned, {name: getattr(by_hand, name) for name in PARTS}, {"ratings": 1.0}), strict=True)
+    )
     shown = parts(test, *given)
     lines = items({arm: test.ndcg(blended(shown, told)) for arm, told in weights.items()}, {})
     named = {f"{arm}: {name}": told.get(name, 0.0) for arm, told in weights.items() for name in PARTS}

@@ -197,8 +197,11 @@ PARTS = kept(
             es,
             f"{{{name}:.2f}}",
         )
-        for name, head, es in (("ratings", "ratings", "valoraciones"), ("text", "text", "texto"),
-                               ("popular", "popularity", "popularidad"))
+        for name, head, es in (
+            ("ratings", "ratings", "valoraciones"),
+            ("text", "text", "texto"),
+            ("popular", "popularity", "popularidad"),
+        )
     ),
     picked("ndcg", "{arm}", head="nDCG@10"),
     picked_gap("gap", "{arm}", "set by hand", head="to set by hand", es="frente a puestos a mano"),

@@ -14,7 +14,7 @@ from scipy.sparse import csr_matrix
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.data.ratings import DISLIKED, LIKED
 from projects.movie_recs.embeddings.encoder import unit
-from projects.movie_recs.embeddings.index import NOBODY, Index, index_for
+from projects.movie_recs.embeddings.index import Index, index_for
 from projects.movie_recs.preferences.interests import nearness, taste
 from projects.movie_recs.preferences.wishes import Wish
 from projects.movie_recs.recommend.diversity import mmr, scaled
@@ -163,7 +163,8 @@ class Engine:
         asked = wish or Wish()
         with self.lock:
             ids, scores = self.index.search(query[None].astype(np.float32), min(len(self.table.row), k + FETCHED))
-            found = [(self.table.row[int(i)], float(s)) for i, s in zip(ids[0], scores[0], strict=True) if i != NOBODY]
+            told = zip(ids[0].tolist(), scores[0].tolist(), strict=True)
+            found = [(self.table.row[film], score) for film, score in told if film in self.table.row]
             kept = [(row, score) for row, score in found if allowed(self.table.films[row], asked)]
             return [Place(self.table.films[row], score) for row, score in kept[:k]]
 

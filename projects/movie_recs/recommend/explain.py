@@ -11,16 +11,20 @@ from projects.movie_recs.data.films import Film, sentences, story
 from projects.movie_recs.embeddings.vectors import MOST_SENTENCES
 
 MOST_SHARED = 3
+_MAKING_WORDS = (
+    r"was|were|had|did|has been|have been|became|began|led|made|lost|signed|said|stated|spent|attempted|came|"
+    r"took|wrote|commented|brought|photography|divided into|chart|according to|reportedly|actors?|actress|cast|"
+    r"casting|roles?|supporting|appear|appearance|director|direct|design\w*|develop\w*|production|project|"
+    r"script\w*|created?|creators?|writing|story team|features|portray\w*|followed by|sequels?|prequels?|"
+    r"series|franchise|trilogy|versions?|original|adaptation|episode|installments?|considered|regarded|deemed|"
+    r"ranks?|ranked|list|listed|hailed|praised|known|famous|notable|popular\w*|influen\w+|success\w*|superior|"
+    r"best|greatest|hallmarks?|motifs?|styles?|subgenres?|genres?|example|dialogue|subtitled|gross\w*|budget|"
+    r"banned|withdrawn|discussion|audiences?|viewers?|culture|cult|scenes?|sequences?|songs?|music|themes?|"
+    r"media|effect"
+)
+"""In a sentence with one of these an introduction speaks of the making, of what came of it, or of who liked it."""
 _MAKING = re.compile(
-    r"\b(was|were|had|did|has been|have been|became|began|led|made|lost|signed|said|stated|spent|attempted|came|took|"
-    r"wrote|commented|brought|photography|divided into|chart|according to|reportedly|actors?|actress|cast|casting|roles?|supporting|appear|appearance|director|direct|"
-    r"design\w*|develop\w*|production|project|script\w*|created?|creators?|writing|story team|features|portray\w*|"
-    r"followed by|sequels?|prequels?|series|franchise|trilogy|versions?|original|adaptation|episode|installments?|"
-    r"considered|regarded|deemed|ranks?|ranked|list|listed|hailed|praised|known|famous|notable|popular\w*|"
-    r"influen\w+|success\w*|superior|best|greatest|hallmarks?|motifs?|styles?|subgenres?|genres?|example|dialogue|"
-    r"subtitled|gross\w*|budget|banned|withdrawn|discussion|audiences?|viewers?|culture|cult|scenes?|sequences?|"
-    r"songs?|music|themes?|media|effect)\b|\$|(?-i:[a-z\"”][.][A-Z])|\b(19|20)\d\d\)|\bplayed by [^,]*[.]$",
-    re.IGNORECASE,
+    rf"\b({_MAKING_WORDS})\b|\$|(?-i:[a-z\"”][.][A-Z])|\b(19|20)\d\d\)|\bplayed by [^,]*[.]$", re.IGNORECASE
 )
 _COMPANY = re.compile(r"\b(Studios?|Pictures|Productions?|Films|Entertainment|Company|Corporation)$")
 

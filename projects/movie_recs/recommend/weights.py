@@ -1,15 +1,17 @@
-"""What opinions say of films, out of an array (few films) or of what neighbours keep (many): the entries that are asked.
+"""What opinions say of films, out of an array (few films) or of what neighbours keep (many).
 
-A list costs what its person's opinions hold, whatever the size of the catalogue.
+Only the entries that are asked are looked at: a list costs what its person's opinions hold, whatever the catalogue.
 
 o opinions (2 · row liked, 2 · row + 1 disliked) · c candidates · j opinions, n films that the model knows
 """
+
+from typing import TypeAlias
 
 import numpy as np
 from jaxtyping import Float, Int
 from scipy.sparse import csr_matrix
 
-Weights = csr_matrix | Float[np.ndarray, "j n"]
+Weights: TypeAlias = csr_matrix | Float[np.ndarray, "j n"]
 
 
 def weights_of(

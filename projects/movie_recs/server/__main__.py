@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from projects.movie_recs.server.app import KEYS, create_app
-from projects.movie_recs.server.service import load_movies
+from projects.movie_recs.server.loading import load_movies
 from projects.movie_recs.server.settings import PREFIX, Settings
 from shared.errors import UserError, reported
 from shared.files import refuse_unwritable

@@ -6,6 +6,7 @@ site's page, which makes the browser send the cookie, cannot send the token.
 
 import hashlib
 import hmac
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -14,7 +15,6 @@ from fastapi.security import APIKeyHeader, HTTPBearer
 
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.data.titles import first_title
-from projects.movie_recs.recommend.engine import Parts
 from projects.movie_recs.server import schemas
 from projects.movie_recs.server.service import Listed, Movies
 from shared.web.keys import ApiKeys
@@ -31,6 +31,7 @@ router = APIRouter(prefix="/api", responses=RESPONSES)
 _bearer = HTTPBearer(auto_error=False, description="A key that `python -m projects.movie_recs.server key NAME` gave")
 _csrf = APIKeyHeader(name=HEADER, auto_error=False, description="From POST /api/session")
 Id = Annotated[int, Path(ge=0, le=2**53)]
+LEARNED = "by default what was learned on validation"
 K = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -154,16 +155,17 @@ def recommend(
     movies: Service,
     person: Reader,
     k: K = 10,
-    ratings: Annotated[float, Query(ge=0, le=10, description="Weight of people with like tastes")] = Parts.ratings,
-    text: Annotated[float, Query(ge=0, le=10, description="Weight of the texts")] = Parts.text,
-    popular: Annotated[float, Query(ge=0, le=10, description="Weight of what most people like")] = Parts.popular,
-    diversity: Annotated[
-        float, Query(ge=0, le=1, description="λ of MMR: 1 is the order of relevance")
-    ] = Parts.diversity,
+    ratings: Annotated[
+        float | None, Query(ge=0, le=10, description=f"Weight of people with like tastes; {LEARNED}")
+    ] = None,
+    text: Annotated[float | None, Query(ge=0, le=10, description=f"Weight of the texts; {LEARNED}")] = None,
+    popular: Annotated[float | None, Query(ge=0, le=10, description=f"Weight of what most like; {LEARNED}")] = None,
+    diversity: Annotated[float | None, Query(ge=0, le=1, description="λ of MMR: 1 is the order of relevance")] = None,
     wish: Annotated[str, Query(max_length=1000, description="Genres, years, films, and what it must not be")] = "",
 ) -> schemas.List:
     """Never what was seen or disliked; without likes these are popular films."""
-    parts = Parts(ratings=ratings, text=text, popular=popular, diversity=diversity)
+    asked = {"ratings": ratings, "text": text, "popular": popular, "diversity": diversity}
+    parts = replace(movies.engine.parts, **{name: each for name, each in asked.items() if each is not None})
     found = movies.lists(person, k, parts, wish)
     return schemas.List(
         personal=any(each.place.because is not None for each in found), films=[listed(movies, each) for each in found]
