@@ -133,6 +133,8 @@ def seen(name: str, *fields: tuple[str, str, str]) -> Table:
             "in this process": "en este proceso",
             "one after another": "una tras otra",
             "a second": "por segundo",
+            "twice the capacity": "el doble de la capacidad",
+            "capacity": "capacidad",
             "neighbours": "vecinos",
         },
     )
@@ -345,7 +347,21 @@ SCALE = seen(
     ("p99_ms", "p99, ms", "p99, ms"),
     ("kb_a_film", "KB a film", "KB por película"),
 )
-TABLES = (BENCH, INDEX, SCALE, JOINED, WARM, BLENDS, PARTS, COLD, NEWCOMERS, DISLIKES, LISTS, SEARCH, ERRORS, POLICIES)
+LOAD = seen(
+    "load",
+    ("load", "load", "carga"),
+    ("asked_a_second", "asked a second", "pedidas por segundo"),
+    ("answered_a_second", "answered a second", "contestadas por segundo"),
+    ("refused", "refused", "rechazadas"),
+    ("other", "other", "otras"),
+    ("p50_ms", "p50, ms", "p50, ms"),
+    ("p99_ms", "p99, ms", "p99, ms"),
+    ("refusal_p99_ms", "a refusal's p99, ms", "p99 de un rechazo, ms"),
+    ("mb_before", "MB before", "MB antes"),
+    ("mb_largest", "at most", "a lo sumo"),
+)
+MEASURED = (BENCH, INDEX, SCALE, LOAD)
+TABLES = (*MEASURED, JOINED, WARM, BLENDS, PARTS, COLD, NEWCOMERS, DISLIKES, LISTS, SEARCH, ERRORS, POLICIES)
 COUNTS = newcomers.COUNTS
 
 

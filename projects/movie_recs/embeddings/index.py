@@ -13,8 +13,10 @@ from jaxtyping import Float, Int
 from shared.errors import UserError
 
 Found = tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]
-GRAPH_FROM = 50_000
-"""Films from which on the graph is quicker than the exact search at a recall of .95 here; see results/index.csv."""
+GRAPH_FROM = 20_000
+"""Films from which on the graph is used: the smallest size of results/index.csv at which it is quicker than the exact
+search, at a recall of .95 or more.
+"""
 MOST_DEAD = 0.2
 """Share of removed films in a graph from which on it is built anew: FAISS cannot take a node out."""
 NOBODY = -1
@@ -138,18 +140,21 @@ class Graph:
                 self.add(kept.tolist(), vectors)
 
     def search(self, queries: Float[np.ndarray, "q d"], k: int) -> Found:
-        """See `Index`; approximate. Where removed films stand in the way of k others, it is searched farther."""
-        asked, nodes, wished = checked(queries, self.width), len(self._ids), min(k, len(self))
+        """See `Index`; approximate. Where removed films stand before k others, every film is looked at instead."""
+        asked, nodes = checked(queries, self.width), len(self._ids)
         if not nodes:
             return np.full((len(asked), k), NOBODY), np.full((len(asked), k), -np.inf, np.float32)
-        wanted = min(k + 1 + nodes - len(self), nodes, 2 * k + self.effort)
-        while True:
-            with one_thread():
-                scores, near = self._index.search(asked, wanted)
-            ids = np.where(near >= 0, self._ids[near], NOBODY)
-            if wanted == nodes or ((ids != NOBODY).sum(1) >= wished).all():
-                return in_order(ids, scores, k)
-            wanted = min(4 * wanted, nodes)
+        enough = min(k + 1 + nodes - len(self), nodes)
+        found = self._live(self._index, asked, min(enough, 2 * k + self.effort))
+        if ((found[0] != NOBODY).sum(1) < min(k, len(self))).any():
+            found = self._live(self._index.storage, asked, enough)
+        return in_order(*found, k)
+
+    def _live(self, index: Any, queries: Float[np.ndarray, "q d"], wanted: int) -> Found:
+        """The nearest nodes as films, NOBODY in the place of removed ones."""
+        with one_thread():
+            scores, near = index.search(queries, wanted)
+        return np.where(near >= 0, self._ids[near], NOBODY), scores
 
     def __len__(self) -> int:
         return len(self._node)

@@ -17,6 +17,7 @@ from starlette.staticfiles import StaticFiles
 
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.server import schemas
+from projects.movie_recs.server.gate import Doors
 from projects.movie_recs.server.routes import COOKIE, Reader, Service, csrf_of, router, shown, there
 from projects.movie_recs.server.service import Movies
 from projects.movie_recs.server.settings import Settings
@@ -46,6 +47,7 @@ def create_app(movies: Movies, settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.movies, app.state.keys = movies, ApiKeys(settings.data / KEYS, prefix="movies")
+    app.state.doors = Doors(settings.at_once + settings.waiting)
     web = Web(
         title="movie_recs", folder=PAGES, settings=WebSettings(rate=settings.rate, burst=int(10 * settings.rate) + 1)
     )

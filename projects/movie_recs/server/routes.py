@@ -6,6 +6,7 @@ site's page, which makes the browser send the cookie, cannot send the token.
 
 import hashlib
 import hmac
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
@@ -27,7 +28,15 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     403: {**RESPONSES[422], "description": "Not from this server's own page, or not this person's token"},
     404: {**RESPONSES[422], "description": "There is no such film"},
 }
-router = APIRouter(prefix="/api", responses=RESPONSES)
+
+
+async def admitted(request: Request) -> AsyncIterator[None]:
+    """Refuse before any thread is taken what would wait for too long."""
+    with request.app.state.doors:
+        yield
+
+
+router = APIRouter(prefix="/api", responses=RESPONSES, dependencies=[Depends(admitted)])
 _bearer = HTTPBearer(auto_error=False, description="A key that `python -m projects.movie_recs.server key NAME` gave")
 _csrf = APIKeyHeader(name=HEADER, auto_error=False, description="From POST /api/session")
 Id = Annotated[int, Path(ge=0, le=2**53)]
