@@ -26,8 +26,12 @@ def test_blocks_of_four_bits_are_read_by_their_definition():
 def test_a_question_in_spanish_is_nearest_to_its_answer_in_english():
     """Only the right layout of every tensor, the right pieces and the prefixes give this."""
     model, tokenizer = load_encoder("e5")
-    texts = ["query: ¿cómo se hace el pan?", "passage: knead flour, water and yeast, let it rise and bake it",
-             "passage: the parliament voted on the budget", "passage: the striker scored twice in the final"]  # fmt: skip
+    texts = [
+        "query: ¿cómo se hace el pan?",
+        "passage: knead flour, water and yeast, let it rise and bake it",
+        "passage: the parliament voted on the budget",
+        "passage: the striker scored twice in the final",
+    ]
     batch = tokenizer(texts, padding=True, return_tensors="pt")
     states = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"]).last_hidden_state
     mask = batch["attention_mask"][..., None]
