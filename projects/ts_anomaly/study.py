@@ -13,7 +13,7 @@ from projects.ts_anomaly.config import ARMS, RESULTS, Arm, Config
 from projects.ts_anomaly.measure import alarms, explained, finance, injected, real, scale
 from shared import study
 from shared.errors import UserError, command
-from shared.measured import write_means, write_measured
+from shared.measured import write_means
 from shared.study import Cells, Done, Item, log_items, publish
 
 RATES = (1e-3, 3e-3)
@@ -147,18 +147,14 @@ def main(config: StudyConfig, run: Study | None = None) -> None:
         ("explained", explained.rows([done for done in run.cells.final if done.config.arm == "contrast"])),
     ):
         write_means(out / f"{name}.csv", table_rows, {"auc_pr"} if name == "injected" else set(), "ts_anomaly")
-    speed(out)
+    finish(out)
+
+
+def finish(out: Path) -> None:
+    """Speed and memory, figures, tables."""
+    scale.write(out)
     plots.main(out)
     study.finish(out, tables.views(out))
-
-
-def speed(out: Path) -> None:
-    """Points a second and memory, of the default model."""
-    found = [scale.batches(), scale.batches(threads=2), scale.stream(), scale.metrics()]
-    keys = ("what", "points", "per_second", "grown_mb", "core_share")
-    measured = [{key: row.get(key, "") for key in keys} for row in found]
-    write_measured(out / "scale.csv", measured, "ts_anomaly", Config())
-    write_measured(out / "memory.csv", scale.memory(), "ts_anomaly", Config())
 
 
 def one(run: Study, name: str) -> None:
@@ -166,9 +162,7 @@ def one(run: Study, name: str) -> None:
     if name == ALARMS:
         run.alarms()
     elif name == SCALE:
-        speed(run.config.out)
-        plots.main(run.config.out)
-        study.finish(run.config.out, tables.views(run.config.out))
+        finish(run.config.out)
     elif name in injected.SERIES + real.SERIES:
         if name in injected.SERIES:
             run.injected((name,))
