@@ -7,13 +7,17 @@ import pytest
 
 from projects.movie_recs import __main__ as way_in
 from projects.movie_recs import study
-from projects.movie_recs.analysis import colds, first, large, lists, loaded, newcomers, searching, shown, warm
+from projects.movie_recs.analysis import colds, first, large, lists, loaded, newcomers, searching, served, shown, warm
 from projects.movie_recs.analysis.protocol import sides
 from projects.movie_recs.config import SMOKE, Config
 from projects.movie_recs.data.catalogue import Catalogue
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.data.ratings import by_date, by_time
 from projects.movie_recs.embeddings.index import GRAPH_FROM
+from projects.movie_recs.recommend.blend import blended
+from projects.movie_recs.recommend.collaborative import popularity
+from projects.movie_recs.recommend.dislikes import signed_ease
+from projects.movie_recs.recommend.engine import Engine, Parts, taste_of
 from projects.movie_recs.study import RESULTS
 from shared.errors import UserError
 from shared.report import read_csv, stale_tables
@@ -142,6 +146,30 @@ def test_the_hand_written_set_is_whole(tmp_path):
     assert len({(each["film"], each["year"]) for each in told}) == 60
     with pytest.raises(UserError, match="is not in the catalogue"):
         searching.descriptions([Film(id=1, title="Nothing")], searching.FILE)
+
+
+def test_the_parts_that_are_weighed_are_those_of_the_engine():
+    """Blended by the study, a user's films stand in the order in which the engine lists them."""
+    _, side = sides(by_time(ratings()))
+    vectors = np.random.default_rng(0).standard_normal((30, 16)).astype(np.float32)
+    weights = {"ratings": 1.0, "text": 0.6, "popular": 0.4}
+    blended_ = blended(served.parts(side, vectors, 20.0, 0.5, Parts().gamma), weights)
+    likes, dislikes = side.known.likes(), side.known.dislikes()
+    engine = Engine(16, vectors.mean(0), Parts(**weights, diversity=1.0))
+    engine.put(films(), vectors)
+    both = signed_ease(likes, dislikes, 20.0).model.weights
+    engine.learn(both[:, 0::2] - 0.5 * both[:, 1::2], popularity(likes))
+    for user in np.flatnonzero(side.who)[:8]:
+        told = ((100 + film, stars) for film, stars in zip(*rated_by(side.known, user), strict=True))
+        found = [place.film.id - 100 for place in engine.recommend(taste_of(told), 30)]
+        assert found == [film for film in np.argsort(-blended_[user], kind="stable") if film in set(found)]
+        assert len(found) == 30 - side.known.matrix()[user].nnz
+
+
+def rated_by(known, user):
+    own = known.user == user
+    order = np.argsort(known.film[own])  # as the store gives them
+    return known.film[own][order].tolist(), known.stars[own][order].tolist()
 
 
 # ---------------------------------------------------------------- results
