@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
@@ -20,7 +21,7 @@ _MAKING_WORDS = (
     r"ranks?|ranked|list|listed|hailed|praised|known|famous|notable|popular\w*|influen\w+|success\w*|superior|"
     r"best|greatest|hallmarks?|motifs?|styles?|subgenres?|genres?|example|dialogue|subtitled|gross\w*|budget|"
     r"banned|withdrawn|discussion|audiences?|viewers?|culture|cult|scenes?|sequences?|songs?|music|themes?|"
-    r"media|effect"
+    r"media|effect|still|today"
 )
 """In a sentence with one of these an introduction speaks of the making, of what came of it, or of who liked it."""
 _MAKING = re.compile(
@@ -48,13 +49,14 @@ class Reason:
     sentence: str = ""
 
 
-def plot_sentences(film: Film) -> list[str]:
+@lru_cache(maxsize=4_096)
+def plot_sentences(film: Film) -> tuple[str, ...]:
     """The sentences that a reason may quote: those that tell what happens, in the present as stories are told, and say
     nothing of who made the film, what came of it and who liked it; none is better than a silly one.
     """
     told = set(sentences(story(film)))
     found = [each for each in sentences(film.text)[:MOST_SENTENCES] if each in told]
-    return found if film.kind != "introduction" else [each for each in found if not _MAKING.search(each)]
+    return tuple(each for each in found if film.kind != "introduction" or not _MAKING.search(each))
 
 
 def strongest(contributions: Float[np.ndarray, " n"]) -> tuple[int, float] | None:
