@@ -280,7 +280,7 @@ def test_a_film_that_the_index_still_holds_is_passed_over(movies):
 def test_weights_are_read_from_the_studys_table(tmp_path):
     table = tmp_path / "parts.csv"
     assert learned_parts(table) == Parts()
-    table.write_text("arm,ratings,text,popular\nlearned,1.0,0.4,0.05\n", encoding="utf-8")
+    table.write_text("arm,ratings,text,popular\nset by hand,1.0,0.9,0.9\nlearned,1.0,0.4,0.05\n", encoding="utf-8")
     assert learned_parts(table) == Parts(ratings=1.0, text=0.4, popular=0.05)
     table.write_text("arm,ratings\nlearned,1.0\n", encoding="utf-8")
     with pytest.raises(UserError, match="no weights"):
