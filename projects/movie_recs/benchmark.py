@@ -1,6 +1,5 @@
 """`make bench-movie_recs`: fitting beside `implicit`, exact search beside a graph and Qdrant, and a large catalogue."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -107,12 +106,7 @@ def large(config: BenchConfig) -> None:
     )
 
 
-PARTS: dict[str, Callable[[BenchConfig], None]] = {
-    "peers": against_peers,
-    "large": large,
-    "indexes": indexes,
-    "http": over_http,
-}
+PARTS = {"peers": against_peers, "large": large, "indexes": indexes, "http": over_http}
 
 
 def main(config: BenchConfig) -> None:

@@ -50,7 +50,8 @@ def measured(seconds: float) -> list[dict[str, Any]]:
 
 
 async def _measured(server: Running, seconds: float) -> list[dict[str, Any]]:
-    limits = httpx.Limits(CONNECTIONS, CONNECTIONS, keepalive_expiry=2)  # before the server ends an idle connection
+    many = {"max_connections": CONNECTIONS, "max_keepalive_connections": CONNECTIONS}
+    limits = httpx.Limits(**many, keepalive_expiry=2)  # before the server ends an idle connection
     async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
         people = [await somebody(server.url, number) for number in range(PEOPLE)]
         capacity = await sustained(client, people, seconds)
