@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 from scipy.sparse import csr_matrix
+from threadpoolctl import threadpool_limits
 
 from projects.movie_recs.recommend.collaborative import Scores
 from shared.errors import UserError
@@ -46,8 +47,9 @@ def als(likes: csr_matrix, width: int = 64, penalty: float = 0.01, rounds: int =
         from implicit.als import AlternatingLeastSquares
     except ImportError:
         raise UserError("the package implicit is not installed: pip install implicit") from None
-    model = AlternatingLeastSquares(
-        factors=width, regularization=penalty, iterations=rounds, random_state=seed, use_gpu=False
-    )
-    model.fit(csr_matrix(likes, dtype=np.float32), show_progress=False)
+    with threadpool_limits(1, "blas"):  # it has threads of its own, and the two would wait for each other
+        model = AlternatingLeastSquares(
+            factors=width, regularization=penalty, iterations=rounds, random_state=seed, use_gpu=False
+        )
+        model.fit(csr_matrix(likes, dtype=np.float32), show_progress=False)
     return Factors(model)
