@@ -10,7 +10,7 @@ from pathlib import Path
 
 from projects.ts_anomaly import plots, tables, train
 from projects.ts_anomaly.config import ARMS, RESULTS, Arm, Config
-from projects.ts_anomaly.measure import alarms, explained, finance, injected, real, scale
+from projects.ts_anomaly.measure import alarms, explained, finance, injected, mixing, real, rolling, scale
 from shared import study
 from shared.errors import UserError, command
 from shared.measured import write_means, write_measured
@@ -21,9 +21,9 @@ SEEDS = (0, 1, 2)
 JUDGE = ("logit",)
 SHORT = tuple(name for name in real.SERIES if name not in injected.SERIES)
 SHORT_STEPS = {"yahoo": 300, "uniDS": 100, "multiDS": 100}
-ALARM_STEPS, ALARM_SEEDS = 300, 1
+FEW, ALARM_SEEDS = 300, 1  # steps where a training is repeated often
 SHORT_ARMS: tuple[Arm, ...] = ("contrast", "masked")
-ALARMS, SCALE = "alarms", "scale"
+PARTS, SCALE = ("alarms", "rolling", "mixing"), "scale"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,12 +105,26 @@ class Study:
             found[arm] = [real.measure_trained(done, self.config.runs) for done in every]
         return found
 
+    def repeated(self, config: Config) -> list[Done]:
+        """With each seed, at the rate that is there."""
+        return self.cells.repeat(config, SEEDS)
+
+    def rolling(self) -> rolling.Found:
+        """Trials at rolling origins."""
+        base = replace(self.base, steps=min(self.base.steps, FEW))
+        return rolling.measure(self.repeated, base, self.config.runs, min(self.count, rolling.COUNT))
+
+    def mixing(self) -> mixing.Found:
+        """Channels alone and mixed."""
+        short = replace(self.base, steps=min(self.base.steps, SHORT_STEPS[mixing.LABELLED]), lr=RATES[0])
+        return mixing.measure(self.repeated, self.base, short, self.config.runs, self.count)
+
     def alarms(self) -> list[Done]:
         """False alarms and delays, a cell a seed."""
         told = []
         for seed in SEEDS[:ALARM_SEEDS]:
-            config = replace(self.base, steps=min(self.base.steps, ALARM_STEPS), seed=seed)
-            asked = Asked(what=ALARMS, seed=seed, weeks=self.weeks, steps=config.steps)
+            config = replace(self.base, steps=min(self.base.steps, FEW), seed=seed)
+            asked = Asked(what="alarms", seed=seed, weeks=self.weeks, steps=config.steps)
 
             def take(config: Config = config) -> Iterator[Item]:
                 for row in alarms.rows(config.seed, config, self.weeks):
@@ -163,8 +177,8 @@ def speed(out: Path) -> None:
 
 def one(run: Study, name: str) -> None:
     """A part of the work, for one of several processes."""
-    if name == ALARMS:
-        run.alarms()
+    if name in PARTS:
+        getattr(run, name)()
     elif name == SCALE:
         speed(run.config.out)
         plots.main(run.config.out)
@@ -176,7 +190,7 @@ def one(run: Study, name: str) -> None:
             run.real((name,))
     else:
         raise UserError(
-            f"--only {name}: must be {ALARMS}, {SCALE} or one of {', '.join({*injected.SERIES, *real.SERIES})}"
+            f"--only {name}: must be {', '.join(PARTS)}, {SCALE} or one of {', '.join({*injected.SERIES, *real.SERIES})}"
         )
 
 

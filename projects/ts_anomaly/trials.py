@@ -42,7 +42,7 @@ def stretches(series: Series, part: str, judged: int) -> list[int]:
         part: "validation" or "test".
         judged: Points.
     """
-    first, last = (series.fit, series.validation) if part == "validation" else (series.validation, len(series.values))
+    first, last = (series.fit, series.validation) if part == "validation" else (series.judged, len(series.values))
     before = np.concatenate([[0], np.cumsum(_odd(series))])
     context = 0 if part == "validation" else min(CONTEXT, first)
     return [at for at in range(first, last - judged + 1) if before[at + judged] == before[at - context]]

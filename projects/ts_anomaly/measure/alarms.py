@@ -88,12 +88,8 @@ def with_faults(
 
 def watched(watch: Watch, values: Float[np.ndarray, " n"]) -> tuple[Bool[np.ndarray, " n"], int]:
     """Alarms of a watch, point by point, and how many events it opened."""
-    alarms, opened = [], 0
-    for minute, value in enumerate(values.tolist()):
-        points, told = watch.push(60.0 * minute, (value,))
-        alarms += [point.alarm for point in points]
-        opened += sum(alert.kind == "opened" for alert in told)
-    return np.array(alarms), opened
+    points, told = watch.push_many((60.0 * minute, (value,)) for minute, value in enumerate(values.tolist()))
+    return np.array([point.alarm for point in points]), sum(alert.kind == "opened" for alert in told)
 
 
 def rows(seed: int, config: Config, weeks: int = WEEKS) -> Iterator[Row]:
