@@ -20,7 +20,8 @@ class Config:
     """An embedded series (data/series.toml), or a CSV file."""
     arm: Arm = "contrast"
     """contrast forecasts and is trained against injected anomalies; forecast is the same without them; masked hides
-    patches and reconstructs them; association is an Anomaly Transformer; mixed is contrast with all channels in a token."""
+    patches and reconstructs them; association is an Anomaly Transformer; mixed is contrast with all channels in
+    a token."""
     steps: int = 600
     """Optimizer steps."""
     lr: float = 2e-3

@@ -25,11 +25,13 @@ class Trial:
         kind: Of the anomaly.
         labels: Of the judged points.
         scores: Of the same.
+        start: Where in the series the first of them is.
     """
 
     kind: str
     labels: Int[np.ndarray, " n"]
     scores: Float[np.ndarray, " n"]
+    start: int = 0
 
 
 Score = Callable[[Float[np.ndarray, "n c"]], Float[np.ndarray, " n"]]
@@ -95,7 +97,7 @@ def trials(
             values[context:, channel] = put.values
             spare = max(0, context - needs)
             found = score(values[spare:])[context - spare :]
-            yield Trial(kind, put.labels, np.where(np.isnan(found), -np.inf, found))
+            yield Trial(kind, put.labels, np.where(np.isnan(found), -np.inf, found), start)
 
 
 def pooled_auc_pr(found: list[Trial]) -> float:

@@ -27,6 +27,4 @@ def origins(n: int, count: int = ORIGINS, *, gap: int = GAP, first: float = FIRS
     judged = (n - gap - known) // count
     if known < 1 or judged < 1:
         raise UserError(f"{n} points are too few for {count} origins with gaps of {gap}")
-    return [
-        (known + at * judged, known + at * judged + gap, known + (at + 1) * judged + gap) for at in range(count)
-    ]
+    return [(known + at * judged, known + at * judged + gap, known + (at + 1) * judged + gap) for at in range(count)]

@@ -1,4 +1,4 @@
-"""Several channels: each judged alone by the same weights, or all mixed in one token; injected, and a labelled series."""
+"""Several channels: each judged alone by the same weights, or all mixed in one token; injected, and as labelled."""
 
 from collections.abc import Callable
 from dataclasses import replace

@@ -39,8 +39,8 @@ class Judged:
 class Contrast(nn.Module):
     """Encoder, quantile head and judging head.
 
-    Arguments are those of `Encoder`. With channels > 1 these are mixed: rows b come as groups of so many channels of one
-    series, next to each other; a group is one sequence of tokens, whose state forecasts and judges all of them.
+    Arguments are those of `Encoder`. With channels > 1 these are mixed: rows b come as groups of so many channels of
+    one series, next to each other; a group is one sequence of tokens, whose state forecasts and judges all of them.
     """
 
     def __init__(

@@ -136,16 +136,15 @@ class Monitor:
 
     def _take(self, one: Monitored, rows: Iterable[Row]) -> list[Alert]:
         told: list[Alert] = []
-        for row in rows:
-            if one.watch is None:
-                one.rows.append(row)
-                if len(one.rows) >= self.settings.warm:
-                    one.watch = self._begin(one.rows)
-                continue
-            points, alerts = one.watch.push(row.time, row.values)
+        waiting = iter(rows)
+        while one.watch is None and (row := next(waiting, None)) is not None:
+            one.rows.append(row)
+            if len(one.rows) >= self.settings.warm:
+                one.watch = self._begin(one.rows)
+        if one.watch is not None:
+            points, told = one.watch.push_many((row.time, row.values) for row in waiting)
             one.points.extend(points)
             self.judged += len(points)
-            told += alerts
         for alert in told:
             one.alerts.append(alert)
             if self._webhook:
