@@ -61,6 +61,7 @@ class Asked:
     seed: int
     weeks: int
     steps: int
+    memories: tuple[int, ...]
 
 
 @dataclass
@@ -153,7 +154,9 @@ class Study:
         told = []
         for seed in SEEDS:
             config = replace(self.base, steps=min(self.base.steps, FEW), seed=seed)
-            asked = Asked(what="alarms", seed=seed, weeks=self.weeks, steps=config.steps)
+            asked = Asked(
+                what="alarms", seed=seed, weeks=self.weeks, steps=config.steps, memories=tuple(alarms.AGAIN.values())
+            )
 
             def take(config: Config = config) -> Iterator[Item]:
                 for row in alarms.rows(config.seed, config, self.weeks):

@@ -65,6 +65,29 @@ def test_clocks_that_repeat_or_jump_back_are_dropped_and_pauses_are_gaps(watch):
     assert len(points) == 1, "a pause of ten million steps is not filled"
 
 
+def test_many_rows_at_once_are_judged_as_one_by_one(watch, detector, series):
+    config = WatchConfig(chance=1e-3, interval=60.0, memory=RECENT)
+    one, many = (new_watch(copy.deepcopy(detector), series.known, series.fit, config) for _ in range(2))
+    values = wave(1900, 4)[:, 0]
+    values[300:310] += 20
+    values[700:] = 3 * values[700:] + 5  # a new normal: fitted again
+    times = 60.0 * np.arange(1900)
+    times[400:] += 5 * 60.0  # a pause that is filled
+    times[1600:] += 10_000 * 60.0  # and one that is not
+    times[450] = times[449]  # a clock that stands
+    rows = [(float(time), (float(value),)) for time, value in zip(times, values, strict=True)]
+    singly, alerts = [], []
+    for row in rows:
+        points, told = one.push(*row)
+        singly += points
+        alerts += told
+    together, at_once = many.push_many(rows)
+    assert one.refits == many.refits > 0 and [p.step for p in singly] == [p.step for p in together]
+    np.testing.assert_allclose([p.score for p in together], [p.score for p in singly], rtol=1e-3, atol=1e-3)
+    assert [(a.kind, a.step) for a in at_once] == [(a.kind, a.step) for a in alerts]
+    assert [p.values for p in together][400:405] == pytest.approx([(math.nan,)] * 5, nan_ok=True)
+
+
 def test_silence_is_told_while_it_lasts_and_once(watch):
     pushed(watch, wave(50))
     last = 49 * 60.0

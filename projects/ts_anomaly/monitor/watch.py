@@ -22,7 +22,9 @@ from projects.ts_anomaly.models.detectors import HEADS, Carried, PatchTransforme
 from projects.ts_anomaly.monitor.drift import MOST_ALARMS, DriftGate
 from projects.ts_anomaly.scoring.events import Event, Events
 from projects.ts_anomaly.scoring.thresholds import Spot
+from shared.errors import UserError
 
+MOST_MEMORY = 100_000  # points of a new fit
 RECENT = 512  # points that the drift gate looks at, and how often
 LONGEST_GAP = 512  # steps of a pause that are filled with gaps; a longer one is a new beginning
 SILENCE = 10  # steps without anything
@@ -283,8 +285,10 @@ def warmed(detector: PatchTransformer, rows: Float[np.ndarray, "n c"], config: W
     The weights are shared with the detector that is given, the rest is the watch's own.
 
     Raises:
-        UserError: If a channel had no value yet.
+        UserError: If a channel had no value yet, or the detector mixes another number of channels.
     """
+    if detector.model.channels not in (1, rows.shape[1]):
+        raise UserError(f"this detector mixes {detector.model.channels} channels; the series has {rows.shape[1]}")
     own = copy.copy(detector)
     own.scaler = Scaler.fit(rows)
     watch = Watch(own, config, Spot(config.chance, config.gap, 0.0, math.inf, 0), DriftGate(np.zeros(0)))

@@ -71,7 +71,7 @@ class Monitor:
         self.judged = 0
         self._lock, self._waiting = threading.Lock(), threading.BoundedSemaphore(settings.waiting)
         self._webhook = Webhook(settings.webhook) if settings.webhook else None
-        self._config = WatchConfig(chance=settings.chance)
+        self._config = WatchConfig(chance=settings.chance, memory=settings.memory)
         settings.data.mkdir(parents=True, exist_ok=True)
         for path in sorted(settings.data.glob("*.name")):
             self._open(path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ class Monitor:
             one = self.series.get(name) or self._new(name)
             last = self._last(one)
             fresh = list(in_order(row for row in rows if row.time > last))
-            _refuse_other_width(one, fresh)
+            _refuse_other_width(one, fresh, self.detector.model.channels)
             one.journal.append(fresh)
             alerts = self._take(one, fresh)
             if one.watch is not None and one.journal.rows >= SAVE_EVERY:
@@ -193,7 +193,7 @@ class Monitor:
         return self.settings.data / f"{digest}.{suffix}"
 
 
-def _refuse_other_width(one: Monitored, rows: Sequence[Row]) -> None:
+def _refuse_other_width(one: Monitored, rows: Sequence[Row], mixed: int) -> None:
     widths = {len(row.values) for row in rows} | ({len(one.rows[0].values)} if one.rows else set())
     if one.watch is not None:
         widths.add(len(one.watch.detector.scaler.centre))
@@ -201,6 +201,8 @@ def _refuse_other_width(one: Monitored, rows: Sequence[Row]) -> None:
         raise UserError(
             f"the points of a series have as many values each, not {' and '.join(map(str, sorted(widths)))}"
         )
+    if mixed > 1 and widths - {mixed}:
+        raise UserError(f"this detector mixes {mixed} channels: points have as many values, not {max(widths)}")
 
 
 def load_or_train(settings: Settings) -> PatchTransformer:
