@@ -11,6 +11,7 @@ from projects.ts_anomaly import evaluate as ev
 from projects.ts_anomaly.baselines.simple import InputNorm
 from projects.ts_anomaly.measure import levels, worst
 from projects.ts_anomaly.trials import Trial
+from shared.study import Done
 from tests.ts_anomaly.conftest import wave
 
 
@@ -89,9 +90,9 @@ def test_the_same_false_alarm_in_many_trials_is_one_row(monkeypatch):
             yield worst.Worst("miss", "x", kind, 9, 1.0, limit, "near", -1, 1.0)
 
     monkeypatch.setattr(worst, "errors", wrong)
-    done = SimpleNamespace(config=SimpleNamespace(seed=0, dataset="x"))
-    level = SimpleNamespace(config=done.config, last=lambda _: 2.0)
-    rows = worst.rows([done], [level], most=5)
+    told = SimpleNamespace(seed=0, dataset="x")
+    level = SimpleNamespace(last=lambda _: "level", number=lambda _: 2.0)
+    rows = worst.rows([Done("x", told, level)], [Done("x", told, level)], most=5)
     assert [(row["error"], row["kind"], row["times"]) for row in rows] == [
         ("false alarm", "spike", 2),
         ("miss", "spike", 1),
@@ -100,14 +101,13 @@ def test_the_same_false_alarm_in_many_trials_is_one_row(monkeypatch):
 
 
 def test_steps_of_errors_are_places_in_the_series(trained, monkeypatch, series):
-    found = []
     values = np.concatenate([series.values, wave(1000, 3)])
     long = replace(series, values=values, labels=None, fit=400, validation=700)
     monkeypatch.setattr(worst, "load_series", lambda _: long)
     monkeypatch.setattr(worst, "load_detector", lambda _: trained)
-    done = SimpleNamespace(config=SimpleNamespace(dataset="wave"), directory=Path())
-    found = worst.errors(done, 0.5, 1)
-    assert found and all(700 <= each.step < len(values) for each in found)
+    done = Done("wave", SimpleNamespace(dataset="wave"), SimpleNamespace(), directory=Path())
     score = trained.score(values)
+    found = worst.errors(done, float(np.nanquantile(score, 0.97)), 2)
+    assert found and all(700 <= each.step < len(values) for each in found)
     calm = [each for each in found if each.error == "false alarm" and each.behind < 0]
     assert calm and any(abs(score[each.step] - each.score) < 1e-3 for each in calm)
