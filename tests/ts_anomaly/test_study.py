@@ -30,6 +30,7 @@ def small(tmp_path, monkeypatch):
     for module in (rolling, mixing):
         monkeypatch.setattr(module, "DETECTORS", ("random",))
     monkeypatch.setattr(rolling, "SERIES", ("mitdb",))
+    monkeypatch.setattr(rolling, "ORIGINS", 2)
     for name, size in (("WEEK_OF_MINUTES", 2_880), ("FIT", 600), ("KNOWN", 1_200)):
         monkeypatch.setattr(alarms, name, size)
     monkeypatch.setattr(alarms, "AGAIN", {"extreme values, fitted again": 1_024})
@@ -39,6 +40,7 @@ def small(tmp_path, monkeypatch):
     monkeypatch.setattr(
         study.load, "rows", lambda model: [{"what": "x", "taken": int((model / "result.json").exists())}]
     )
+    monkeypatch.setattr(study.explained, "rows", lambda group: [{"count": len(group)}])  # has tests of its own
     monkeypatch.setattr(study.plots, "by_kind", lambda out: None)
     config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results")
     return config, lambda: study.Study(config, base=SMOKE, count=2, weeks=1)
