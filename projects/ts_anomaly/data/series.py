@@ -106,8 +106,8 @@ def _at_origin(series: Series, name: str, number: int) -> Series:
     """What was there at an origin is fitted and validated on; the gap, then what is judged, follow."""
     known, judged, stop = origins(len(series.values))[number]
     labels = None if series.labels is None else series.labels[:stop]
-    sizes = {"fit": round(FITTED * known), "validation": known, "gap": judged - known}
-    return replace(series, name=name, values=series.values[:stop], labels=labels, **sizes)
+    cut = replace(series, name=name, values=series.values[:stop], labels=labels)
+    return replace(cut, fit=round(FITTED * known), validation=known, gap=judged - known)
 
 
 def _embedded(name: str) -> Series:

@@ -132,7 +132,7 @@ def of_trained(done: Done, runs: Path, *, heads: tuple[str, ...] = ()) -> Done:
         detector: Any = load_detector(folder)
         if heads:
             detector.heads = heads
-        return detector  # type: ignore[no-any-return]
+        return detector
 
     name = "judge" if heads else config.arm
     asked = Asked(what="level", detector=name, dataset=config.dataset, seed=config.seed)

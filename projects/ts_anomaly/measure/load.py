@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -80,18 +81,18 @@ def rows(model: Path, seconds: float = 15.0) -> list[dict[str, Any]]:
             for worker in workers:  # warm: every series is judged from here on
                 for _ in range(3):
                     worker.push(time.perf_counter())
-            capacity = _measured("as fast as answered", server, workers[:CLOSED], lambda own: _closed(own, seconds))
+            capacity = _measured("as fast as answered", server, workers[:CLOSED], partial(_closed, seconds=seconds))
             told.append(capacity)
             for times in (1, 2):
                 pace = times * float(capacity["taken"]) / BATCH
                 name = "at capacity" if times == 1 else "at twice the capacity"
-                told.append(_measured(name, server, workers, lambda own, pace=pace: _open(own, pace, seconds)))
+                told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
         with running(
             "projects.ts_anomaly.server", PREFIX, {**options, "data": Path(folder) / "b", "rate": 50}
         ) as server:
             workers = [Worker(server.url, f"s{n}") for n in range(WORKERS)]
             name = "at twice the capacity, an address's limit"
-            told.append(_measured(name, server, workers, lambda own: _open(own, pace, seconds)))
+            told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
     return told
 
 
