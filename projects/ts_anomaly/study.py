@@ -215,11 +215,7 @@ def speed(run: Study, name: str) -> None:
         assert served is not None
         write_measured(out / "load.csv", load.rows(served), "ts_anomaly", config)
         return
-    found = [scale.batches(), scale.batches(threads=2), scale.stream(), scale.metrics()]
-    keys = ("what", "points", "per_second", "grown_mb", "core_share")
-    measured = [{key: row.get(key, "") for key in keys} for row in found]
-    write_measured(out / "scale.csv", measured, "ts_anomaly", Config())
-    write_measured(out / "memory.csv", scale.memory(), "ts_anomaly", Config())
+    scale.write(out)
 
 
 def one(run: Study, name: str) -> None:

@@ -4,6 +4,7 @@ import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from projects.ts_anomaly.config import Config
 from projects.ts_anomaly.models.contrast import Contrast
 from projects.ts_anomaly.models.interleaved import Reading, read
 from shared.devices import peak_memory_mb
+from shared.measured import write_measured
 
 TOKENS = (512, 1024, 2048, 4096, 8192)
 ONE = """
@@ -32,6 +34,17 @@ with torch.no_grad():
         attention.linear_attention(q, q, q)
 print(before, peak_memory_mb())
 """
+
+
+COLUMNS = ("what", "points", "per_second", "grown_mb", "core_share")
+
+
+def write(out: Path) -> None:
+    """Measure all of it, into scale.csv and memory.csv; on a machine that does nothing else."""
+    found = [batches(), batches(threads=2), stream(), metrics()]
+    rows = [{name: row.get(name, "") for name in COLUMNS} for row in found]
+    write_measured(out / "scale.csv", rows, "ts_anomaly", Config())
+    write_measured(out / "memory.csv", memory(), "ts_anomaly", Config())
 
 
 def new() -> Contrast:
