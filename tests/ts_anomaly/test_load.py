@@ -1,5 +1,7 @@
 """The load test: it counts what was answered, and does not hide what came late."""
 
+import io
+import os
 import threading
 import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -8,6 +10,7 @@ from types import SimpleNamespace
 import pytest
 
 from projects.ts_anomaly.measure import load
+from shared.web.launch import Running
 
 
 @pytest.fixture
@@ -38,7 +41,7 @@ def refusing():
 def test_pushes_are_counted_by_answer_and_lateness_counts(refusing):
     url, asked = refusing
     workers = [load.Worker(url, "a")]
-    server = SimpleNamespace(resident_mb=lambda: 1.0, said=lambda: "")
+    server = Running(url, SimpleNamespace(pid=os.getpid()), 0.0, io.StringIO())
     row = load._measured("x", server, workers, lambda own: load._open(own, 100.0, 0.3))
     assert len(asked) == 30 == sum(workers[0].counts.values()), "one worker sends all of them, late"
     assert row["refused_503"] == 0.5 and row["other"] == 0 and row["refused_429"] == 0
