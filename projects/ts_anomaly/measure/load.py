@@ -65,6 +65,10 @@ class Worker:
             self.seconds.append(time.perf_counter() - due)
             self.at += BATCH
 
+    def close(self) -> None:
+        """Hang up; the next push connects again."""
+        self._connection.close()
+
     def _sent(self, body: str, kind: dict[str, str]) -> int:
         try:
             self._connection.request("POST", f"/v1/series/{self.name}/csv", body, kind)
@@ -144,6 +148,8 @@ def _measured(
     before, begun = server.resident_mb(), time.perf_counter()
     load(workers)
     took = time.perf_counter() - begun
+    for worker in workers:
+        worker.close()
     counts = {status: sum(worker.counts.get(status, 0) for worker in workers) for status in (200, 429, 503)}
     every = sum(sum(worker.counts.values()) for worker in workers)
     seconds = sorted(second for worker in workers for second in worker.seconds)
