@@ -177,9 +177,9 @@ class Monitor:
             one.alerts.extend(Alert(**each) for each in extra["alerts"])
         self.series[name] = one
         webhook, self._webhook = self._webhook, None  # what is judged again was told before
-        rows = list(one.journal.read())
-        last = self._last(one)
-        self._take(one, [row for row in rows if row.time > last])
+        for rows in one.journal.read():
+            last = self._last(one)
+            self._take(one, [row for row in rows if row.time > last])
         self._webhook = webhook
         return one
 
