@@ -1,7 +1,7 @@
 """The server: what is accepted is on disk, limits, errors, the document, the page in a browser."""
 
-import json
 import itertools
+import json
 import math
 import os
 import signal
@@ -157,7 +157,7 @@ def test_a_monitor_that_begins_again_is_as_one_that_never_stopped(trained, given
 
 def test_half_a_line_was_never_acknowledged(tmp_path):
     path = tmp_path / "j"
-    path.write_text("[[0, 1.0], [60, null]]\n[[120, 3.0]]\n[[180, 3.0], [24")
+    path.write_text("[[0.0, 1.0], [60.0, null]]\n[[120.0, 3.0]]\n[[180.0, 3.0], [24")
     journal = Journal(path)
     pieces = list(journal.read())
     assert [[row.time for row in rows] for rows in pieces] == [[0, 60], [120]] and journal.rows == 3
