@@ -60,7 +60,6 @@ class Metrics:
 
 def main(config: Config) -> Metrics:
     """Train on the prefix of a series, calibrate on its validation part, and keep the detector."""
-    torch.set_num_threads(1)  # models this small only wait for a second one
     series, begun = load_series(config.dataset), time.process_time()
     out = config.out or new_directory(RUNS, "ts_anomaly", f"{config.arm}-{Path(config.dataset).stem}")
     with Run(out, project="ts_anomaly", config=config, resume=config.resume, data=digest(config.dataset)) as run:
@@ -82,6 +81,7 @@ def fit(
     config: Config, series: Series, log: Callable[..., object] = lambda *_, **__: None
 ) -> tuple[PatchTransformer | WindowTransformer, float]:
     """A trained and calibrated detector of a series, and its last loss."""
+    torch.set_num_threads(1)  # models this small only wait for a second one
     seed_everything(config.seed)
     detector = new_detector(config.arm, new_model(config, series.values.shape[1]))
     detector.fit(series.prefix)
