@@ -7,7 +7,7 @@ from typing import Literal
 from shared import checks
 from shared.errors import UserError
 
-Arm = Literal["contrast", "forecast", "masked", "association"]
+Arm = Literal["contrast", "forecast", "masked", "association", "mixed"]
 ARMS: tuple[Arm, ...] = ("contrast", "forecast", "masked", "association")
 RESULTS = Path("projects/ts_anomaly/results")
 
@@ -20,7 +20,8 @@ class Config:
     """An embedded series (data/series.toml), or a CSV file."""
     arm: Arm = "contrast"
     """contrast forecasts and is trained against injected anomalies; forecast is the same without them; masked hides
-    patches and reconstructs them; association is an Anomaly Transformer."""
+    patches and reconstructs them; association is an Anomaly Transformer; mixed is contrast with all channels in
+    a token."""
     steps: int = 600
     """Optimizer steps."""
     lr: float = 2e-3

@@ -19,7 +19,7 @@ from projects.ts_anomaly.models.detectors import PatchTransformer
 from projects.ts_anomaly.monitor.alerts import Told, Webhook
 from projects.ts_anomaly.monitor.sources import Followed, Place, from_stream
 from projects.ts_anomaly.monitor.state import load_watch, save_watch
-from projects.ts_anomaly.monitor.watch import Watch, WatchConfig, new_watch
+from projects.ts_anomaly.monitor.watch import MOST_MEMORY, RECENT, Watch, WatchConfig, new_watch
 from projects.ts_anomaly.train import load_detector
 from shared.errors import UserError, command
 from shared.files import read_json, refuse_unwritable
@@ -50,12 +50,16 @@ class DetectConfig:
     """Seconds of a step; by default the first distance of two times."""
     refit: bool = True
     """Fit scale and threshold again when what is normal has moved."""
+    memory: int = WatchConfig.memory
+    """Steps that a new fit sees; fewer false alarms, and a later first fit, with more (a week of minutes: 10080)."""
 
 
 def main(config: DetectConfig) -> int:
     """Judge every row; returns how many steps were judged."""
     if not 0 < config.chance < 0.5:
         raise UserError(f"--chance {config.chance}: must be above 0 and below 0.5")
+    if not RECENT <= config.memory <= MOST_MEMORY:
+        raise UserError(f"--memory {config.memory}: must be from {RECENT} to {MOST_MEMORY}")
     if config.state:
         refuse_unwritable(config.state.parent)
     told = Told(webhook=Webhook(config.webhook) if config.webhook else None)
@@ -120,7 +124,7 @@ def _prometheus(config: DetectConfig, detector: PatchTransformer, dataset: str, 
 
 def watch_config(config: DetectConfig) -> WatchConfig:
     """What a watch is told."""
-    memory = WatchConfig.memory if config.refit else 0
+    memory = config.memory if config.refit else 0
     return WatchConfig(chance=config.chance, interval=config.interval, threshold=config.threshold, memory=memory)
 
 

@@ -159,11 +159,14 @@ def range_f1(labels: Labels, alarms: Alarms, alpha: float = 0.0) -> tuple[float,
 
     Source: Tatbul et al. 2018, "Precision and recall for time series", NeurIPS, eq. 4 to 8.
     """
+    return _f1(*map(_mean, range_rewards(labels, alarms, alpha)))
+
+
+def range_rewards(labels: Labels, alarms: Alarms, alpha: float = 0.0) -> tuple[list[float], list[float]]:
+    """What each found range and each real one gets: range precision and recall are their means."""
     real, found = ranges(labels), ranges(alarms)
-    recall = _mean(
-        [alpha * float(_overlap(each, found)[1] > 0) + (1 - alpha) * _rewarded(each, found) for each in real]
-    )
-    return _f1(_mean([_rewarded(each, real) for each in found]), recall)
+    recalled = [alpha * float(_overlap(each, found)[1] > 0) + (1 - alpha) * _rewarded(each, found) for each in real]
+    return [_rewarded(each, real) for each in found], recalled
 
 
 def _rewarded(one: tuple[int, int], others: list[tuple[int, int]]) -> float:
@@ -179,9 +182,15 @@ def _overlap(one: tuple[int, int], others: list[tuple[int, int]]) -> tuple[int, 
 
 def event_f1(labels: Labels, alarms: Alarms) -> tuple[float, float, float]:
     """Events found and alarms that meet one, each counted once however long it is."""
+    return _f1(*map(_mean, event_hits(labels, alarms)))
+
+
+def event_hits(labels: Labels, alarms: Alarms) -> tuple[list[float], list[float]]:
+    """1 for each found range that meets a real one, and for each real one that is met, else 0."""
     real, found = ranges(labels), ranges(alarms)
-    recall = _mean([float(_overlap(each, found)[1] > 0) for each in real])
-    return _f1(_mean([float(_overlap(each, real)[1] > 0) for each in found]), recall)
+    return tuple(
+        [float(_overlap(each, others)[1] > 0) for each in own] for own, others in ((found, real), (real, found))
+    )  # type: ignore[return-value]
 
 
 def _mean(values: Sequence[float]) -> float:

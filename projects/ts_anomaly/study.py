@@ -1,6 +1,7 @@
 """`make results-ts_anomaly`: every run behind the README's tables, and what is shown of them.
 
-Budget: about 50 core-minutes. With --only a part is done and no table written: several processes can share the work.
+Budget: about 70 core-minutes. With --only a part is done and no table written: several processes can share the work.
+What was stopped goes on cell by cell; speed and load that were measured are not measured again, but with --only.
 """
 
 from collections.abc import Iterator
@@ -10,10 +11,22 @@ from pathlib import Path
 
 from projects.ts_anomaly import plots, tables, train
 from projects.ts_anomaly.config import ARMS, RESULTS, Arm, Config
-from projects.ts_anomaly.measure import alarms, explained, finance, injected, real, scale
+from projects.ts_anomaly.measure import (
+    alarms,
+    explained,
+    finance,
+    injected,
+    levels,
+    load,
+    mixing,
+    real,
+    rolling,
+    scale,
+    worst,
+)
 from shared import study
 from shared.errors import UserError, command
-from shared.measured import write_means
+from shared.measured import write_means, write_measured
 from shared.study import Cells, Done, Item, log_items, publish
 
 RATES = (1e-3, 3e-3)
@@ -21,9 +34,10 @@ SEEDS = (0, 1, 2)
 JUDGE = ("logit",)
 SHORT = tuple(name for name in real.SERIES if name not in injected.SERIES)
 SHORT_STEPS = {"yahoo": 300, "uniDS": 100, "multiDS": 100}
-ALARM_STEPS, ALARM_SEEDS = 300, 1
+FEW = 300  # steps where a training is repeated often
 SHORT_ARMS: tuple[Arm, ...] = ("contrast", "masked")
-ALARMS, SCALE = "alarms", "scale"
+PARTS = ("alarms", "rolling", "mixing", "levels")
+SPEED = ("scale", "load")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,8 +47,9 @@ class StudyConfig(study.Places):
     runs: Path = Path("runs/ts_anomaly/results")
     out: Path = RESULTS
     only: str = ""
-    """A series to train and measure on, or alarms: nothing else is done, and no table is written. Or scale: speed and
-    memory alone, into their tables, on a machine that does nothing else.
+    """A series to train and measure on, or alarms, rolling, mixing, levels: nothing else is done, and no table is
+    written. Or scale (speed and memory) or load (the server) alone, into their tables, on a machine that does nothing
+    else.
     """
 
 
@@ -46,6 +61,7 @@ class Asked:
     seed: int
     weeks: int
     steps: int
+    memories: tuple[int, ...]
 
 
 @dataclass
@@ -105,12 +121,42 @@ class Study:
             found[arm] = [real.measure_trained(done, self.config.runs) for done in every]
         return found
 
+    def repeated(self, config: Config) -> list[Done]:
+        """With each seed, at the rate that is there."""
+        return self.cells.repeat(config, SEEDS)
+
+    def rolling(self) -> rolling.Found:
+        """Trials at rolling origins."""
+        base = replace(self.base, steps=min(self.base.steps, FEW))
+        return rolling.measure(self.repeated, base, self.config.runs, min(self.count, rolling.COUNT))
+
+    def mixing(self) -> mixing.Found:
+        """Channels alone and mixed."""
+        short = replace(self.base, steps=min(self.base.steps, SHORT_STEPS[mixing.LABELLED]), lr=RATES[0])
+        return mixing.measure(self.repeated, self.base, short, self.config.runs, self.count)
+
+    def levels(self) -> dict[str, list[Done]]:
+        """Thresholds without labels of every detector, and what they find on labelled series."""
+        every, runs = dict.fromkeys((*injected.SERIES, *real.SERIES)), self.config.runs
+        found = {name: [levels.of_baseline(name, each, runs) for each in every] for name in injected.BASELINES}
+        found[real.ETS] = [levels.of_baseline(real.ETS, each, runs) for each in real.SERIES]
+        for arm in ARMS:
+            wanted = [each for each in every if each not in SHORT or arm in SHORT_ARMS]
+            trained = [done for dataset in wanted for done in self.trained(arm, dataset)]
+            found[arm] = [levels.of_trained(done, runs) for done in trained]
+            if arm == "contrast":
+                own = [done for done in trained if done.config.dataset in injected.SERIES]
+                found["judge"] = [levels.of_trained(done, runs, heads=JUDGE) for done in own]
+        return found
+
     def alarms(self) -> list[Done]:
         """False alarms and delays, a cell a seed."""
         told = []
-        for seed in SEEDS[:ALARM_SEEDS]:
-            config = replace(self.base, steps=min(self.base.steps, ALARM_STEPS), seed=seed)
-            asked = Asked(what=ALARMS, seed=seed, weeks=self.weeks, steps=config.steps)
+        for seed in SEEDS:
+            config = replace(self.base, steps=min(self.base.steps, FEW), seed=seed)
+            asked = Asked(
+                what="alarms", seed=seed, weeks=self.weeks, steps=config.steps, memories=tuple(alarms.AGAIN.values())
+            )
 
             def take(config: Config = config) -> Iterator[Item]:
                 for row in alarms.rows(config.seed, config, self.weeks):
@@ -133,45 +179,59 @@ def main(config: StudyConfig, run: Study | None = None) -> None:
     if config.only:
         one(run, config.only)
         return
-    found, labelled = run.injected(injected.SERIES), run.real(real.SERIES)
+    found, labelled, limits = run.injected(injected.SERIES), run.real(real.SERIES), run.levels()
     rows, detailed = zip(*(injected.rows_of(name, group) for name, group in found.items()), strict=True)
-    out = config.out
+    out, contrast = config.out, [done for done in run.cells.final if done.config.arm == "contrast"]
     publish(tables.CANDIDATES, [[done] for done in run.cells.all], out, "ts_anomaly")
+    main_ones = [done for done in contrast if done.config.dataset in injected.SERIES]
     for name, table_rows in (
         ("injected", list(rows)),
         ("kinds", [row for each in detailed for row in each]),
+        ("judged", [levels.row_of(name, group, limits[name]) for name, group in found.items()]),
         ("real", real.rows(labelled)),
+        ("real_judged", levels.real_rows({name: group for name, group in limits.items() if name != "judge"})),
         ("trick", real.trick_rows(labelled)),
+        ("worst", worst.rows(main_ones, limits["contrast"], run.count)),
         ("alarms", alarms.table_rows(run.alarms())),
         ("changes", finance.rows()),
-        ("explained", explained.rows([done for done in run.cells.final if done.config.arm == "contrast"])),
+        ("explained", explained.rows(contrast)),
+        ("rolling", rolling.rows(run.rolling())),
+        ("mixing", mixing.rows(run.mixing())),
     ):
         write_means(out / f"{name}.csv", table_rows, {"auc_pr"} if name == "injected" else set(), "ts_anomaly")
-    finish(out)
-
-
-def finish(out: Path) -> None:
-    """Speed and memory, figures, tables."""
-    scale.write(out)
+    for name in SPEED:
+        if not (out / f"{name}.csv").exists():
+            speed(run, name)
     plots.main(out)
     study.finish(out, tables.views(out))
 
 
+def speed(run: Study, name: str) -> None:
+    """Points a second and memory of the default model, or what the server does under load."""
+    out = run.config.out
+    if name == "load":
+        config = replace(run.base, dataset="mitdb", steps=min(run.base.steps, FEW))
+        served = run.cells.run(config).directory
+        assert served is not None
+        write_measured(out / "load.csv", load.rows(served), "ts_anomaly", config)
+        return
+    scale.write(out)
+
+
 def one(run: Study, name: str) -> None:
     """A part of the work, for one of several processes."""
-    if name == ALARMS:
-        run.alarms()
-    elif name == SCALE:
-        finish(run.config.out)
+    if name in PARTS:
+        getattr(run, name)()
+    elif name in SPEED:
+        speed(run, name)
+        plots.main(run.config.out)
+        study.finish(run.config.out, tables.views(run.config.out))
     elif name in injected.SERIES + real.SERIES:
-        if name in injected.SERIES:
-            run.injected((name,))
-        if name in real.SERIES:
-            run.real((name,))
+        run.injected(tuple({name} & set(injected.SERIES)))
+        run.real(tuple({name} & set(real.SERIES)))
     else:
-        raise UserError(
-            f"--only {name}: must be {ALARMS}, {SCALE} or one of {', '.join({*injected.SERIES, *real.SERIES})}"
-        )
+        known = dict.fromkeys((*PARTS, *SPEED, *injected.SERIES, *real.SERIES))
+        raise UserError(f"--only {name}: must be one of {', '.join(known)}")
 
 
 if __name__ == "__main__":

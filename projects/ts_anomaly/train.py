@@ -60,7 +60,6 @@ class Metrics:
 
 def main(config: Config) -> Metrics:
     """Train on the prefix of a series, calibrate on its validation part, and keep the detector."""
-    torch.set_num_threads(1)  # models this small only wait for a second one
     series, begun = load_series(config.dataset), time.process_time()
     out = config.out or new_directory(RUNS, "ts_anomaly", f"{config.arm}-{Path(config.dataset).stem}")
     with Run(out, project="ts_anomaly", config=config, resume=config.resume, data=digest(config.dataset)) as run:
@@ -82,8 +81,9 @@ def fit(
     config: Config, series: Series, log: Callable[..., object] = lambda *_, **__: None
 ) -> tuple[PatchTransformer | WindowTransformer, float]:
     """A trained and calibrated detector of a series, and its last loss."""
+    torch.set_num_threads(1)  # models this small only wait for a second one
     seed_everything(config.seed)
-    detector = new_detector(config.arm, new_model(config))
+    detector = new_detector(config.arm, new_model(config, series.values.shape[1]))
     detector.fit(series.prefix)
     values = detector.scaler(series.prefix)
     if len(values) < config.window + config.patch:
@@ -128,7 +128,7 @@ def _backward(
     if isinstance(model, Contrast):
         sequences, labels = sequences_of(config, values, random)
         forecast, judged = contrast_loss(model(sequences)[0], sequences, labels, trim=config.trim)
-        loss = AFTER * forecast + (judged if config.arm == "contrast" else 0.0)
+        loss = AFTER * forecast + (judged if config.arm != "forecast" else 0.0)
         loss.backward()
         return float(loss.detach())
     cut = windows_of(config.window, values, WINDOWS * config.batch, draws)
@@ -162,25 +162,32 @@ def sequences_of(
     length = min(config.sequence, len(values) // config.patch * config.patch)
     names, some, marked = kinds("train"), [], []
     for _ in range(config.batch):
-        channel = values[:, int(random.integers(values.shape[1]))]
-        known = channel[~np.isnan(channel)]
-        start = int(random.integers(len(channel) - length + 1))
-        sequence, labels = jittered(channel[start : start + length], random), np.zeros(length, dtype=int)
-        for _ in range(int(random.integers(0, 4)) if config.arm == "contrast" else 0):
+        drawn = [int(random.integers(values.shape[1]))]
+        hit = 0
+        if config.arm == "mixed":  # all channels of a stretch, and anomalies in one of them
+            drawn, hit = list(range(values.shape[1])), drawn[0]
+        start = int(random.integers(len(values) - length + 1))
+        sequence = jittered(values[start : start + length, drawn], random)
+        labels = np.zeros(sequence.shape, dtype=int)
+        known = values[:, drawn[hit]]
+        known = known[~np.isnan(known)]
+        for _ in range(int(random.integers(0, 4)) if config.arm != "forecast" else 0):
             kind = names[int(random.integers(len(names)))]
-            put = inject(sequence, kind, "train", known, random)
-            sequence, labels = put.values, labels | put.labels
-        some.append(sequence)
-        marked.append(labels)
-    return torch.tensor(np.stack(some), dtype=torch.float32), torch.tensor(np.stack(marked), dtype=torch.float32)
+            put = inject(sequence[:, hit], kind, "train", known, random)
+            sequence[:, hit], labels[:, hit] = put.values, labels[:, hit] | put.labels
+        some.append(sequence.T)
+        marked.append(labels.T)
+    made = (np.concatenate(each) for each in (some, marked))
+    sequences, labelled = (torch.tensor(each, dtype=torch.float32) for each in made)
+    return sequences, labelled
 
 
-def jittered(values: Float[np.ndarray, " n"], random: np.random.Generator) -> Float[np.ndarray, " n"]:
+def jittered(values: Float[np.ndarray, "n c"], random: np.random.Generator) -> Float[np.ndarray, "n c"]:
     """The stretch a little larger or smaller, moved, and with noise: what is normal drifts, and a prefix is soon
     known.
     """
     scale, offset = np.exp(random.uniform(-JITTER, JITTER)), random.normal(0, JITTER)
-    return values * scale + offset + random.normal(0, JITTER / 10, len(values))
+    return values * scale + offset + random.normal(0, JITTER / 10, values.shape)
 
 
 def validate(detector: Detector, series: Series) -> float:
@@ -214,7 +221,7 @@ def load_detector(directory: Path) -> PatchTransformer | WindowTransformer:
         raise UserError(f"{directory} holds no checkpoint: train first")
     config = Config(**{name: value for name, value in told.items() if name not in ("out", "resume")})
     state = json.loads((saved[-1] / "state.json").read_text(encoding="utf-8"))["extra"]["detector"]
-    detector = new_detector(config.arm, new_model(config))
+    detector = new_detector(config.arm, new_model(config, len(state["centre"])))
     detector.model.load_state_dict(verified_tensors(saved[-1]))
     detector.model.eval()
     detector.scaler = Scaler(np.array(state["centre"], dtype=float), np.array(state["scale"], dtype=float))

@@ -25,11 +25,13 @@ class Trial:
         kind: Of the anomaly.
         labels: Of the judged points.
         scores: Of the same.
+        start: Where in the series the first of them is.
     """
 
     kind: str
     labels: Int[np.ndarray, " n"]
     scores: Float[np.ndarray, " n"]
+    start: int = 0
 
 
 Score = Callable[[Float[np.ndarray, "n c"]], Float[np.ndarray, " n"]]
@@ -42,7 +44,7 @@ def stretches(series: Series, part: str, judged: int) -> list[int]:
         part: "validation" or "test".
         judged: Points.
     """
-    first, last = (series.fit, series.validation) if part == "validation" else (series.validation, len(series.values))
+    first, last = (series.fit, series.validation) if part == "validation" else (series.judged, len(series.values))
     before = np.concatenate([[0], np.cumsum(_odd(series))])
     context = 0 if part == "validation" else min(CONTEXT, first)
     return [at for at in range(first, last - judged + 1) if before[at + judged] == before[at - context]]
@@ -95,7 +97,7 @@ def trials(
             values[context:, channel] = put.values
             spare = max(0, context - needs)
             found = score(values[spare:])[context - spare :]
-            yield Trial(kind, put.labels, np.where(np.isnan(found), -np.inf, found))
+            yield Trial(kind, put.labels, np.where(np.isnan(found), -np.inf, found), start)
 
 
 def pooled_auc_pr(found: list[Trial]) -> float:

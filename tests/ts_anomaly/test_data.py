@@ -1,6 +1,7 @@
 """Readers on the hand-written bad input, grids, scales from the past alone, injections whose two sides share
 nothing."""
 
+import itertools
 import math
 import tomllib
 from pathlib import Path
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from projects.ts_anomaly.data.clean import Scaler, filled, regular
 from projects.ts_anomaly.data.inject import inject, kinds, read_kinds
+from projects.ts_anomaly.data.origins import GAP, ORIGINS, origins
 from projects.ts_anomaly.data.reading import Reader, in_order, read_prometheus, read_table
 from projects.ts_anomaly.data.series import definitions, load_series
 from projects.ts_anomaly.trials import CONTEXT, stretches, trials
@@ -156,3 +158,49 @@ def test_trials_are_the_same_for_all_and_hold_no_anomaly_of_the_series_own():
     event = np.flatnonzero(series.labels)
     assert all(at + 512 <= event[0] or at - CONTEXT > event[-1] for at in stretches(series, "test", 512))
     assert min(stretches(series, "test", 512)) >= series.validation
+
+
+# ---------------------------------------------------------------- rolling origins
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.integers(1, 9000), st.integers(1, 6), st.integers(0, 900), st.floats(0.05, 0.9))
+def test_at_a_rolling_origin_the_past_is_known_and_the_future_judged_behind_a_gap(n, count, gap, first):
+    try:
+        found = origins(n, count, gap=gap, first=first)
+    except UserError:
+        assert (n - gap - round(first * n)) < count or round(first * n) < 1
+        return
+    assert len(found) == count and found[-1][2] <= n
+    assert len({stop - judged for _, judged, stop in found}) == 1, "what is judged is as long everywhere"
+    for known, judged, stop in found:
+        assert known > 0 and judged - known == gap and judged < stop
+    for (known, judged, stop), (later, next_judged, _) in itertools.pairwise(found):
+        assert known < later and judged < next_judged and stop == next_judged, "in order, and nothing judged twice"
+
+
+@pytest.mark.parametrize("name", ["sp500", "mitdb"])
+def test_a_series_at_an_origin_shows_nothing_of_what_comes_later(name):
+    whole = load_series(name)
+    for number, (known, judged, stop) in enumerate(origins(len(whole.values))):
+        there = load_series(f"{name}@{number}")
+        assert (there.validation, there.judged, len(there.values)) == (known, judged, stop)
+        assert 0 < there.fit < known and judged - known >= GAP > CONTEXT
+        np.testing.assert_array_equal(there.values, whole.values[:stop])
+        starts = stretches(there, "test", 512)
+        assert starts and min(starts) >= judged and max(starts) + 512 <= stop
+        validated = stretches(there, "validation", 128)
+        assert min(validated) >= there.fit and max(validated) + 128 <= known
+    with pytest.raises(UserError, match="no such file"):
+        load_series(f"{name}@{ORIGINS}")
+
+
+def test_the_gap_is_at_least_what_any_score_looks_back():
+    from projects.ts_anomaly.config import Config
+    from projects.ts_anomaly.measure.injected import BASELINES
+    from projects.ts_anomaly.measure.rolling import DETECTORS
+    from projects.ts_anomaly.models.detectors import new_detector, new_model
+
+    looked = [new_detector("contrast", new_model(Config())).context]
+    looked += [each.context for name in DETECTORS for each in BASELINES[name]]
+    assert max(looked) <= GAP

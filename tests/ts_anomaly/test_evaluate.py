@@ -66,6 +66,57 @@ def test_ranges_events_and_delays_by_hand():
     assert ev.delays(labels, alarms) == [1]
 
 
+def cut(*spans, n=12):
+    found = np.zeros(n, dtype=int)
+    for start, stop in spans:
+        found[start:stop] = 1
+    return found
+
+
+@pytest.mark.parametrize(
+    ("real", "found", "alpha", "precision", "recall"),
+    [  # prts: ts_recall(alpha, cardinality="reciprocal", bias="flat"), ts_precision likewise; each worked out by hand
+        ([(2, 6)], [(2, 6)], 0.0, 1.0, 1.0),
+        ([(2, 6)], [(4, 8)], 0.0, 2 / 4, 2 / 4),
+        ([(2, 6)], [(2, 3), (5, 6)], 0.0, 1.0, (2 / 4) / 2),  # two pieces: half of what is covered counts
+        ([(2, 6)], [(2, 3), (5, 6)], 0.5, 1.0, 0.5 + 0.5 * (2 / 4) / 2),
+        ([(1, 3), (6, 8)], [(1, 8)], 0.0, (4 / 7) / 2, 1.0),  # an alarm over two events is not worth twice
+        ([(1, 3), (6, 10)], [(2, 3), (10, 12)], 0.2, 1 / 2, (0.2 + 0.8 * 1 / 2 + 0) / 2),
+        ([(2, 6)], [], 0.0, 0.0, 0.0),
+        ([], [(2, 6)], 0.0, 0.0, 0.0),
+    ],
+)
+def test_range_f1_is_prts_definition_worked_out_by_hand(real, found, alpha, precision, recall):
+    expected = (precision, recall, 2 * precision * recall / (precision + recall) if precision + recall else 0.0)
+    assert ev.range_f1(cut(*real), cut(*found).astype(bool), alpha) == pytest.approx(expected)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=30))
+def test_ranges_and_events_are_their_definitions_point_by_point(pairs):
+    labels, alarms = (np.array([pair[side] for pair in pairs], dtype=int) for side in (0, 1))
+
+    def sets(values):
+        found, current = [], set()
+        for place, value in enumerate([*values, 0]):
+            if value:
+                current.add(place)
+            elif current:
+                found.append(current)
+                current = set()
+        return found
+
+    def reward(one, others):
+        pieces = sum(bool(one & other) for other in others)
+        return len(one & set().union(*others)) / len(one) / max(pieces, 1)
+
+    real, found = sets(labels), sets(alarms)
+    rewards = ([reward(each, real) for each in found], [reward(each, found) for each in real])
+    assert ev.range_rewards(labels, alarms.astype(bool)) == (pytest.approx(rewards[0]), pytest.approx(rewards[1]))
+    met = ([any(each & o for o in real) for each in found], [any(each & o for o in found) for each in real])
+    assert ev.event_hits(labels, alarms.astype(bool)) == met
+
+
 def test_covering_and_margin_by_hand():
     assert ev.covering([50], [50], 100) == 1.0
     assert ev.covering([50], [], 100) == 0.5

@@ -255,3 +255,87 @@ def test_too_short_a_series_is_one_line(tmp_path):
     path.write_text("v\n" + "1\n2\n" * 20)
     with pytest.raises(UserError, match="16 points to fit on"):
         train(Config(dataset=str(path), out=tmp_path / "run"))
+
+
+# ---------------------------------------------------------------- channels mixed
+
+
+@pytest.fixture(scope="module")
+def mixed():
+    series = Series("waves", wave(1400, channels=3), None, 400, 700, period=20)
+    return fit(replace(SMOKE, arm="mixed"), series)[0], series
+
+
+def test_a_mixed_stream_says_what_a_batch_says_and_nothing_changes_when_the_future_does(mixed):
+    detector, series = mixed
+    values = series.values[700:960].copy()
+    values[40:43, 1] = np.nan
+    whole, stream = detector.score(values), detector.stream()
+    np.testing.assert_allclose([stream.push(row) for row in values], whole, rtol=1e-4, atol=1e-5)
+    changed = values.copy()
+    changed[150:] = 7.0
+    np.testing.assert_array_equal(detector.score(changed)[:150], whole[:150])
+    state = detector.begin()
+    parts = [detector.push(each, state) for each in np.split(values, [1, 9, 60, 61, 200])]
+    np.testing.assert_allclose(np.concatenate(parts)[4:], whole[4:], rtol=1e-4, atol=1e-5)
+
+
+def test_mixed_channels_see_each_other_and_independent_ones_do_not(mixed, trained):
+    from projects.ts_anomaly.models.detectors import PatchTransformer
+
+    detector, series = mixed
+    alone = PatchTransformer(trained.model).fit(series.prefix)
+    values = series.values[700:800]
+    changed = values.copy()
+    changed[50:, 2] += 3.0
+    for each, seen in ((detector, True), (alone, False)):
+        one, other = (each.evidence(part)[0, :2] for part in (values, changed))
+        assert (np.nanmax(np.abs(one - other)) > 1e-4) == seen
+
+
+def test_groups_of_channels_are_not_confused_in_a_batch():
+    torch.manual_seed(0)
+    model = Contrast(4, 16, 1, 4, 8, channels=3).eval()
+    rows = torch.randn(6, 40)
+    both, _ = model(rows)
+    for group in (rows[:3], rows[3:]):
+        own, _ = model(group)
+        at = slice(0, 3) if group is rows[:3] or torch.equal(group, rows[:3]) else slice(3, 6)
+        for name in ("logits", "residuals", "forecast"):
+            torch.testing.assert_close(getattr(own, name), getattr(both, name)[at], rtol=1e-4, atol=1e-5)
+    forecast = both.forecast
+    assert forecast.shape == (6, 10, 4, 3) and (forecast[..., 0] <= forecast[..., 1]).all()
+
+
+def test_what_is_joined_for_a_group_comes_apart_again():
+    from projects.ts_anomaly.models.contrast import _apart, _together
+
+    rows = torch.randn(6, 5, 4)
+    torch.testing.assert_close(_apart(_together(rows, 3), 3), rows)
+    assert torch.equal(_together(rows, 3)[1, 2, 4:8], rows[4, 2]), "the second group's second channel"
+
+
+def test_a_mixed_run_is_loaded_again_with_its_channels(tmp_path):
+    path = tmp_path / "three.csv"
+    lines = [",".join(f"{value:.4f}" for value in row) for row in wave(800, channels=3)]
+    path.write_text("\n".join(["a,b,c", *lines]))
+    train(replace(SMOKE, arm="mixed", dataset=str(path), out=tmp_path / "run"))
+    again = load_detector(tmp_path / "run")
+    assert again.model.channels == 3 and np.isfinite(again.score(wave(100, 5, channels=3))[20:]).all()
+
+
+def test_a_mixed_detector_refuses_other_channels_in_one_line(mixed):
+    from projects.ts_anomaly.monitor.watch import WatchConfig, warmed
+
+    with pytest.raises(UserError, match="mixes 3 channels; the series has 2"):
+        warmed(mixed[0], wave(300, channels=2), WatchConfig())
+
+
+def test_anomalies_of_a_mixed_batch_are_in_one_channel_of_a_group():
+    from projects.ts_anomaly.train import sequences_of
+
+    config = replace(SMOKE, arm="mixed", batch=6)
+    sequences, labels = sequences_of(config, wave(400, channels=3), np.random.default_rng(0))
+    assert sequences.shape == labels.shape == (18, 64)
+    hit = labels.reshape(6, 3, 64).amax(2).sum(1)
+    assert hit.max() == 1 and hit.sum() >= 2

@@ -65,6 +65,30 @@ def test_clocks_that_repeat_or_jump_back_are_dropped_and_pauses_are_gaps(watch):
     assert len(points) == 1, "a pause of ten million steps is not filled"
 
 
+def test_many_rows_at_once_are_judged_as_one_by_one(detector, series):
+    config = WatchConfig(chance=1e-3, interval=60.0, memory=RECENT, threshold=60.0)
+    one, many = (new_watch(copy.deepcopy(detector), series.known, series.fit, config) for _ in range(2))
+    values = wave(600, 4)[:, 0]
+    values[100:] = 2 * values[100:] + 1  # a new normal: fitted again at step 512
+    values[150:153] += 5000
+    times = 60.0 * np.arange(600)
+    times[400:] += 5 * 60.0  # a pause that is filled
+    times[560:] += 10_000 * 60.0  # and one that is not
+    times[450] = times[449]  # a clock that stands
+    rows = [(float(time), (float(value),)) for time, value in zip(times, values, strict=True)]
+    singly, alerts = [], []
+    for row in rows:
+        points, told = one.push(*row)
+        singly += points
+        alerts += told
+    together, at_once = many.push_many(rows)
+    assert one.refits == many.refits == 1 and [p.step for p in singly] == [p.step for p in together]
+    np.testing.assert_allclose([p.score for p in together], [p.score for p in singly], rtol=1e-3, atol=1e-3)
+    assert [(a.kind, a.step) for a in at_once] == [(a.kind, a.step) for a in alerts]
+    assert {"opened", "closed", "refit"} <= {a.kind for a in alerts}
+    assert all(math.isnan(p.values[0]) for p in together[400:405]) and not math.isnan(together[405].values[0])
+
+
 def test_silence_is_told_while_it_lasts_and_once(watch):
     pushed(watch, wave(50))
     last = 49 * 60.0

@@ -1,5 +1,6 @@
 """The server: what is accepted is on disk, limits, errors, the document, the page in a browser."""
 
+import itertools
 import json
 import math
 import os
@@ -141,9 +142,8 @@ def test_a_monitor_that_begins_again_is_as_one_that_never_stopped(trained, given
 
     rows = [Row(60.0 * n, (v,)) for n, v in enumerate(faulty(900))]
     whole = Monitor(copy.deepcopy(trained), replace(given_settings, data=tmp_path / "whole"))
-    whole.push("cpu", rows)
-    for at in (0, 100, 300, 620):  # each time killed: nothing is closed
-        stop = {0: 100, 100: 300, 300: 620, 620: 900}[at]
+    for at, stop in itertools.pairwise((0, 100, 300, 620, 900)):  # each time killed: nothing is closed
+        whole.push("cpu", rows[at:stop])
         Monitor(copy.deepcopy(trained), given_settings).push("cpu", rows[at:stop])
         if at == 300:
             Monitor(copy.deepcopy(trained), given_settings).close()
@@ -152,17 +152,19 @@ def test_a_monitor_that_begins_again_is_as_one_that_never_stopped(trained, given
     assert one.watch.step == other.watch.step and one.watch.spot == other.watch.spot
     assert list(one.alerts) == list(other.alerts)
     scores = [point.score for point in other.points][-len(one.points) :]
-    assert [point.score for point in one.points] == pytest.approx(scores, nan_ok=True, rel=1e-4)
+    assert [point.score for point in one.points] == pytest.approx(scores, nan_ok=True, rel=0, abs=0)
 
 
 def test_half_a_line_was_never_acknowledged(tmp_path):
     path = tmp_path / "j"
-    path.write_text("[0, 1.0]\n[60, null]\n[120, 3")
+    path.write_text("[[0.0, 1.0], [60.0, null]]\n[[120.0, 3.0]]\n[[180.0, 3.0], [24")
     journal = Journal(path)
-    rows = list(journal.read())
-    assert [row.time for row in rows] == [0, 60] and math.isnan(rows[1].values[0])
-    journal.append(rows[:1])
-    assert len(list(Journal(path).read())) == 3
+    pieces = list(journal.read())
+    assert [[row.time for row in rows] for rows in pieces] == [[0, 60], [120]] and journal.rows == 3
+    assert math.isnan(pieces[0][1].values[0])
+    journal.append(pieces[0][:1])
+    journal.append([])
+    assert [len(rows) for rows in Journal(path).read()] == [2, 1, 1]
 
 
 @pytest.fixture(scope="module")

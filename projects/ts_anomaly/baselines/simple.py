@@ -10,7 +10,7 @@ TINY = 1e-3  # added to a deviation, in scaled units
 
 
 class Random(Detector):
-    """Uniform noise: what a measure says of knowing nothing."""
+    """Noise: what a measure says of knowing nothing; exponential, so that a threshold of extreme values alarms."""
 
     name = "random"
 
@@ -24,7 +24,7 @@ class Random(Detector):
 
     def score(self, values: Float[np.ndarray, "n c"]) -> Float[np.ndarray, " n"]:
         """Draws."""
-        return np.random.default_rng(self.seed).random(len(values))
+        return -np.log1p(-np.random.default_rng(self.seed).random(len(values)))
 
     def stream(self) -> Stream:
         """The same draws, one by one."""
@@ -37,7 +37,7 @@ class _Draws:
 
     def push(self, values: Float[np.ndarray, " c"]) -> float:
         del values
-        return float(self._random.random())
+        return float(-np.log1p(-self._random.random()))
 
 
 class Constant(Detector):

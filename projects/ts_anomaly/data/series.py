@@ -8,7 +8,7 @@ import csv
 import gzip
 import io
 import tomllib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cache
 from pathlib import Path
@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from projects.ts_anomaly.data.origins import ORIGINS, origins
 from projects.ts_anomaly.data.reading import read_table
 from shared.assets.packages import package_file
 from shared.errors import UserError
 
 DEFINITIONS = Path(__file__).with_name("series.toml")
 SPLIT = (0.4, 0.6)  # where fitting and validation end in a file of one's own
+FITTED = 0.8  # of what is there at a rolling origin; the rest validates
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Series:
         period: Points of its season, 0 without.
         buffer: Largest buffer of VUS-PR.
         annotations: Change points that each annotator marked.
+        gap: Points behind `validation` that nobody is judged by, as of a rolling origin.
     """
 
     name: str
@@ -48,6 +51,12 @@ class Series:
     period: int = 0
     buffer: int = 24
     annotations: tuple[tuple[int, ...], ...] = ()
+    gap: int = 0
+
+    @property
+    def judged(self) -> int:
+        """First index of what detectors are judged by."""
+        return self.validation + self.gap
 
     @property
     def prefix(self) -> Float[np.ndarray, "m c"]:
@@ -72,13 +81,17 @@ def definitions() -> dict[str, dict[str, Any]]:
 def load_series(name: str) -> Series:
     """The series that `--dataset` names: an embedded one, or a CSV file of one's own.
 
-    In a file a column `label` or `is_anomaly` holds labels; 0.4 of its rows are fitted on, up to 0.6 validated on.
+    In a file a column `label` or `is_anomaly` holds labels; 0.4 of its rows are fitted on, up to 0.6 validated on. An
+    embedded name with @0, @1 or @2 is the series as it stood at a rolling origin (data/origins.py).
 
     Raises:
         UserError: If there is none of that name, or the file cannot be read.
     """
     if name in definitions():
         return _embedded(name)
+    embedded, _, number = name.partition("@")
+    if embedded in definitions() and number in map(str, range(ORIGINS)):
+        return _at_origin(_embedded(embedded), name, int(number))
     path = Path(name).expanduser()
     if path.exists():
         return _own(path)
@@ -87,6 +100,14 @@ def load_series(name: str) -> Series:
     raise UserError(
         f"--dataset {name}: no such file, and no embedded series{hint}; there are {', '.join(definitions())}"
     )
+
+
+def _at_origin(series: Series, name: str, number: int) -> Series:
+    """What was there at an origin is fitted and validated on; the gap, then what is judged, follow."""
+    known, judged, stop = origins(len(series.values))[number]
+    labels = None if series.labels is None else series.labels[:stop]
+    cut = replace(series, name=name, values=series.values[:stop], labels=labels)
+    return replace(cut, fit=round(FITTED * known), validation=known, gap=judged - known)
 
 
 def _embedded(name: str) -> Series:

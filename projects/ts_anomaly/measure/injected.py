@@ -164,18 +164,25 @@ def seed_means(cells: Cells, names: tuple[str, ...]) -> list[float]:
     return [float(np.mean([pooled_auc_pr(cell[seed]) for cell in wanted])) for seed in range(seeds)]
 
 
+def mean_interval(
+    cells: Cells, names: tuple[str, ...], draws: dict[tuple[str, str], Float[np.ndarray, " d"]] | None = None
+) -> tuple[float, float, float, float]:
+    """Mean over cells of some kinds, its interval over injections, and the deviation over seeds (0 of one)."""
+    draws, each = draws or drawn(cells), seed_means(cells, names)
+    spread = float(np.std(each, ddof=1)) if len(each) > 1 else 0.0
+    means = np.mean([values for (_, kind), values in draws.items() if kind in names], axis=0)
+    low, high = np.percentile(means, [2.5, 97.5]).tolist()
+    return round(float(np.mean(each)), 4), round(low, 4), round(high, 4), round(spread, 4)
+
+
 def rows_of(name: str, group: Sequence[Done]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """A row of the main table, and those by series."""
     cells = by_cell(group)
     draws = drawn(cells)
     row: dict[str, Any] = {"detector": name, "seeds": len({done.config.seed for done in group})}
     for label, names in (("seen", SEEN), ("unseen", UNSEEN)):
-        each = seed_means(cells, names)
-        spread = float(np.std(each, ddof=1)) if len(each) > 1 else 0.0
-        means = np.mean([values for (_, kind), values in draws.items() if kind in names], axis=0)
-        low, high = np.percentile(means, [2.5, 97.5]).tolist()
-        row |= {label: round(float(np.mean(each)), 4), f"{label}_low": round(low, 4), f"{label}_high": round(high, 4)}
-        row |= {f"{label}_sd": round(spread, 4)}
+        values = dict(zip(("", "_low", "_high", "_sd"), mean_interval(cells, names, draws), strict=True))
+        row |= {f"{label}{end}": value for end, value in values.items()}
     row |= {"auc_pr": "", "of": list(group)}
     detailed = []
     for dataset in SERIES:

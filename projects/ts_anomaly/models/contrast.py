@@ -6,7 +6,7 @@ by the token whose patch ends with it, so that the newest point is scored at onc
 p interleaved sequences of patches.
 """
 
-# b batch · n points · p points of a patch · t tokens · d width · q quantiles
+# b batch (rows) · g groups of c channels · n points · p points of a patch · t tokens · d width · q quantiles
 
 from dataclasses import dataclass
 
@@ -37,13 +37,21 @@ class Judged:
 
 
 class Contrast(nn.Module):
-    """Encoder, quantile head and judging head. Arguments are those of `Encoder`."""
+    """Encoder, quantile head and judging head.
 
-    def __init__(self, patch: int = 4, width: int = 64, layers: int = 2, heads: int = 4, window: int = 64) -> None:
+    Arguments are those of `Encoder`. With channels > 1 these are mixed: rows b come as groups of so many channels of
+    one series, next to each other; a group is one sequence of tokens, whose state forecasts and judges all of them.
+    """
+
+    def __init__(
+        self, patch: int = 4, width: int = 64, layers: int = 2, heads: int = 4, window: int = 64, channels: int = 1
+    ) -> None:
         super().__init__()
-        self.encoder = Encoder(patch, width, layers, heads, window)
-        self.quantiles = nn.Linear(width, patch * len(QUANTILES))
-        self.judge = nn.Sequential(nn.Linear(width + 2 * patch, width), nn.GELU(), nn.Linear(width, patch))
+        self.channels = channels
+        self.encoder = Encoder(patch, width, layers, heads, window, channels=channels)
+        self.quantiles = nn.Linear(width, channels * patch * len(QUANTILES))
+        seen = width + 2 * channels * patch
+        self.judge = nn.Sequential(nn.Linear(seen, width), nn.GELU(), nn.Linear(width, channels * patch))
 
     @property
     def patch(self) -> int:
@@ -68,10 +76,11 @@ class Contrast(nn.Module):
             cache: Of the tokens before.
             before: Forecast of the first patch by the last token before it; without one its residuals are 0.
         """
-        points = features(values)
-        states, cache = self.encoder(patched(points, self.patch), cache)
-        b, t, _ = states.shape
-        forecast = _ordered(self.quantiles(states).reshape(b, t, self.patch, len(QUANTILES)))
+        points, c = features(values), self.channels
+        states, cache = self.encoder(_together(patched(points, self.patch), c), cache)
+        b, t = len(values), states.shape[1]
+        forecast = _apart(self.quantiles(states), c).reshape(b, t, self.patch, len(QUANTILES))
+        forecast = _ordered(forecast)
         first = torch.zeros_like(forecast[:, :1]) if before is None else before[:, None]
         expected = torch.cat([first, forecast[:, :-1]], 1)
         spread = (expected[..., 2] - expected[..., 0]) / 2 + 0.02
@@ -80,8 +89,19 @@ class Contrast(nn.Module):
         if before is None:
             known = known & (torch.arange(t)[:, None] > 0)
         residuals = torch.where(known, residuals, 0.0)
-        evidence = torch.cat([states, torch.asinh(residuals), spread.log()], -1).detach()
-        return Judged(self.judge(evidence), residuals, forecast), cache
+        told = [_together(each, c) for each in (torch.asinh(residuals), spread.log())]
+        evidence = torch.cat([states, *told], -1).detach()
+        return Judged(_apart(self.judge(evidence), c), residuals, forecast), cache
+
+
+def _together(rows: Float[Tensor, "b t k"], channels: int) -> Float[Tensor, "g t ck"]:
+    """What the channels of a group say at a token, behind each other."""
+    return torch.cat([rows[channel::channels] for channel in range(channels)], -1)
+
+
+def _apart(groups: Float[Tensor, "g t ck"], channels: int) -> Float[Tensor, "b t k"]:
+    """Undo of `_together`."""
+    return torch.stack(groups.chunk(channels, -1), 1).flatten(0, 1)
 
 
 def _ordered(raw: Float[Tensor, "b t p q"]) -> Float[Tensor, "b t p q"]:

@@ -174,10 +174,11 @@ def _tails(name: str, evidence: Float[np.ndarray, " n"]) -> tuple[Tail, Tail | N
     return Tail.fit(evidence), Tail.fit(-evidence) if name == "energy" else None
 
 
-def new_model(config: Config) -> Contrast | Masked | Association:
-    """Random weights of an arm, seeded by whoever calls."""
-    if config.arm in ("contrast", "forecast"):
-        return Contrast(config.patch, config.width, config.layers, 4, config.window)
+def new_model(config: Config, channels: int = 1) -> Contrast | Masked | Association:
+    """Random weights of an arm, seeded by whoever calls; `channels` of the series, which the arm mixed mixes."""
+    if config.arm in ("contrast", "forecast", "mixed"):
+        mixed = channels if config.arm == "mixed" else 1
+        return Contrast(config.patch, config.width, config.layers, 4, config.window, mixed)
     kind: Callable[..., Any] = Masked if config.arm == "masked" else Association
     return kind(config.window, config.patch, config.width, config.layers)
 
@@ -185,5 +186,5 @@ def new_model(config: Config) -> Contrast | Masked | Association:
 def new_detector(arm: Arm, model: Contrast | Masked | Association) -> PatchTransformer | WindowTransformer:
     """The detector around an arm's model."""
     if isinstance(model, Contrast):
-        return PatchTransformer(model, TRAINED if arm == "contrast" else UNTRAINED)
+        return PatchTransformer(model, UNTRAINED if arm == "forecast" else TRAINED)
     return WindowTransformer(model)

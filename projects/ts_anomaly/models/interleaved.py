@@ -115,8 +115,9 @@ def _chunk(model: Contrast, points: Float[Tensor, "r n"], state: Reading) -> Flo
     near = _apart(points, torch.cat([earlier[0], made[:, :-1, 0]], 1))
     far = _apart(points, torch.cat([earlier[1], made[:, :-patch, patch - 1]], 1)[:, :n])
     for step, turn in enumerate(order):
-        own = slice(step * rows, (step + 1) * rows)
-        state.caches[turn] = [(key[own], value[own]) for key, value in cache]
+        own, groups = slice(step * rows, (step + 1) * rows), rows // model.channels
+        group = slice(step * groups, (step + 1) * groups)
+        state.caches[turn] = [(key[group], value[group]) for key, value in cache]
         state.forecasts[turn] = judged.forecast[own, -1]
     state.last, state.seen = recent[:, recent.shape[1] - (patch - 1) :], state.seen + n
     logit = judged.logits[..., -1].reshape(patch, rows, -1).permute(1, 2, 0).reshape(rows, n)

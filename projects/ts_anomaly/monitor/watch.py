@@ -10,7 +10,7 @@ threshold are fitted again on the last points, alarms left out.
 import copy
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -22,7 +22,9 @@ from projects.ts_anomaly.models.detectors import HEADS, Carried, PatchTransforme
 from projects.ts_anomaly.monitor.drift import MOST_ALARMS, DriftGate
 from projects.ts_anomaly.scoring.events import Event, Events
 from projects.ts_anomaly.scoring.thresholds import Spot
+from shared.errors import UserError
 
+MOST_MEMORY = 100_000  # points of a new fit
 RECENT = 512  # points that the drift gate looks at, and how often
 LONGEST_GAP = 512  # steps of a pause that are filled with gaps; a longer one is a new beginning
 SILENCE = 10  # steps without anything
@@ -133,23 +135,29 @@ class Watch:
 
         A time that does not go on is dropped. A pause of more than LONGEST_GAP steps begins anew, behind a gap.
         """
-        place = self._place(time)
-        if place <= self.step:
-            return [], []
-        alerts = [Alert("back", time, place)] if self.silent else []
-        self.silent = False
-        missing = place - self.step - 1
-        if missing > LONGEST_GAP:
-            self.carried = self.detector.begin()
-            missing = 0
-        points = []
+        return self.push_many([(time, values)])
+
+    def push_many(self, rows: Iterable[tuple[float, Sequence[float]]]) -> tuple[list[Point], list[Alert]]:
+        """As `push` of each row in turn, to rounding, and many times as fast: the model reads them at once."""
+        points: list[Point] = []
+        alerts: list[Alert] = []
+        waiting: list[tuple[float, ...]] = []
         nothing = (math.nan,) * len(self.detector.scaler.centre)
-        for number in range(missing + 1):
-            self.step = place - missing + number
-            row = nothing if number < missing else tuple(float(value) for value in values)
-            point, told = self._judge(row)
-            points.append(point)
-            alerts += told
+        for time, values in rows:
+            place = self._place(time)
+            missing = place - self.step - len(waiting) - 1
+            if missing < 0:
+                continue
+            if self.silent:
+                alerts.append(Alert("back", time, place))
+                self.silent = False
+            if missing > LONGEST_GAP:
+                self._judge(waiting, points, alerts)
+                self.carried, self.step, missing = self.detector.begin(), place - 1, 0
+            waiting += [nothing] * missing + [tuple(map(float, values))]
+            if len(waiting) >= RECENT:
+                self._judge(waiting, points, alerts)
+        self._judge(waiting, points, alerts)
         return points, alerts
 
     def tick(self, now: float) -> list[Alert]:
@@ -177,16 +185,30 @@ class Watch:
         assert self.begun is not None
         return self.begun + self.step * (self.interval or 0.0)
 
-    def _judge(self, row: tuple[float, ...]) -> tuple[Point, list[Alert]]:
-        surprise = self.detector.judge(self.detector.evidence(np.array([row]), self.carried))
-        score, level, time = float(combined(surprise)[0]), self.level, self._time()
+    def _judge(self, waiting: list[tuple[float, ...]], points: list[Point], alerts: list[Alert]) -> None:
+        """The steps that wait, up to where there may be a new fit, and on from there; none is left."""
+        while waiting:
+            size = RECENT - (self.step + 1) % RECENT
+            rows, waiting[:size] = waiting[:size], []
+            surprise = self.detector.judge(self.detector.evidence(np.array(rows), self.carried))
+            for place, (row, score) in enumerate(zip(rows, combined(surprise).tolist(), strict=True)):
+                self.step += 1
+                point, told = self._take(row, score, surprise[:, :, place])
+                points.append(point)
+                alerts += told
+
+    def _take(
+        self, row: tuple[float, ...], score: float, surprise: Float[np.ndarray, "c h"]
+    ) -> tuple[Point, list[Alert]]:
+        """What is made of a score: threshold, events, memory."""
+        level, time = self.level, self._time()
         known = not all(map(math.isnan, row))
         alarm = known and score > level
         if known and not alarm:
             self.spot.push(score)
         opened, closed = self.events.push(self.step, score, level, alarm=alarm)
         alerts = [_told("closed", each, time) for each in (closed,) if each]
-        alerts += [_told("opened", each, time, _why(surprise[:, :, 0])) for each in (opened,) if each]
+        alerts += [_told("opened", each, time, _why(surprise)) for each in (opened,) if each]
         alerts += self._channels(row, time)
         self.values.append(row)
         self.scores.append(score if known else math.nan)
@@ -263,8 +285,10 @@ def warmed(detector: PatchTransformer, rows: Float[np.ndarray, "n c"], config: W
     The weights are shared with the detector that is given, the rest is the watch's own.
 
     Raises:
-        UserError: If a channel had no value yet.
+        UserError: If a channel had no value yet, or the detector mixes another number of channels.
     """
+    if detector.model.channels not in (1, rows.shape[1]):
+        raise UserError(f"this detector mixes {detector.model.channels} channels; the series has {rows.shape[1]}")
     own = copy.copy(detector)
     own.scaler = Scaler.fit(rows)
     watch = Watch(own, config, Spot(config.chance, config.gap, 0.0, math.inf, 0), DriftGate(np.zeros(0)))

@@ -68,8 +68,8 @@ def _row(
         "auc_pr": round(auc_pr(labels, own), 4),
         "theirs": round(auc_pr(labels, np.nan_to_num(other)), 4),
         "difference": float(f"{np.abs(scale[0] - scale[1]).max():.3g}") if "stumpy" in library else "",
-        "seconds": round(seconds, 4),
-        "their_seconds": round(float(their_seconds), 4),
+        "seconds": round(seconds, 5),
+        "their_seconds": round(float(their_seconds), 5),
     }
 
 

@@ -71,7 +71,7 @@ class Monitor:
         self.judged = 0
         self._lock, self._waiting = threading.Lock(), threading.BoundedSemaphore(settings.waiting)
         self._webhook = Webhook(settings.webhook) if settings.webhook else None
-        self._config = WatchConfig(chance=settings.chance)
+        self._config = WatchConfig(chance=settings.chance, memory=settings.memory)
         settings.data.mkdir(parents=True, exist_ok=True)
         for path in sorted(settings.data.glob("*.name")):
             self._open(path.read_text(encoding="utf-8"))
@@ -87,7 +87,7 @@ class Monitor:
             one = self.series.get(name) or self._new(name)
             last = self._last(one)
             fresh = list(in_order(row for row in rows if row.time > last))
-            _refuse_other_width(one, fresh)
+            _refuse_other_width(one, fresh, self.detector.model.channels)
             one.journal.append(fresh)
             alerts = self._take(one, fresh)
             if one.watch is not None and one.journal.rows >= SAVE_EVERY:
@@ -136,16 +136,15 @@ class Monitor:
 
     def _take(self, one: Monitored, rows: Iterable[Row]) -> list[Alert]:
         told: list[Alert] = []
-        for row in rows:
-            if one.watch is None:
-                one.rows.append(row)
-                if len(one.rows) >= self.settings.warm:
-                    one.watch = self._begin(one.rows)
-                continue
-            points, alerts = one.watch.push(row.time, row.values)
+        waiting = iter(rows)
+        while one.watch is None and (row := next(waiting, None)) is not None:
+            one.rows.append(row)
+            if len(one.rows) >= self.settings.warm:
+                one.watch = self._begin(one.rows)
+        if one.watch is not None:
+            points, told = one.watch.push_many((row.time, row.values) for row in waiting)
             one.points.extend(points)
             self.judged += len(points)
-            told += alerts
         for alert in told:
             one.alerts.append(alert)
             if self._webhook:
@@ -178,9 +177,9 @@ class Monitor:
             one.alerts.extend(Alert(**each) for each in extra["alerts"])
         self.series[name] = one
         webhook, self._webhook = self._webhook, None  # what is judged again was told before
-        rows = list(one.journal.read())
-        last = self._last(one)
-        self._take(one, [row for row in rows if row.time > last])
+        for rows in one.journal.read():
+            last = self._last(one)
+            self._take(one, [row for row in rows if row.time > last])
         self._webhook = webhook
         return one
 
@@ -194,7 +193,7 @@ class Monitor:
         return self.settings.data / f"{digest}.{suffix}"
 
 
-def _refuse_other_width(one: Monitored, rows: Sequence[Row]) -> None:
+def _refuse_other_width(one: Monitored, rows: Sequence[Row], mixed: int) -> None:
     widths = {len(row.values) for row in rows} | ({len(one.rows[0].values)} if one.rows else set())
     if one.watch is not None:
         widths.add(len(one.watch.detector.scaler.centre))
@@ -202,6 +201,8 @@ def _refuse_other_width(one: Monitored, rows: Sequence[Row]) -> None:
         raise UserError(
             f"the points of a series have as many values each, not {' and '.join(map(str, sorted(widths)))}"
         )
+    if mixed > 1 and widths - {mixed}:
+        raise UserError(f"this detector mixes {mixed} channels: points have as many values, not {max(widths)}")
 
 
 def load_or_train(settings: Settings) -> PatchTransformer:

@@ -21,6 +21,7 @@ class Settings:
         pace: Points a second of the demonstration.
         warm: Points of a new series that its scale and threshold come from, before it is judged.
         chance: Of a false alarm at a step.
+        memory: Points of a series that a new fit sees, and that are kept for it; 0 never fits again.
         series: Series at most.
         waiting: Pushes that may wait for their turn.
         webhook: URL that alerts are posted to.
@@ -35,6 +36,7 @@ class Settings:
     pace: float = 20.0
     warm: int = 512
     chance: float = 1 / 10_080
+    memory: int = 2048
     series: int = 200
     waiting: int = 16
     webhook: str = ""
@@ -49,6 +51,7 @@ class Settings:
             pace=(0.1, 1000),
             warm=(128, 2048),
             chance=(1e-9, 0.4),
+            memory=(0, 100_000),
             series=(1, 10_000),
             waiting=(1, 1000),
             rate=(0.1, 100_000),

@@ -1,5 +1,20 @@
 // The page of the monitor: asks for the chosen series once a second, and draws what has come.
 
+// What the monitor says in words, in the page's language; what is not known stays as it came.
+function explained(detail) {
+  for (const [name, pattern] of Object.entries({
+    said_steps: /^steps (\d+) to (\d+), largest at (\d+)$/,
+    said_channel: /^channel (\d+): (\w+)$/,
+    said_gone: /^channel (\d+) has gone$/,
+    said_silence: /^(\d+) steps without a value$/,
+    said_moved: /^what is normal has moved$/,
+  })) {
+    const found = pattern.exec(detail);
+    if (found) return say(name, found);
+  }
+  return detail;
+}
+
 const given = JSON.parse(document.getElementById("given").textContent);
 const say = (name, values = {}) =>
   given[`watch.${name}`].replace(/\{(\w+)\}/g, (_, key) => String(values[key]));
@@ -109,7 +124,7 @@ function list(told) {
     const row = document.createElement("tr");
     const time = new Date(1000 * each.time).toLocaleString(document.documentElement.lang);
     const severity = each.severity ? say(`severity_${each.severity}`) : "";
-    const cells = [time, say(`kind_${each.kind}`), each.score ? each.score.toFixed(1) : "", severity, each.detail];
+    const cells = [time, say(`kind_${each.kind}`), each.score ? each.score.toFixed(1) : "", severity, explained(each.detail)];
     for (const text of cells) row.insertCell().textContent = text;
     return row;
   }));

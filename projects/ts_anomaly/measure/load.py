@@ -1,0 +1,169 @@
+"""The monitor over HTTP at its capacity and at twice of it: what is taken, what is refused, how long it takes, memory.
+
+Each worker pushes batches of points into a series of its own. Capacity is what a few workers get that push again as
+soon as they are answered; then pushes come at a pace that does not wait for answers (an open loop), and latency counts
+from when a push was due.
+"""
+
+import http.client
+import statistics
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+from urllib.parse import urlsplit
+
+import numpy as np
+
+from projects.ts_anomaly.server.settings import PREFIX
+from shared.errors import UserError
+from shared.web.launch import Running, running
+
+BATCH = 256  # points of a push
+FULL = 11  # pushes after which a series keeps as many points as it ever will
+LIMIT = 10  # requests a second of an address, in the last row
+WORKERS = 32  # that wait for answers at most; the server lets 16 pushes wait
+CLOSED = 4  # workers that find the capacity
+
+
+@dataclass
+class Worker:
+    """One connection, one series.
+
+    Attributes:
+        url: Of the server.
+        name: Of its series.
+        counts: Answers by status; 0 where there was none.
+        seconds: Of each push that was taken.
+    """
+
+    url: str
+    name: str
+    at: int = 0
+    counts: dict[int, int] = field(default_factory=dict)
+    seconds: list[float] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        """Connect when first needed."""
+        where = urlsplit(self.url)
+        self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
+        self._random = np.random.default_rng(sum(map(ord, self.name)))
+
+    def push(self, due: float) -> None:
+        """The next points; `due` is when they should have been sent."""
+        values = np.sin(np.arange(self.at, self.at + BATCH) / 10) + 0.1 * self._random.standard_normal(BATCH)
+        lines = [f"{60 * (self.at + n)},{value:.4f}" for n, value in enumerate(values)]
+        body, kind = "\n".join(["t,v", *lines]), {"Content-Type": "text/csv"}
+        status = self._sent(body, kind) or self._sent(body, kind)  # an idle connection may have been closed
+        self.counts[status] = self.counts.get(status, 0) + 1
+        if status == 200:
+            self.seconds.append(time.perf_counter() - due)
+            self.at += BATCH
+
+    def close(self) -> None:
+        """Hang up; the next push connects again."""
+        self._connection.close()
+
+    def _sent(self, body: str, kind: dict[str, str]) -> int:
+        try:
+            self._connection.request("POST", f"/v1/series/{self.name}/csv", body, kind)
+            answer = self._connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            return 0
+        return answer.status
+
+
+def rows(model: Path, seconds: float = 15.0) -> list[dict[str, Any]]:
+    """Capacity; the same pace and twice the pace without waiting; and twice with the limit that an address has."""
+    told = []
+    with TemporaryDirectory() as folder:
+        options = {"model": model, "data": Path(folder) / "a", "rate": 100_000}
+        with running("projects.ts_anomaly.server", PREFIX, options) as server:
+            workers = [Worker(server.url, f"s{n}") for n in range(WORKERS)]
+            _filled(workers)
+            capacity = _measured("as fast as answered", server, workers[:CLOSED], partial(_closed, seconds=seconds))
+            told.append(capacity)
+            for times in (1, 2):
+                pace = times * float(capacity["taken"]) / BATCH
+                name = "at capacity" if times == 1 else "at twice the capacity"
+                told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
+        with running(
+            "projects.ts_anomaly.server", PREFIX, {**options, "data": Path(folder) / "b", "rate": 50}
+        ) as server:
+            workers = [Worker(server.url, f"s{n}") for n in range(WORKERS)]
+            name = f"at twice the capacity, {LIMIT} requests a second allowed"
+            told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
+    return told
+
+
+def _filled(workers: list[Worker]) -> None:
+    """All that a series keeps is there, so that memory that grows from here on would grow for ever."""
+    for worker in workers:
+        for _ in range(FULL):
+            worker.push(time.perf_counter())
+
+
+def _closed(workers: list[Worker], seconds: float) -> None:
+    """Each pushes again when it is answered."""
+    end = time.perf_counter() + seconds
+
+    def run(worker: Worker) -> None:
+        while (now := time.perf_counter()) < end:
+            worker.push(now)
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        list(pool.map(run, workers))
+
+
+def _open(workers: list[Worker], pace: float, seconds: float) -> None:
+    """So many pushes a second, each at its time, by whichever worker is free; late ones are late, not left out."""
+    begun, lock, sent = time.perf_counter(), threading.Lock(), 0
+
+    def run(worker: Worker) -> None:
+        nonlocal sent
+        while True:
+            with lock:
+                due, sent = begun + sent / pace, sent + 1
+            if due >= begun + seconds:
+                return
+            time.sleep(max(0.0, due - time.perf_counter()))
+            worker.push(due)
+
+    with ThreadPoolExecutor(len(workers)) as pool:
+        list(pool.map(run, workers))
+
+
+def _measured(
+    what: str, server: Running, workers: list[Worker], load: Callable[[list[Worker]], None]
+) -> dict[str, Any]:
+    for worker in workers:
+        worker.counts, worker.seconds = {}, []
+    before, begun = server.resident_mb(), time.perf_counter()
+    load(workers)
+    took = time.perf_counter() - begun
+    for worker in workers:
+        worker.close()
+    counts = {status: sum(worker.counts.get(status, 0) for worker in workers) for status in (200, 429, 503)}
+    every = sum(sum(worker.counts.values()) for worker in workers)
+    seconds = sorted(second for worker in workers for second in worker.seconds)
+    if not seconds:
+        raise UserError(f"no push was taken {what}: {server.said().strip().splitlines()[-1:]}")
+    return {
+        "what": what,
+        "pushed": round(BATCH * every / took),
+        "taken": round(BATCH * counts[200] / took),
+        "refused_429": round(counts[429] / every, 4),
+        "refused_503": round(counts[503] / every, 4),
+        "other": every - sum(counts.values()),
+        "median_ms": round(1000 * statistics.median(seconds), 1),
+        "p99_ms": round(1000 * seconds[int(0.99 * (len(seconds) - 1))], 1),
+        "memory_mb": round(server.resident_mb(), 1),
+        "grown_mb": round(server.resident_mb() - before, 1),
+    }
