@@ -2,7 +2,8 @@
 
 Each file is one task of Ray's and has one answer, written whole or not at all: whoever is started again does what is
 missing and nothing else, and a worker that dies costs the file that it had, which is given to another one. With
---cluster the workers are those of a cluster, which sees the same folders.
+--cluster the workers are those of a cluster, which sees the same folders. Starting takes about twenty seconds of a
+core: every worker imports torch and reads the model.
 """
 
 import csv
@@ -12,16 +13,20 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from projects.news_cls.classifier import Classifier
+from typing import TYPE_CHECKING, Any
+
 from projects.news_cls.server.files import harmless, read_rows
 from shared import checks
-from shared.devices import use_all_cores
 from shared.errors import UserError, command
 from shared.files import refuse_unwritable, write_text
+
+if TYPE_CHECKING:
+    from projects.news_cls.classifier import Classifier
 
 MOST_ROWS = 1_000_000
 CHUNK = 64
 RETRIES = 2  # of a file whose worker died
+OBJECTS = 100_000_000  # bytes that Ray keeps in shared memory: tasks hand over paths and counts, not texts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +58,13 @@ class BatchConfig:
 
 
 @cache
-def _classifier(run: Path) -> Classifier:
-    use_all_cores()
+def _classifier(run: Path) -> "Classifier":
+    """A worker's own, read once. Its threads are those that Ray gives a task (OMP_NUM_THREADS): one.
+
+    torch is imported here, so that whoever only hands out files does without it.
+    """
+    from projects.news_cls.classifier import Classifier
+
     return Classifier.load(run)
 
 
@@ -91,7 +101,6 @@ def missing(config: BatchConfig) -> list[tuple[Path, Path]]:
 def main(config: BatchConfig) -> int:
     """Classify files of articles on several workers. Returns how many articles."""
     refuse_unwritable(config.out)
-    Classifier.load(config.run)  # what cannot be loaded ends here, in one line
     left = missing(config)
     done = sum(_over(config, left)) if left else 0
     print(f"{done} articles in {len(left)} files; {len(config.files) - len(left)} files were done before")  # noqa: T201
@@ -99,15 +108,19 @@ def main(config: BatchConfig) -> int:
 
 
 def _over(config: BatchConfig, left: list[tuple[Path, Path]]) -> list[int]:
+    """Articles of each file, from Ray's workers.
+
+    Raises:
+        UserError: If there is no such cluster, a worker says so, or one file's workers die again and again.
+    """
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))  # else a file that takes all memory is tried for ever
     import ray
 
     from projects.news_cls.batch import classify_file as work  # by the name that a worker imports, not __main__'s
 
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
     try:
-        # A process a worker and one task at a time in each: the model uses the cores that it has.
-        ray.init(address=config.cluster) if config.cluster else ray.init(num_cpus=config.workers, **quiet)
+        ray.init(**_where(config))
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise UserError(f"--cluster {config.cluster}: {str(error).splitlines()[0]}") from None
     try:
@@ -118,8 +131,18 @@ def _over(config: BatchConfig, left: list[tuple[Path, Path]]) -> list[int]:
         if isinstance(error.cause, UserError):
             raise error.cause from None
         raise
+    except (ray.exceptions.WorkerCrashedError, ray.exceptions.OutOfMemoryError):
+        raise UserError(f"a file's worker died {RETRIES + 1} times: what is done stays, see --workers 1") from None
     finally:
         ray.shutdown()
+
+
+def _where(config: BatchConfig) -> dict[str, Any]:
+    """What ray.init is told: a cluster, or one process a worker here, one task at a time in each."""
+    if config.cluster:
+        return {"address": config.cluster}
+    quiet = {"include_dashboard": False, "log_to_driver": False, "logging_level": "ERROR"}
+    return {"address": "local", "num_cpus": config.workers, "object_store_memory": OBJECTS, **quiet}
 
 
 if __name__ == "__main__":
