@@ -33,11 +33,11 @@ def main(config: Config) -> None:
         if config.dataset == next(iter(EMBEDDED)):
             own = Subject(config, classifier.model, classifier.temperature, trained.corpus, prepared)
             then, later = judged(own, outlets()), judged(own, later_news())
-            print(  # noqa: T201
+            print(
                 f"On nine outlets' news of 2017 its macro-F1 is {then['macro_f1']:.3f}, on thirty later ones", end=" "
             )
-            print(f"{later['macro_f1']:.3f}: topics stay, and what a section is called does not.")  # noqa: T201
-    print(f"NEWS_CLS_MODEL={out} python -m projects.news_cls.server answers with it.")  # noqa: T201
+            print(f"{later['macro_f1']:.3f}: topics stay, and what a section is called does not.")
+    print(f"NEWS_CLS_MODEL={out} python -m projects.news_cls.server answers with it.")
 
 
 if __name__ == "__main__":

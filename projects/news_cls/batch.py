@@ -12,7 +12,6 @@ import os
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
-
 from typing import TYPE_CHECKING, Any
 
 from projects.news_cls.server.files import harmless, read_rows
