@@ -28,9 +28,22 @@ TUNED: tuple[tuple[Arm, bool], ...] = (("contrastive", False), ("tuned", True), 
 FEW = (10, 20, 50)
 FEW_TOKENS, RARE_TOKENS, TOKENS, SHORT = 256, 96, 128, 64
 CS = {"svm": (0.5, 2.0), "frozen": (0.003, 0.03)}
-RATES = (5e-5, 2e-4)
+RATES, HEAD_RATES = (5e-5, 2e-4), (1e-3, 5e-3)
 """Two candidates of every arm, chosen on the validation of the first division."""
-ORDER = ("few", "time", "sure", "gate", "drift", "reasons", "rare", "tuned", "few_tuned", "rare_tuned", "data")
+ORDER = (
+    "few",
+    "updates",
+    "time",
+    "sure",
+    "gate",
+    "drift",
+    "reasons",
+    "rare",
+    "tuned",
+    "few_tuned",
+    "rare_tuned",
+    "data",
+)
 
 NEEDS = {"tuned": ("few",), "few_tuned": ("few", "tuned"), "rare_tuned": ("rare",)}
 """Parts that fill the same tables: what is done already is only read."""
@@ -137,8 +150,12 @@ def rare(run: Study) -> None:
             base = replace(run.base, dataset=dataset, tokens=RARE_TOKENS, balance=balance)
             run.repeated("rare", run.candidates(replace(base, arm="svm", tokens=TOKENS)))
     head = replace(run.base, dataset="r52", arm="head", tokens=RARE_TOKENS, c=CS["frozen"][1], epochs=12, patience=3)
-    for balance in BALANCES:
-        run.repeated("rare", [replace(head, balance=balance, lr=rate) for rate in (1e-3, 5e-3)])
+    chosen = {
+        balance: run.repeated("rare", [replace(head, balance=balance, lr=rate) for rate in HEAD_RATES])
+        for balance in BALANCES
+    }
+    for balance in (PLAIN[0], best_balance(run)):
+        run.again("rare", replace(chosen[balance], dataset="r8"))
 
 
 def rare_tuned(run: Study) -> None:
@@ -151,8 +168,8 @@ def rare_tuned(run: Study) -> None:
 
 def best_balance(run: Study) -> Balance:
     """Of the heads on R52, the option with the best mean macro-F1 on validation, plain training left out."""
-    heads = [group for group in run.groups["rare"] if group[0].config.arm == "head"]
-    options = [group for group in heads if group[0].config.balance != "none"]
+    own = [group for group in run.groups["rare"] if (group[0].config.arm, group[0].config.dataset) == ("head", "r52")]
+    options = [group for group in own if group[0].config.balance != "none"]
     best = max(options, key=lambda group: sum(done.last("validation_macro_f1") for done in group))
     found: Balance = best[0].config.balance
     return found

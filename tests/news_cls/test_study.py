@@ -53,7 +53,7 @@ def small(base, tmp_path, monkeypatch):
                        strengths=(0.5,), explained=2, steps=4, corpora=("bbc", "outlets"))  # fmt: skip
 
 
-PARTS = ("few", "time", "sure", "reasons")
+PARTS = ("few", "updates", "time", "sure", "reasons")
 
 
 def test_parts_of_a_study_from_nothing_and_again(small, monkeypatch):

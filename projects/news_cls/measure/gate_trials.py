@@ -28,7 +28,7 @@ def trial(
     current: Head, new: Labelled, train: Labelled, holdouts: tuple[Labelled, Labelled], kind: str, seed: int
 ) -> dict[str, Any]:
     """One update with replay, and what the gate says."""
-    candidate = updated(current, planted(new, kind, seed), train, "replay", seed)
+    candidate = updated(current, planted(new, kind, seed), train)
     decision = gate(current, candidate, Holdout(holdouts[0]), Holdout(holdouts[1]))
     return {
         "kind": kind,

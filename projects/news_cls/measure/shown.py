@@ -23,6 +23,7 @@ BALANCES = {
     "focal": "focal loss",
     "logit": "logit adjustment",
 }
+UNLABELLED = ", and unlabelled articles"
 SPANISH = {
     "majority": "mayoría",
     "TF-IDF, linear SVM": "TF-IDF, SVM lineal",
@@ -39,6 +40,8 @@ SPANISH = {
     "logit adjustment": "ajuste de logits",
     "update with replay": "actualizar con repaso",
     "update alone": "actualizar solo con lo nuevo",
+    ", tied to the old": ", atada a lo viejo",
+    ", not tied": ", sin atar",
     "retrained": "reentrenar",
     "no new labels": "sin etiquetas nuevas",
     "unlabelled 2017 articles": "noticias de 2017 sin etiqueta",
@@ -60,7 +63,7 @@ SPANISH = {
 def arm_of(group: study.Group) -> str:
     """Name of a row's method."""
     own = group[0].config
-    return ARMS[own.arm] + (", and unlabelled articles" if own.unlabelled else "")
+    return ARMS[own.arm] + UNLABELLED * own.unlabelled
 
 
 def shortened(method: str) -> str:
@@ -138,6 +141,12 @@ RARE = table(
 )
 CANDIDATES = table(
     "candidates",
+    ("set", "conjunto", "{dataset}"),
+    ("method", "método", lambda row, _: ARMS[row["arm"]] + UNLABELLED * (str(row["unlabelled"]) == "True")),
+    ("labels a topic", "etiquetas por tema", lambda row, _: str(row["labels"] or "all")),
+    ("tokens", "tokens", "{tokens}"),
+    ("against imbalance", "contra el desbalance", lambda row, _: BALANCES[row["balance"]]),
+    ("candidate", "candidato", lambda row, _: candidate(row)),
     *study.settings("dataset", "arm", "labels", "unlabelled", "tokens", "balance", "c", "lr"),
     last(
         "validation_macro_f1", head="validation macro-F1", es="macro-F1 en validación", show="{validation_macro_f1:.3f}"
@@ -145,8 +154,16 @@ CANDIDATES = table(
     last("seconds"),
     study.CELL,
     study.origin(),
+    spanish={**SPANISH, "learning rate": "tasa de aprendizaje", "all": "todas"},
     keep_logs=True,
 )
+
+
+def candidate(row: dict[str, Any]) -> str:
+    """What tells two candidates of a method apart."""
+    if row["arm"] in ("svm", "frozen"):
+        return f"C = {row['c']:g}"
+    return f"learning rate = {row['lr']:g}" if row["arm"] != "majority" else ""
 
 
 def reads(done: Done) -> str:
@@ -171,6 +188,16 @@ TIME = table(
         lambda row, _: spread(row, "old_macro_f1", 3) if row["old_macro_f1"] != "" else "",
     ),
     spanish=SPANISH,
+)
+UPDATES = table(
+    "updates",
+    ("tie to the old head", "atadura a la cabeza vieja", "{anchor:g}"),
+    ("weight of the new labels", "peso de las etiquetas nuevas", "{share:g}"),
+    ("let in", "aceptadas", "{accepted} / {trials}"),
+    ("gain on 2017", "ganancia en 2017", "{new_gain:+.3f}"),
+    ("gain on 2004", "ganancia en 2004", "{old_gain:+.3f}"),
+    ("chosen", "elegida", lambda row, _: "yes" if row["chosen"] else ""),
+    spanish={"yes": "sí"},
 )
 GATE = table(
     "gate",
@@ -256,7 +283,7 @@ BENCH = table(
     ("labels as float32", "etiquetas como float32", "{agree:.2%}"),
     ("memory", "memoria", "{memory_mb:.0f} MB"),
 )
-TABLES = (FEW, WHOLE, RARE, TIME, GATE, ALARMS, POWER, REASONS, SURE, CORPORA, ERRORS, CANDIDATES, BENCH)
+TABLES = (FEW, WHOLE, RARE, TIME, UPDATES, GATE, ALARMS, POWER, REASONS, SURE, CORPORA, ERRORS, CANDIDATES, BENCH)
 
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:

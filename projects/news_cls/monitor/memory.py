@@ -69,7 +69,7 @@ def held_out(text: str) -> bool:
 
 
 def propose(
-    versions: Versions, current: Version, memory: Memory, rows: Sequence[dict[str, Any]], new: Labelled, seed: int = 0
+    versions: Versions, current: Version, memory: Memory, rows: Sequence[dict[str, Any]], new: Labelled
 ) -> tuple[Decision, int]:
     """Learn from feedback with replay, ask the gate, write down what it said. Returns the version that answers then.
 
@@ -87,7 +87,7 @@ def propose(
         raise UserError("there is no feedback to learn from")
     learn = Labelled(new.embeddings[~judged], new.labels[~judged])
     judge = Labelled(new.embeddings[judged], new.labels[judged])
-    candidate = updated(current.head, learn, memory.train, "replay", seed)
+    candidate = updated(current.head, learn, memory.train)
     decision = gate(current.head, candidate, Holdout(memory.holdout), Holdout(judge))
     number = record(versions, current, candidate, decision, [row["id"] for row in rows])
     return decision, number if decision.accepted else current.id
