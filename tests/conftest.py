@@ -25,8 +25,8 @@ for name in ("CC0C2_TEAM", "CC0C2_TEAM_KEY", "CC0C2_TEAM_KEY_FILE"):
 
 install_import_hook(["projects"], "beartype.beartype")  # before the first import of a project
 
+from shared.lab import browser
 from shared.seeding import seed_everything
-from shared.web import browser
 
 LOOPBACK = ("127.", "localhost", "::1")
 

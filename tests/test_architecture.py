@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from shared.assets.needed import pinned
+from shared.course.needed import pinned
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -24,16 +24,18 @@ def by_kind(out: Path) -> None:
     """AUC-PR of each kind, a panel a series."""
     rows = read_csv(out / "kinds.csv")
     names = sorted({row["series"] for row in rows})
-    told: dict[str, Any] = {"title": "Injected anomalies, by kind", "xlabel": "AUC-PR", "size": (3.6, 3.6)}
+    told: dict[str, Any] = {"title": "Injected anomalies, by kind", "xlabel": "AUC-PR", "size": (3.6, 5.2)}
     with panels(out / "kinds.png", len(names), words=WORDS, **told) as axes:
         for each, name in zip(axes, names, strict=True):
             each.set_title(name)
+            for band in (0, 2, 4):  # so that the eye keeps to a kind
+                each.axhspan(band - 0.5, band + 0.5, color="#F1F1F1", zorder=0)
             for place, detector in enumerate(SHOWN):
                 own = next((row for row in rows if row["detector"] == detector and row["series"] == name), None)
                 if own:
                     values = [own[kind] for kind in kinds("test")]
                     label = NAMES[detector].strip("*")
-                    height = np.arange(len(values)) + 0.08 * (place - 3)
+                    height = np.arange(len(values)) + 0.12 * (place - 3)
                     each.plot(values, height, MARKERS[place], color=COLOURS[place], label=label, markersize=5)
             each.set(xlim=(0, 1.02), ylim=(5.5, -0.5))
             each.set_yticks(range(len(kinds("test"))), kinds("test"))

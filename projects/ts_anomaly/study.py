@@ -13,7 +13,7 @@ from projects.ts_anomaly.config import ARMS, RESULTS, Arm, Config
 from projects.ts_anomaly.measure import alarms, explained, finance, injected, real, scale
 from shared import study
 from shared.errors import UserError, command
-from shared.measured import write_means, write_measured
+from shared.measured import write_means
 from shared.study import Cells, Done, Item, log_items, publish
 
 RATES = (1e-3, 3e-3)
@@ -23,7 +23,7 @@ SHORT = tuple(name for name in real.SERIES if name not in injected.SERIES)
 SHORT_STEPS = {"yahoo": 300, "uniDS": 100, "multiDS": 100}
 ALARM_STEPS, ALARM_SEEDS = 300, 1
 SHORT_ARMS: tuple[Arm, ...] = ("contrast", "masked")
-ALARMS = "alarms"
+ALARMS, SCALE = "alarms", "scale"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,7 +33,9 @@ class StudyConfig(study.Places):
     runs: Path = Path("runs/ts_anomaly/results")
     out: Path = RESULTS
     only: str = ""
-    """A series to train and measure on, or alarms: nothing else is done, and no table is written."""
+    """A series to train and measure on, or alarms: nothing else is done, and no table is written. Or scale: speed and
+    memory alone, into their tables, on a machine that does nothing else.
+    """
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -145,12 +147,12 @@ def main(config: StudyConfig, run: Study | None = None) -> None:
         ("explained", explained.rows([done for done in run.cells.final if done.config.arm == "contrast"])),
     ):
         write_means(out / f"{name}.csv", table_rows, {"auc_pr"} if name == "injected" else set(), "ts_anomaly")
-    speed = [scale.batches(), scale.batches(threads=2), scale.stream(), scale.metrics()]
-    keys = ("what", "points", "per_second", "grown_mb", "core_share")
-    write_measured(
-        out / "scale.csv", [{key: row.get(key, "") for key in keys} for row in speed], "ts_anomaly", run.base
-    )
-    write_measured(out / "memory.csv", scale.memory(), "ts_anomaly", run.base)
+    finish(out)
+
+
+def finish(out: Path) -> None:
+    """Speed and memory, figures, tables."""
+    scale.write(out)
     plots.main(out)
     study.finish(out, tables.views(out))
 
@@ -159,13 +161,17 @@ def one(run: Study, name: str) -> None:
     """A part of the work, for one of several processes."""
     if name == ALARMS:
         run.alarms()
+    elif name == SCALE:
+        finish(run.config.out)
     elif name in injected.SERIES + real.SERIES:
         if name in injected.SERIES:
             run.injected((name,))
         if name in real.SERIES:
             run.real((name,))
     else:
-        raise UserError(f"--only {name}: must be {ALARMS} or one of {', '.join({*injected.SERIES, *real.SERIES})}")
+        raise UserError(
+            f"--only {name}: must be {ALARMS}, {SCALE} or one of {', '.join({*injected.SERIES, *real.SERIES})}"
+        )
 
 
 if __name__ == "__main__":

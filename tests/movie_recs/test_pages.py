@@ -5,7 +5,7 @@ import pytest
 from projects.movie_recs.server.app import create_app
 from projects.movie_recs.server.service import Movies
 from projects.movie_recs.server.settings import Settings
-from shared.web.browser import faults_everywhere, served
+from shared.lab.browser import faults_everywhere, served
 from tests.movie_recs.world import WordEncoder, world
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(180)]

@@ -12,7 +12,7 @@ from shared.assets.conversion import cache_folder, converted
 from shared.errors import UserError
 
 ROOT = Path(__file__).parents[2]
-OTHERWISE = "use minilm or smollm2, a local folder, or a hub id with HF_HUB_OFFLINE=0"
+OTHERWISE = "use minilm, smollm2, e5, a local folder, or a hub id with HF_HUB_OFFLINE=0"
 
 
 @pytest.fixture

@@ -19,7 +19,7 @@ from projects.ts_anomaly.server.journal import Journal
 from projects.ts_anomaly.server.service import Monitor
 from projects.ts_anomaly.server.settings import PREFIX, Settings
 from shared.errors import UserError
-from shared.web.browser import faults_everywhere, served
+from shared.lab.browser import faults_everywhere, served
 from shared.web.launch import running
 from shared.web.pages import read_texts
 from shared.web.problems import BusyError

@@ -3,7 +3,7 @@
 import pytest
 
 from shared.errors import UserError
-from shared.web import browser
+from shared.lab import browser
 from shared.web.pages import Pages, read_texts
 from tests.web.probe import make
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from projects.ws_chat.server.app import PAGES
-from shared.web.browser import faults
+from shared.lab.browser import faults
 from tests.ws_chat.people import said
 from tests.ws_chat.serving import conversation
 

@@ -12,7 +12,6 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 from jaxtyping import Float
 
-from projects.movie_recs.embeddings.e5 import e5_folder
 from shared.assets import load_encoder
 from shared.errors import UserError
 
@@ -98,8 +97,7 @@ def load(name: str = "minilm") -> SentenceEncoder:
     Raises:
         UserError: If there is none of this name.
     """
-    given = str(e5_folder()) if name == "e5" else name
-    model, tokenizer = load_encoder(given, max_length=POSITIONS)
+    model, tokenizer = load_encoder(name, max_length=POSITIONS)
     if not hasattr(model.config, "hidden_size"):
         raise UserError(f"--model {name}: no encoder of sentences")
     prefixes = ("query: ", "passage: ") if "e5" in name.lower() else ("", "")

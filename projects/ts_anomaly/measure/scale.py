@@ -1,8 +1,10 @@
 """How fast and in how much memory: points a second in batches, a long stream, fifty metrics, long windows."""
 
+import statistics
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +14,7 @@ from projects.ts_anomaly.config import Config
 from projects.ts_anomaly.models.contrast import Contrast
 from projects.ts_anomaly.models.interleaved import Reading, read
 from shared.devices import peak_memory_mb
+from shared.measured import write_measured
 
 TOKENS = (512, 1024, 2048, 4096, 8192)
 ONE = """
@@ -33,25 +36,37 @@ print(before, peak_memory_mb())
 """
 
 
+COLUMNS = ("what", "points", "per_second", "grown_mb", "core_share")
+
+
+def write(out: Path) -> None:
+    """Measure all of it, into scale.csv and memory.csv; on a machine that does nothing else."""
+    found = [batches(), batches(threads=2), stream(), metrics()]
+    rows = [{name: row.get(name, "") for name in COLUMNS} for row in found]
+    write_measured(out / "scale.csv", rows, "ts_anomaly", Config())
+    write_measured(out / "memory.csv", memory(), "ts_anomaly", Config())
+
+
 def new() -> Contrast:
     """The model of the default configuration."""
     base = Config()
     return Contrast(base.patch, base.width, base.layers, 4, base.window).eval()
 
 
-def batches(points: int = 200_000, threads: int = 1) -> dict[str, Any]:
-    """Points a second of one channel, in chunks."""
+def batches(points: int = 200_000, threads: int = 1, repeats: int = 5) -> dict[str, Any]:
+    """Points a second of one series, read in chunks; the median of some readings."""
     torch.set_num_threads(threads)
     model, values = new(), np.random.default_rng(0).standard_normal((1, points))
-    state = Reading.new(model.patch)
+    state, rates = Reading.new(model.patch), []
     read(model, values[:, :20_000], state)
-    begun = time.perf_counter()
-    read(model, values, state)
-    seconds = time.perf_counter() - begun
-    return {"what": f"batches, {threads} threads", "points": points, "per_second": round(points / seconds)}
+    for _ in range(repeats):
+        begun = time.perf_counter()
+        read(model, values, state)
+        rates.append(points / (time.perf_counter() - begun))
+    return {"what": f"batches, {threads} threads", "points": points, "per_second": round(statistics.median(rates))}
 
 
-def stream(points: int = 1_000_000, chunk: int = 4_096) -> dict[str, Any]:
+def stream(points: int = 1_000_000, chunk: int = 8_192) -> dict[str, Any]:
     """A long stream in chunks: what memory grows by from the first tenth to the end."""
     torch.set_num_threads(1)
     model, state, random = new(), Reading.new(4), np.random.default_rng(0)

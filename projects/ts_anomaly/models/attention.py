@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-BLOCK = 64  # queries that are compared with their keys at once
+BLOCK = 16  # queries that are compared with their keys at once: fewer waste less outside the band of w
 
 
 def sliding_attention(

