@@ -102,8 +102,9 @@ def train(config: Config, prepared: Prepared) -> Trained:
             kept = {name: encode(config, model, each) for name, each in texts.items()}
             if config.arm in ("frozen", "head"):
                 model.keep_layers()
+            given = Given(kept, labels, as_it_came(config, prepared, model, texts))
             begun = monotonic()  # what is kept is shared by cells, and counted by none
-            steps = ARMS[config.arm](config, run, model, kept, labels)
+            steps = ARMS[config.arm](config, run, model, given)
             logits = {name: all_logits(model, kept[name], precision=config.precision).numpy() for name in labels}
         metrics = measured(logits, labels, topics) | {"seconds": round(monotonic() - begun, 2)}
         run.log(steps + 1, **metrics)
@@ -159,19 +160,45 @@ def first_tokens(config: Config, texts: Sequence[str]) -> list[str]:
 
 # ---------------------------------------------------------------- arms with an encoder
 
-Kept = dict[str, Pieces]
-Labels = dict[str, list[int]]
+
+@dataclass(frozen=True)
+class Given:
+    """What an arm learns from, by part.
+
+    Attributes:
+        kept: States that enter the upper layers.
+        labels: Numbers of the topics; "unlabelled" has none.
+        frozen: Embeddings of the encoder as it came, of "train" and "unlabelled".
+    """
+
+    kept: dict[str, Pieces]
+    labels: dict[str, list[int]]
+    frozen: dict[str, Float[np.ndarray, "n d"]]
 
 
-def linear_probe(config: Config, model: TopicModel, kept: Kept, labels: Labels) -> Pseudo:
-    """Set the head to the logistic regression of the embeddings. Returns the unlabelled articles that it took."""
-    own = embeddings(model, kept["train"], precision=config.precision).numpy()
-    rest = embeddings(model, kept["unlabelled"], precision=config.precision).numpy()
-    topics = len(model.labels)
+def as_it_came(
+    config: Config, prepared: Prepared, model: TopicModel, texts: dict[str, list[str]]
+) -> dict[str, Float[np.ndarray, "n d"]]:
+    """Embeddings before anything is trained, kept for all cells that share the texts."""
+    empty = torch.zeros(0, model.head.in_features)
+    found = {name: prepared.pooled(config, model, texts[name]).states for name in ("train", "unlabelled")}
+    return {name: torch.cat([empty, *(each.float() for each in states)]).numpy() for name, states in found.items()}
+
+
+def linear_probe(
+    config: Config, model: TopicModel, given: Given, own: Float[np.ndarray, "n d"], rest: Float[np.ndarray, "m d"]
+) -> Pseudo:
+    """Set the head to the logistic regression of embeddings. Returns the unlabelled articles that it took.
+
+    Args:
+        own: Of training.
+        rest: Of the unlabelled articles.
+    """
+    topics, labels = len(model.labels), given.labels["train"]
 
     def fitted(rows: Numbers, said: Numbers) -> LogisticRegression:
         found = np.concatenate([own, rest[rows]])
-        return baselines.fit_linear(found, [*labels["train"], *said.tolist()], config.c, config.balance)
+        return baselines.fit_linear(found, [*labels, *said.tolist()], config.c, config.balance)
 
     taken = NOTHING
     if len(rest):
@@ -180,14 +207,15 @@ def linear_probe(config: Config, model: TopicModel, kept: Kept, labels: Labels) 
     return taken
 
 
-def frozen(config: Config, _: Run, model: TopicModel, kept: Kept, labels: Labels) -> int:
+def frozen(config: Config, _: Run, model: TopicModel, given: Given) -> int:
     """The encoder as it is, and logistic regression. Like all arms it returns the steps that it took."""
-    linear_probe(config, model, kept, labels)
+    linear_probe(config, model, given, given.frozen["train"], given.frozen["unlabelled"])
     return 0
 
 
-def contrastive(config: Config, run: Run, model: TopicModel, kept: Kept, labels: Labels) -> int:
+def contrastive(config: Config, run: Run, model: TopicModel, given: Given) -> int:
     """Pull topics apart pair by pair, then logistic regression on what came of it."""
+    kept, labels = given.kept, given.labels
     source = generator(config.seed, 1)
     steps = config.epochs * -(-len(labels["train"]) // config.batch_size)
     optimizer = AdamW(_groups(config, model))
@@ -201,13 +229,15 @@ def contrastive(config: Config, run: Run, model: TopicModel, kept: Kept, labels:
         norm = optim.step(optimizer, loss, max_norm=1.0)
         schedule.step()
         run.log(step, loss=loss.item(), grad_norm=norm)
-    linear_probe(config, model, kept, labels)
+    found = {name: embeddings(model, kept[name], precision=config.precision).numpy() for name in given.frozen}
+    linear_probe(config, model, given, found["train"], found["unlabelled"])
     return steps
 
 
-def tuned(config: Config, run: Run, model: TopicModel, kept: Kept, labels: Labels) -> int:
+def tuned(config: Config, run: Run, model: TopicModel, given: Given) -> int:
     """Fine-tune the upper layers and the head; where validation may decide, the best epoch's weights are restored."""
-    taken = linear_probe(config, model, kept, labels)
+    kept, labels = given.kept, given.labels
+    taken = linear_probe(config, model, given, given.frozen["train"], given.frozen["unlabelled"])
     own, truth = kept["train"], list(labels["train"])
     if len(taken.rows):
         own = own + kept["unlabelled"].select(taken.rows.tolist())

@@ -18,7 +18,7 @@ from projects.news_cls.explain.attributions import (
 from projects.news_cls.explain.faithfulness import by_score, curves, random_orders
 from projects.news_cls.measure import reasons
 from projects.news_cls.models.lengths import LengthPolicy
-from projects.news_cls.models.topic_model import Batch, padded
+from projects.news_cls.models.topic_model import Batch, TopicModel, padded
 from tests.news_cls.conftest import WORDS, news_rows
 
 TEXT = "bank shares unbelievably profit goal market street"
@@ -49,6 +49,27 @@ def test_gradients_are_captums(model, policy, topic, monkeypatch):
     expected = [float(theirs[piece, first:end].sum()) for piece, first, end in own.spans]
     assert np.allclose(own.scores, expected, atol=1e-4)
     assert float(theirs[:, 0].abs().max()) < 1e-6, "special tokens are in both, and have no part"
+
+
+def test_the_prefix_of_e5_is_read_and_is_no_word(save_tiny_bert, tmp_path):
+    save_tiny_bert(tmp_path / "tiny-e5")
+    e5 = TopicModel(str(tmp_path / "tiny-e5"), ("a", "b"), LengthPolicy("windows", 8), upper=1).eval()
+    told = e5.tokenizer("query: bank shares", add_special_tokens=False)["input_ids"]
+    assert e5.prefix == "query: " and e5.pieces("bank shares")[0][1:-1] == told and e5.opening == 3
+    own = integrated_gradients(e5, "bank shares profit goal market street today", steps=64)
+    assert own.words == "bank shares profit goal market street today".split() and own.error < 0.02
+    assert [span[:2] for span in own.spans[:5]] == [(0, 3), (0, 4), (0, 5), (0, 6), (1, 1)], "the second piece has none"
+    empty = blank(e5, e5.pieces("bank shares profit"))
+    assert empty[0][:3] == e5.pieces("x")[0][:3] and set(empty[0][3:-1]) == {e5.tokenizer.pad_token_id}
+
+
+def test_words_of_sentencepiece_begin_at_its_mark(model, monkeypatch):
+    """SentencePiece marks beginnings where BERT marks what goes on."""
+    marked = ["<s>", "▁un", "believ", "ably", "▁good", "</s>"]
+    monkeypatch.setattr(model, "pieces", lambda _: [[0, 1, 2, 3, 4, 5]])
+    monkeypatch.setattr(model.tokenizer, "convert_ids_to_tokens", lambda ids: [marked[i] for i in ids])
+    found = encoded(model, "")
+    assert found.words == ["unbelievably", "good"] and found.spans == [(0, 1, 4), (0, 4, 5)]
 
 
 def test_attributions_add_up_better_with_more_steps(model):

@@ -52,21 +52,31 @@ class Encoded:
 
 
 def encoded(model: TopicModel, text: str) -> Encoded:
-    """Tokens by the model's policy, and the words that they belong to: tokens that touch are one."""
+    """Tokens by the model's policy, and the words that they belong to; a prefix of the encoder's is no word.
+
+    BERT marks what goes on with a word ("##"), SentencePiece what begins one ("▁").
+    """
     pieces = model.pieces(text)
     words: list[str] = []
     spans: list[tuple[int, int, int]] = []
+    marked = any("▁" in token for token in model.tokenizer.convert_ids_to_tokens(pieces[0]))
     for number, ids in enumerate(pieces):
         names = model.tokenizer.convert_ids_to_tokens(ids)
-        for place in range(1, len(ids) - 1):
+        for place in range(opening(model, number), len(ids) - 1):
             name = names[place]
-            if name.startswith("##") and spans and spans[-1][0] == number and spans[-1][2] == place:
-                words[-1] += name[2:]
+            goes_on = not name.startswith("▁") if marked else name.startswith("##")
+            if goes_on and spans and spans[-1][0] == number and spans[-1][2] == place:
+                words[-1] += name.removeprefix("##")
                 spans[-1] = (number, spans[-1][1], place + 1)
             else:
                 words.append(name.removeprefix("▁") or name)
                 spans.append((number, place, place + 1))
     return Encoded(pieces, words, spans)
+
+
+def opening(model: TopicModel, piece: int) -> int:
+    """Tokens of a piece that come before its first word; the prefix stands in the first piece alone."""
+    return 1 if piece else model.opening
 
 
 def logits_of(model: TopicModel, states: Float[Tensor, "p t d"], batch: Batch) -> Float[Tensor, "b k"]:
@@ -83,8 +93,9 @@ def _embedded(model: TopicModel, pieces: Sequence[Sequence[int]], owner: Sequenc
 
 
 def blank(model: TopicModel, pieces: Sequence[Sequence[int]]) -> list[list[int]]:
-    """The same places with [PAD] in them; special tokens stay."""
-    return [[ids[0], *[model.tokenizer.pad_token_id] * (len(ids) - 2), ids[-1]] for ids in pieces]
+    """The same places with [PAD] in them; special tokens and the prefix stay."""
+    pad, kept = model.tokenizer.pad_token_id, [opening(model, number) for number in range(len(pieces))]
+    return [[*ids[:n], *[pad] * (len(ids) - 1 - n), ids[-1]] for n, ids in zip(kept, pieces, strict=True)]
 
 
 def integrated_gradients(model: TopicModel, text: str, topic: int | None = None, steps: int = STEPS) -> Explained:

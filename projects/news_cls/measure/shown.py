@@ -23,12 +23,14 @@ BALANCES = {
     "focal": "focal loss",
     "logit": "logit adjustment",
 }
+READS = {"the whole article": "todo", "nothing": "nada", "first": "primeros"}
 UNLABELLED = ", and unlabelled articles"
 SPANISH = {
     "majority": "mayoría",
     "TF-IDF, linear SVM": "TF-IDF, SVM lineal",
     "frozen MiniLM, logistic regression": "MiniLM congelado, regresión logística",
     "frozen MiniLM, trained head": "MiniLM congelado, cabeza entrenada",
+    "frozen multilingual e5, logistic regression": "e5 multilingüe congelado, regresión logística",
     "contrastive (SetFit's way)": "contrastivo (a la manera de SetFit)",
     "fine-tuned": "ajuste fino",
     ", and unlabelled articles": ", y noticias sin etiqueta",
@@ -63,7 +65,8 @@ SPANISH = {
 def arm_of(group: study.Group) -> str:
     """Name of a row's method."""
     own = group[0].config
-    return ARMS[own.arm] + UNLABELLED * own.unlabelled
+    name = ARMS[own.arm].replace("MiniLM", "multilingual e5") if own.model == "e5" else ARMS[own.arm]
+    return name + UNLABELLED * own.unlabelled
 
 
 def shortened(method: str) -> str:
@@ -109,6 +112,15 @@ FEW = table(
     spanish=SPANISH,
     keep_logs=True,
 )
+SPANISH_NEWS = table(
+    "spanish",
+    METHOD,
+    plain("labels", labels_of, head="labels a topic", es="etiquetas por tema"),
+    plain("tokens", lambda group: reads(group[0]), head="reads", es="lee"),
+    *(ACCURACY, MACRO, REPEATS),
+    spanish={**SPANISH, **READS},
+    keep_logs=True,
+)
 WHOLE = table(
     "whole",
     METHOD,
@@ -117,7 +129,7 @@ WHOLE = table(
     mean_sd("ece_raw", "test_ece_raw", head="ECE, raw", es="ECE, sin escalar", show=three("ece_raw")),
     mean_sd("ece", "test_ece", head="ECE, scaled", es="ECE, escalada", show=three("ece")),
     REPEATS,
-    spanish={**SPANISH, "the whole article": "todo", "nothing": "nada", "first": "primeros", "tokens": "tokens"},
+    spanish={**SPANISH, **READS},
     keep_logs=True,
 )
 RARE = table(
@@ -143,11 +155,12 @@ CANDIDATES = table(
     "candidates",
     ("set", "conjunto", "{dataset}"),
     ("method", "método", lambda row, _: ARMS[row["arm"]] + UNLABELLED * (str(row["unlabelled"]) == "True")),
+    ("encoder", "codificador", "{model}"),
     ("labels a topic", "etiquetas por tema", lambda row, _: str(row["labels"] or "all")),
     ("tokens", "tokens", "{tokens}"),
     ("against imbalance", "contra el desbalance", lambda row, _: BALANCES[row["balance"]]),
     ("candidate", "candidato", lambda row, _: candidate(row)),
-    *study.settings("dataset", "arm", "labels", "unlabelled", "tokens", "balance", "c", "lr"),
+    *study.settings("dataset", "model", "arm", "labels", "unlabelled", "tokens", "balance", "c", "lr"),
     last(
         "validation_macro_f1", head="validation macro-F1", es="macro-F1 en validación", show="{validation_macro_f1:.3f}"
     ),
@@ -283,7 +296,23 @@ BENCH = table(
     ("labels as float32", "etiquetas como float32", "{agree:.2%}"),
     ("memory", "memoria", "{memory_mb:.0f} MB"),
 )
-TABLES = (FEW, WHOLE, RARE, TIME, UPDATES, GATE, ALARMS, POWER, REASONS, SURE, CORPORA, ERRORS, CANDIDATES, BENCH)
+TABLES = (
+    FEW,
+    WHOLE,
+    RARE,
+    SPANISH_NEWS,
+    TIME,
+    UPDATES,
+    GATE,
+    ALARMS,
+    POWER,
+    REASONS,
+    SURE,
+    CORPORA,
+    ERRORS,
+    CANDIDATES,
+    BENCH,
+)
 
 
 def views(out: Path) -> dict[str, tuple[Table, list[dict[str, Any]]]]:

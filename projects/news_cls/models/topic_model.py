@@ -24,6 +24,8 @@ from shared.errors import UserError
 from shared.progress import track
 
 PIECES_AT_ONCE = 32
+E5_PREFIX = "query: "
+"""What e5 was trained to read before a text that is classified. Source: Wang et al. 2024, "Multilingual E5", §2."""
 
 
 @dataclass
@@ -106,6 +108,7 @@ class TopicModel(nn.Module):
         self.encoder.requires_grad_(False)
         for layer in self.layers[len(self.layers) - upper :]:
             layer.requires_grad_(True)
+        self.prefix = E5_PREFIX if "e5" in model.lower() else ""
         self.dropout = nn.Dropout(dropout)
         self.head = nn.Linear(self.encoder.config.hidden_size, len(self.labels))
 
@@ -127,8 +130,13 @@ class TopicModel(nn.Module):
 
     def pieces(self, text: str) -> list[list[int]]:
         """Token ids of the pieces that the policy reads of a text."""
-        ids = self.tokenizer(text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
+        ids = self.tokenizer(self.prefix + text, add_special_tokens=False, truncation=False, verbose=False)["input_ids"]
         return self.policy.pieces(ids, self.tokenizer.cls_token_id, self.tokenizer.sep_token_id)
+
+    @property
+    def opening(self) -> int:
+        """Tokens before an article's first word: [CLS], and the prefix of an encoder that has one."""
+        return 1 + len(self.tokenizer(self.prefix, add_special_tokens=False)["input_ids"])
 
     def embedded(self, ids: Int[Tensor, "p t"]) -> Float[Tensor, "p t d"]:
         """Embeddings of tokens and places, where attributions begin."""
