@@ -104,28 +104,16 @@ def three(name: str) -> study.Shown:
 METHOD = plain("method", arm_of, head="method", es="método")
 ACCURACY = mean_sd("accuracy", "test_accuracy", head="accuracy", es="exactitud", show=three("accuracy"))
 MACRO = mean_sd("macro_f1", "test_macro_f1", head="macro-F1", es="macro-F1", show=three("macro_f1"))
-FEW = table(
-    "few",
-    METHOD,
-    plain("labels", labels_of, head="labels a topic", es="etiquetas por tema"),
-    *(ACCURACY, MACRO, REPEATS),
-    spanish=SPANISH,
-    keep_logs=True,
-)
+LABELS = plain("labels", labels_of, head="labels a topic", es="etiquetas por tema")
+READ = plain("tokens", lambda group: reads(group[0]), head="reads", es="lee")
+FEW = table("few", METHOD, LABELS, READ, ACCURACY, MACRO, REPEATS, spanish={**SPANISH, **READS}, keep_logs=True)
 SPANISH_NEWS = table(
-    "spanish",
-    METHOD,
-    plain("labels", labels_of, head="labels a topic", es="etiquetas por tema"),
-    plain("tokens", lambda group: reads(group[0]), head="reads", es="lee"),
-    *(ACCURACY, MACRO, REPEATS),
-    spanish={**SPANISH, **READS},
-    keep_logs=True,
+    "spanish", METHOD, LABELS, READ, ACCURACY, MACRO, REPEATS, spanish={**SPANISH, **READS}, keep_logs=True
 )
 WHOLE = table(
     "whole",
     METHOD,
-    plain("tokens", lambda group: reads(group[0]), head="reads", es="lee"),
-    *(ACCURACY, MACRO),
+    *(READ, ACCURACY, MACRO),
     mean_sd("ece_raw", "test_ece_raw", head="ECE, raw", es="ECE, sin escalar", show=three("ece_raw")),
     mean_sd("ece", "test_ece", head="ECE, scaled", es="ECE, escalada", show=three("ece")),
     REPEATS,
