@@ -25,6 +25,7 @@ SEEDS = (0, 1, 2)
 BASELINES: tuple[Arm, ...] = ("svm", "frozen")
 PLAIN: tuple[Balance, ...] = ("none", "weights")
 TUNED: tuple[tuple[Arm, bool], ...] = (("contrastive", False), ("tuned", True), ("tuned", False))
+SPANISH: tuple[tuple[Arm, str, int], ...] = (("svm", "minilm", 128), ("frozen", "minilm", 64), ("frozen", "e5", 64))
 FEW = (10, 20, 50)
 FEW_TOKENS, RARE_TOKENS, TOKENS, SHORT = 256, 96, 128, 64
 CS = {"svm": (0.5, 2.0), "frozen": (0.003, 0.03)}
@@ -119,7 +120,7 @@ def few(run: Study) -> None:
 
 def spanish(run: Study) -> None:
     """Introductions of Spanish Wikipedia by topic: an English encoder beside a multilingual one, and an SVM."""
-    for arm, model, tokens in (("svm", "minilm", TOKENS), ("frozen", "minilm", SHORT), ("frozen", "e5", SHORT)):
+    for arm, model, tokens in SPANISH:
         base = replace(run.base, dataset="spanish", arm=arm, model=model, tokens=tokens, labels=FEW[-1])
         chosen = run.repeated("spanish", run.candidates(base))
         run.again("spanish", replace(chosen, labels=FEW[0]))

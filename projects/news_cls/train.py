@@ -229,8 +229,8 @@ def contrastive(config: Config, run: Run, model: TopicModel, given: Given) -> in
         norm = optim.step(optimizer, loss, max_norm=1.0)
         schedule.step()
         run.log(step, loss=loss.item(), grad_norm=norm)
-    found = {name: embeddings(model, kept[name], precision=config.precision).numpy() for name in given.frozen}
-    linear_probe(config, model, given, found["train"], found["unlabelled"])
+    after = {name: embeddings(model, kept[name], precision=config.precision).numpy() for name in given.frozen}
+    linear_probe(config, model, given, after["train"], after["unlabelled"])
     return steps
 
 
