@@ -2,7 +2,7 @@
 
 import pytest
 
-from shared.web.browser import faults_everywhere, served
+from shared.lab.browser import faults_everywhere, served
 from tests.news_cls.conftest import news_rows, write_news
 
 HOSTILE = "<img src=x onerror=alert(1)> bank <script>alert(2)</script> shares &lt;b&gt; profit market"
