@@ -239,7 +239,10 @@ def test_spoilt_labels_are_spoilt_as_they_say():
         torch.equal(shuffled.sort().values, new.labels.sort().values) and (shuffled != new.labels).float().mean() > 0.4
     )
     assert len(gate_trials.planted(new, "one class only", 0).labels.unique()) == 1
-    assert torch.equal(gate_trials.planted(new, "other texts' labels", 0).labels, new.labels.roll(1))
+    slipped = gate_trials.planted(new, "other texts' labels", 0)
+    rows = [int((new.embeddings == each).all(1).nonzero()) for each in slipped.embeddings]
+    assert sorted(rows) == list(range(90)) and torch.equal(slipped.labels, new.labels[rows].roll(1))
+    assert (slipped.labels == new.labels[rows]).float().mean() < 0.5
 
 
 def test_the_gate_wants_both(past, current):

