@@ -43,7 +43,7 @@ def small(base, tmp_path, monkeypatch):
     monkeypatch.setattr(study, "FEW", (2,))
     monkeypatch.setattr(study, "BALANCES", ("none", "logit"))
     monkeypatch.setattr(study, "PLAIN", ("none",))
-    monkeypatch.setattr(study, "TUNED", (("contrastive", False), ("tuned", True)))
+    monkeypatch.setattr(study, "TUNED", (("tuned", True),))
     for name in ("FEW_TOKENS", "RARE_TOKENS", "TOKENS"):
         monkeypatch.setattr(study, name, 16)
     monkeypatch.setattr(study, "SHORT", 16)

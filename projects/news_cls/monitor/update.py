@@ -23,7 +23,7 @@ from shared.study import RESAMPLES
 
 Mode = Literal["alone", "anchored", "replay alone", "replay", "retrained"]
 MODES: tuple[Mode, ...] = ("alone", "anchored", "replay alone", "replay", "retrained")
-ANCHOR, SHARE = 0.3, 0.1
+ANCHOR, SHARE = 0.3, 0.2
 """Strength of the prior and weight of all new labels together; chosen on validation (measure/update_choice.py)."""
 LOOSE, STEPS = 1e-3, 100
 
