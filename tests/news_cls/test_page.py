@@ -50,6 +50,7 @@ def test_a_file_with_its_progress_and_its_answers(chromium, address, tmp_path):
     page.get_by_label("Archivo CSV").set_input_files(tmp_path / "news.csv")
     page.get_by_role("button", name="Enviar el archivo").click()
     page.get_by_text("40 de 40 noticias").wait_for()
+    assert page.locator("#decisions td").all_text_contents()[1:] == ["publicada", "1", "tal como se entrenó"]
     with page.expect_download() as download:
         page.get_by_role("link", name="Descargar las respuestas").click()
     lines = download.value.path().read_text().splitlines()

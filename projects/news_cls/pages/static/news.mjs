@@ -134,6 +134,12 @@ at("upload").addEventListener("submit", (event) => {
   }, "file-problem");
 });
 
+// Reasons of decisions are stored in English; those that the project gives have a translation.
+function reason(told) {
+  const name = told.replace(/[ ,]/g, "_");
+  return `news.${name}` in given.texts ? say(name) : told;
+}
+
 async function versions() {
   const known = await call("/versions");
   at("now").textContent = say("now", { version: known.current, waiting: known.feedback_waiting });
@@ -141,7 +147,7 @@ async function versions() {
     ...known.decisions.map((each) => {
       const line = document.createElement("tr");
       const when = new Date(each.made).toLocaleString(given.language);
-      for (const text of [when, say(each.action), each.version, each.reason]) line.append(made("td", String(text)));
+      for (const text of [when, say(each.action), each.version, reason(each.reason)]) line.append(made("td", String(text)));
       return line;
     }),
   );
