@@ -85,13 +85,13 @@ def labels_of(group: study.Group) -> str:
     return str(group[0].config.labels or "all")
 
 
-def in_brackets(name: str, digits: int = 3) -> study.Shown:
-    """A value with the bounds that stand beside it."""
+def in_brackets(name: str, prefix: str = "", digits: int = 3) -> study.Shown:
+    """A value with the bounds that stand beside it, under `prefix`low and `prefix`high."""
 
     def said(row: dict[str, Any], _: list[dict[str, Any]]) -> str:
         if row[name] == "":
             return ""
-        return f"{row[name]:.{digits}f} ({row[f'{name}_low']:.{digits}f} to {row[f'{name}_high']:.{digits}f})"
+        return f"{row[name]:.{digits}f} ({row[f'{prefix}low']:.{digits}f} to {row[f'{prefix}high']:.{digits}f})"
 
     return said
 
@@ -238,9 +238,9 @@ REASONS = table(
         "error de completitud, mediana",
         lambda row, _: f"{row['error']:.2%}" if row["error"] != "" else "",
     ),
-    ("deletion, less is better (95 %)", "borrado, menos es mejor (95 %)", in_brackets("deletion")),
-    ("insertion, more is better (95 %)", "inserción, más es mejor (95 %)", in_brackets("insertion")),
-    ("deletion, less than random by (95 %)", "borrado, menos que al azar (95 %)", in_brackets("gain")),
+    ("deletion, less is better (95 %)", "borrado, menos es mejor (95 %)", in_brackets("deletion", "deletion_")),
+    ("insertion, more is better (95 %)", "inserción, más es mejor (95 %)", in_brackets("insertion", "insertion_")),
+    ("deletion, less than random by (95 %)", "borrado, menos que al azar (95 %)", in_brackets("gain", "gain_")),
     spanish={**SPANISH, " to ": " a "},
 )
 SURE = table(
