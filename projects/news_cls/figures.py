@@ -33,7 +33,7 @@ def time(out: Path, rows: Rows) -> None:
     """What updates learn, and what they forget."""
     own = [row for row in rows if row["method"] != "svm" and str(row["labels"]) in ("5", "15", "50")]
     start = next(row for row in rows if row["method"] != "svm" and row["mode"] == "no new labels")
-    with panels(out / "time.png", 2, title="From 2004 to 2017: replay and a tie keep what an update alone forgets",
+    with panels(out / "time.png", 2, title="From 2004 to 2017: replay and a tie keep the old",
                 xlabel="new labelled articles of each topic", ylabel="macro-F1", size=(3.6, 3.6), share_y=False,
                 words=WORDS) as places:  # fmt: skip
         for axes, name, said in zip(
