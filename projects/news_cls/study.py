@@ -165,8 +165,8 @@ def rare(run: Study) -> None:
 
 def rare_tuned(run: Study) -> None:
     """R52, fine-tuned with the option that validation chose among heads; one rate, where the others choose of two."""
-    base = replace(run.base, dataset="r52", arm="tuned", tokens=RARE_TOKENS, epochs=2, balance=best_balance(run))
-    run.again("rare", run.candidates(base)[0])
+    base = replace(run.base, dataset="r52", arm="tuned", tokens=RARE_TOKENS, epochs=2, lr=RATES[0], c=CS["frozen"][1])
+    run.again("rare", replace(base, balance=best_balance(run)))
 
 
 def r8_tuned(run: Study) -> None:
@@ -176,11 +176,10 @@ def r8_tuned(run: Study) -> None:
 
 def best_balance(run: Study) -> Balance:
     """Of the heads on R52, the option with the best mean macro-F1 on validation, plain training left out."""
-    own = [group for group in run.groups["rare"] if (group[0].config.arm, group[0].config.dataset) == ("head", "r52")]
-    options = [group for group in own if group[0].config.balance != "none"]
+    heads = [group for group in run.groups["rare"] if (group[0].config.arm, group[0].config.dataset) == ("head", "r52")]
+    options = [group for group in heads if group[0].config.balance != "none"]
     best = max(options, key=lambda group: sum(done.last("validation_macro_f1") for done in group))
-    found: Balance = best[0].config.balance
-    return found
+    return best[0].config.balance  # type: ignore[no-any-return]
 
 
 PARTS: dict[str, Callable[[Study], None]] = {

@@ -137,7 +137,6 @@ RARE = table(
     mean_sd("validation", "validation_macro_f1"),
     REPEATS,
     spanish=SPANISH,
-    keep_logs=True,
 )
 CANDIDATES = table(
     "candidates",
@@ -156,7 +155,6 @@ CANDIDATES = table(
     study.CELL,
     study.origin(),
     spanish={**SPANISH, "learning rate": "tasa de aprendizaje", "all": "todas"},
-    keep_logs=True,
 )
 
 
