@@ -35,7 +35,15 @@ CLEAR = "\x1b[H\x1b[2J"
 GRACE_SECONDS = 1.0  # between the words waited for and the prompt, before Ctrl-C is pressed
 ECHO_SECONDS = 5.0  # a key whose echo takes longer means that the shell is not reading
 LAST_WORDS = 300  # characters of output that an error quotes
-KEPT = ("LANG", "LC_ALL", "HF_HUB_OFFLINE", "HF_HUB_DISABLE_TELEMETRY", "TOKENIZERS_PARALLELISM", "LD_LIBRARY_PATH")
+KEPT = (
+    "LANG",
+    "LC_ALL",
+    "CC0C2_CACHE",
+    "HF_HUB_OFFLINE",
+    "HF_HUB_DISABLE_TELEMETRY",
+    "TOKENIZERS_PARALLELISM",
+    "LD_LIBRARY_PATH",
+)
 INDEX = re.compile(r"Looking in indexes|index-url|/simple/", re.IGNORECASE)
 SECRET = re.compile(r"KEY|TOKEN(?!IZERS)|SECRET|PASSWORD", re.IGNORECASE)
 
