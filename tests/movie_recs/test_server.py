@@ -1,5 +1,6 @@
 """Over HTTP: sessions, tokens, bad input, the administrator, a document whose requests never end in a 5xx."""
 
+import sqlite3
 from collections import Counter
 from dataclasses import replace
 from http.cookies import SimpleCookie
@@ -138,6 +139,17 @@ def test_questions_leave_out_what_was_answered(person):
     first = person.get("/api/questions").json()["films"]
     person.put(f"/api/seen/{first[0]['id']}")
     assert first[0] not in person.get("/api/questions").json()["films"] and len(first) == 12
+
+
+def test_a_full_disk_is_said_and_may_pass(person, movies, monkeypatch):
+    def fails(*_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(movies.store, "rate", fails)
+        answer = person.put("/api/ratings/100", json={"stars": 5})
+    assert answer.status_code == 503 and answer.headers["retry-after"] == "60" and "full" in answer.json()["detail"]
+    assert person.put("/api/ratings/100", json={"stars": 5}).json()["changed"]
 
 
 def test_a_full_service_says_when_to_come_back(client, movies):
