@@ -11,11 +11,11 @@ checkpoint on if it was stopped, and used again only if both are those asked for
 """
 
 import json
+import re
 import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -288,8 +288,9 @@ class Table:
         cells = [[column.shown(row, rows) for column in shown] for row in rows]
         if language == "en":
             return [column.head for column in shown], cells
-        words = sorted({**SPANISH, **self.spanish}.items(), key=lambda pair: len(pair[0]), reverse=True)
-        cells = [[reduce(lambda text, pair: text.replace(*pair), words, cell) for cell in row] for row in cells]
+        words = {**SPANISH, **self.spanish}
+        any_of = re.compile("|".join(re.escape(phrase) for phrase in sorted(words, key=len, reverse=True)))
+        cells = [[any_of.sub(lambda found: words[found[0]], cell) for cell in row] for row in cells]
         return [column.es or column.head for column in shown], cells
 
 

@@ -18,7 +18,7 @@ def main(config: Config) -> dict[str, float]:
     progress.say(f"{known.encoded} texts and sentences encoded; all others were known")
     warm, cold = compared(catalogue, texts, config), on_cold_films(catalogue, texts, config)
     progress.table("films with ratings", ["from", "nDCG@10"], warm)
-    progress.table("films that nobody has rated", ["from", "nDCG@10"], cold)
+    progress.table("films that nobody has rated, one draw", ["from", "nDCG@10"], cold)
     for line in listed(catalogue, texts, config):
         print(line)
     best = dict(warm)

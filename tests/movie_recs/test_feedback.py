@@ -1,5 +1,7 @@
 """What survives, what follows at once, and what a log can say of another policy."""
 
+import sqlite3
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -31,6 +33,43 @@ def test_ratings_are_one_a_person_and_film(store):
     for stars in (0.0, 0.4, 5.5, -1.0, float("nan")):
         with pytest.raises(UserError, match="must be"):
             store.rate(one, 5, stars)
+
+
+class Full(sqlite3.Connection):
+    """A connection to a disk that is full when a change should be kept."""
+
+    def execute(self, words, *values):
+        if words == "COMMIT":
+            raise sqlite3.OperationalError("database or disk is full")
+        return super().execute(words, *values)
+
+
+def test_a_change_that_could_not_be_kept_stops_no_later_one(store, tmp_path):
+    person, base = store.person(store.new_person()), store._base
+    store._base = sqlite3.connect(tmp_path / "s.sqlite", factory=Full, isolation_level=None)
+    for _ in range(2):  # the second one finds no transaction that the first has left open
+        with pytest.raises(sqlite3.OperationalError, match="full"):
+            store.rate(person, 5, 4.0)
+    store._base.close()
+    store._base = base
+    assert store.opinions(person) == [] and store.rate(person, 6, 3.0)
+    assert store.opinions(person) == [Opinion(6, 3.0)]
+
+
+@pytest.mark.parametrize("damage", ["told", "vector", "page"])
+def test_a_damaged_store_is_one_line(tmp_path, damage):
+    path = tmp_path / "s.sqlite"
+    made = Store(path, "model")
+    made.put_films(films(30), np.ones((30, 64)))
+    if damage != "page":
+        made._base.execute(f"UPDATE films SET {damage} = ? WHERE id = 100", ("[1" if damage == "told" else b"abc",))
+    made._base.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    made.close()
+    if damage == "page":
+        content = path.read_bytes()
+        path.write_bytes(content[:8192] + bytes(len(content) - 8192))
+    with pytest.raises(UserError, match=r"damaged film|cannot be used as the store"):
+        Store(path, "model").films()
 
 
 def test_undo_goes_back_step_by_step(store):

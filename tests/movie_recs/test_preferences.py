@@ -103,6 +103,8 @@ TITLES = {title_key(name): id_ for id_, name in enumerate(["Alien", "Seven Samur
         ("parecida a The Birds, nada de terror", (2,), (), ("Horror",), (1880, 2100), ""),
         ("comedias de los 80", (), ("Comedy",), (), (1980, 1989), "comedias de"),
         ("a western without romance before 1960", (), ("Western",), ("Romance",), (1880, 1959), "a western"),
+        ("westerns of the 60s", (), ("Western",), (), (1960, 1969), "westerns of"),
+        ("the 10 commandments", (), (), (), (1880, 2100), "the 10 commandments"),
         ("documental desde 1990", (), ("Documentary",), (), (1990, 2100), "documental"),
         ("like nothing on earth", (), (), (), (1880, 2100), "like nothing on earth"),
         ("", (), (), (), (1880, 2100), ""),

@@ -1,5 +1,7 @@
 """The service without HTTP: a catalogue that changes, lists that follow, a restart that is the same."""
 
+import sqlite3
+import threading
 import time
 from dataclasses import replace
 
@@ -191,6 +193,93 @@ def test_more_than_can_wait_are_told_to_come_back(movies):
     with movies.gate, pytest.raises(BusyError):
         movies.lists(None, 3, Parts())
     assert movies.lists(None, 3, Parts())
+
+
+def test_searches_that_wait_for_an_addition_do_not_stop_it(movies, monkeypatch):
+    """Searches fill the gate and wait for the film that is being put in: it must not need the gate any more."""
+    searching = [threading.Thread(target=movies.search, args=("a robot", 3), daemon=True) for _ in range(2)]
+    next_film = movies.store.next_film
+
+    def slow():
+        for each in searching:
+            each.start()
+        until = time.monotonic() + 10
+        while movies.gate._inside < len(searching) and time.monotonic() < until:
+            time.sleep(0.005)
+        return next_film()
+
+    monkeypatch.setattr(movies.store, "next_film", slow)
+    adding = threading.Thread(target=movies.add, args=("Slow", 2000, [], CREW), daemon=True)
+    adding.start()
+    for each in (adding, *searching):
+        each.join(20)
+    assert not any(each.is_alive() for each in (adding, *searching)) and "slow" in movies.titles
+
+
+def test_a_title_names_the_same_film_before_and_after_a_restart(movies, settings, catalogue):
+    new = movies.add(catalogue.films[0].title, 2020, [], CREW)
+    key = "sci fi number 0"
+    before = movies.titles[key]
+    movies.close()
+    again = Movies(settings, WordEncoder(), catalogue)
+    assert again.titles[key] == before == 100
+    again.remove(100)
+    assert again.titles[key] == new.id, "the one that is left is found by its name"
+    again.change(new.id, "Another Name", 2020, [], CREW)
+    assert key not in again.titles and again.titles["another name"] == new.id
+    again.close()
+
+
+def test_titles_of_signs_alone_are_not_one(movies):
+    assert movies.add("!!!", 2001, [], "").id != movies.add("???", 2001, [], "").id
+    with pytest.raises(UserError, match="already"):
+        movies.add("???", 2001, [], "")
+
+
+def test_a_store_takes_the_ratings_of_the_set_that_it_began_with(movies, settings, catalogue):
+    """Another set's ids are other films'."""
+    movies.close()
+    with pytest.raises(UserError, match="began with world, and ids of other"):
+        Movies(settings, WordEncoder(), replace(catalogue, name="other"))
+    for begin in (None, catalogue):
+        Movies(settings, WordEncoder(), begin).close()
+
+
+def test_a_store_that_began_empty_takes_no_set_once_it_has_films(cache, settings, catalogue):
+    empty = Movies(settings, WordEncoder(), None)
+    empty.add("First", 2000, [], CREW)
+    empty.close()
+    with pytest.raises(UserError, match="began with none"):
+        Movies(settings, WordEncoder(), catalogue)
+
+
+def test_what_was_said_of_a_removed_film_is_forgotten_as_after_a_restart(movies, settings, catalogue):
+    person = somebody(movies)
+    for film in (103, 104, 106):
+        movies.rate(person, film, 5.0)
+    movies.remove(103)
+    movies.forget(person)
+    movies.model.refresh()
+    fresh = Movies(settings, WordEncoder(), catalogue)
+    kept = [column for row in fresh.engine.table.row for column in (2 * movies.engine.table.row[row],) * 2]
+    kept = [column + n % 2 for n, column in enumerate(kept)]
+    assert np.allclose(movies.model.counts.gram[np.ix_(kept, kept)], fresh.model.counts.gram)
+    assert not movies.model.counts.gram[6:8].any() and not movies.model.counts.gram[:, 6:8].any()
+    fresh.close()
+
+
+def test_a_profile_that_the_disk_could_not_delete_still_counts(movies, monkeypatch):
+    person = somebody(movies)
+    movies.rate(person, 101, 5.0)
+    before = movies.model.counts.gram.copy()
+
+    def fails(_):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(movies.store, "forget", fails)
+    with pytest.raises(sqlite3.OperationalError):
+        movies.forget(person)
+    assert np.array_equal(movies.model.counts.gram, before)
 
 
 # ---------------------------------------------------------------- a large catalogue

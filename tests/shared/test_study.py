@@ -334,3 +334,6 @@ def test_the_spanish_view_says_the_words_of_its_cells_in_spanish():
     rows = [{"who": "LoRA, ours", "low": 1, "high": 2}, {"who": "ours", "low": 3, "high": 4}]
     assert table.view(rows) == (["who", "range"], [["LoRA, ours", "1 to 2"], ["ours", "3 to 4"]])
     assert table.view(rows, "es") == (["quién", "intervalo"], [["LoRA propia", "1 a 2"], ["propio", "3 a 4"]])
+    again = study.table("t", who, spanish={"text": "texto", "raw text": "texto sin centrar"})
+    told = [{"who": "raw text"}, {"who": "text"}]
+    assert again.view(told, "es")[1] == [["texto sin centrar"], ["texto"]], "what is Spanish already is not said anew"

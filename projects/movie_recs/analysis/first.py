@@ -1,6 +1,7 @@
 """The main job once: what each part finds, and one person's list with its reasons."""
 
 from collections.abc import Iterator
+from textwrap import shorten
 
 import numpy as np
 
@@ -21,6 +22,7 @@ from projects.movie_recs.recommend.diversity import mmr, scaled
 from projects.movie_recs.recommend.explain import plot_sentences, reason, strongest
 
 TEXT_WEIGHT = 0.2
+SHOWN = 8  # liked films that are named above the list
 
 
 def films(config: Config) -> Catalogue:
@@ -48,7 +50,7 @@ def compared(catalogue: Catalogue, texts: TextVectors, config: Config) -> list[t
 
 
 def on_cold_films(catalogue: Catalogue, texts: TextVectors, config: Config) -> list[tuple[str, float]]:
-    """nDCG@10 on a fifth of the films, of which no rating is known."""
+    """nDCG@10 on a fifth of the films, of which no rating is known: one draw, where the study takes twenty."""
     content = colds.Content(catalogue, {"pooled": texts.pooled})
     draw = colds.drawn(catalogue.ratings.likes(), config.seed)
     fields = {**colds.FIELD_WEIGHTS, "pooled": 1.0}
@@ -69,7 +71,8 @@ def listed(catalogue: Catalogue, texts: TextVectors, config: Config) -> Iterator
     pool = free[np.argsort(-scores[free], kind="stable")[: 5 * config.places]]
     order = pool[mmr(scaled(scores[pool]), unit(texts.pooled[pool]), config.places, config.diversity)]
     liked = likes[user].indices
-    yield f"liked: {', '.join(catalogue.films[film].title for film in liked[:8])}"
+    more = f", and {len(liked) - SHOWN} more" if len(liked) > SHOWN else ""
+    yield f"liked: {', '.join(catalogue.films[film].title for film in liked[:SHOWN])}{more}"
     for place, row in enumerate(order, start=1):
         film = catalogue.films[row]
         why = _why(catalogue, texts, model.model.weights, liked, int(row))
@@ -84,9 +87,8 @@ def _why(catalogue: Catalogue, texts: TextVectors, weights: np.ndarray, liked: n
     every, quotable = sentences(catalogue.films[row].text), set(plot_sentences(catalogue.films[row]))
     kept = [place for place in range(len(texts.of_film(row))) if every[place] in quotable]
     near = texts.of_film(row)[kept] @ texts.pooled[source]
-    told = [every[place] for place in kept]
-    why = reason(catalogue.films[row], catalogue.films[source], found[1], told, near)
+    quoted = [every[place] for place in kept]
+    why = reason(catalogue.films[row], catalogue.films[source], found[1], quoted, near)
     both = "; ".join(", ".join(each) for each in (why.genres, why.people) if each)
-    return (
-        f": because of {catalogue.films[source].title}{f' (in common: {both})' if both else ''}. {why.sentence[:110]}"
-    )
+    told = shorten(why.sentence, 110, placeholder=" …")
+    return f": because of {catalogue.films[source].title}{f' (in common: {both})' if both else ''}. {told}".rstrip()

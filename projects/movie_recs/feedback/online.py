@@ -31,6 +31,11 @@ class Counts:
         """Room for films that came later; nobody has said anything of them."""
         self.gram = np.pad(self.gram, (0, 2 * films))
 
+    def clear(self, film: int) -> None:
+        """Forget what was said of a film that is gone: as if nobody had said anything of it."""
+        self.gram[2 * film : 2 * film + 2] = 0
+        self.gram[:, 2 * film : 2 * film + 2] = 0
+
     def change(self, held: set[int], column: int, step: int) -> None:
         """Somebody who holds these opinions takes one up (step 1), or gives one up (step −1).
 

@@ -80,6 +80,9 @@ class Store:
             for word in ("journal_mode = WAL", "synchronous = FULL", "foreign_keys = ON", "secure_delete = ON"):
                 self._base.execute(f"PRAGMA {word}")
             self._base.executescript(SCHEMA)
+            damage = self._base.execute("PRAGMA quick_check(1)").fetchone()[0]
+            if damage != "ok":
+                raise sqlite3.DatabaseError(damage)
         except (sqlite3.Error, OSError) as error:
             raise UserError(f"{path} cannot be used as the store ({error})") from None
         kept = self.about("model")
@@ -100,10 +103,11 @@ class Store:
             self._base.execute("BEGIN IMMEDIATE")
             try:
                 yield self._base
+                self._base.execute("COMMIT")
             except BaseException:
-                self._base.execute("ROLLBACK")
+                if self._base.in_transaction:  # on a full disk SQLite may have ended it already, or not
+                    self._base.execute("ROLLBACK")
                 raise
-            self._base.execute("COMMIT")
 
     def about(self, name: str) -> str | None:
         """A note of the service's own."""
@@ -145,10 +149,12 @@ class Store:
         """All films in the order of their ids, and their vectors."""
         with self._lock:
             rows = self._base.execute("SELECT told, vector FROM films ORDER BY id").fetchall()
-        found = [np.frombuffer(vector, "<f4") for _, vector in rows]
-        return [film_of(json.loads(told)) for told, _ in rows], np.stack(found) if found else np.zeros(
-            (0, 0), np.float32
-        )
+        try:
+            found = [np.frombuffer(vector, "<f4") for _, vector in rows]
+            films = [film_of(json.loads(told)) for told, _ in rows]
+            return films, np.stack(found) if found else np.zeros((0, 0), np.float32)
+        except (ValueError, TypeError, KeyError) as error:
+            raise UserError(f"the store holds a damaged film ({error})") from None
 
     # ------------------------------------------------------------ people
 

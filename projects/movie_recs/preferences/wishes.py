@@ -53,7 +53,7 @@ _LIKE = re.compile(
     r"(?=\s+(?:but|pero|only|and|y|sin|without|not|aunque|though|con|with)\b|[,.;]|$)",
     re.IGNORECASE,
 )
-_DECADE = re.compile(r"\b(?:the|los(?: años)?|años)\s+(?:19)?(\d0)(?:'?s)?\b|\b(?:19)?(\d0)'?s\b", re.IGNORECASE)
+_DECADE = re.compile(r"\b(?:los(?: años)?|años)\s+(?:19)?(\d0)(?:'?s)?\b|\b(?:the\s+)?(?:19)?(\d0)'?s\b", re.IGNORECASE)
 _BEFORE = re.compile(r"\b(?:before|antes de|older than|anterior(?:es)? a)\s+(?:el\s+)?(\d{4})\b", re.IGNORECASE)
 _AFTER = re.compile(
     r"\b(?:after|since|desde|después de|despues de|posterior(?:es)? a)\s+(?:el\s+)?(\d{4})\b", re.IGNORECASE

@@ -3,8 +3,10 @@
 import os
 import sys
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from filelock import BaseFileLock, FileLock, Timeout
 from threadpoolctl import threadpool_limits
 
 from projects.movie_recs.server.app import KEYS, create_app
@@ -17,6 +19,18 @@ from shared.web.launch import serve
 from shared.web.settings import from_environment
 
 
+def only_server(folder: Path) -> BaseFileLock:
+    """What one process at a time holds of a folder: what a server has in memory follows its own changes alone.
+
+    Raises:
+        UserError: If another process serves this folder.
+    """
+    try:
+        return FileLock(folder / "serving.lock").acquire(timeout=0).lock
+    except Timeout:
+        raise UserError(f"another server works on {folder}: end it, or choose another {PREFIX}DATA") from None
+
+
 def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
     """Serve as the environment says; what a person got wrong ends in one line."""
     with reported():
@@ -25,12 +39,14 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         match arguments:
             case []:
                 refuse_unwritable(settings.data)
+                alone = only_server(settings.data)
                 threadpool_limits(1, user_api="blas")  # a list is one thread's work: two would wait for each other
 
                 def make() -> Any:
                     return create_app(load_movies(settings), settings)
 
-                serve(make, host=settings.host, port=settings.port, said="recommends films", grace=5)
+                with alone:
+                    serve(make, host=settings.host, port=settings.port, said="recommends films", grace=5)
             case ["key", name]:
                 sys.stdout.write(f"{keys.issue(name)}\n")
             case ["revoke", identity]:

@@ -3,6 +3,7 @@
 app = create_app(movies, Settings())
 """
 
+import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
@@ -24,7 +25,7 @@ from projects.movie_recs.server.settings import Settings
 from shared.web import Web, WebSettings
 from shared.web.keys import ApiKeys
 from shared.web.pages import language_of
-from shared.web.problems import RESPONSES
+from shared.web.problems import RESPONSES, BusyError
 
 PAGES = Path(__file__).parents[1] / "pages"
 KEYS = "keys.json"
@@ -52,6 +53,12 @@ def create_app(movies: Movies, settings: Settings) -> FastAPI:
         title="movie_recs", folder=PAGES, settings=WebSettings(rate=settings.rate, burst=int(10 * settings.rate) + 1)
     )
     web.install(app)
+
+    @app.exception_handler(sqlite3.OperationalError)
+    async def not_kept(request: Request, error: Exception) -> Response:
+        """A full disk, or a store that another process holds: nothing was changed, and it may pass."""
+        return web.refuse(request, BusyError(f"the store takes no changes now ({error})", 60))
+
     for name, said, count in (
         ("films", "Films in the catalogue", lambda: len(movies.engine.table.row)),
         ("profiles", "Profiles in the store", movies.store.people),

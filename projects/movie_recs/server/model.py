@@ -137,6 +137,9 @@ class Model:
         self.engine.learn(grown, self.engine.popular)
 
     def remove(self, film: int) -> None:
-        """A film that is gone."""
+        """A film that is gone, and what the model learned from opinions of it."""
+        row = self.engine.table.row.get(film)
+        if self.counts is not None and row is not None:
+            self.counts.clear(row)
         self.engine.remove(film)
         self.raw.pop(film, None)

@@ -58,7 +58,7 @@ class Stars(BaseModel):
     """What somebody says of a film: half stars from 0.5 to 5."""
 
     model_config = ConfigDict(extra="forbid", json_schema_extra={"examples": [{"stars": 4.5}]})
-    stars: Annotated[float, Field(ge=0.5, le=5, multiple_of=0.5)]
+    stars: Annotated[float, Field(strict=True, ge=0.5, le=5, multiple_of=0.5)]
 
 
 class Asked(BaseModel):

@@ -13,7 +13,6 @@ import numpy as np
 
 from projects.movie_recs.data.catalogue import Catalogue
 from projects.movie_recs.data.films import Film, people
-from projects.movie_recs.data.titles import title_key, title_keys
 from projects.movie_recs.embeddings.encoder import Encoder, unit
 from projects.movie_recs.embeddings.index import Index, Qdrant, index_for
 from projects.movie_recs.embeddings.vectors import KnownVectors, text_vectors
@@ -27,6 +26,7 @@ from projects.movie_recs.recommend.explain import Reason, plot_sentences, reason
 from projects.movie_recs.recommend.search import Searched, SearchWeights, searched
 from projects.movie_recs.server.gate import Gate
 from projects.movie_recs.server.model import LARGEST_MODEL, PENALTY, Model
+from projects.movie_recs.server.names import Names
 from projects.movie_recs.server.settings import Settings
 from shared.errors import UserError
 from shared.web.problems import BusyError
@@ -65,6 +65,7 @@ class Movies:
         self.gate = Gate(settings.at_once, settings.waiting)
         self._ready: tuple[list[Film], Searched] | None = None
         films, vectors = self.store.films()
+        self._same_beginning(films)
         if not films and begin is not None:
             films, vectors = list(begin.films), text_vectors([film.text for film in begin.films], self.known).pooled
             self.store.put_films(films, vectors)
@@ -72,8 +73,8 @@ class Movies:
         index: Index = Qdrant(width, location=settings.qdrant) if settings.qdrant else index_for(len(films), width)
         self.model = Model(films, vectors.reshape(len(films), width), begin, parts or Parts(), index)
         self.engine, self.changing = self.model.engine, self.model.changing
-        self.titles = {key: film.id for film in reversed(films) for key in title_keys(film.title)}
-        self.twins = {_twin(film.title, film.year): film.id for film in films}
+        self.names = Names(films)
+        self.titles = self.names.titles
         for person in sorted({person for person, _ in self.store.everybody()}):
             self.model.follow(set(), self.model.columns(self.store.opinions(person)))
         self.model.refresh()
@@ -138,8 +139,9 @@ class Movies:
     def forget(self, person: int) -> None:
         """Delete a profile, and what the model has learned from it."""
         with self.changing:
-            self.model.follow(self.model.columns(self.store.opinions(person)), set())
+            held = self.model.columns(self.store.opinions(person))
             self.store.forget(person)
+            self.model.follow(held, set())
             self.model.refresh()
 
     def _changed(self, person: int, change: Callable[[], Any]) -> Any:
@@ -170,9 +172,7 @@ class Movies:
         with self.gate:
             if not asked.like and len(self.model.raw) <= LARGEST_MODEL:
                 return self._described(asked.text or text, k, replace(asked, genres=()))
-            parts = [
-                self.engine.table.vectors[self.engine.table.row[each]] for each in asked.like if each in self.model.raw
-            ]
+            parts = list(self.engine.table.vectors[self.engine.table.rows(asked.like)])
             if asked.text or not parts:
                 query = self.encoder.encode([asked.text or text], "query")
                 parts.append(self.engine.centred(query)[0])
@@ -206,12 +206,13 @@ class Movies:
 
     def why(self, place: Place) -> Reason:
         """Why a film is in a list."""
-        if place.because is None:
+        row = self.engine.table.row.get(place.because) if place.because is not None else None
+        if row is None:  # a film that was removed since the list was made is no reason
             return Reason()
-        liked = self.film(place.because)
+        liked = self.engine.table.films[row]
         told = plot_sentences(place.film)
         known = self.known.kept(told)
-        near = self.engine.table.vectors[self.engine.table.row[liked.id]]
+        near = self.engine.table.vectors[row]
         nearness = self.engine.centred(known) @ near if known is not None else np.zeros(0)
         return reason(place.film, liked, place.share, told, nearness)
 
@@ -247,11 +248,13 @@ class Movies:
         Raises:
             UserError: If a film of this title and year is there, or the catalogue is full.
         """
+        told = _told(title, year, genres, text)
+        vector = self._encoded(told["text"])
         with self.changing:
             self._refuse_twin(title, year, None)
             if len(self.engine.table.row) >= self.settings.most_films:
                 raise UserError(f"the catalogue holds {self.settings.most_films} films, as many as it may")
-            return self._put(Film(id=self.store.next_film(), **_told(title, year, genres, text)))
+            return self._put(Film(id=self.store.next_film(), **told), vector)
 
     def change(self, film: int, title: str, year: int, genres: Sequence[str], text: str) -> Film:
         """Change a film; its text is encoded again only if something changed.
@@ -259,11 +262,13 @@ class Movies:
         Raises:
             UserError: If there is no such film, or another one of this title and year.
         """
+        told = _told(title, year, genres, text)
+        vector = self._encoded(told["text"])
         with self.changing:
             before = self.film(film)
             self._refuse_twin(title, year, film)
-            after = replace(before, **_told(title, year, genres, text))
-            return before if after.digest == before.digest else self._put(after, before)
+            after = replace(before, **told)
+            return before if after.digest == before.digest else self._put(after, vector, before)
 
     def remove(self, film: int) -> None:
         """Take a film out of the catalogue; what people said of it is kept, and shown to nobody.
@@ -276,36 +281,44 @@ class Movies:
             self.store.remove_film(film)
             self.model.remove(film)
             self._ready = None
-            self._unname(gone)
+            self.names.drop(gone)
             self.questions = [each for each in self.questions if each != film]
 
-    def _put(self, film: Film, before: Film | None = None) -> Film:
+    def _encoded(self, text: str) -> np.ndarray:
+        """The vector (1, d) of a film's text. Not while `changing` is held: a search waits for it inside the gate."""
         with self.gate:
-            vector = text_vectors([film.text], self.known).pooled
+            return text_vectors([text], self.known).pooled
+
+    def _put(self, film: Film, vector: np.ndarray, before: Film | None = None) -> Film:
         self.store.put_films([film], vector)
         self._ready = None
         if before is not None:
-            self._unname(before)
-        self.titles |= dict.fromkeys(title_keys(film.title), film.id)
-        self.twins[_twin(film.title, film.year)] = film.id
+            self.names.drop(before)
+        self.names.add(film)
         self.model.put(film, vector)
         return film
 
-    def _unname(self, film: Film) -> None:
-        """Forget how a film was called."""
-        for key in title_keys(film.title):
-            if self.titles.get(key) == film.id:
-                del self.titles[key]
-        self.twins.pop(_twin(film.title, film.year), None)
-
     def _refuse_twin(self, title: str, year: int, but: int | None) -> None:
-        twin = self.twins.get(_twin(title, year))
-        if twin not in (None, but):
+        twin = self.names.twin(title, year, but)
+        if twin is not None:
             raise UserError(f"'{title}' ({year}) is in the catalogue already, as film {twin}")
 
+    def _same_beginning(self, films: Sequence[Film]) -> None:
+        """Refuse a set whose ids name other films than those that the store began with.
 
-def _twin(title: str, year: int) -> tuple[str, int]:
-    return title_key(title), year
+        Raises:
+            UserError: If it is another one.
+        """
+        wanted = self.begin.name if self.begin is not None else None
+        kept = self.store.about("begun with") if films else None
+        if kept is None:
+            self.store.note("begun with", wanted or "none")
+        elif wanted is not None and kept != wanted:
+            self.store.close()
+            raise UserError(
+                f"{self.settings.data} began with {kept}, and ids of {wanted} are other films': "
+                f"set MOVIE_RECS_DATASET={kept}, or another MOVIE_RECS_DATA"
+            )
 
 
 def _told(title: str, year: int, genres: Sequence[str], text: str) -> dict[str, Any]:

@@ -49,7 +49,11 @@ async function administered(event) {
   event.preventDefault();
   const form = new FormData(event.target);
   const id = form.get("id");
-  if (event.submitter?.value === "remove") {
+  const removing = event.submitter?.value === "remove";
+  if (!/^[\x21-\x7e]+$/.test(form.get("key"))) throw new Error(say("bad_key"));
+  if (removing && !id) throw new Error(say("no_number"));
+  if (!removing && !form.get("title").trim()) throw new Error(say("no_title"));
+  if (removing) {
     await administer("DELETE", `/api/films/${id}`, undefined, form.get("key"));
     tell(say("removed"));
     return;
@@ -73,7 +77,7 @@ if (by("opinion")) {
   by("opinion").append(...opinion(film, () => undefined));
 }
 by("admin")?.addEventListener("submit", (event) => administered(event).catch(told));
-by("delete")?.addEventListener("click", () => change("DELETE", "/api/profile").then(() => location.reload()).catch(told));
+by("delete")?.addEventListener("click", () => confirm(say("sure")) && change("DELETE", "/api/profile").then(() => location.reload()).catch(told));
 for (const button of document.querySelectorAll("[data-forget]")) {
   button.addEventListener("click", () => change("DELETE", `/api/ratings/${button.dataset.forget}`).then(() => location.reload()).catch(told));
 }
