@@ -94,10 +94,8 @@ def rows(model: Path, seconds: float = 15.0) -> list[dict[str, Any]]:
                 pace = times * float(capacity["taken"]) / BATCH
                 name = "at capacity" if times == 1 else "at twice the capacity"
                 told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
-        with running(
-            "projects.ts_anomaly.server", PREFIX, {**options, "data": Path(folder) / "b", "rate": 50}
-        ) as server:
-            workers = [Worker(server.url, f"s{n}") for n in range(WORKERS)]
+        with running("projects.ts_anomaly.server", PREFIX, {**options, "rate": LIMIT}) as server:  # it goes on
+            workers = [Worker(server.url, each.name, each.at) for each in workers]
             name = f"at twice the capacity, {LIMIT} requests a second allowed"
             told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
     return told
@@ -164,6 +162,6 @@ def _measured(
         "other": every - sum(counts.values()),
         "median_ms": round(1000 * statistics.median(seconds), 1),
         "p99_ms": round(1000 * seconds[int(0.99 * (len(seconds) - 1))], 1),
-        "memory_mb": round(server.resident_mb(), 1),
-        "grown_mb": round(server.resident_mb() - before, 1),
+        "before_mb": round(before, 1),
+        "after_mb": round(server.resident_mb(), 1),
     }
