@@ -162,6 +162,6 @@ def _measured(
         "other": every - sum(counts.values()),
         "median_ms": round(1000 * statistics.median(seconds), 1),
         "p99_ms": round(1000 * seconds[int(0.99 * (len(seconds) - 1))], 1),
-        "before_mb": round(before, 1),
-        "after_mb": round(server.resident_mb(), 1),
+        "memory_mb": round(server.resident_mb(), 1),
+        "grown_mb": round(server.resident_mb() - before, 1),
     }
