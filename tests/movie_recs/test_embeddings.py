@@ -1,5 +1,6 @@
 """Vectors that are computed once, indexes that agree, an encoder out of four bits."""
 
+import faiss
 import numpy as np
 import pytest
 from numpy.testing import assert_allclose
@@ -118,8 +119,28 @@ def test_many_removals_build_the_graph_anew():
     graph.remove(IDS[:150])
     found = graph.search(VECTORS[150:160], 10)[0]
     assert len(graph) == 50 and len(graph._ids) == 50 and set(found.ravel().tolist()) <= set(IDS[150:])
+    assert found[:, 0].tolist() == IDS[150:160], "each has kept its own vector"
     graph.remove(IDS)
     assert len(graph) == 0 and (graph.search(VECTORS[:1], 3)[0] == NOBODY).all()
+
+
+def test_removed_films_do_not_stand_in_the_way_of_others():
+    """FAISS cannot take a node out: with the nearest hundreds gone, the k nearest of the others are still found."""
+    rng = np.random.default_rng(3)
+    near = VECTORS[:1] + 0.05 * rng.standard_normal((300, 16))
+    vectors = unit(np.concatenate([near, rng.standard_normal((1700, 16))])).astype(np.float32)
+    graph, exact = Graph(16), Flat(16)
+    for index in (graph, exact):
+        index.add(list(range(2000)), vectors)
+        index.remove(list(range(300)))
+    assert len(graph._ids) == 2000, "the removed nodes are still in the graph"
+    found, truth = (index.search(VECTORS[:1], 10)[0][0] for index in (graph, exact))
+    assert (found == truth).all() and (found >= 300).all()
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(2)
+    graph.search(VECTORS[:1], 3)
+    assert faiss.omp_get_max_threads() == 2, "threads are as before"
+    faiss.omp_set_num_threads(before)
 
 
 @pytest.mark.parametrize("make", [Flat, Graph, Qdrant])

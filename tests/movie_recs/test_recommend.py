@@ -1,5 +1,7 @@
 """Scores and lists against their definitions."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -12,12 +14,14 @@ from sklearn.metrics.pairwise import cosine_similarity
 from projects.movie_recs import evaluate
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.embeddings.encoder import unit
+from projects.movie_recs.embeddings.vectors import MOST_SENTENCES
 from projects.movie_recs.recommend.blend import blended, learned_weights, standardised
 from projects.movie_recs.recommend.cold import describer, fit_head, joined_features, nearest
 from projects.movie_recs.recommend.collaborative import ease, neighbours, popularity, svd
 from projects.movie_recs.recommend.dislikes import fit_stars, held_back, rocchio, signed, signed_ease
 from projects.movie_recs.recommend.diversity import mmr, scaled
-from projects.movie_recs.recommend.explain import reason, strongest
+from projects.movie_recs.recommend.explain import plot_sentences, reason, strongest
+from projects.movie_recs.recommend.factors import als
 from tests.movie_recs.world import films, ratings
 
 LIKES, DISLIKES = ratings().likes(), ratings().dislikes()
@@ -264,3 +268,51 @@ def test_a_reason_names_what_both_have():
     assert (found.because, found.genres, found.people, found.sentence) == (2, ("War",), ("Y",), "second.")
     assert reason(one, other, 0.4, [], np.zeros(0)).sentence == ""
     assert strongest(np.array([1.0, 3, -9])) == (1, 0.75) and strongest(np.array([-1.0])) is None
+
+
+# ---------------------------------------------------------------- what is larger
+
+
+def test_als_of_implicit_stands_behind_the_interface_and_takes_new_users():
+    """Smoke, with what must hold: likes of a kind draw that kind, for whoever was learned from and for newcomers."""
+    model = als(LIKES, width=8)
+    kind, sort = np.arange(60) % 3, np.arange(30) % 3
+    scores = model.score(LIKES)
+    assert scores.shape == (60, 30) and np.isfinite(scores).all()
+    own = kind[:, None] == sort[None, :]
+    assert scores[own].mean() > scores[~own].mean() + 0.2
+    newcomer = csr_matrix((np.ones(2), ([0, 0], [1, 4])), shape=(1, 30))
+    told = model.score(newcomer)[0]
+    assert told[sort == 1].mean() > max(told[sort == 0].mean(), told[sort == 2].mean()) + 0.1
+    assert_allclose(model.score(csr_matrix((1, 30))), 0, atol=1e-6), "who likes nothing is told nothing"
+    assert_allclose(als(LIKES, width=8).score(LIKES), scores, atol=1e-3), "seeded"
+    assert model.score(csr_matrix((0, 30))).shape == (0, 30)
+
+
+# ---------------------------------------------------------------- what a reason quotes
+
+INTRODUCTION = (
+    "Alien is a 1979 film directed by Ridley Scott. It follows the crew of the Nostromo, who meet a deadly creature. "
+    "Scott was chosen because of his enthusiasm for the story. The creature hides in the ship and hunts them. "
+    "It is often ranked among the best horror. Its title was changed twice."
+)
+
+
+def test_a_reason_quotes_the_story_and_not_how_a_film_was_made():
+    film = Film(id=1, title="Alien", text=INTRODUCTION, kind="introduction")
+    assert plot_sentences(film) == (
+        "It follows the crew of the Nostromo, who meet a deadly creature.",
+        "The creature hides in the ship and hunts them.",
+    )
+    assert plot_sentences(replace(film, text="A best man. He was king.", kind="plot")) == (
+        "A best man.",
+        "He was king.",
+    )
+    assert plot_sentences(replace(film, text=INTRODUCTION[:47])) == (), "none is better than a silly one"
+    long = " ".join(f"It follows hero {n} home." for n in range(40))
+    assert len(plot_sentences(replace(film, text=f"First. {long}"))) == MOST_SENTENCES - 1, "those that have a vector"
+
+
+def test_companies_are_no_names_in_common():
+    one, other = (Film(id=n, title="t", people=("Ann Lee", "Pixar Animation Studios")) for n in (1, 2))
+    assert reason(one, other, 0.5, [], np.zeros(0)).people == ("Ann Lee",)

@@ -1,6 +1,7 @@
 """Over HTTP: sessions, tokens, bad input, the administrator, a document whose requests never end in a 5xx."""
 
 from collections import Counter
+from dataclasses import replace
 from http.cookies import SimpleCookie
 
 import pytest
@@ -239,3 +240,22 @@ def test_keys_are_made_and_end(tmp_path, capsys, client, app):
 def test_settings_refuse_what_no_server_works_with():
     with pytest.raises(UserError, match="MOST_FILMS"):
         Settings(most_films=0)
+
+
+def test_whoever_would_wait_too_long_is_refused_at_once_and_told_when_to_come_back(client, app):
+    app.state.doors._most = 0
+    found = client.get("/api/list")
+    assert found.status_code == 503 and int(found.headers["retry-after"]) >= 1
+    assert client.get("/health").status_code == 200, "who watches is let in"
+    app.state.doors._most = 1
+    assert [client.get("/api/list").status_code for _ in range(3)] == [200] * 3, "each goes out again"
+    assert client.get("/api/films/424242").status_code == 404 and client.get("/api/list").status_code == 200
+
+
+def test_a_list_takes_the_weights_of_the_service_where_none_are_asked(client, app):
+    asked = []
+    app.state.movies.lists = lambda person, k, parts, wish: asked.append(parts) or []
+    client.get("/api/list")
+    client.get("/api/list?text=0&diversity=1")
+    own = app.state.movies.engine.parts
+    assert asked == [own, replace(own, text=0.0, diversity=1.0)]

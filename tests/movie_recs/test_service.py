@@ -11,8 +11,11 @@ from projects.movie_recs.data.ratings import in_order
 from projects.movie_recs.feedback.online import Counts
 from projects.movie_recs.preferences.wishes import Wish
 from projects.movie_recs.recommend.engine import Engine, Parts, Taste, taste_of
-from projects.movie_recs.server.service import GAMMA, PENALTY, Movies
+from projects.movie_recs.server.loading import PARTS, learned_parts
+from projects.movie_recs.server.model import GAMMA, PENALTY
+from projects.movie_recs.server.service import Movies
 from shared.errors import UserError
+from shared.report import read_csv
 from shared.web.problems import BusyError
 from tests.movie_recs.world import WIDTH, WordEncoder, films
 
@@ -160,17 +163,17 @@ def test_the_model_that_follows_equals_the_one_after_a_restart(movies, settings,
     movies.undo(one)
     movies.unrate(one, 105)
     movies.forget(two)
-    movies.refresh()
+    movies.model.refresh()
     fresh = Movies(settings, WordEncoder(), catalogue)
-    assert np.allclose(fresh.counts.gram, movies.counts.gram)
-    assert np.allclose(fresh.engine.dense, movies.engine.dense)
+    assert np.allclose(fresh.model.counts.gram, movies.model.counts.gram)
+    assert np.allclose(fresh.engine.weights, movies.engine.weights)
     base = catalogue.ratings
     plain = Counts(base.likes(), base.dislikes())
     plain.change(set(), 1, 1)
     plain.change({1}, 3, 1)
-    assert np.allclose(plain.gram, movies.counts.gram), "what is left are two dislikes of one person"
+    assert np.allclose(plain.gram, movies.model.counts.gram), "what is left are two dislikes of one person"
     weights = plain.model(PENALTY).weights
-    assert np.allclose(movies.engine.dense, weights[:, 0::2] - GAMMA * weights[:, 1::2])
+    assert np.allclose(movies.engine.weights, weights[:, 0::2] - GAMMA * weights[:, 1::2])
     fresh.close()
 
 
@@ -227,3 +230,60 @@ def test_a_set_without_ratings_is_served(cache, settings):
     made = Movies(settings, WordEncoder(), Catalogue(films(4), in_order([], [], [], [], 1, 4), "none"))
     assert len(made.lists(None, 9, Parts())) == 4 and len(made.questions) == 4
     made.close()
+
+
+def test_a_catalogue_beyond_ease_keeps_no_counts_and_follows_popularity(cache, settings, catalogue, monkeypatch):
+    monkeypatch.setattr("projects.movie_recs.server.model.LARGEST_MODEL", 29)
+    made = Movies(settings, WordEncoder(), catalogue)
+    assert made.model.counts is None
+    row = made.engine.table.row[101]
+    base = made.engine.popular[row]
+    assert base == catalogue.ratings.likes()[:, 1].sum() > 0
+    person = somebody(made)
+    made.rate(person, 101, 5.0)
+    assert made.engine.popular[row] == base + 1
+    made.rate(person, 101, 1.0)
+    assert made.engine.popular[row] == base
+    found = made.lists(person, 5, Parts())
+    assert len(found) == 5
+    made.close()
+
+
+def test_a_catalogue_that_outgrows_ease_goes_on_with_what_it_learned(movies, monkeypatch):
+    monkeypatch.setattr("projects.movie_recs.server.model.LARGEST_MODEL", 30)
+    before = movies.engine.weights.copy()
+    new = movies.add("Thirty-one", 2001, ["Sci-Fi"], CREW)
+    assert movies.model.counts is None and np.array_equal(movies.engine.weights, before)
+    person = somebody(movies)
+    for film in (new.id, 100, 103):
+        movies.rate(person, film, 5.0)
+    movies.model.refresh()
+    assert len(ids(movies.lists(person, 40, Parts()))) == 28
+
+
+def test_names_follow_a_film_that_changes(movies):
+    new = movies.add("Old Name", 2001, [], CREW)
+    movies.change(new.id, "New Name", 2002, [], CREW)
+    again = movies.add("Old Name", 2001, [], "Another one.")
+    assert movies.titles["old name"] == again.id and movies.titles["new name"] == new.id
+    with pytest.raises(UserError, match=f"as film {new.id}"):
+        movies.change(again.id, "New Name", 2002, [], "Another one.")
+    movies.remove(new.id)
+    assert movies.add("New Name", 2002, [], "x").id > again.id
+
+
+def test_a_film_that_the_index_still_holds_is_passed_over(movies):
+    movies.engine.index.add([999], movies.engine.table.vectors[:1])  # as Qdrant may after a kill
+    assert 999 not in [place.film.id for place in movies.near(100, 30)] and movies.lists(None, 5, Parts())
+
+
+def test_weights_are_read_from_the_studys_table(tmp_path):
+    table = tmp_path / "parts.csv"
+    assert learned_parts(table) == Parts()
+    table.write_text("arm,ratings,text,popular\nset by hand,1.0,0.9,0.9\nlearned,1.0,0.4,0.05\n", encoding="utf-8")
+    assert learned_parts(table) == Parts(ratings=1.0, text=0.4, popular=0.05)
+    table.write_text("arm,ratings\nlearned,1.0\n", encoding="utf-8")
+    with pytest.raises(UserError, match="no weights"):
+        learned_parts(table)
+    rows = {row["arm"]: row for row in read_csv(PARTS)}
+    assert learned_parts().text == rows["learned"]["text"]

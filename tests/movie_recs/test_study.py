@@ -7,12 +7,17 @@ import pytest
 
 from projects.movie_recs import __main__ as way_in
 from projects.movie_recs import study
-from projects.movie_recs.analysis import colds, first, lists, newcomers, searching, shown, warm
+from projects.movie_recs.analysis import colds, first, large, lists, loaded, newcomers, searching, served, shown, warm
 from projects.movie_recs.analysis.protocol import sides
 from projects.movie_recs.config import SMOKE, Config
 from projects.movie_recs.data.catalogue import Catalogue
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.data.ratings import by_date, by_time
+from projects.movie_recs.embeddings.index import GRAPH_FROM
+from projects.movie_recs.recommend.blend import blended
+from projects.movie_recs.recommend.collaborative import popularity
+from projects.movie_recs.recommend.dislikes import signed_ease
+from projects.movie_recs.recommend.engine import Engine, Parts, taste_of
 from projects.movie_recs.study import RESULTS
 from shared.errors import UserError
 from shared.report import read_csv, stale_tables
@@ -49,7 +54,7 @@ def small(tmp_path, cache, monkeypatch):
 def test_a_study_from_nothing_and_again(small, monkeypatch):
     study.main(small)
     names = {path.stem for path in small.out.glob("*.csv")}
-    assert names == {table.name for table in shown.TABLES} - {"bench", "index", "scale"}
+    assert names == {table.name for table in shown.TABLES} - {table.name for table in shown.MEASURED}
     assert {path.name for path in small.out.glob("*.png")} == {
         f"{name}{language}.png" for name in ("cold", "lists", "newcomers") for language in ("", ".es")
     }
@@ -143,6 +148,30 @@ def test_the_hand_written_set_is_whole(tmp_path):
         searching.descriptions([Film(id=1, title="Nothing")], searching.FILE)
 
 
+def test_the_parts_that_are_weighed_are_those_of_the_engine():
+    """Blended by the study, a user's films stand in the order in which the engine lists them."""
+    _, side = sides(by_time(ratings()))
+    vectors = np.random.default_rng(0).standard_normal((30, 16)).astype(np.float32)
+    weights = {"ratings": 1.0, "text": 0.6, "popular": 0.4}
+    blended_ = blended(served.parts(side, vectors, 20.0, 0.5, Parts().gamma), weights)
+    likes, dislikes = side.known.likes(), side.known.dislikes()
+    engine = Engine(16, vectors.mean(0), Parts(**weights, diversity=1.0))
+    engine.put(films(), vectors)
+    both = signed_ease(likes, dislikes, 20.0).model.weights
+    engine.learn(both[:, 0::2] - 0.5 * both[:, 1::2], popularity(likes))
+    for user in np.flatnonzero(side.who)[:8]:
+        told = ((100 + film, stars) for film, stars in zip(*rated_by(side.known, user), strict=True))
+        found = [place.film.id - 100 for place in engine.recommend(taste_of(told), 30)]
+        assert found == [film for film in np.argsort(-blended_[user], kind="stable") if film in set(found)]
+        assert len(found) == 30 - side.known.matrix()[user].nnz
+
+
+def rated_by(known, user):
+    own = known.user == user
+    order = np.argsort(known.film[own])  # as the store gives them
+    return known.film[own][order].tolist(), known.stars[own][order].tolist()
+
+
 # ---------------------------------------------------------------- results
 
 
@@ -162,3 +191,28 @@ def test_results_are_what_the_readme_claims_of_them():
             if part == "validation" and row["ndcg"] >= 0.97 * trades[1, "validation"]["ndcg"]]  # fmt: skip
     assert min(kept) == 0.6, "λ is chosen on validation"
     assert search["e5"]["found"] >= 0.6 > search["words"]["found"]
+
+
+# ---------------------------------------------------------------- the bench
+
+
+def test_indexes_are_compared_on_the_same_queries():
+    rows = large.searched(300, list(large.INDEXES))
+    assert [row["index"] for row in rows] == list(large.INDEXES)
+    assert rows[0]["recall"] == 1 and all(row["recall"] > 0.95 for row in rows)
+
+
+def test_a_load_is_told_in_a_row():
+    answers = [loaded.Answer(200, float(ms), False) for ms in range(1, 101)]
+    answers += [loaded.Answer(503, 2.0, True), loaded.Answer(503, 2.0, False), loaded.Answer(0, 9.0, False)]
+    row = loaded.row_of(answers, 50.0, 2.0)
+    assert row["answered_a_second"] == 50 and row["refused"] == round(1 / 103, 4) and row["other"] == 2
+    assert row["p50_ms"] == 50.5 and row["p99_ms"] == 99.0 and row["refusal_p99_ms"] == 2
+    assert loaded.row_of([], 1.0, 1.0)["p99_ms"] == 0
+
+
+def test_the_graph_is_used_from_where_it_pays():
+    rows = {(row["index"], row["films"]): row for row in read_csv(RESULTS / "index.csv")}
+    graphs = [row for (name, _), row in rows.items() if name == "HNSW" and row["recall"] >= 0.95]
+    pays = [row["films"] for row in graphs if row["ms_p50"] < rows["exact", row["films"]]["ms_p50"]]
+    assert min(pays) == GRAPH_FROM

@@ -13,7 +13,7 @@ from projects.movie_recs.embeddings import vectors
 from projects.movie_recs.embeddings.vectors import centring, unit, whitening
 from projects.movie_recs.evaluate import ndcg, with_wishes
 from projects.movie_recs.recommend.blend import standardised
-from projects.movie_recs.recommend.cold import fit_head, joined_features, nearest
+from projects.movie_recs.recommend.cold import fit_head, joined_features, nearest, years
 from projects.movie_recs.recommend.collaborative import ease, popularity
 from shared.study import Item
 
@@ -25,8 +25,6 @@ TEXT_WEIGHTS = (0.0, 0.5, 1.0, 2.0)
 FIELD_WEIGHTS = {"genres": 1.0, "years": 1.0, "people": 1.0}
 MIXES = (0.0, 0.25, 0.5, 1.0, 2.0)
 """Weight of the text beside the genres where nothing is trained."""
-YEARS = np.arange(1900, 2025, 5)
-YEAR_WIDTH = 8.0  # years over which films are near in time
 
 
 @dataclass(frozen=True)
@@ -45,12 +43,11 @@ class Content:
         """Features by name, before they are centred."""
         films = self.catalogue.films
         kinds, _ = vectors.genres(films)
-        years = np.array([film.year for film in films], float)
         length = np.log1p([[len(film.text)] for film in films])
         told = {
             "genres": kinds,
             "people": vectors.people(films),
-            "years": np.exp(-0.5 * ((years[:, None] - YEARS) / YEAR_WIDTH) ** 2),
+            "years": years(films),
             "length": np.concatenate([(length - length.mean()) / length.std(), np.ones_like(length)], axis=1),
         }
         return told | dict(self.texts)

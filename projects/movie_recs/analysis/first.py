@@ -86,5 +86,7 @@ def _why(catalogue: Catalogue, texts: TextVectors, weights: np.ndarray, liked: n
     near = texts.of_film(row)[kept] @ texts.pooled[source]
     told = [every[place] for place in kept]
     why = reason(catalogue.films[row], catalogue.films[source], found[1], told, near)
-    both = ", ".join([*why.genres, *why.people])
-    return f": because of {catalogue.films[source].title}{f' (both: {both})' if both else ''}. {why.sentence[:110]}"
+    both = "; ".join(", ".join(each) for each in (why.genres, why.people) if each)
+    return (
+        f": because of {catalogue.films[source].title}{f' (in common: {both})' if both else ''}. {why.sentence[:110]}"
+    )

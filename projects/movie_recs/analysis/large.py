@@ -1,9 +1,14 @@
 """What a benchmark runs: peers that learn the same, synthetic films, an engine over 100,000 of them, a steady load."""
 
+import ctypes
+import gc
 import os
 import statistics
+import sys
 import threading
 import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,7 +18,7 @@ from scipy.sparse import csr_matrix
 
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.embeddings.encoder import unit
-from projects.movie_recs.embeddings.index import Graph
+from projects.movie_recs.embeddings.index import Flat, Graph, Index, Qdrant
 from projects.movie_recs.recommend.collaborative import Scores, ease, neighbours
 from projects.movie_recs.recommend.engine import Engine, Parts, Taste
 
@@ -46,6 +51,14 @@ def fitted(arm: str, likes: csr_matrix) -> Scores:
 def resident_mb() -> float:
     """Memory of this process in MB (2²⁰ bytes) now."""
     return float(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE") / 2**20
+
+
+def give_back() -> None:
+    """Return what was freed to the system, where its allocator can: else the next growth would not be seen."""
+    gc.collect()
+    if sys.platform == "linux":
+        with suppress(AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def synthetic(count: int, seed: int = 0) -> np.ndarray:
@@ -101,3 +114,46 @@ def timed(engine: Engine, whom: list[Taste], rate: float | None) -> dict[str, An
         "p50_ms": round(statistics.median(late), 2),
         "p99_ms": round(float(np.percentile(late, 99)), 2),
     }
+
+
+SIZES = (1_000, 5_000, 20_000, 100_000)
+QUERIES = 200
+QDRANT_UP_TO = 5_000
+"""Its local mode keeps points as Python objects, and is meant for tests."""
+INDEXES: dict[str, Callable[[int], Index]] = {"exact": Flat, "HNSW": Graph, "Qdrant, in this process": Qdrant}
+
+
+def searched(count: int, names: Sequence[str]) -> list[dict[str, Any]]:
+    """Milliseconds a query of one, recall of the ten that the exact one finds, time to build, memory grown."""
+    vectors = synthetic(count)
+    noise = np.random.default_rng(1).standard_normal((QUERIES, WIDTH), np.float32)
+    queries = unit(vectors[np.arange(QUERIES) % count] + 0.05 * noise)
+    truth: np.ndarray | None = None
+    rows = []
+    for name in names:
+        index = None  # the one before is gone, and its memory given back
+        give_back()
+        before, begun = resident_mb(), time.perf_counter()
+        index = INDEXES[name](WIDTH)
+        for start in range(0, count, 1000):
+            index.add(list(range(start, min(start + 1000, count))), vectors[start : start + 1000])
+        built, grown = time.perf_counter() - begun, resident_mb() - before
+        times, found = [], []
+        for query in queries:
+            begun = time.perf_counter()
+            found.append(index.search(query[None], 10)[0][0])
+            times.append(1000 * (time.perf_counter() - begun))
+        truth = np.stack(found) if truth is None else truth
+        recall = np.mean([len(set(a) & set(b)) / 10 for a, b in zip(found, truth, strict=True)])
+        rows.append(
+            {
+                "index": name,
+                "films": count,
+                "ms_p50": round(statistics.median(times), 3),
+                "ms_p99": round(float(np.percentile(times, 99)), 3),
+                "recall": round(float(recall), 4),
+                "build_s": round(built, 2),
+                "mb": round(grown, 1),
+            }
+        )
+    return rows

@@ -75,11 +75,6 @@ def proxies(films: Sequence[Film], count: int = PROXIES, seed: int = 0) -> tuple
     return texts, asked
 
 
-def found_share(scores: Float[np.ndarray, "q n"], asked: Sequence[Description], k: int = 10) -> float:
-    """Share of the questions whose film is among the first k."""
-    return float(np.mean([place_of(row, told.film) <= k for row, told in zip(scores, asked, strict=True)]))
-
-
 def scores_of(
     vectors: TextVectors, queries: Float[np.ndarray, "q d"], weights: SearchWeights
 ) -> Float[np.ndarray, "q n"]:

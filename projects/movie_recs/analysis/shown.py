@@ -13,6 +13,8 @@ from shared.study import Column, Done, Group, Table, bootstrap, plain, table, wr
 
 ARM = plain("arm", lambda group: group[0].config.arm, head="arm", es="brazo")
 DATA = plain("dataset", lambda group: group[0].config.dataset, head="ratings", es="valoraciones")
+kept = partial(table, keep_logs=True)
+"""A table whose logs stand beside it, so that its numbers verify from the repository alone."""
 SPANISH = {
     "last five likes": "últimos cinco me gusta",
     "one date": "una fecha",
@@ -131,6 +133,8 @@ def seen(name: str, *fields: tuple[str, str, str]) -> Table:
             "in this process": "en este proceso",
             "one after another": "una tras otra",
             "a second": "por segundo",
+            "twice the capacity": "el doble de la capacidad",
+            "capacity": "capacidad",
             "neighbours": "vecinos",
         },
     )
@@ -141,7 +145,7 @@ def users(metric: str) -> Column:
     return plain("users", lambda group: len(group[0].values(metric)), head="users", es="usuarios")
 
 
-WARM = table(
+WARM = kept(
     "warm",
     plain("division", lambda group: group[0].config.arm, head="division", es="división"),
     DATA,
@@ -174,7 +178,7 @@ BLEND_ARMS = (
     "collaborative",
     "blend",
 )
-BLENDS = table(
+BLENDS = kept(
     "blends",
     ARM,
     users("ease"),
@@ -183,7 +187,30 @@ BLENDS = table(
     title="films with a text: parts and blends",
     spanish=SPANISH,
 )
-COLD = table(
+PARTS = kept(
+    "parts",
+    ARM,
+    users("learned"),
+    *(
+        Column(
+            (name,),
+            partial(lambda name, group: [group[0].mean(f"{group[0].config.arm}: {name}")], name),
+            head,
+            es,
+            f"{{{name}:.2f}}",
+        )
+        for name, head, es in (
+            ("ratings", "ratings", "valoraciones"),
+            ("text", "text", "texto"),
+            ("popular", "popularity", "popularidad"),
+        )
+    ),
+    picked("ndcg", "{arm}", head="nDCG@10"),
+    picked_gap("gap", "{arm}", "set by hand", head="to set by hand", es="frente a puestos a mano"),
+    title="what a list's parts weigh",
+    spanish={"learned": "aprendidos", "set by hand": "puestos a mano", "ratings alone": "sólo valoraciones"},
+)
+COLD = kept(
     "cold",
     ARM,
     plain("draws", lambda group: len(group[0].values("ndcg")), head="draws", es="sorteos"),
@@ -192,7 +219,7 @@ COLD = table(
     title="films without ratings",
     spanish=SPANISH,
 )
-NEWCOMERS = table(
+NEWCOMERS = kept(
     "newcomers",
     plain("questions", lambda group: int(group[0].config.arm), head="questions", es="preguntas"),
     picked("informative", "informative_{arm}", head="informative", es="informativas"),
@@ -204,7 +231,7 @@ NEWCOMERS = table(
     picked("answered", "informative_{arm}_answered", head="of these seen", es="vistas de ellas"),
     title="new users: nDCG@10 after so many questions",
 )
-DISLIKES = table(
+DISLIKES = kept(
     "dislikes",
     ARM,
     DATA,
@@ -217,7 +244,7 @@ DISLIKES = table(
     title="what dislikes are good for",
     spanish=SPANISH,
 )
-LISTS = table(
+LISTS = kept(
     "lists",
     plain("trade", lambda group: float(group[0].config.arm), head="λ"),
     plain("part", lambda group: ("test", "validation")[group[0].config.size], head="part", es="parte"),
@@ -237,7 +264,7 @@ LISTS = table(
     title="lists by MMR",
     spanish={"validation": "validación", "test": "prueba"},
 )
-SEARCH = table(
+SEARCH = kept(
     "search",
     ARM,
     *with_interval("found", digits=2, head="among ten", es="entre diez"),
@@ -255,7 +282,7 @@ ERRORS = table(
     Column((), lambda _: [], "first", "primera", "{first}"),
     title="the five descriptions whose film stands farthest down",
 )
-POLICIES = table(
+POLICIES = kept(
     "policies",
     ARM,
     mean("truth", head="truth", es="verdad", show="{truth:.3f}"),
@@ -273,24 +300,24 @@ POLICIES = table(
 )
 
 
-def _counted(metric: str, group: Group) -> int:
-    return int(sum(group[0].values(metric)))
+def _counted(metric: str, group: Group) -> list[Any]:
+    return [group[0].mean(metric)] if group[0].values(metric) else [0]
 
 
 OUTCOMES = ("joined", "mispaired", "no_ratings", "another_year", "several_films", "text_taken", "no_year")
-JOINED = table(
+JOINED = kept(
     "joined",
     DATA,
     *(
-        plain(f"{kind}_{outcome}", partial(_counted, f"{kind}_{outcome}"))
+        Column((f"{kind}_{outcome}",), partial(_counted, f"{kind}_{outcome}"))
         for kind in ("introduction", "plot")
         for outcome in OUTCOMES
     ),
-    plain("films", lambda group: int(group[0].values("films")[0]), head="films", es="películas"),
-    plain("with_text", lambda group: int(group[0].values("with_text")[0]), head="with a text", es="con texto"),
-    ("introductions + plots joined", "introducciones + tramas unidas", "{introduction_joined} + {plot_joined}"),
-    ("another film's text", "texto de otra película", "{introduction_mispaired}"),
-    ("another year's film", "película de otro año", "{introduction_another_year} + {plot_another_year}"),
+    mean("films", head="films", es="películas", show="{films:.0f}"),
+    mean("with_text", head="with a text", es="con texto", show="{with_text:.0f}"),
+    ("introductions + plots joined", "introducciones + tramas unidas", "{introduction_joined:.0f} + {plot_joined:.0f}"),
+    ("another film's text", "texto de otra película", "{introduction_mispaired:.0f}"),
+    ("another year's film", "película de otro año", "{introduction_another_year:.0f} + {plot_another_year:.0f}"),
     title="texts and ratings joined",
 )
 BENCH = seen(
@@ -320,7 +347,21 @@ SCALE = seen(
     ("p99_ms", "p99, ms", "p99, ms"),
     ("kb_a_film", "KB a film", "KB por película"),
 )
-TABLES = (BENCH, INDEX, SCALE, JOINED, WARM, BLENDS, COLD, NEWCOMERS, DISLIKES, LISTS, SEARCH, ERRORS, POLICIES)
+LOAD = seen(
+    "load",
+    ("load", "load", "carga"),
+    ("asked_a_second", "asked a second", "pedidas por segundo"),
+    ("answered_a_second", "answered a second", "contestadas por segundo"),
+    ("refused", "refused", "rechazadas"),
+    ("other", "other", "otras"),
+    ("p50_ms", "p50, ms", "p50, ms"),
+    ("p99_ms", "p99, ms", "p99, ms"),
+    ("refusal_p99_ms", "a refusal's p99, ms", "p99 de un rechazo, ms"),
+    ("mb_before", "MB before", "MB antes"),
+    ("mb_largest", "at most", "a lo sumo"),
+)
+MEASURED = (BENCH, INDEX, SCALE, LOAD)
+TABLES = (*MEASURED, JOINED, WARM, BLENDS, PARTS, COLD, NEWCOMERS, DISLIKES, LISTS, SEARCH, ERRORS, POLICIES)
 COUNTS = newcomers.COUNTS
 
 

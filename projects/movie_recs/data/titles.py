@@ -67,3 +67,12 @@ def shown_title(title: str) -> str:
         return title
     gap = "" if found[2].lower() == "l" else " "
     return f"{found[2]}{chr(39) if not gap else ''}{gap}{found[1]}{bracket}{rest}"
+
+
+def first_title(title: str) -> str:
+    """A title without the other ones that brackets give.
+
+    >>> first_title("Seven Samurai (Shichinin no samurai)"), first_title("(500) Days of Summer")
+    ('Seven Samurai', '(500) Days of Summer')
+    """
+    return re.sub(r"(?<=\S)\s+\(.*\)$", "", title)

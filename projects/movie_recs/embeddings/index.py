@@ -3,7 +3,8 @@
 q queries · d width · k places
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -12,8 +13,10 @@ from jaxtyping import Float, Int
 from shared.errors import UserError
 
 Found = tuple[Int[np.ndarray, "q k"], Float[np.ndarray, "q k"]]
-GRAPH_FROM = 50_000
-"""Films from which on the graph is quicker than the exact search at a recall of .95 here; see results/index.csv."""
+GRAPH_FROM = 20_000
+"""Films from which on the graph is used: the smallest size of results/index.csv at which it is quicker than the exact
+search, at a recall of .95 or more.
+"""
 MOST_DEAD = 0.2
 """Share of removed films in a graph from which on it is built anew: FAISS cannot take a node out."""
 NOBODY = -1
@@ -55,6 +58,21 @@ def checked(vectors: Float[np.ndarray, "n d"], width: int) -> Float[np.ndarray, 
     return np.ascontiguousarray(vectors, np.float32)
 
 
+@contextmanager
+def one_thread() -> Iterator[None]:
+    """FAISS with this thread alone: for a query or two, threads that wait for one another take longer than the search,
+    and as many searches run at once as there are callers.
+    """
+    import faiss
+
+    before = faiss.omp_get_max_threads()
+    faiss.omp_set_num_threads(1)
+    try:
+        yield
+    finally:
+        faiss.omp_set_num_threads(before)
+
+
 class Flat:
     """Exact: every film is looked at."""
 
@@ -76,7 +94,8 @@ class Flat:
     def search(self, queries: Float[np.ndarray, "q d"], k: int) -> Found:
         """See `Index`. One place more is asked for, so that a tie at the end has one outcome."""
         wanted = max(1, min(k + 1, len(self)))
-        scores, ids = self._index.search(checked(queries, self.width), wanted)
+        with one_thread():
+            scores, ids = self._index.search(checked(queries, self.width), wanted)
         return in_order(ids, scores, k)
 
     def __len__(self) -> int:
@@ -91,7 +110,6 @@ class Graph:
 
     def __init__(self, width: int, *, links: int = 32, build: int = 100, search: int = 128) -> None:
         self.width, self.links, self.build, self.effort = width, links, build, search
-        self._vectors: dict[int, Float[np.ndarray, " d"]] = {}
         self._empty()
 
     def _empty(self) -> None:
@@ -99,38 +117,44 @@ class Graph:
 
         self._index = faiss.IndexHNSWFlat(self.width, self.links, faiss.METRIC_INNER_PRODUCT)
         self._index.hnsw.efConstruction, self._index.hnsw.efSearch = self.build, self.effort
-        self._ids: list[int] = []  # of each node; −1 once it is removed
+        self._ids = np.zeros(0, np.int64)  # of each node; NOBODY once it is removed
         self._node: dict[int, int] = {}
 
     def add(self, ids: Sequence[int], vectors: Float[np.ndarray, "n d"]) -> None:
         """See `Index`."""
         ready = checked(vectors, self.width)
         self.remove(ids)
-        for id_, vector in zip(ids, ready, strict=True):
-            self._node[id_] = len(self._ids)
-            self._ids.append(id_)
-            self._vectors[id_] = vector
+        self._node |= {int(id_): node for node, id_ in enumerate(ids, start=len(self._ids))}
+        self._ids = np.concatenate([self._ids, np.asarray(ids, np.int64)])
         self._index.add(ready)
 
     def remove(self, ids: Sequence[int]) -> None:
         """See `Index`."""
-        for id_ in ids:
-            if id_ in self._node:
-                self._ids[self._node.pop(id_)] = NOBODY
-                del self._vectors[id_]
+        gone = [self._node.pop(id_) for id_ in ids if id_ in self._node]
+        self._ids[gone] = NOBODY
         if len(self._ids) - len(self) > MOST_DEAD * max(len(self._ids), 1):
-            kept = dict(self._vectors)
+            alive = np.flatnonzero(self._ids != NOBODY)
+            kept, vectors = self._ids[alive], self._index.reconstruct_n(0, len(self._ids))[alive]
             self._empty()
-            if kept:
-                self.add(list(kept), np.stack(list(kept.values())))
+            if len(kept):
+                self.add(kept.tolist(), vectors)
 
     def search(self, queries: Float[np.ndarray, "q d"], k: int) -> Found:
-        """See `Index`; approximate."""
-        dead = len(self._ids) - len(self)
-        wanted = max(1, min(k + dead + 1, len(self._ids) or 1, 2 * k + self.effort))
-        scores, nodes = self._index.search(checked(queries, self.width), wanted)
-        ids = np.where(nodes >= 0, np.asarray([*self._ids, NOBODY])[nodes], NOBODY)
-        return in_order(ids, scores, k)
+        """See `Index`; approximate. Where removed films stand before k others, every film is looked at instead."""
+        asked, nodes = checked(queries, self.width), len(self._ids)
+        if not nodes:
+            return np.full((len(asked), k), NOBODY), np.full((len(asked), k), -np.inf, np.float32)
+        enough = min(k + 1 + nodes - len(self), nodes)
+        found = self._live(self._index, asked, min(enough, 2 * k + self.effort))
+        if ((found[0] != NOBODY).sum(1) < min(k, len(self))).any():
+            found = self._live(self._index.storage, asked, enough)
+        return in_order(*found, k)
+
+    def _live(self, index: Any, queries: Float[np.ndarray, "q d"], wanted: int) -> Found:
+        """The nearest nodes as films, NOBODY in the place of removed ones."""
+        with one_thread():
+            scores, near = index.search(queries, wanted)
+        return np.where(near >= 0, self._ids[near], NOBODY), scores
 
     def __len__(self) -> int:
         return len(self._node)

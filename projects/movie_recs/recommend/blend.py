@@ -6,7 +6,6 @@ u users · i films · p parts
 from collections.abc import Callable, Mapping
 
 import numpy as np
-from jaxtyping import Float
 from scipy.sparse import csr_matrix
 
 from projects.movie_recs.recommend.collaborative import Scores
@@ -55,8 +54,3 @@ def learned_weights(parts: Mapping[str, Scores], quality: Callable[[Scores], flo
             found = [(quality(others + step * parts[name]), -step) for step in STEPS]
             weights[name] = -max(found)[1]
     return weights
-
-
-def mean_quality(measure: Callable[[Scores], Float[np.ndarray, " u"]]) -> Callable[[Scores], float]:
-    """The mean over users of a measure that is NaN for those who want nothing."""
-    return lambda scores: float(np.nanmean(measure(scores)))

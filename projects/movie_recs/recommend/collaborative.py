@@ -3,7 +3,6 @@
 u users · i films · d width
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -80,6 +79,3 @@ def svd(likes: csr_matrix, width: int = 40) -> Similar:
     start = np.random.default_rng(0).standard_normal(min(likes.shape))
     _, _, right = svds(likes.astype(np.float64), k=kept, v0=start)
     return Similar(right.T @ right)
-
-
-Fit = Callable[[csr_matrix], Similar]

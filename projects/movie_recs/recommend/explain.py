@@ -1,14 +1,33 @@
 """Why a film is in a list: which liked film speaks for it, what both have in common, and which sentence of its plot."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from jaxtyping import Float
 
 from projects.movie_recs.data.films import Film, sentences, story
+from projects.movie_recs.embeddings.vectors import MOST_SENTENCES
 
 MOST_SHARED = 3
+_MAKING_WORDS = (
+    r"was|were|had|did|has been|have been|became|began|led|made|lost|signed|said|stated|spent|attempted|came|"
+    r"took|wrote|commented|brought|photography|divided into|chart|according to|reportedly|actors?|actress|cast|"
+    r"casting|roles?|supporting|appear|appearance|director|direct|design\w*|develop\w*|production|project|"
+    r"script\w*|created?|creators?|writing|story team|features|portray\w*|followed by|sequels?|prequels?|"
+    r"series|franchise|trilogy|versions?|original|adaptation|episode|installments?|considered|regarded|deemed|"
+    r"ranks?|ranked|list|listed|hailed|praised|known|famous|notable|popular\w*|influen\w+|success\w*|superior|"
+    r"best|greatest|hallmarks?|motifs?|styles?|subgenres?|genres?|example|dialogue|subtitled|gross\w*|budget|"
+    r"banned|withdrawn|discussion|audiences?|viewers?|culture|cult|scenes?|sequences?|songs?|music|themes?|"
+    r"media|effect|still|today"
+)
+"""In a sentence with one of these an introduction speaks of the making, of what came of it, or of who liked it."""
+_MAKING = re.compile(
+    rf"\b({_MAKING_WORDS})\b|\$|(?-i:[a-z\"”][.][A-Z])|\b(19|20)\d\d\)|\bplayed by [^,]*[.]$", re.IGNORECASE
+)
+_COMPANY = re.compile(r"\b(Studios?|Pictures|Productions?|Films|Entertainment|Company|Corporation)$")
 
 
 @dataclass(frozen=True)
@@ -30,9 +49,14 @@ class Reason:
     sentence: str = ""
 
 
-def plot_sentences(film: Film, most: int = 24) -> list[str]:
-    """The sentences that a reason may quote: those that tell what happens, not who made the film and what it won."""
-    return sentences(story(film))[:most]
+@lru_cache(maxsize=4_096)
+def plot_sentences(film: Film) -> tuple[str, ...]:
+    """The sentences that a reason may quote: those that tell what happens, in the present as stories are told, and say
+    nothing of who made the film, what came of it and who liked it; none is better than a silly one.
+    """
+    told = set(sentences(story(film)))
+    found = [each for each in sentences(film.text)[:MOST_SENTENCES] if each in told]
+    return tuple(each for each in found if film.kind != "introduction" or not _MAKING.search(each))
 
 
 def strongest(contributions: Float[np.ndarray, " n"]) -> tuple[int, float] | None:
@@ -59,6 +83,6 @@ def reason(film: Film, liked: Film, share: float, told: Sequence[str], nearness:
         liked.id,
         share,
         tuple(genre for genre in film.genres if genre in liked.genres)[:MOST_SHARED],
-        tuple(name for name in film.people if name in liked.people)[:MOST_SHARED],
+        tuple(name for name in film.people if name in liked.people and not _COMPANY.search(name))[:MOST_SHARED],
         best,
     )

@@ -5,8 +5,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from projects.movie_recs.server.app import KEYS, create_app
-from projects.movie_recs.server.service import load_movies
+from projects.movie_recs.server.loading import load_movies
 from projects.movie_recs.server.settings import PREFIX, Settings
 from shared.errors import UserError, reported
 from shared.files import refuse_unwritable
@@ -23,6 +25,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
         match arguments:
             case []:
                 refuse_unwritable(settings.data)
+                threadpool_limits(1, user_api="blas")  # a list is one thread's work: two would wait for each other
 
                 def make() -> Any:
                     return create_app(load_movies(settings), settings)

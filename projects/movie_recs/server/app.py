@@ -15,8 +15,9 @@ from fastapi.responses import Response
 from prometheus_client import Gauge
 from starlette.staticfiles import StaticFiles
 
-from projects.movie_recs.preferences.wishes import GENRES
+from projects.movie_recs.data.films import Film
 from projects.movie_recs.server import schemas
+from projects.movie_recs.server.gate import Doors
 from projects.movie_recs.server.routes import COOKIE, Reader, Service, csrf_of, router, shown, there
 from projects.movie_recs.server.service import Movies
 from projects.movie_recs.server.settings import Settings
@@ -46,6 +47,7 @@ def create_app(movies: Movies, settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.movies, app.state.keys = movies, ApiKeys(settings.data / KEYS, prefix="movies")
+    app.state.doors = Doors(settings.at_once + settings.waiting)
     web = Web(
         title="movie_recs", folder=PAGES, settings=WebSettings(rate=settings.rate, burst=int(10 * settings.rate) + 1)
     )
@@ -85,14 +87,19 @@ def add_pages(app: FastAPI, web: Web) -> None:
         given = {"csrf": csrf_of(token) if known else "", "texts": texts, "language": language_of(request)}
         return web.page(request, template, given=given, **values)
 
+    def named(request: Request, film: Film) -> schemas.Film:
+        """A film whose genres are in the page's language; one that somebody made up stays as it is."""
+        texts = web.pages.spoken(language_of(request), "app.genre_")
+        return shown(film).model_copy(update={"genres": [texts.get(f"app.genre_{each}", each) for each in film.genres]})
+
     @app.get("/", include_in_schema=False)
     def home(request: Request) -> Response:
-        return page(request, "home.html", genres=list(GENRES))
+        return page(request, "home.html", parts=request.app.state.movies.engine.parts)
 
     @app.get("/film/{film}", include_in_schema=False)
     def film(request: Request, movies: Service, film: Annotated[int, PathParameter(ge=0, le=2**53)]) -> Response:
-        found = shown(there(movies, film))
-        near = [shown(each.film) for each in movies.near(film, 6)]
+        found = named(request, there(movies, film))
+        near = [named(request, each.film) for each in movies.near(film, 6)]
         return page(request, "film.html", film=found, near=near)
 
     @app.get("/profile", include_in_schema=False)
@@ -100,7 +107,7 @@ def add_pages(app: FastAPI, web: Web) -> None:
         groups = movies.interests(person) if person is not None else []
         opinions = movies.store.opinions(person) if person is not None else []
         known = movies.engine.table.row
-        told = [(shown(movies.film(each.film)), each.stars) for each in opinions if each.film in known]
+        told = [(named(request, movies.film(each.film)), each.stars) for each in opinions if each.film in known]
         return page(request, "profile.html", groups=groups, opinions=told)
 
     @app.get("/admin", include_in_schema=False)

@@ -6,6 +6,8 @@ site's page, which makes the browser send the cookie, cannot send the token.
 
 import hashlib
 import hmac
+from collections.abc import AsyncIterator
+from dataclasses import replace
 from typing import Annotated, Any
 from urllib.parse import urlsplit
 
@@ -13,7 +15,7 @@ from fastapi import APIRouter, Depends, HTTPException, Path, Query, Request, Res
 from fastapi.security import APIKeyHeader, HTTPBearer
 
 from projects.movie_recs.data.films import Film
-from projects.movie_recs.recommend.engine import Parts
+from projects.movie_recs.data.titles import first_title
 from projects.movie_recs.server import schemas
 from projects.movie_recs.server.service import Listed, Movies
 from shared.web.keys import ApiKeys
@@ -26,10 +28,19 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     403: {**RESPONSES[422], "description": "Not from this server's own page, or not this person's token"},
     404: {**RESPONSES[422], "description": "There is no such film"},
 }
-router = APIRouter(prefix="/api", responses=RESPONSES)
+
+
+async def admitted(request: Request) -> AsyncIterator[None]:
+    """Refuse before any thread is taken what would wait for too long."""
+    with request.app.state.doors:
+        yield
+
+
+router = APIRouter(prefix="/api", responses=RESPONSES, dependencies=[Depends(admitted)])
 _bearer = HTTPBearer(auto_error=False, description="A key that `python -m projects.movie_recs.server key NAME` gave")
 _csrf = APIKeyHeader(name=HEADER, auto_error=False, description="From POST /api/session")
 Id = Annotated[int, Path(ge=0, le=2**53)]
+LEARNED = "by default what was learned on validation"
 K = Annotated[int, Query(ge=1, le=100)]
 
 
@@ -95,7 +106,7 @@ def shown(film: Film) -> schemas.Film:
 def listed(movies: Movies, each: Listed) -> schemas.Listed:
     """A film in a list as it is sent."""
     why = each.why
-    title = movies.film(why.because).title if why.because is not None else None
+    title = first_title(movies.film(why.because).title) if why.because is not None else None
     reason = schemas.Why(
         because=why.because,
         title=title,
@@ -153,16 +164,17 @@ def recommend(
     movies: Service,
     person: Reader,
     k: K = 10,
-    ratings: Annotated[float, Query(ge=0, le=10, description="Weight of people with like tastes")] = Parts.ratings,
-    text: Annotated[float, Query(ge=0, le=10, description="Weight of the texts")] = Parts.text,
-    popular: Annotated[float, Query(ge=0, le=10, description="Weight of what most people like")] = Parts.popular,
-    diversity: Annotated[
-        float, Query(ge=0, le=1, description="λ of MMR: 1 is the order of relevance")
-    ] = Parts.diversity,
+    ratings: Annotated[
+        float | None, Query(ge=0, le=10, description=f"Weight of people with like tastes; {LEARNED}")
+    ] = None,
+    text: Annotated[float | None, Query(ge=0, le=10, description=f"Weight of the texts; {LEARNED}")] = None,
+    popular: Annotated[float | None, Query(ge=0, le=10, description=f"Weight of what most like; {LEARNED}")] = None,
+    diversity: Annotated[float | None, Query(ge=0, le=1, description="λ of MMR: 1 is the order of relevance")] = None,
     wish: Annotated[str, Query(max_length=1000, description="Genres, years, films, and what it must not be")] = "",
 ) -> schemas.List:
     """Never what was seen or disliked; without likes these are popular films."""
-    parts = Parts(ratings=ratings, text=text, popular=popular, diversity=diversity)
+    asked = {"ratings": ratings, "text": text, "popular": popular, "diversity": diversity}
+    parts = replace(movies.engine.parts, **{name: each for name, each in asked.items() if each is not None})
     found = movies.lists(person, k, parts, wish)
     return schemas.List(
         personal=any(each.place.because is not None for each in found), films=[listed(movies, each) for each in found]

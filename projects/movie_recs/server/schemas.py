@@ -7,7 +7,6 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints
 from projects.movie_recs.data.films import MOST_TEXT
 from projects.movie_recs.preferences.wishes import LONGEST
 
-Number = Annotated[int, Field(ge=0, le=2**53)]
 Title = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=200)]
 Genre = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1, max_length=40)]
 

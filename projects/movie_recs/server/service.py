@@ -10,58 +10,30 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-from scipy.sparse import csr_matrix
 
-from projects.movie_recs.data import dslabs
-from projects.movie_recs.data.catalogue import Catalogue, load
+from projects.movie_recs.data.catalogue import Catalogue
 from projects.movie_recs.data.films import Film, people
-from projects.movie_recs.data.ratings import DISLIKED, LIKED, Ratings
 from projects.movie_recs.data.titles import title_key, title_keys
 from projects.movie_recs.embeddings.encoder import Encoder, unit
-from projects.movie_recs.embeddings.index import Index, Qdrant
+from projects.movie_recs.embeddings.index import Index, Qdrant, index_for
 from projects.movie_recs.embeddings.vectors import KnownVectors, text_vectors
-from projects.movie_recs.feedback.online import Counts
 from projects.movie_recs.feedback.store import Store
 from projects.movie_recs.preferences.interests import interests
 from projects.movie_recs.preferences.questionnaire import halves, informative, newcomer
 from projects.movie_recs.preferences.wishes import Wish, wish
-from projects.movie_recs.recommend.cold import Describer, Head, describer, fit_head
 from projects.movie_recs.recommend.collaborative import ease
-from projects.movie_recs.recommend.engine import Engine, Parts, Place, Taste, allowed, taste_of
+from projects.movie_recs.recommend.engine import Parts, Place, Taste, allowed, taste_of
 from projects.movie_recs.recommend.explain import Reason, plot_sentences, reason
 from projects.movie_recs.recommend.search import Searched, SearchWeights, searched
+from projects.movie_recs.server.gate import Gate
+from projects.movie_recs.server.model import LARGEST_MODEL, PENALTY, Model
 from projects.movie_recs.server.settings import Settings
 from shared.errors import UserError
 from shared.web.problems import BusyError
 
-PENALTY, GAMMA, RIDGE = 100.0, 0.5, 5.0
-FIELDS = {"text": 1.0, "genres": 1.0, "people": 1.0, "years": 1.0}
 QUESTIONS, QUESTION_POOL = 12, 40
 SEARCH = SearchWeights(1.0, 0.0, 1.0)
 """What the study chose on sentences taken out of texts."""
-LARGEST_MODEL = 5_000
-"""Films up to which EASE is kept as a whole: its matrix grows with their square."""
-
-
-class Gate:
-    """Lets so many compute at once and so many wait; the rest is told to come back."""
-
-    def __init__(self, at_once: int, waiting: int) -> None:
-        self._free = threading.Semaphore(at_once)
-        self._lock = threading.Lock()
-        self._inside, self._most = 0, at_once + waiting
-
-    def __enter__(self) -> None:
-        with self._lock:
-            if self._inside >= self._most:
-                raise BusyError("too many lists are being made", 1.0)
-            self._inside += 1
-        self._free.acquire()
-
-    def __exit__(self, *_: object) -> None:
-        self._free.release()
-        with self._lock:
-            self._inside -= 1
 
 
 @dataclass(frozen=True)
@@ -84,91 +56,32 @@ class Movies:
         UserError: If the store holds another model's vectors.
     """
 
-    def __init__(self, settings: Settings, encoder: Encoder, begin: Catalogue | None) -> None:
+    def __init__(
+        self, settings: Settings, encoder: Encoder, begin: Catalogue | None, parts: Parts | None = None
+    ) -> None:
         self.settings, self.encoder, self.begin = settings, encoder, begin
         self.known = KnownVectors(encoder)
         self.store = Store(settings.data / "store.sqlite", encoder.identity)
         self.gate = Gate(settings.at_once, settings.waiting)
-        self.changing = threading.RLock()
-        self._pending = 0
         self._ready: tuple[list[Film], Searched] | None = None
         films, vectors = self.store.films()
         if not films and begin is not None:
             films, vectors = list(begin.films), text_vectors([film.text for film in begin.films], self.known).pooled
             self.store.put_films(films, vectors)
-        self._start(films, vectors.reshape(len(films), -1) if films else np.zeros((0, encoder.width), np.float32))
+        width = encoder.width
+        index: Index = Qdrant(width, location=settings.qdrant) if settings.qdrant else index_for(len(films), width)
+        self.model = Model(films, vectors.reshape(len(films), width), begin, parts or Parts(), index)
+        self.engine, self.changing = self.model.engine, self.model.changing
+        self.titles = {key: film.id for film in reversed(films) for key in title_keys(film.title)}
+        self.twins = {_twin(film.title, film.year): film.id for film in films}
+        for person in sorted({person for person, _ in self.store.everybody()}):
+            self.model.follow(set(), self.model.columns(self.store.opinions(person)))
+        self.model.refresh()
+        self.questions = self._questions()
 
     def close(self) -> None:
         """End."""
         self.store.close()
-
-    # ------------------------------------------------------------ from the disk to memory
-
-    def _start(self, films: list[Film], vectors: np.ndarray) -> None:
-        told = vectors[vectors.any(1)]
-        mean = told.mean(0) if len(told) else np.zeros(self.encoder.width, np.float32)
-        index: Index | None = (
-            Qdrant(self.encoder.width, location=self.settings.qdrant) if self.settings.qdrant else None
-        )
-        self.engine = Engine(self.encoder.width, mean, Parts(), index)
-        self.raw: dict[int, np.ndarray] = {film.id: vector for film, vector in zip(films, vectors, strict=True)}
-        self.titles = {key: film.id for film in reversed(films) for key in title_keys(film.title)}
-        if films:
-            self.engine.put(films, vectors)
-        likes, dislikes = self._base()
-        self.counts = Counts(likes, dislikes)
-        for person in sorted({person for person, _ in self.store.everybody()}):
-            self._count(person, 1)
-        self.refresh()
-        self.questions = self._questions()
-
-    def _base(self) -> tuple[csr_matrix, csr_matrix]:
-        """Likes and dislikes of the set of ratings, a column each row of the engine's table."""
-        count = len(self.engine.table.films)
-        if self.begin is None or count > LARGEST_MODEL:
-            return csr_matrix((0, count)), csr_matrix((0, count))
-        place = {film.id: column for column, film in enumerate(self.begin.films)}
-        rows = [place.get(film.id, -1) for film in self.engine.table.films]
-        ratings: Ratings = self.begin.ratings
-        extended = replace(ratings, films=len(place) + 1)  # films that came later have the last, empty column
-        columns = [column if column >= 0 else len(place) for column in rows]
-        return extended.likes()[:, columns].tocsr(), extended.dislikes()[:, columns].tocsr()
-
-    def _columns(self, person: int) -> set[int]:
-        """What a person holds, as columns of the counts."""
-        found = set()
-        for each in self.store.opinions(person):
-            row = self.engine.table.row.get(each.film)
-            if row is not None and each.stars is not None and (each.stars >= LIKED or each.stars <= DISLIKED):
-                found.add(2 * row + (each.stars <= DISLIKED))
-        return found
-
-    def _count(self, person: int, step: int) -> None:
-        held: set[int] = set()
-        for column in sorted(self._columns(person)):
-            self.counts.change(held, column, step)
-            held.add(column)
-
-    def refresh(self) -> None:
-        """Bring the model up to date with the counts: EASE for films that somebody likes, the head for others."""
-        with self.changing:
-            films = self.engine.table.films
-            if not films or len(films) > LARGEST_MODEL:
-                return
-            weights = self.counts.model(PENALTY).weights
-            signed = weights[:, 0::2] - GAMMA * weights[:, 1::2]
-            self.warm = np.flatnonzero(self.counts.warm())
-            vectors = np.stack([self.raw.get(film.id, np.zeros(self.encoder.width, np.float32)) for film in films])
-            self.describe: Describer | None = None
-            if len(self.warm) > 1 and vectors.any():
-                self.describe = describer(films, vectors, FIELDS)
-                features = self.describe(films, vectors)
-                self.head: Head = fit_head(features[self.warm], RIDGE)
-                cold = np.setdiff1d(np.arange(len(films)), self.warm)
-                if len(cold):
-                    signed[:, cold] = signed[:, self.warm] @ self.head.weights(features[cold])
-            self.engine.learn(signed, np.diag(self.counts.gram)[0::2].copy())
-            self._pending = 0
 
     def _questions(self) -> list[int]:
         """Films of the questionnaire, by what their answers tell; the first ones where no ratings are known.
@@ -225,29 +138,24 @@ class Movies:
     def forget(self, person: int) -> None:
         """Delete a profile, and what the model has learned from it."""
         with self.changing:
-            self._count(person, -1)
+            self.model.follow(self.model.columns(self.store.opinions(person)), set())
             self.store.forget(person)
-            self.refresh()
+            self.model.refresh()
 
     def _changed(self, person: int, change: Callable[[], Any]) -> Any:
         """Do it, and count what changed: one opinion at most."""
         with self.changing:
-            before = self._columns(person)
+            before = self.model.columns(self.store.opinions(person))
             done = change()
-            after = self._columns(person)
-            for column in before - after:
-                self.counts.change(before - {column}, column, -1)
-            for column in after - before:
-                self.counts.change(after - {column}, column, 1)
-            self._pending += before != after
-            due = self._pending >= self.settings.refresh
+            self.model.follow(before, self.model.columns(self.store.opinions(person)))
+            due = self.model.pending >= self.settings.refresh
         if due:
-            threading.Thread(target=self.refresh, daemon=True).start()
+            threading.Thread(target=self.model.refresh, daemon=True).start()
         return done
 
     # ------------------------------------------------------------ lists
 
-    def lists(self, person: int | None, k: int, parts: Parts, text: str = "") -> list[Listed]:
+    def lists(self, person: int | None, k: int, parts: Parts | None = None, text: str = "") -> list[Listed]:
         """Films for somebody, with reasons; `text` may name genres, years, films, and what it must not be."""
         with self.gate:
             who = self.taste(person)
@@ -260,9 +168,11 @@ class Movies:
         """Films by somebody's own words; where he names films, near to these and to the rest of what he says."""
         asked = wish(text, self.titles)
         with self.gate:
-            if not asked.like and len(self.raw) <= LARGEST_MODEL:
+            if not asked.like and len(self.model.raw) <= LARGEST_MODEL:
                 return self._described(asked.text or text, k, replace(asked, genres=()))
-            parts = [self.engine.table.vectors[self.engine.table.row[each]] for each in asked.like if each in self.raw]
+            parts = [
+                self.engine.table.vectors[self.engine.table.row[each]] for each in asked.like if each in self.model.raw
+            ]
             if asked.text or not parts:
                 query = self.encoder.encode([asked.text or text], "query")
                 parts.append(self.engine.centred(query)[0])
@@ -353,7 +263,7 @@ class Movies:
             before = self.film(film)
             self._refuse_twin(title, year, film)
             after = replace(before, **_told(title, year, genres, text))
-            return before if after.digest == before.digest else self._put(after)
+            return before if after.digest == before.digest else self._put(after, before)
 
     def remove(self, film: int) -> None:
         """Take a film out of the catalogue; what people said of it is kept, and shown to nobody.
@@ -364,44 +274,38 @@ class Movies:
         with self.changing:
             gone = self.film(film)
             self.store.remove_film(film)
-            self.engine.remove(film)
+            self.model.remove(film)
             self._ready = None
-            self.raw.pop(film, None)
-            self.titles = {key: each for key, each in self.titles.items() if each != gone.id}
+            self._unname(gone)
             self.questions = [each for each in self.questions if each != film]
 
-    def _put(self, film: Film) -> Film:
+    def _put(self, film: Film, before: Film | None = None) -> Film:
         with self.gate:
             vector = text_vectors([film.text], self.known).pooled
         self.store.put_films([film], vector)
         self._ready = None
-        self.titles = {key: each for key, each in self.titles.items() if each != film.id}
+        if before is not None:
+            self._unname(before)
         self.titles |= dict.fromkeys(title_keys(film.title), film.id)
-        self.raw[film.id] = vector[0]
-        self.engine.put([film], vector)
-        if (missing := len(self.engine.table.films) - self.counts.films) > 0:
-            self.counts.grow(missing)
-        self._extend(film, vector)
+        self.twins[_twin(film.title, film.year)] = film.id
+        self.model.put(film, vector)
         return film
 
-    def _extend(self, film: Film, vector: np.ndarray) -> None:
-        """The head's weights for a film that came or changed, until the next refresh."""
-        dense = self.engine.dense
-        if dense is None or self.describe is None:
-            return
-        row, count = self.engine.table.row[film.id], len(self.engine.table.films)
-        grown = np.pad(dense, ((0, 2 * count - len(dense)), (0, count - dense.shape[1])))
-        if row not in self.warm:
-            own = self.head.weights(self.describe([film], vector))[:, 0]
-            grown[:, row] = grown[:, self.warm] @ own
-        self.engine.learn(grown, self.engine.popular)
+    def _unname(self, film: Film) -> None:
+        """Forget how a film was called."""
+        for key in title_keys(film.title):
+            if self.titles.get(key) == film.id:
+                del self.titles[key]
+        self.twins.pop(_twin(film.title, film.year), None)
 
     def _refuse_twin(self, title: str, year: int, but: int | None) -> None:
-        for film in self.engine.table.row:
-            if film != but:
-                other = self.film(film)
-                if other.year == year and title_key(other.title) == title_key(title):
-                    raise UserError(f"'{title}' ({year}) is in the catalogue already, as film {film}")
+        twin = self.twins.get(_twin(title, year))
+        if twin not in (None, but):
+            raise UserError(f"'{title}' ({year}) is in the catalogue already, as film {twin}")
+
+
+def _twin(title: str, year: int) -> tuple[str, int]:
+    return title_key(title), year
 
 
 def _told(title: str, year: int, genres: Sequence[str], text: str) -> dict[str, Any]:
@@ -414,18 +318,3 @@ def _told(title: str, year: int, genres: Sequence[str], text: str) -> dict[str, 
         "kind": "plot" if text.strip() else "",
         "people": people(text, "plot"),
     }
-
-
-def load_movies(settings: Settings) -> Movies:
-    """The service as the settings say.
-
-    Raises:
-        UserError: If films, ratings or model are not here.
-    """
-    from projects.movie_recs.embeddings.encoder import load as load_encoder
-
-    begin = None
-    if settings.dataset != "none":
-        every = load(dslabs.fetched_or_smaller() if settings.dataset == "dslabs" else "ml-100k")
-        begin = every.restricted(every.with_text)
-    return Movies(settings, load_encoder(settings.model), begin)

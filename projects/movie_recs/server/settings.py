@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from projects.movie_recs.embeddings.index import GRAPH_FROM
 from shared.errors import UserError
 from shared.web.settings import check_ranges
 
@@ -39,7 +38,7 @@ class Settings:
     at_once: int = 2
     waiting: int = 32
     rate: float = 20.0
-    most_films: int = 4 * GRAPH_FROM
+    most_films: int = 200_000
     most_people: int = 100_000
     refresh: int = 20
 

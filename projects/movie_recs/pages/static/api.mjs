@@ -3,7 +3,7 @@ const given = JSON.parse(document.getElementById("given").textContent);
 let csrf = given.csrf;
 
 export function say(name, values = {}) {
-  return Object.entries(values).reduce((text, [key, value]) => text.replace(`{${key}}`, value), given.texts[`app.${name}`]);
+  return Object.entries(values).reduce((text, [key, value]) => text.replace(`{${key}}`, () => value), given.texts[`app.${name}`]);
 }
 
 export function tell(text) {

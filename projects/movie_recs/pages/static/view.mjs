@@ -55,17 +55,20 @@ export function opinion(film, changed) {
     }, sign));
 }
 
+const kinds = (genres) => genres.map((genre) => say(`genre_${genre}`) ?? genre).join(", ");
+
 function reason(why) {
   if (!why || why.because === null) return [];
-  const shared = [...why.genres, ...why.people].join(", ");
-  const said = say("because", { title: why.title }) + (shared ? `; ${say("both", { what: shared })}` : "");
-  const made = element("p", { class: "why" }, said);
+  const said = [say("because", { title: why.title })];
+  if (why.genres.length) said.push(say("both_genres", { what: kinds(why.genres) }));
+  if (why.people.length) said.push(say("both_people", { what: why.people.join(", ") }));
+  const made = element("p", { class: "why" }, `${said.join("; ")}.`);
   return why.sentence ? [made, element("p", { class: "why" }, element("q", { lang: "en" }, why.sentence))] : [made];
 }
 
 export function card(film, changed, why) {
   const link = element("a", { href: `/film/${film.id}` }, poster(film), element("span", { class: "name" }, film.title));
-  const facts = element("span", { class: "fine" }, [film.year || "", film.genres.join(", ")].filter(Boolean).join(" · "));
+  const facts = element("span", { class: "fine" }, [film.year || "", kinds(film.genres)].filter(Boolean).join(" · "));
   return element("li", { class: "card film", "data-film": film.id }, link, facts, ...reason(why),
     element("p", { class: "opinion" }, ...opinion(film, changed)));
 }

@@ -1,0 +1,1 @@
+"""Corpora of news: read, cleaned, grouped and divided, described."""

@@ -1,0 +1,1 @@
+"""Why a topic: attributions on the logit, merged to words, and whether they are true to the model."""

@@ -1,0 +1,1 @@
+"""Measurements of finished models: time shift, drift, the gate, attributions, leaks."""

@@ -1,0 +1,195 @@
+"""What the server does, without HTTP: answers, explanations, feedback, updates, each by a version that is named."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from projects.news_cls.classifier import Answer, Classifier
+from projects.news_cls.data.cleaning import clean
+from projects.news_cls.explain.attributions import Explained, integrated_gradients
+from projects.news_cls.monitor.memory import Memory, propose
+from projects.news_cls.monitor.update import Decision, Labelled
+from projects.news_cls.monitor.versions import Version, Versions
+from projects.news_cls.server.files import Files
+from projects.news_cls.server.queue_of_texts import TextQueue
+from projects.news_cls.server.settings import Settings
+from shared import devices
+from shared.errors import UserError
+
+
+@dataclass(frozen=True)
+class _Explain:
+    """A text in the queue that wants reasons instead of an embedding."""
+
+    text: str
+    topic: int | None
+
+
+class Service:
+    """A classifier behind a queue, with its versions.
+
+    Args:
+        classifier: Its head is the first version, if the database has none.
+        memory: Of the past.
+        settings: Limits.
+    """
+
+    def __init__(self, classifier: Classifier, memory: Memory, settings: Settings) -> None:
+        self.classifier, self.memory, self.settings = classifier, memory, settings
+        self.queue = TextQueue(self._compute, at_once=settings.at_once, waiting=settings.waiting)
+        self.versions = Versions(settings.url)
+        self.files = Files(settings.data / "files", self._for_file, settings.rows)
+        self._updating = asyncio.Lock()
+        self.ready = False
+
+    async def start(self) -> None:
+        """Open the first version if there is none, and begin to work."""
+        found = self.versions.current()
+        if found is None:
+            own = self.classifier
+            self.versions.add(
+                own.head,
+                labels=own.labels,
+                encoder=own.digest,
+                temperature=own.temperature,
+                unsure_below=own.unsure_below,
+                action="release",
+                reason="as it was trained",
+                numbers={},
+            )
+        elif found.encoder != self.classifier.digest:
+            raise UserError("the database's versions are of another encoder: serve that one, or name another database")
+        self._take(self.current())
+        self.queue.start()
+        await self.files.resume()
+        self.ready = True
+
+    async def close(self) -> None:
+        """Finish what waits; files that are not done go on at the next start."""
+        self.ready = False
+        await self.files.stop()
+        await self.queue.stop()
+        self.versions.close()
+
+    def current(self) -> Version:
+        """The version that answers."""
+        found = self.versions.current()
+        assert found is not None, "start() has made one"
+        return found
+
+    def _take(self, version: Version) -> None:
+        self._version = version.id
+        self.classifier = replace(
+            self.classifier,
+            head=version.head,
+            labels=version.labels,
+            temperature=version.temperature,
+            unsure_below=version.unsure_below,
+        )
+
+    # ------------------------------------------------------------ answers
+
+    async def classify(self, texts: Sequence[str]) -> tuple[list[Answer], int]:
+        """Answers, and the version that gave them.
+
+        Raises:
+            UserError: If a text is too long.
+            BusyError: If too many wait.
+        """
+        return self._judged(*await self._embedded(texts))
+
+    async def _embedded(self, texts: Sequence[str]) -> tuple[list[str], Tensor]:
+        cleaned = [self._cleaned(text) for text in texts]
+        return cleaned, torch.stack(await self.queue.submit(cleaned))
+
+    async def _for_file(self, texts: list[str]) -> tuple[list[Answer], int]:
+        cleaned = [clean(text) for text in texts]
+        return self._judged(cleaned, torch.stack(await self.queue.when_free(cleaned)))
+
+    def _judged(self, cleaned: list[str], found: Tensor) -> tuple[list[Answer], int]:
+        return self.classifier.judged(cleaned, found), self._version  # one version for all of a request
+
+    def _cleaned(self, text: str) -> str:
+        if len(text) > self.settings.characters:
+            raise UserError(f"a text has {len(text)} characters, and at most {self.settings.characters} are taken")
+        return clean(text)
+
+    async def explain(self, text: str, topic: str | None) -> tuple[Explained, int]:
+        """Why the topic, or why another one.
+
+        Raises:
+            UserError: If the topic is unknown, or there is no word to explain.
+        """
+        number = None if topic is None else self._topic(topic)
+        cleaned = self._cleaned(text)
+        if not cleaned:
+            raise UserError("the text holds no word")
+        (found,) = await self.queue.submit([_Explain(cleaned, number)])
+        return found, self._version
+
+    def _topic(self, name: str) -> int:
+        if name not in self.classifier.labels:
+            raise UserError(f"{name!r} is no topic; the topics are {', '.join(self.classifier.labels)}")
+        return self.classifier.labels.index(name)
+
+    def _compute(self, batch: list[Any]) -> list[Any]:
+        """In the model's thread: embeddings of plain texts together, then what is to be explained."""
+        plain = [each for each in batch if isinstance(each, str)]
+        rows = iter(self.classifier.embed(plain) if plain else ())
+        return [next(rows) if isinstance(each, str) else self._explained(each) for each in batch]
+
+    def _explained(self, asked: _Explain) -> Explained:
+        model, head = self.classifier.model, self.classifier.head
+        model.set_head(head.weight, head.bias)  # of the version that answers
+        return integrated_gradients(model, asked.text, asked.topic)
+
+    # ------------------------------------------------------------ feedback and updates
+
+    async def say(self, text: str, label: str) -> tuple[int, str, int]:
+        """Keep the right label of a text. Returns its number, what the model says, and how many wait.
+
+        Raises:
+            UserError: If the label is no topic.
+        """
+        self._topic(label)
+        (answer,), version = await self.classify([text])
+        number = await asyncio.to_thread(self.versions.say, self._cleaned(text), answer.topic, label, version)
+        return number, answer.topic, len(await asyncio.to_thread(self.versions.feedback))
+
+    async def update(self) -> tuple[Decision, int]:
+        """Learn from feedback; the gate decides. One at a time.
+
+        Raises:
+            UserError: If there is no feedback.
+        """
+        async with self._updating:
+            rows = await asyncio.to_thread(self.versions.feedback)
+            if not rows:
+                raise UserError("there is no feedback to learn from")
+            found = torch.stack([row for each in rows for row in await self.queue.when_free([each["text"]])])
+            labels = torch.tensor([self._topic(row["label"]) for row in rows])
+            new = Labelled(found.float(), labels)
+            decision, version = await asyncio.to_thread(propose, self.versions, self.current(), self.memory, rows, new)
+            self._take(self.versions.get(version))
+        return decision, version
+
+    async def rollback(self) -> int:
+        """Let the version before answer again.
+
+        Raises:
+            UserError: If there is none.
+        """
+        async with self._updating:
+            self._take(await asyncio.to_thread(self.versions.rollback, "asked for"))
+        return self._version
+
+
+def load(settings: Settings) -> tuple[Classifier, Memory]:
+    """A run's classifier and what it remembers."""
+    precision: devices.Precision = settings.precision  # type: ignore[assignment]  # settings checked it
+    found = Classifier.load(settings.model, backend=settings.backend, precision=precision)
+    return found, Memory.read(settings.model)
