@@ -36,8 +36,9 @@ SHORT = tuple(name for name in real.SERIES if name not in injected.SERIES)
 SHORT_STEPS = {"yahoo": 300, "uniDS": 100, "multiDS": 100}
 FEW = 300  # steps where a training is repeated often
 SHORT_ARMS: tuple[Arm, ...] = ("contrast", "masked")
-PARTS = ("alarms", "rolling", "mixing", "levels")
+PARTS = ("rolling", "mixing", "levels")
 SPEED = ("scale", "load")
+ALONE = (*SPEED, "alarms")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,9 +48,8 @@ class StudyConfig(study.Places):
     runs: Path = Path("runs/ts_anomaly/results")
     out: Path = RESULTS
     only: str = ""
-    """A series to train and measure on, or alarms, rolling, mixing, levels: nothing else is done, and no table is
-    written. Or scale (speed and memory) or load (the server) alone, into their tables, on a machine that does nothing
-    else.
+    """A series to train and measure on, or rolling, mixing, levels: nothing else is done, and no table is written. Or
+    alarms, or scale (speed and memory) or load (the server) on a machine that does nothing else, into their tables.
     """
 
 
@@ -192,45 +192,47 @@ def main(config: StudyConfig, run: Study | None = None) -> None:
         ("real_judged", levels.real_rows({name: group for name, group in limits.items() if name != "judge"})),
         ("trick", real.trick_rows(labelled)),
         ("worst", worst.rows(main_ones, limits["contrast"], run.count)),
-        ("alarms", alarms.table_rows(run.alarms())),
         ("changes", finance.rows()),
         ("explained", explained.rows(contrast)),
         ("rolling", rolling.rows(run.rolling())),
         ("mixing", mixing.rows(run.mixing())),
     ):
         write_means(out / f"{name}.csv", table_rows, {"auc_pr"} if name == "injected" else set(), "ts_anomaly")
+    table_of(run, "alarms")
     for name in SPEED:
         if not (out / f"{name}.csv").exists():
-            speed(run, name)
+            table_of(run, name)
     plots.main(out)
     study.finish(out, tables.views(out))
 
 
-def speed(run: Study, name: str) -> None:
-    """Points a second and memory of the default model, or what the server does under load."""
+def table_of(run: Study, name: str) -> None:
+    """False alarms, or points a second and memory of the default model, or what the server does under load."""
     out = run.config.out
-    if name == "load":
+    if name == "alarms":
+        write_means(out / "alarms.csv", alarms.table_rows(run.alarms()), set(), "ts_anomaly")
+    elif name == "load":
         config = replace(run.base, dataset="mitdb", steps=min(run.base.steps, FEW))
         served = run.cells.run(config).directory
         assert served is not None
         write_measured(out / "load.csv", load.rows(served), "ts_anomaly", config)
-        return
-    scale.write(out)
+    else:
+        scale.write(out)
 
 
 def one(run: Study, name: str) -> None:
     """A part of the work, for one of several processes."""
     if name in PARTS:
         getattr(run, name)()
-    elif name in SPEED:
-        speed(run, name)
+    elif name in ALONE:
+        table_of(run, name)
         plots.main(run.config.out)
         study.finish(run.config.out, tables.views(run.config.out))
     elif name in injected.SERIES + real.SERIES:
         run.injected(tuple({name} & set(injected.SERIES)))
         run.real(tuple({name} & set(real.SERIES)))
     else:
-        known = dict.fromkeys((*PARTS, *SPEED, *injected.SERIES, *real.SERIES))
+        known = dict.fromkeys((*PARTS, *ALONE, *injected.SERIES, *real.SERIES))
         raise UserError(f"--only {name}: must be one of {', '.join(known)}")
 
 

@@ -73,6 +73,13 @@ def test_every_embedded_series_is_there_and_known_before_it_is_judged(name):
         assert np.isnan(series.known[series.labels[: series.validation] != 0]).all()
 
 
+def test_who_changes_a_series_changes_no_other():
+    one = load_series("mitdb")
+    one.values[:], one.labels[:] = 0.0, 1
+    other = load_series("mitdb")
+    assert other.values.any() and not other.labels.all()
+
+
 def test_annotations_are_indices_of_what_is_loaded():
     for name in ("apple", "bitcoin", "brent", "occupancy"):
         series = load_series(name)

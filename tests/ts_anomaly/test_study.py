@@ -1,5 +1,6 @@
 """The whole study in small, a second start that trains nothing, and READMEs that show what is in results/."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,6 +80,9 @@ def test_a_study_from_nothing_stopped_gone_on_with_and_again(small, monkeypatch)
     for module in (study.train, study.load, scale):
         for name in {"main", "rows", "memory"} & set(vars(module)):
             monkeypatch.setattr(module, name, lambda *_: pytest.fail("made again"))
+    (config.out / "alarms.csv").unlink()
+    study.main(replace(config, only="alarms"), new())
+    assert (config.out / "alarms.csv").read_bytes() == before["alarms.csv"], "one table alone, from what is there"
     study.main(config, new())
     assert {path.name: path.read_bytes() for path in config.out.glob("*.csv")} == before
 

@@ -111,6 +111,13 @@ def _at_origin(series: Series, name: str, number: int) -> Series:
 
 
 def _embedded(name: str) -> Series:
+    """A copy of what is read once, for whoever changes it."""
+    read = _read(name)
+    return replace(read, values=read.values.copy(), labels=None if read.labels is None else read.labels.copy())
+
+
+@cache
+def _read(name: str) -> Series:
     told = definitions()[name]
     rows = _rows(package_file(told["package"], *told["file"].split("/")))
     if since := told.get("since"):

@@ -38,7 +38,7 @@ GAP = 12
 FIT, KNOWN = 6_000, WEEK_OF_MINUTES
 SPACING = 1_440  # minutes between two faults
 AGAIN = {"extreme values, fitted again": 2_048, "the same, on a week": WEEK_OF_MINUTES}
-"""How many of the last minutes a new fit sees. That a week is better was seen on metrics of other seeds (11 to 13)."""
+"""How many of the last minutes a new fit sees. That a week alarms less was seen on other seeds (11 to 13)."""
 
 
 @dataclass(frozen=True)

@@ -94,10 +94,8 @@ def rows(model: Path, seconds: float = 15.0) -> list[dict[str, Any]]:
                 pace = times * float(capacity["taken"]) / BATCH
                 name = "at capacity" if times == 1 else "at twice the capacity"
                 told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
-        with running(
-            "projects.ts_anomaly.server", PREFIX, {**options, "data": Path(folder) / "b", "rate": 50}
-        ) as server:
-            workers = [Worker(server.url, f"s{n}") for n in range(WORKERS)]
+        with running("projects.ts_anomaly.server", PREFIX, {**options, "rate": LIMIT}) as server:  # it goes on
+            workers = [Worker(server.url, each.name, each.at) for each in workers]
             name = f"at twice the capacity, {LIMIT} requests a second allowed"
             told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
     return told
