@@ -20,6 +20,7 @@ from projects.ts_anomaly.monitor.alerts import Told, Webhook
 from projects.ts_anomaly.monitor.sources import Followed, Place, from_stream
 from projects.ts_anomaly.monitor.state import load_watch, save_watch
 from projects.ts_anomaly.monitor.watch import MOST_MEMORY, RECENT, Watch, WatchConfig, new_watch
+from projects.ts_anomaly.monitor.whole import Whole
 from projects.ts_anomaly.train import load_detector
 from shared.errors import UserError, command
 from shared.files import read_json, refuse_unwritable
@@ -74,29 +75,50 @@ def main(config: DetectConfig) -> int:
         watch = fresh(detector, dataset, watch_config(config))
     source = None if config.source == "-" else Followed(Path(config.source), place, follow=config.follow)
 
+    judged = [place]  # up to here rows were judged; the source may have read one more
+
     def save() -> None:
         if config.state:
-            save_watch(watch, config.state, place=list(vars(source.place).values()) if source else None)
+            save_watch(watch, config.state, place=list(vars(judged[0]).values()) if judged[0] else None)
+
+    def note() -> None:
+        judged[0] = source.place if source else None
 
     rows = source.rows() if source else from_stream(sys.stdin)
     with told.closing():
-        return _judge(watch, rows, told, Path(config.source).name, save)
+        return _judge(watch, rows, told, Path(config.source).name, save, note)
 
 
-def _judge(watch: Watch, rows: Iterable[Row | None], told: Told, name: str, save: Callable[[], None]) -> int:
-    """Judge rows as they come, save now and then; a Ctrl-C or SIGTERM between two rows saves too."""
-    saved, before = time.monotonic(), watch.step
-    try:
-        for row in rows:
-            alerts = watch.tick(time.time()) if row is None else watch.push(row.time, _fitting(row, watch))[1]
-            told.tell(name, alerts)
-            if time.monotonic() - saved > SAVE_EVERY:
+def _judge(
+    watch: Watch,
+    rows: Iterable[Row | None],
+    told: Told,
+    name: str,
+    save: Callable[[], None] = lambda: None,
+    note: Callable[[], None] = lambda: None,
+) -> int:
+    """Judge rows as they come, save now and then; a Ctrl-C or SIGTERM comes between two rows, and saves too.
+
+    Args:
+        save: Keeps the watch.
+        note: Is told that a row was judged.
+    """
+    saved, before, whole = time.monotonic(), watch.step, Whole()
+    with whole.listening():
+        try:
+            for row in rows:
+                with whole.row():
+                    alerts = watch.tick(time.time()) if row is None else watch.push(row.time, _fitting(row, watch))[1]
+                    note()
+                    told.tell(name, alerts)
+                    if time.monotonic() - saved > SAVE_EVERY:
+                        save()
+                        saved = time.monotonic()
+        finally:
+            with whole.row():
                 save()
-                saved = time.monotonic()
-    finally:
-        save()
-        if watch.step > before:
-            sys.stderr.write(f"{watch.step - before} steps judged, threshold {watch.level:.2f}\n")
+            if watch.step > before:
+                sys.stderr.write(f"{watch.step - before} steps judged, threshold {watch.level:.2f}\n")
     return watch.step - before
 
 
@@ -118,7 +140,7 @@ def _prometheus(config: DetectConfig, detector: PatchTransformer, dataset: str, 
     with told.closing():
         for name, rows in read_prometheus(path.read_bytes(), str(path)):
             watch = fresh(copy.deepcopy(detector), dataset, watch_config(config))
-            steps += _judge(watch, rows, told, name, lambda: None)
+            steps += _judge(watch, rows, told, name)
     return steps
 
 
