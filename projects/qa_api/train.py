@@ -177,7 +177,7 @@ def descend(config: Config, reader: SpanReader, asked: Asked, run: Run) -> float
             schedule.step()
             step += 1
             if step % 20 == 0:
-                run.log(step, loss=sum(losses[-20:]) / len(losses[-20:]), lr=schedule.get_last_lr()[0])
+                run.log(step, loss=sum(losses[-20:]) / len(losses[-20:]), lr=float(schedule.get_last_lr()[0]))
     reader.eval()
     return sum(losses[-100:]) / len(losses[-100:])
 
@@ -188,7 +188,7 @@ def update(reader: SpanReader, states: Sequence[Tensor], wanted: Tensor, optimiz
     mask = torch.arange(padded.shape[1])[None] < torch.tensor([len(each) for each in states])[:, None]
     optimizer.zero_grad()
     loss = span_loss(reader.above(padded, mask), wanted)
-    loss.backward()  # type: ignore[no-untyped-call]
+    loss.backward()
     torch.nn.utils.clip_grad_norm_([each for _, each in reader.trained()], 1.0)
     optimizer.step()
     return float(loss.detach())

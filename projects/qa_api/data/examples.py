@@ -73,8 +73,7 @@ def facts(language: Language) -> tuple[Fact, ...]:
     told = tomllib.loads(FACTS.read_text(encoding="utf-8"))[language]
     parts: tuple[Part, ...] = ("train", "validation", "test")
     return tuple(
-        Fact(name, re.compile(each["find"]), {part: tuple(each[part]) for part in parts})
-        for name, each in told.items()
+        Fact(name, re.compile(each["find"]), {part: tuple(each[part]) for part in parts}) for name, each in told.items()
     )
 
 
@@ -183,7 +182,7 @@ def _question(sentence: str, span: tuple[int, int], kind: str, document: Documen
     left = max(sentence.rfind(mark, 0, span[0]) for mark in (", ", "; ", " – ", ": ")) + 1
     rights = [at for mark in (", ", "; ", ". ", " – ") if (at := sentence.find(mark, span[1])) >= 0]
     right = min(rights) if rights else len(sentence)
-    rest = f"{sentence[left:span[0]]} {sentence[span[1]:right]}".strip(" .,;:")
+    rest = f"{sentence[left : span[0]]} {sentence[span[1] : right]}".strip(" .,;:")
     rest = re.sub(r"\s+(?:in|on|by|of|from|en|de|por|a|al|del|to|the|el|la)\s*$", "", re.sub(r"\s+", " ", rest))
     rest = PRONOUN.sub(document.name, rest)
     words = rest.split()

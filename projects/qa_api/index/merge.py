@@ -123,8 +123,8 @@ def fit_merge(found: Sequence[Candidates], right: Sequence[str], *, penalty: flo
         optimizer.zero_grad()
         scores = (padded @ weights).masked_fill(hidden, -torch.inf)
         value = torch.nn.functional.cross_entropy(scores, wanted_at) + penalty * weights.square().sum()
-        value.backward()  # type: ignore[no-untyped-call]
+        value.backward()
         return value
 
-    optimizer.step(loss)  # type: ignore[arg-type]
+    optimizer.step(loss)
     return Merge(weights.detach().numpy().reshape(2, -1))

@@ -95,7 +95,9 @@ def targets(found: Windows, answers: Sequence[tuple[int, int] | None]) -> Int[Te
             continue
         start, stop = answer
         inside = [
-            at for at, place in enumerate(found.offsets[row]) if place != OUTSIDE and place[1] > start and place[0] < stop
+            at
+            for at, place in enumerate(found.offsets[row])
+            if place != OUTSIDE and place[1] > start and place[0] < stop
         ]
         whole = inside and found.offsets[row][inside[0]][0] <= start and found.offsets[row][inside[-1]][1] >= stop
         if whole:
