@@ -22,8 +22,8 @@ from projects.qa_api.reader.model import SpanReader
 READ = 5  # documents that are read
 OPTION_LEAST, OPTION_APART = 0.2, 0.35
 COMMON: dict[Language, str] = {
-    "es": "que cual cuales quien quienes donde cuando como cuanto cuantos cuanta cuantas por el la los las de del en un "
-    "una es fue son se su al con para y o",
+    "es": "que cual cuales quien quienes donde cuando como cuanto cuantos cuanta cuantas por el la los las de del en "
+    "un una es fue son se su al con para y o",
     "en": "what which who whom whose where when how why the a an of in is was are were did does do to from by for and "
     "or with on",
 }

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -26,6 +26,7 @@ BATCH = 32
 PREFIXES = {"e5": {"query": "query: ", "passage": "passage: "}}
 
 
+@runtime_checkable
 class Encoder(Protocol):
     """What turns texts into vectors."""
 

@@ -42,7 +42,7 @@ class WordIndex:
     def put(self, documents: Iterable[Document]) -> None:
         """Add documents, or replace those of the same id."""
         for document in documents:
-            self._writer.delete_documents("id", document.id)
+            self._writer.delete_documents_by_term("id", document.id)
             fields = {"id": document.id, f"title_{document.language}": document.title,
                       f"body_{document.language}": document.text}  # fmt: skip
             self._writer.add_document(tantivy.Document(**{name: [value] for name, value in fields.items()}))
@@ -50,7 +50,7 @@ class WordIndex:
     def remove(self, ids: Iterable[str]) -> None:
         """Take documents out; ids that are not there are none."""
         for each in ids:
-            self._writer.delete_documents("id", each)
+            self._writer.delete_documents_by_term("id", each)
 
     def commit(self) -> None:
         """Let searches see what changed."""
