@@ -84,8 +84,8 @@ def test_reading_many_is_reading_each(tiny_reader):
 
 def test_a_span_loses_spaces_and_marks_at_its_ends_and_nothing_inside():
     text = 'He said "the 5th, of May" (1821).'
-    assert text[slice(*trimmed(text, Span(7, 25, 0, 0)))] == "the 5th, of May"
-    assert trimmed("...", Span(0, 3, 0, 0)) == (3, 3)
+    assert text[slice(*trimmed(text, Span(7, 25, 0.0, 0.0)))] == "the 5th, of May"
+    assert trimmed("...", Span(0, 3, 0.0, 0.0)) == (3, 3)
 
 
 # ---------------------------------------------------------------- the model

@@ -104,7 +104,7 @@ def test_a_deleted_document_is_in_no_search_and_no_kept_answer(client, key, serv
 
     def ask(question, language=None, *, only=None):
         documents = list(own.library.snapshot.documents.values())
-        given = Given(documents[0], 0, 3, 0.9, Evidence(1, 1, 0, 1, 1, 1)) if documents else None
+        given = Given(documents[0], 0, 3, 0.9, Evidence(1.0, 1.0, 0.0, 1.0, 1.0, 1.0)) if documents else None
         return Answer("answer" if given else "none", "en", given)
 
     monkeypatch.setattr(own, "ask", ask)
