@@ -52,6 +52,10 @@ def test_a_visit_from_the_first_like_to_deleting_the_profile(server, chromium):
         page.locator("#said", has_text="Anotado").wait_for()
         page.goto(f"{url}/profile?lang=en")
         assert "What you said" in page.content()
+        page.once("dialog", lambda dialog: dialog.dismiss())
+        page.get_by_role("button", name="Delete the profile").click()
+        assert app.state.movies.store.people() == 1, "it asks first"
+        page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Delete the profile").click()
         page.get_by_text("You have said nothing yet.").wait_for()
         assert app.state.movies.store.people() == 0 and not errors
