@@ -5,7 +5,6 @@ The terminal is pyte's; glyphs are drawn once and pasted after that. The same pl
 
 import functools
 import hashlib
-import textwrap
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -283,10 +282,10 @@ def title_card(title: Bilingual, below: Bilingual) -> Image.Image:
     draw = ImageDraw.Draw(picture)
     draw.rectangle((0, 0, 18, SIZE[1]), fill=ACCENT)
     top = 330
-    parts = [(title["es"], "DejaVuSans-Bold", 84, INK, 24), (title["en"], "DejaVuSans", 46, MUTED, 38)]
-    parts += [(below["es"], "DejaVuSans", 40, ACCENT, 40), (below["en"], "DejaVuSans", 30, MUTED, 52)]
-    for text, name, size, ink, width in parts:
-        for line in textwrap.wrap(text, 2 * width):
+    parts = [(title["es"], "DejaVuSans-Bold", 84, INK), (title["en"], "DejaVuSans", 46, MUTED)]
+    parts += [(below["es"], "DejaVuSans", 40, ACCENT), (below["en"], "DejaVuSans", 30, MUTED)]
+    for text, name, size, ink in parts:
+        for line in _wrap(text, name, size, SIZE[0] - 300):
             draw.text((150, top), line, font=font(name, size), fill=ink)
             top += round(size * 1.3)
         top += 18
