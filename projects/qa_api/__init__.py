@@ -1,0 +1,1 @@
+"""Questions to your documents, and an honest "not in them"."""

@@ -1,0 +1,1 @@
+"""One name, several documents: a question back."""

@@ -1,0 +1,1 @@
+"""Finding documents: words and vectors, merged, kept live."""

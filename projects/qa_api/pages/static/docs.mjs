@@ -1,0 +1,1 @@
+globalThis.SwaggerUIBundle({ url: "/openapi.json", domNode: document.getElementById("docs") });

@@ -1,0 +1,46 @@
+"""`make serve-qa_api`: serve until SIGTERM or Ctrl-C; `key TENANT SCOPE NAME` makes a key, `revoke ID` ends one."""
+
+import os
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from projects.qa_api.index.encoder import SentenceEncoder
+from projects.qa_api.server.app import create_app, keys_of
+from projects.qa_api.server.people import issue
+from projects.qa_api.server.service import Service
+from projects.qa_api.server.settings import PREFIX, Settings
+from projects.qa_api.trained import load_trained
+from shared.errors import UserError, reported
+from shared.files import refuse_unwritable
+from shared.web.launch import serve
+from shared.web.settings import from_environment
+
+
+def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
+    """Serve as the environment says; what a person got wrong ends in one line."""
+    with reported():
+        settings = from_environment(Settings, PREFIX, environment)
+        match arguments:
+            case []:
+                refuse_unwritable(settings.data)
+
+                def make() -> Any:
+                    trained = load_trained(Path(settings.reader) if settings.reader else None)
+                    encoder = SentenceEncoder.load(settings.encoder)
+                    service = Service(settings, encoder, trained.reader, trained.merge, trained.calibrator)
+                    return create_app(service, settings)
+
+                serve(make, host=settings.host, port=settings.port, said="answers questions", grace=5)
+            case ["key", tenant, scope, name]:
+                sys.stdout.write(f"{issue(keys_of(settings), tenant, scope, name)}\n")
+            case ["revoke", identity]:
+                keys_of(settings).revoke(identity)
+            case _:
+                told = " ".join(arguments)
+                raise UserError(f"{told}: say nothing, `key TENANT SCOPE NAME` or `revoke ID`; settings are {PREFIX}…")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:], os.environ)

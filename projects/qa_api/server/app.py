@@ -1,0 +1,93 @@
+"""The application: /v1 with keys, and a page on which it can be tried.
+
+app = create_app(service, settings)
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from pathlib import Path
+
+from fastapi import FastAPI, Request
+from fastapi.responses import Response
+from prometheus_client import Gauge
+from starlette.staticfiles import StaticFiles
+
+from projects.qa_api.server import schemas
+from projects.qa_api.server.routes import Here, router
+from projects.qa_api.server.service import Service
+from projects.qa_api.server.settings import Settings
+from shared.web import Web, WebSettings
+from shared.web.keys import ApiKeys
+from shared.web.pages import language_of
+from shared.web.problems import RESPONSES
+
+PAGES = Path(__file__).parents[1] / "pages"
+KEYS = "keys.json"
+
+
+def keys_of(settings: Settings) -> ApiKeys:
+    """The keys of a server's folder."""
+    return ApiKeys(settings.data / KEYS, prefix="qa")
+
+
+def create_app(service: Service, settings: Settings) -> FastAPI:
+    """The application over a service."""
+
+    @asynccontextmanager
+    async def lifespan(_: FastAPI) -> AsyncIterator[None]:
+        yield
+        service.close()
+
+    app = FastAPI(
+        title="qa_api",
+        version="1",
+        description="Questions to your documents: an answer, a question back, or an honest “not in them”.",
+        lifespan=lifespan,
+        docs_url=None,
+        redoc_url=None,
+    )
+    app.state.service, app.state.keys = service, keys_of(settings)
+    limits = WebSettings(
+        rate=settings.rate, burst=int(10 * settings.rate) + 1, body={"": 65_536, "/v1/documents": settings.largest}
+    )
+    web = Web(title="qa_api", folder=PAGES, settings=limits)
+    web.install(app)
+    tenants = Gauge("tenants", "Tenants with documents", registry=web.registry)
+    tenants.set_function(lambda: len(service.store.tenants()))
+    app.include_router(router)
+    add_health(app)
+    add_pages(app, web)
+    return app
+
+
+def add_health(app: FastAPI) -> None:
+    """Routes for whoever watches the server."""
+
+    @app.get("/health", summary="Is the server up")
+    def health() -> schemas.Health:
+        return schemas.Health(status="ok")
+
+    @app.get("/ready", summary="Does it take work", responses={503: RESPONSES[503]})
+    def ready(here: Here) -> schemas.Health:
+        here.store.tenants()  # the disk answers
+        return schemas.Health(status="ok")
+
+
+def add_pages(app: FastAPI, web: Web) -> None:
+    """A page to try it, and Swagger UI at /docs from files on this machine: without them there is /openapi.json."""
+
+    @app.get("/", include_in_schema=False)
+    def home(request: Request) -> Response:
+        texts = web.pages.spoken(language_of(request), "app.")
+        return web.page(request, "ask.html", given={"texts": texts, "language": language_of(request)})
+
+    found = find_spec("fastapi_offline")
+    folder = Path(found.origin).parent / "static" if found and found.origin else None
+    if folder is None or not (folder / "swagger-ui-bundle.js").is_file():
+        return
+    app.mount("/docs/files", StaticFiles(directory=folder), name="docs")
+
+    @app.get("/docs", include_in_schema=False)
+    def docs(request: Request) -> Response:
+        return web.page(request, "docs.html")

@@ -1,0 +1,57 @@
+"""What training leaves for the service: a reader, how rankings are merged, and what scores are worth, in one folder."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from projects.qa_api.index.merge import FEATURES, Merge
+from projects.qa_api.reader.calibrate import UNCALIBRATED, Calibrator
+from projects.qa_api.reader.model import SpanReader
+from projects.qa_api.train import RUNS, load_reader
+from shared.errors import UserError
+from shared.files import read_json, write_json
+
+FITTED = "fitted.json"
+"""Beside the run of a reader."""
+
+
+@dataclass(frozen=True)
+class Trained:
+    """All that answers."""
+
+    reader: SpanReader
+    merge: Merge | None
+    calibrator: Calibrator
+
+
+def save_fitted(directory: Path, merge: Merge, calibrator: Calibrator) -> None:
+    """Keep what was fitted on validation beside the reader."""
+    write_json(directory / FITTED, {"merge": merge.weights.tolist(), "calibrator": calibrator.as_json()})
+
+
+def load_trained(directory: Path | None = None) -> Trained:
+    """From a run; by default the newest under runs/qa_api that has been fitted.
+
+    Raises:
+        UserError: If there is none, or what is there cannot be read.
+    """
+    found = directory or newest()
+    reader = load_reader(found)
+    if not (found / FITTED).is_file():
+        return Trained(reader, None, UNCALIBRATED)
+    told = read_json(found / FITTED)
+    weights = np.array(told["merge"], dtype=float)
+    if weights.shape != (2, len(FEATURES) + 1):
+        raise UserError(f"{found / FITTED}: is of another version; make it again with `make run-qa_api`")
+    return Trained(reader, Merge(weights), Calibrator.from_json(told["calibrator"]))
+
+
+def newest() -> Path:
+    """The last run that answers questions."""
+    found = sorted((RUNS / "qa_api").glob(f"*/{FITTED}"), key=lambda path: path.stat().st_mtime)
+    if not found:
+        raise UserError(
+            "no trained reader is there: `make run-qa_api` trains one, or set QA_API_READER to its directory"
+        )
+    return found[-1].parent

@@ -1,0 +1,203 @@
+"""The service over HTTP: keys and scopes, tenants, documents that come and go, follow-ups."""
+
+import json
+
+import pytest
+from fastapi.testclient import TestClient
+
+from projects.qa_api.answers import Answer, Given
+from projects.qa_api.reader.calibrate import Evidence
+from projects.qa_api.server.app import create_app, keys_of
+from projects.qa_api.server.followups import FollowUps, secret_of
+from projects.qa_api.server.people import issue
+from shared.errors import UserError
+from tests.qa_api.conftest import DOCUMENTS
+
+
+@pytest.fixture
+def app(service):
+    return create_app(service, service.settings)
+
+
+@pytest.fixture
+def client(app):
+    with TestClient(app, raise_server_exceptions=False) as made:
+        yield made
+
+
+@pytest.fixture
+def key(service):
+    def made(tenant="a", scope="admin", name="ana"):
+        return {"Authorization": f"Bearer {issue(keys_of(service.settings), tenant, scope, name)}"}
+
+    return made
+
+
+SUN = {"title": "Sun", "text": DOCUMENTS[0].text, "language": "en"}
+
+
+# ---------------------------------------------------------------- who may what
+
+
+@pytest.mark.parametrize("told", [None, "Bearer no", "Basic YTpi", "Bearer qa_00000000_" + "x" * 43])
+def test_without_a_known_key_it_is_401(client, told):
+    answer = client.post("/v1/ask", json={"question": "x"}, headers={"Authorization": told} if told else {})
+    assert answer.status_code == 401 and answer.headers["WWW-Authenticate"] == "Bearer"
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "scope", "allowed"),
+    [("PUT", "/v1/documents/sun", "read", False), ("PUT", "/v1/documents/sun", "write", True),
+     ("GET", "/v1/usage", "write", False), ("GET", "/v1/usage", "admin", True),
+     ("POST", "/v1/index", "write", False), ("GET", "/v1/search?q=sun", "read", True)],
+)  # fmt: skip
+def test_a_scope_includes_the_smaller_ones_and_no_larger(client, key, method, path, scope, allowed):
+    answer = client.request(method, path, headers=key(scope=scope), json=SUN if method == "PUT" else None)
+    assert (answer.status_code == 403) is not allowed and answer.status_code < 500
+
+
+def test_a_tenant_a_scope_and_a_name_are_checked_when_a_key_is_made(service):
+    keys = keys_of(service.settings)
+    for tenant, scope in (("A b", "read"), ("", "read"), ("a", "root"), ("a:b", "read")):
+        with pytest.raises(UserError):
+            issue(keys, tenant, scope, "x")
+
+
+def test_two_tenants_with_the_same_ids_never_meet(client, key):
+    a, b = key("a"), key("b")
+    client.put("/v1/documents/sun", json=SUN, headers=a)
+    client.put("/v1/documents/sun", json={**SUN, "text": "The Sun is a newspaper from London, of all things."}, headers=b)
+    assert client.get("/v1/documents/sun", headers=a).json()["text"] == SUN["text"]
+    assert "newspaper" in client.get("/v1/search", params={"q": "sun"}, headers=b).json()["hits"][0]["beginning"]
+    assert client.delete("/v1/documents/sun", headers=b).status_code == 200
+    assert client.get("/v1/documents/sun", headers=a).status_code == 200
+    assert client.get("/v1/search", params={"q": "sun"}, headers=b).json()["hits"] == []
+
+
+# ---------------------------------------------------------------- documents
+
+
+def test_put_is_idempotent_and_found_at_once(client, key):
+    who = key()
+    first = client.put("/v1/documents/sun", json=SUN, headers=who)
+    again = client.put("/v1/documents/sun", json=SUN, headers=who)
+    assert (first.status_code, again.status_code) == (201, 200)
+    assert first.headers["ETag"] == again.headers["ETag"] == f'"{first.json()["etag"]}"'
+    assert client.get("/v1/search", params={"q": "star"}, headers=who).json()["hits"][0]["document"] == "sun"
+
+
+def test_an_old_etag_is_412_and_changes_nothing(client, key):
+    who = key()
+    etag = client.put("/v1/documents/sun", json=SUN, headers=who).headers["ETag"]
+    newer = {**SUN, "text": "The Sun is a newspaper from London, of all things."}
+    assert client.put("/v1/documents/sun", json=newer, headers={**who, "If-Match": etag}).status_code == 200
+    assert client.put("/v1/documents/sun", json=SUN, headers={**who, "If-Match": etag}).status_code == 412
+    assert client.put("/v1/documents/sun", json=SUN, headers={**who, "If-None-Match": "*"}).status_code == 412
+    assert client.delete("/v1/documents/sun", headers={**who, "If-Match": etag}).status_code == 412
+    assert client.get("/v1/documents/sun", headers=who).json()["text"] == newer["text"]
+
+
+def test_a_deleted_document_is_in_no_search_and_no_kept_answer(client, key, service, monkeypatch):
+    who = key()
+    client.put("/v1/documents/sun", json=SUN, headers=who)
+    own = service.answerer("a")
+
+    def ask(question, language=None, *, only=None):
+        documents = list(own.library.snapshot.documents.values())
+        given = Given(documents[0], 0, 3, 0.9, Evidence(1.0, 1.0, 0.0, 1.0, 1.0, 1.0)) if documents else None
+        return Answer("answer" if given else "none", "en", given)
+
+    monkeypatch.setattr(own, "ask", ask)
+    assert client.post("/v1/ask", json={"question": "sun?"}, headers=who).json()["kind"] == "answer"
+    client.delete("/v1/documents/sun", headers=who)
+    assert client.post("/v1/ask", json={"question": "sun?"}, headers=who).json()["kind"] == "none"
+
+
+def test_many_at_once_are_told_of_one_by_one(client, key, service):
+    who = key()
+    object.__setattr__(service.settings, "most", 2)
+    many = [{"id": f"d{n}", "title": f"T{n}", "text": f"Text number {n}.", "language": "en"} for n in range(3)]
+    items = client.post("/v1/documents", json={"documents": many}, headers=who).json()["items"]
+    assert [each["status"] for each in items] == ["created", "created", "refused"]
+    assert "as many as a tenant may have" in items[2]["detail"]
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status"),
+    [("/v1/documents/sun", {"title": "", "text": "x"}, 422), ("/v1/documents/sun", {"title": "x"}, 422),
+     ("/v1/documents/..%2Fx", SUN, 404), ("/v1/documents/ sun", SUN, 422),
+     ("/v1/documents/sun", {**SUN, "language": "fr"}, 422)],
+)  # fmt: skip
+def test_what_is_no_document_is_refused_in_a_line(client, key, path, body, status):
+    answer = client.put(path, json=body, headers=key())
+    assert answer.status_code == status and answer.headers["content-type"].startswith("application/problem+json")
+
+
+def test_ten_megabytes_are_refused_before_they_are_read(client, key):
+    answer = client.put("/v1/documents/big", content=b"x" * 10_000_000, headers=key())
+    assert answer.status_code == 413
+
+
+# ---------------------------------------------------------------- questions and follow-ups
+
+
+def test_a_question_back_is_answered_by_its_token_alone(client, key):
+    who = key()
+    for document in DOCUMENTS:
+        told = {"title": document.title, "text": document.text, "language": document.language}
+        client.put(f"/v1/documents/{document.id}", json=told, headers=who)
+    asked = client.post("/v1/ask", json={"question": "What is a mole?"}, headers=who).json()
+    assert asked["kind"] == "clarify" and {each["document"] for each in asked["options"]} == {"mole-animal", "mole-unit"}
+    follow = {"question": "", "token": asked["token"], "document": "mole-unit"}
+    chosen = client.post("/v1/ask", json=follow, headers=who).json()
+    assert chosen["source"] is None or chosen["source"]["document"] == "mole-unit"
+    for wrong, headers in (({**follow, "document": "sun"}, who), ({**follow, "token": follow["token"][:-2]}, who),
+                           (follow, key(name="other"))):  # fmt: skip
+        assert client.post("/v1/ask", json=wrong, headers=headers).status_code == 422
+
+
+def test_a_token_is_over_in_time_and_bound_to_its_owner(tmp_path):
+    now = [1000.0]
+    made = FollowUps(secret_of(tmp_path), 60, clock=lambda: now[0])
+    token = made.issue("a:read:x", "¿Qué?", "es", ["one", "two"])
+    assert made.read("a:read:x", token).options == ("one", "two")
+    assert made.read("a:read:y", token) is None and made.read("a:read:x", token + "A") is None
+    assert made.read("a:read:x", "no.token") is None and made.read("a:read:x", "ñ") is None
+    now[0] = 1061
+    assert made.read("a:read:x", token) is None
+    assert secret_of(tmp_path) == secret_of(tmp_path) and (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_an_answer_stands_where_it_is_said_to_stand(client, key):
+    who = key()
+    client.put("/v1/documents/sun", json=SUN, headers=who)
+    for question in ("What is the Sun?", "How old is the Sun?", "¿Qué es el Sol? 🌞"):
+        told = client.post("/v1/ask", json={"question": question}, headers=who).json()
+        if told["source"]:
+            assert SUN["text"][told["source"]["start"] : told["source"]["stop"]] == told["text"]
+
+
+def test_a_stream_gives_each_answer_as_it_is_done(client, key):
+    who = key()
+    asked = {"questions": [{"question": "a?"}, {"question": ""}]}
+    lines = client.post("/v1/ask/stream", json=asked, headers=who).text.splitlines()
+    told = [json.loads(line) for line in lines]
+    assert [(each["done"], each["of"]) for each in told] == [(1, 2), (2, 2)]
+    batch = client.post("/v1/ask/batch", json=asked, headers=who).json()["answers"]
+    assert [each["answer"] for each in told] == batch
+
+
+def test_feedback_is_counted_once_an_answer_and_usage_has_no_contents(client, key):
+    who = key()
+    identity = client.post("/v1/ask", json={"question": "secret words?"}, headers=who).json()["id"]
+    for right in (True, False, False):
+        assert client.post("/v1/feedback", json={"answer": identity, "right": right}, headers=who).status_code == 200
+    told = client.get("/v1/usage", headers=who)
+    assert (told.json()["right"], told.json()["wrong"]) == (0, 1) and "secret" not in told.text
+
+
+def test_more_questions_than_may_wait_are_told_to_come_back(client, key, service):
+    who = key()
+    service.gate._inside = service.settings.at_once + service.settings.waiting
+    answer = client.post("/v1/ask", json={"question": "now?"}, headers=who)
+    assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
