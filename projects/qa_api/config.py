@@ -19,7 +19,9 @@ class Config:
     """Documents that questions are made from: introductions, or squad by the hub (HF_HUB_OFFLINE=0)."""
     facts: bool = True
     """Whether questions about stated facts are learned from."""
-    cloze: int = 1500
+    described: int = 900
+    """Questions for a name by its description."""
+    cloze: int = 1800
     """Sentences with something taken out."""
     missing: float = 0.5
     """Questions without an answer, for each with one: half of another document's, half of facts that are not there."""
@@ -41,14 +43,14 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         checks.at_least(self, 1, "epochs", "batch", "upper")
-        checks.at_least(self, 0, "cloze", "seed")
+        checks.at_least(self, 0, "cloze", "described", "seed")
         checks.resumable(self)
         if not 0 < self.lr < 1:
             raise UserError(f"--lr {self.lr}: must be above 0 and below 1")
         if not 0 <= self.missing <= 3:
             raise UserError(f"--missing {self.missing}: must be 0 to 3")
-        if not self.facts and not self.cloze:
-            raise UserError("--no-facts --cloze 0: nothing is left to learn from")
+        if not self.facts and not self.cloze + self.described:
+            raise UserError("--no-facts --described 0 --cloze 0: nothing is left to learn from")
 
 
-SMOKE = Config(model="minilm", cloze=24, facts=False, upper=1, epochs=1, batch=8)
+SMOKE = Config(model="minilm", cloze=24, described=8, facts=False, upper=1, epochs=1, batch=8)

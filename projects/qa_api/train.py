@@ -8,7 +8,8 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from projects.qa_api.data.documents import Document, Language, Part, introductio
 from projects.qa_api.data.examples import (
     Example,
     cloze_examples,
+    described_examples,
     fact_examples,
     missing_examples,
     moved_examples,
@@ -88,15 +90,19 @@ class Asked:
         return hashlib.sha256(told.encode()).hexdigest()
 
 
-def main(config: Config) -> Metrics:
-    """Train, and judge on validation."""
+def main(config: Config, below: dict[str, list[Tensor]] | None = None) -> Metrics:
+    """Train, and judge on validation.
+
+    Args:
+        below: States of the layers that stay, by what they are of; a study keeps them from seed to seed.
+    """
     asked = questions(config, "train")
     checked = questions(config, "validation", VALIDATION)
     out = config.out or new_directory(RUNS, "qa_api", Path(config.model).name)
     seed_everything(config.seed)
     reader = SpanReader(config.model, config.upper)
     with Run(out, project="qa_api", config=config, resume=config.resume, data=asked.digest) as run:
-        loss = descend(config, reader, asked, run)
+        loss = descend(config, reader, asked, run, {} if below is None else below)
         metrics = validated(reader, checked, loss, len(asked.examples))
         if run.step < total_steps(config, asked) + 1:
             run.log(total_steps(config, asked) + 1, **{k: v for k, v in vars(metrics).items() if k != "loss"})
@@ -107,16 +113,23 @@ def main(config: Config) -> Metrics:
 
 def questions(config: Config, part: Part, most: int | None = None) -> Asked:
     """Questions made from the documents of a part, with and without answers; the same for every seed."""
+    return _questions(replace(config, seed=0, lr=Config.lr, out=None, resume=False), part, most)
+
+
+@cache
+def _questions(config: Config, part: Part, most: int | None) -> Asked:
     languages: tuple[Language, ...] = ("en",) if config.model in ENGLISH_ONLY else ("en", "es")
     documents = [each for language in languages for each in introductions(language)]
     known = {each.id: each for each in documents}
+
+    def few(count: int) -> int:
+        return count if most is None else min(count, most)
+
     found = fact_examples(documents, part) if config.facts else []
-    found = [each for each in found if each.language in languages]
-    found += cloze_examples(documents, part, config.cloze if most is None else min(config.cloze, most))
+    found += described_examples(documents, part, few(config.described))
+    found += cloze_examples(documents, part, few(config.cloze))
     wanted = round(config.missing * len(found))
-    words = WordIndex()
-    words.put(each for each in documents)
-    words.commit()
+    words = word_index(languages)
 
     def near(question: str, language: Language) -> list[str]:
         return [each for each, _ in words.search(question, NEAR, (language,))]
@@ -125,6 +138,15 @@ def questions(config: Config, part: Part, most: int | None = None) -> Asked:
     found += moved + missing_examples(documents, part, wanted - len(moved))
     order = shuffled(len(found), generator(0, 7))
     return Asked(tuple(found[row] for row in order[:most]), known)
+
+
+@cache
+def word_index(languages: tuple[Language, ...]) -> WordIndex:
+    """All introductions by their words."""
+    words = WordIndex()
+    words.put(each for language in languages for each in introductions(language))
+    words.commit()
+    return words
 
 
 def total_steps(config: Config, asked: Asked) -> int:
@@ -155,13 +177,14 @@ def one_window_each(found: Windows, wanted: Tensor) -> list[int]:
     return [best[owner] for owner in sorted(best)]
 
 
-def descend(config: Config, reader: SpanReader, asked: Asked, run: Run) -> float:
+def descend(config: Config, reader: SpanReader, asked: Asked, run: Run, below: dict[str, list[Tensor]]) -> float:
     """All epochs; returns the mean loss of the last hundred steps."""
     every = windows(reader.tokenizer, asked.pairs)
     goals = targets(every, asked.answers)
     rows = one_window_each(every, goals)
     found, goals = every.rows(rows), goals[rows]
-    states = kept_states(reader, found)
+    key = f"{config.model} {config.upper} {asked.digest}"
+    states = below[key] = below[key] if key in below else kept_states(reader, found)
     parameters = [each for _, each in reader.trained()]
     optimizer = torch.optim.AdamW(parameters, config.lr, weight_decay=0.01)
     total = total_steps(config, asked)
