@@ -51,11 +51,13 @@ class Calibrator:
     Attributes:
         weights: (f,).
         threshold: Below it "not in them" is said; chosen on validation.
+        sure: From it on at most a twentieth of the answers were wrong on validation.
     """
 
     weights: Float[np.ndarray, " f"]
     constant: float
     threshold: float
+    sure: float = 1.0
 
     def chance(self, evidence: Sequence[Evidence]) -> Float[np.ndarray, " n"]:
         """In [0, 1]."""
@@ -65,13 +67,15 @@ class Calibrator:
 
     def as_json(self) -> dict[str, object]:
         """Plain values."""
-        return {"weights": self.weights.tolist(), "constant": self.constant, "threshold": self.threshold}
+        return {"weights": self.weights.tolist(), "constant": self.constant, "threshold": self.threshold,
+                "sure": self.sure}  # fmt: skip
 
     @classmethod
     def from_json(cls, told: dict[str, object]) -> "Calibrator":
         """Undo of `as_json`."""
         weights = np.array(told["weights"], dtype=float)
-        return cls(weights, float(told["constant"]), float(told["threshold"]))  # type: ignore[arg-type]
+        rest = [float(told[name]) for name in ("constant", "threshold", "sure")]  # type: ignore[arg-type]
+        return cls(weights, *rest)
 
 
 UNCALIBRATED = Calibrator(np.array([4.0, 0.0, 1.0, 0.0, 0.5, 0.0]), 0.0, 0.5)
@@ -119,7 +123,7 @@ def fit_calibrator(judged: Sequence[Judged]) -> Calibrator:
 
 
 def best_threshold(chance: Float[np.ndarray, " n"], f1: Float[np.ndarray, " n"], answerable: Any) -> float:
-    """The chance from which on to answer, for the largest mean F1; of equals the lowest. Between two chances, midway."""
+    """The chance from which on to answer, for the largest mean F1: midway between two chances; of equals the lowest."""
     order = np.argsort(-chance, kind="stable")
     gains = np.concatenate([[0.0], np.cumsum(np.where(answerable[order], f1[order], -1.0))])
     gains[1:-1][np.diff(chance[order]) == 0] = -np.inf  # of equal chances all or none

@@ -17,7 +17,7 @@ SHORTEST = 4  # letters of a word that counts
 
 
 def read_by_rules(pairs: Sequence[tuple[str, str]]) -> list[Span]:
-    """A span of each pair of question and text; its score is the share of the question's words that its sentence has."""
+    """A span of each pair of question and text; its score: the share of the question's words in its sentence."""
     return [_span(question, text) for question, text in pairs]
 
 
