@@ -19,8 +19,6 @@ from shared.errors import UserError, command
 from shared.study import Cells, Done, grouped, log_items, publish
 
 SEEDS = (0, 1, 2)
-RATES = (1e-4, 3e-4)
-"""Two candidates of each reader, chosen on the validation titles with the first seed."""
 READERS = ("minilm", "e5")
 
 
@@ -51,19 +49,17 @@ class Study:
             self.config.runs / "readers",
             partial(train, below=below),
             "qa_api",
-            lambda cell: f"{cell.model}-lr{cell.lr:g}-seed{cell.seed}",
+            lambda cell: f"{cell.model}-seed{cell.seed}",
             lambda cell: questions(cell, "train").digest,
             by="validation_f1",
-            expected=len(self.readers) * (len(RATES) + len(self.seeds) - 1),
+            expected=len(self.readers) * len(self.seeds),
         )
 
         self.fitted = cache(fitted)
 
     def trained(self, model: str) -> list[Done]:
-        """The seeds of a reader at the rate that is better on validation."""
-        return self.cells.repeat(
-            self.cells.best(replace(self.base, model=model, lr=rate) for rate in RATES), self.seeds
-        )
+        """The seeds of a reader, one candidate each: as config.py has it."""
+        return self.cells.repeat(replace(self.base, model=model), self.seeds)
 
 
 def searches(run: Study) -> None:
@@ -88,10 +84,8 @@ def searching(run: Study, config: Searching) -> Done:
 
 
 def readers(run: Study) -> None:
-    """Both readers, at two rates and then with every seed."""
+    """Both readers, every seed."""
     publish(shown.READERS_TABLE, [run.trained(model) for model in run.readers], run.config.out, "qa_api")
-    tried = [[done] for done in run.cells.all if done.config.seed == run.seeds[0]]
-    publish(shown.CANDIDATES, tried, run.config.out, "qa_api")
 
 
 def answers(run: Study) -> None:

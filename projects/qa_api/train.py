@@ -33,6 +33,7 @@ from projects.qa_api.reader.model import SpanReader, span_loss
 from projects.qa_api.reader.windows import Windows, targets, windows
 from shared import progress
 from shared.batching import of_like_length, shuffled
+from shared.devices import use_bfloat16
 from shared.errors import UserError, command
 from shared.files import read_json, write_json
 from shared.fingerprint.citations import checkpoints
@@ -179,11 +180,11 @@ def one_window_each(found: Windows, wanted: Tensor) -> list[int]:
 
 def descend(config: Config, reader: SpanReader, asked: Asked, run: Run, below: dict[str, list[Tensor]]) -> float:
     """All epochs; returns the mean loss of the last hundred steps."""
-    every = windows(reader.tokenizer, asked.pairs)
+    every = windows(reader.tokenizer, asked.pairs, tokens=config.tokens, stride=config.tokens // 3)
     goals = targets(every, asked.answers)
     rows = one_window_each(every, goals)
     found, goals = every.rows(rows), goals[rows]
-    key = f"{config.model} {config.upper} {asked.digest}"
+    key = f"{config.model} {config.upper} {config.tokens} {asked.digest}"
     states = below[key] = below[key] if key in below else kept_states(reader, found)
     parameters = [each for _, each in reader.trained()]
     optimizer = torch.optim.AdamW(parameters, config.lr, weight_decay=0.01)
@@ -191,12 +192,15 @@ def descend(config: Config, reader: SpanReader, asked: Asked, run: Run, below: d
     schedule = cosine_schedule(optimizer, total=total)
     lengths, losses, step = [len(each) for each in states], [], 0
     reader.train()
+    fast = use_bfloat16(config.precision, torch.device("cpu"))
     bar = progress.track(range(total), description=f"{config.model}, seed {config.seed}", total=total)
     for epoch in range(config.epochs):
         draws = generator(config.seed, epoch)
         for batch in of_like_length(shuffled(len(rows), draws), lengths, config.batch, draws):
             next(bar)
-            losses.append(update(reader, [states[row] for row in batch], goals[batch], optimizer))
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                scores = above(reader, [states[row] for row in batch])
+            losses.append(update(reader, scores.float(), goals[batch], optimizer))
             schedule.step()
             step += 1
             if step % 20 == 0:
@@ -205,12 +209,17 @@ def descend(config: Config, reader: SpanReader, asked: Asked, run: Run, below: d
     return sum(losses[-100:]) / len(losses[-100:])
 
 
-def update(reader: SpanReader, states: Sequence[Tensor], wanted: Tensor, optimizer: torch.optim.Optimizer) -> float:
-    """One step on a batch of kept states; returns its loss."""
+def above(reader: SpanReader, states: Sequence[Tensor]) -> Tensor:
+    """Scores of a batch from its kept states."""
     padded = torch.nn.utils.rnn.pad_sequence([each.float() for each in states], batch_first=True)
     mask = torch.arange(padded.shape[1])[None] < torch.tensor([len(each) for each in states])[:, None]
+    return reader.above(padded, mask)
+
+
+def update(reader: SpanReader, scores: Tensor, wanted: Tensor, optimizer: torch.optim.Optimizer) -> float:
+    """One step; returns the loss."""
     optimizer.zero_grad()
-    loss = span_loss(reader.above(padded, mask), wanted)
+    loss = span_loss(scores, wanted)
     loss.backward()
     torch.nn.utils.clip_grad_norm_([each for _, each in reader.trained()], 1.0)
     optimizer.step()

@@ -31,7 +31,9 @@ class Letters:
 
 
 DOCUMENTS = (
-    Document("sun", "Sun", "The Sun is the star at the centre of the Solar System. It is about 4.6 billion years old.", "en"),
+    Document(
+        "sun", "Sun", "The Sun is the star at the centre of the Solar System. It is about 4.6 billion years old.", "en"
+    ),
     Document("mole-animal", "Mole (animal)", "Moles are small mammals that live under the ground.", "en"),
     Document("mole-unit", "Mole (unit)", "The mole is the unit of amount of substance in the SI.", "en"),
     Document("malta", "Malta", "Malta es un país insular del Mediterráneo. Su capital es La Valeta.", "es"),

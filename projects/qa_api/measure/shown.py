@@ -16,7 +16,6 @@ from shared.study import (
     Group,
     bootstrap,
     bounds,
-    last,
     mean,
     mean_sd,
     plain,
@@ -181,23 +180,20 @@ CLARIFY = table(
 READERS_TABLE = table(
     "readers",
     setting("model", head="reader", es="lector"),
-    setting("lr", head="rate", es="tasa"),
     REPEATS,
     plain("examples", lambda group: int(group[0].last("examples")), head="made questions", es="preguntas hechas"),
     mean_sd("validation_f1", head="F1 on validation", es="F1 en validación"),
     mean_sd("answered", head="answered", es="contestadas"),
     title="Readers, on made questions of validation titles",
 )
-CANDIDATES = table("candidates", setting("model", head="reader", es="lector"), setting("lr", head="rate", es="tasa"),
-                   last("validation_f1", head="F1 on validation", es="F1 en validación"), title="Candidates")  # fmt: skip
 ERRORS = table(
     "errors",
-    *(plain(name, lambda group: "", head=head, es=es) for name, head, es in (
+    *(plain(name, lambda _: "", head=head, es=es) for name, head, es in (
         ("question", "question", "pregunta"), ("answer", "said", "dicho"), ("document", "from", "de"),
         ("right", "right", "correcto"), ("chance", "chance", "probabilidad"))),
     title="The five surest errors",
 )  # fmt: skip
-TABLES = (SEARCH, READERS_TABLE, CANDIDATES, ANSWERS, SURE, CLARIFY, ERRORS)
+TABLES = (SEARCH, READERS_TABLE, ANSWERS, SURE, CLARIFY, ERRORS)
 
 
 def worst(group: Group, most: int = 5) -> list[dict[str, Any]]:
