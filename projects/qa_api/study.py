@@ -49,7 +49,7 @@ class Study:
             self.config.runs / "readers",
             partial(train, below=below),
             "qa_api",
-            lambda cell: f"{cell.model}-seed{cell.seed}",
+            lambda cell: f"{Path(cell.model).name}-seed{cell.seed}",
             lambda cell: questions(cell, "train").digest,
             by="validation_f1",
             expected=len(self.readers) * len(self.seeds),
@@ -100,12 +100,16 @@ def answers(run: Study) -> None:
     publish(shown.SURE, by_reader, run.config.out, "qa_api")
     publish(shown.CLARIFY, groups, run.config.out, "qa_api")
     study.write(run.config.out / "errors.csv", shown.worst(by_reader[-1]), "qa_api")
+    points = [
+        point for group in groups if group[0].config.language == "en" for done in group for point in shown.covered(done)
+    ]
+    study.write(run.config.out / "coverage.csv", points, "qa_api")
 
 
 def answering(run: Study, config: Answering, done: Done | None) -> Done:
     """One reader's seed on the questions of a language."""
     config = replace(config, seed=done.config.seed if done else 0)
-    place = run.config.runs / "answers" / f"{config.reader}-{config.language}-seed{config.seed}"
+    place = run.config.runs / "answers" / f"{Path(config.reader).name}-{config.language}-seed{config.seed}"
     data = digest([*map(repr, asked_of(config.language)), done.source.run if done else "rules"])
     fit = (done.directory if done else None, config.encoder, config.taught, config.calibrated)
     return log_items(place, config, lambda: answered(run.fitted(*fit), config), project="qa_api", data=data)

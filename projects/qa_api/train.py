@@ -30,7 +30,7 @@ from projects.qa_api.evaluate import scored
 from projects.qa_api.index.words import WordIndex
 from projects.qa_api.reader.decode import read, trimmed
 from projects.qa_api.reader.model import SpanReader, span_loss
-from projects.qa_api.reader.windows import Windows, targets, windows
+from projects.qa_api.reader.windows import MOST_QUESTION, Windows, targets, windows
 from shared import progress
 from shared.batching import of_like_length, shuffled
 from shared.devices import use_bfloat16
@@ -180,7 +180,7 @@ def one_window_each(found: Windows, wanted: Tensor) -> list[int]:
 
 def descend(config: Config, reader: SpanReader, asked: Asked, run: Run, below: dict[str, list[Tensor]]) -> float:
     """All epochs; returns the mean loss of the last hundred steps."""
-    every = windows(reader.tokenizer, asked.pairs, tokens=config.tokens, stride=config.tokens // 3)
+    every = windows(reader.tokenizer, asked.pairs, tokens=config.tokens, stride=(config.tokens - MOST_QUESTION) // 3)
     goals = targets(every, asked.answers)
     rows = one_window_each(every, goals)
     found, goals = every.rows(rows), goals[rows]

@@ -31,8 +31,9 @@ def small(tmp_path, monkeypatch, encoder, tiny_reader):
         )
         for language in ("en", "es")
     }
-    for module in (train, searching, answering):
+    for module in (train, searching):
         monkeypatch.setattr(module, "introductions", lambda language: known[language])
+    monkeypatch.setattr(answering, "load_documents", lambda _: known["en"] + known["es"])
     monkeypatch.setattr(answering, "questions", lambda: tuple(asked))
     monkeypatch.setattr(SentenceEncoder, "load", classmethod(lambda *_: encoder))
     for module in (searching, answering):
@@ -40,7 +41,6 @@ def small(tmp_path, monkeypatch, encoder, tiny_reader):
     for each in CACHED:
         each.cache_clear()
     model = tiny_reader.name
-    monkeypatch.setattr(study, "READERS", (model,))
     monkeypatch.setitem(shown.READERS, model, "tiny")
     base = dataclasses.replace(SMOKE, model=model, facts=True, tokens=64, batch=16)
     config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results")
@@ -60,9 +60,8 @@ def test_a_study_from_nothing_and_again(small, monkeypatch):
     kept = {path.name: path.read_bytes() for path in first.config.out.glob("*.csv")}
     rows = read_csv(first.config.out / "search.csv")
     assert len(rows) == len(searching.TASKS) * len(searching.METHODS)
-    monkeypatch.setattr(study, "train", None)
-    monkeypatch.setattr(study, "answered", None)
-    monkeypatch.setattr(study, "searched", None)
+    for name in ("train", "answered", "searched"):
+        monkeypatch.setattr(study, name, lambda *_, **__: pytest.fail("measured again"))
     again = small()
     study.main(again.config, again)
     assert {path.name: path.read_bytes() for path in again.config.out.glob("*.csv")} == kept
@@ -76,7 +75,9 @@ def test_an_unknown_part_is_refused():
 def test_the_questions_by_hand_are_those_that_were_counted():
     every = questions()
     assert [sum(each.language == language for each in every) for language in ("en", "es")] == [150, 100]
-    titles = {(each.language, each.title): each for language in ("en", "es") for each in documents.introductions(language)}
+    titles = {
+        (each.language, each.title): each for language in ("en", "es") for each in documents.introductions(language)
+    }
     for each in every:
         if each.kind == "clear":
             text = titles[each.language, each.document].text

@@ -1,23 +1,25 @@
 """What a reader answers to the questions that were written by hand, and how its scores are calibrated before."""
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from projects.qa_api.answers import Answer, Answerer, Given
 from projects.qa_api.config import Config
-from projects.qa_api.data.documents import Language, by_title, introductions
+from projects.qa_api.data.documents import Language, by_title, load_documents
 from projects.qa_api.data.examples import Example
 from projects.qa_api.evaluate import Question, Scored, at_most_wrong, questions, scored
-from projects.qa_api.index.encoder import document_vectors
+from projects.qa_api.index.encoder import SentenceEncoder, document_vectors
 from projects.qa_api.index.library import Library
 from projects.qa_api.index.store import Store
-from projects.qa_api.measure.searching import LANGUAGES, every_document, nearest, taught_merge
+from projects.qa_api.measure.searching import LANGUAGES, every_document, taught_merge
 from projects.qa_api.reader.calibrate import RIGHT, Calibrator, Judged, fit_calibrator
 from projects.qa_api.train import load_reader
 from projects.qa_api.train import questions as made_questions
@@ -33,7 +35,8 @@ MOST_WRONG = 0.05
 class Answering:
     """One reader on the questions by hand."""
 
-    reader: Literal["rules", "minilm", "e5"]
+    reader: str
+    """A model that was trained, or "rules"."""
     language: Language = "en"
     seed: int = 0
     encoder: str = "e5"
@@ -43,28 +46,23 @@ class Answering:
     """Questions of the validation titles that the calibrator is fitted on."""
 
 
-@dataclass
-class Shelf:
-    """All introductions as the service keeps them, in a folder that goes with the shelf."""
-
-    folder: tempfile.TemporaryDirectory[str]
-    library: Library
-
-
 @cache
-def shelf(encoder: str, taught: int) -> Shelf:
-    """Made once a process."""
-    model, _ = nearest(encoder, LANGUAGES)
-    folder = tempfile.TemporaryDirectory(prefix="qa_api-")
-    store = Store(Path(folder.name) / "store.sqlite", model.identity)
+def shelf(encoder: str, taught: int, dataset: str) -> Library:
+    """Documents as the service keeps them, made once a process, in a folder that goes when it ends; without anything
+    taught, searches are merged by reciprocal ranks.
+    """
+    model = SentenceEncoder.load(encoder)
+    folder = Path(tempfile.mkdtemp(prefix="qa_api-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    store = Store(folder / "store.sqlite", model.identity)
     for language in LANGUAGES:
-        documents = introductions(language)
+        documents = [each for each in load_documents(dataset) if each.language == language]
         store.put_all(TENANT, documents, document_vectors(documents, model))
-    return Shelf(folder, Library(store, TENANT, model, taught_merge(encoder, taught)))
+    return Library(store, TENANT, model, taught_merge(encoder, taught) if taught else None)
 
 
 def calibration(reader: str, count: int) -> list[Example]:
-    """Made questions of validation titles, with and without an answer; put to all documents, so that none is "moved"."""
+    """Made questions of validation titles, with and without an answer; all documents are searched: none is "moved"."""
     made = [each for each in made_questions(Config(model=reader), "validation").examples if each.kind != "moved"]
     return made[:count]
 
@@ -82,14 +80,16 @@ def judged(answerer: Answerer, asked: Sequence[Example]) -> list[Judged]:
     return found
 
 
-def fitted(directory: Path | None, encoder: str, taught: int, calibrated: int) -> Answerer:
+def fitted(
+    directory: Path | None, encoder: str, taught: int, calibrated: int, dataset: str = "introductions"
+) -> Answerer:
     """The reader of a run with its merge and its calibrator, which are kept beside it; without a run, the rules."""
-    here = shelf(encoder, taught).library
+    here = shelf(encoder, taught, dataset)
     reader = load_reader(directory) if directory else None
     answerer = Answerer(here, reader)
     asked = calibration(reader.name if reader else encoder, calibrated)
     answerer.calibrator = with_sure(judged(answerer, asked))
-    if directory and here.merge:
+    if directory:
         save_fitted(directory, here.merge, answerer.calibrator)
     return answerer
 
