@@ -22,12 +22,12 @@ CACHED = (train._questions, train.word_index, searching.every_document, searchin
 @pytest.fixture
 def small(tmp_path, monkeypatch, encoder, tiny_reader):
     """Some titles of both languages, those of ten questions among them; words for vectors; a BERT of two layers."""
-    asked = [each for language in ("en", "es") for each in [q for q in questions() if q.language == language][:12]]
+    asked = [each for language in ("en", "es") for each in [q for q in questions() if q.language == language][:6]]
     asked += [each for each in questions() if each.kind != "clear"][::9]
     named = {each.document for each in asked} | {title for each in asked for title, _ in each.options}
     known = {
         language: tuple(
-            each for at, each in enumerate(documents.introductions(language)) if at % 40 == 0 or each.title in named
+            each for at, each in enumerate(documents.introductions(language)) if at % 120 == 0 or each.title in named
         )
         for language in ("en", "es")
     }
@@ -46,7 +46,7 @@ def small(tmp_path, monkeypatch, encoder, tiny_reader):
     config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results")
     yield lambda: study.Study(
         config, (0, 1), (model,), base,
-        Searching(task="en", method="words", queries=12, taught=12), Answering(reader="rules", taught=12, calibrated=12),
+        Searching(task="en", method="words", queries=6, taught=8), Answering(reader="rules", taught=8, calibrated=8),
     )  # fmt: skip
     for each in CACHED:
         each.cache_clear()
