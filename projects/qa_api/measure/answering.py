@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from projects.qa_api.answers import Answer, Answerer, Given
+from projects.qa_api.ambiguity.homonyms import homonyms
+from projects.qa_api.answers import Answer, Answerer, Given, options_of
 from projects.qa_api.config import Config
-from projects.qa_api.data.documents import Language, by_title, load_documents
+from projects.qa_api.data.documents import Language, by_title, load_documents, part_of
 from projects.qa_api.data.examples import Example
 from projects.qa_api.evaluate import Question, Scored, at_most_wrong, questions, scored
 from projects.qa_api.index.encoder import SentenceEncoder, document_vectors
@@ -28,7 +29,8 @@ from shared.progress import track
 from shared.study import Item
 
 TENANT = "study"
-MOST_WRONG = 0.05
+MOST_WRONG, MOST_NEEDLESS = 0.05, 0.02
+WHAT: dict[Language, str] = {"en": "What is {}?", "es": "¿Qué es {}?"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +91,7 @@ def fitted(
     answerer = Answerer(here, reader)
     asked = calibration(reader.name if reader else encoder, calibrated)
     answerer.calibrator = with_sure(judged(answerer, asked))
+    answerer.calibrator = with_asking(answerer, asked[: calibrated // 2])
     if directory:
         save_fitted(directory, here.merge, answerer.calibrator)
     return answerer
@@ -102,6 +105,41 @@ def with_sure(found: Sequence[Judged]) -> Calibrator:
     chance = np.array([made.chance([each.evidence[at]])[0] for each, at in zip(told, best, strict=True)])
     right = np.array([float(each.right[at] >= RIGHT) for each, at in zip(told, best, strict=True)])
     return replace(made, sure=min(1.0, at_most_wrong(chance, right, MOST_WRONG).threshold))
+
+
+def with_asking(answerer: Answerer, clear: Sequence[Example]) -> Calibrator:
+    """A calibrator that asks back as often as it can where titles of training and validation have homonyms, and in at
+    most a fiftieth of clear questions; of equals the strictest.
+    """
+    made = answerer.calibrator
+    asked = [(WHAT[language].format(name), language, True) for language, name in shared_names()]
+    asked += [(each.question, each.language, False) for each in clear if each.start is not None]
+    told = []
+    for question, language, several in track(asked, description="names of several things", total=len(asked)):
+        candidates = answerer.weigh(question, answerer.documents(question, language, None))
+        told.append((question, options_of(candidates), several))
+
+    def rates(least: float, apart: float) -> tuple[float, float]:
+        backs = [(bool(homonyms(each, options, least=least, apart=apart)), several) for each, options, several in told]
+        return tuple(sum(b for b, s in backs if s == wanted) / max(sum(s == wanted for _, s in backs), 1)
+                     for wanted in (True, False))  # type: ignore[return-value]  # fmt: skip
+
+    grid = [
+        (share * made.threshold, apart) for share in (1.0, 0.5, 0.25, 0.1, 0.0) for apart in (0.5, 0.35, 0.2, 0.1, 0.0)
+    ]
+    fit = [limits for limits in grid if rates(*limits)[1] <= MOST_NEEDLESS] or grid[:1]
+    least, apart = max(fit, key=lambda limits: rates(*limits)[0])
+    return replace(made, least=least, apart=apart)
+
+
+@cache
+def shared_names() -> tuple[tuple[Language, str], ...]:
+    """Names of several things, each in its language; none that the questions by hand, or the test titles, are about."""
+    found: dict[tuple[Language, str], list[str]] = {}
+    for each in every_document().values():
+        if part_of(each.title) != "test":
+            found.setdefault((each.language, each.name), []).append(each.id)
+    return tuple(name for name, ids in found.items() if len(ids) > 1)
 
 
 def asked_of(language: Language) -> list[Question]:
