@@ -44,7 +44,7 @@ class Answering:
     encoder: str = "e5"
     taught: int = 600
     """As in Searching."""
-    calibrated: int = 240
+    calibrated: int = 120
     """Questions of the validation titles that the calibrator is fitted on."""
 
 
