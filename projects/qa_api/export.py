@@ -115,9 +115,9 @@ def to_onnx(graph: nn.Module, path: Path, output: str) -> None:
     with torch.inference_mode(), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the exporter's, of its own parts
         # The tracing exporter: its graph has the plain names and types that the quantiser knows.
+        sizes = {**axes, output: {0: "rows", 1: "tokens"} if output == "scores" else {0: "rows"}}
         torch.onnx.export(graph.eval(), (ids, torch.ones_like(ids)), str(path), dynamo=False, opset_version=OPSET,
-                          input_names=["ids", "mask"], output_names=[output],
-                          dynamic_axes={**axes, output: {0: "rows"} | ({1: "tokens"} if output == "scores" else {})})  # fmt: skip
+                          input_names=["ids", "mask"], output_names=[output], dynamic_axes=sizes)  # fmt: skip
     model = onnx.load(path)
     del model.graph.value_info[:]  # the exporter's notes of shapes contradict what the quantiser infers
     onnx.save(model, path)
@@ -136,6 +136,27 @@ def quantise(source: Path, target: Path) -> None:
                          op_types_to_quantize=["MatMul", "Gemm"])  # fmt: skip
     finally:
         logging.disable(disabled)
+    halve_embeddings(target)
+
+
+def halve_embeddings(path: Path) -> None:
+    """Keep the table of words in half precision, most of the file and of the memory; a row is cast when used."""
+    import onnx
+    from onnx import TensorProto, helper, numpy_helper
+
+    model = onnx.load(path)
+    graph, wide = (
+        model.graph,
+        {each.name: each for each in model.graph.initializer if each.dims and each.dims[0] > 5000},
+    )
+    for at, node in enumerate(list(graph.node)):
+        if node.op_type == "Gather" and node.input[0] in wide:
+            table, output = wide.pop(node.input[0]), node.output[0]
+            table.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(table).astype("float16"), table.name))
+            node.output[0] = f"{output}_half"
+            graph.node.insert(at + 1, helper.make_node("Cast", [node.output[0]], [output], to=TensorProto.FLOAT))
+            break
+    onnx.save(model, path)
 
 
 def export_bert(reader: SpanReader, folder: Path) -> Path:

@@ -32,7 +32,6 @@ from shared.fingerprint import BrokenError, open_verified, team_key
 from shared.fingerprint.manifest import Opened
 
 Runtime = Literal["onnx", "torch"]
-RUNTIMES: tuple[Runtime, ...] = ("onnx", "torch")
 Precision = Literal["float32", "int8"]
 
 

@@ -109,7 +109,10 @@ def test_only_the_upper_layers_and_the_head_learn(tiny_reader):
 
 
 def test_the_loss_is_the_mean_of_two_cross_entropies():
-    scores, wanted = torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(0)), torch.tensor([[1, 2], [0, 0], [3, 4]])
+    scores, wanted = (
+        torch.randn(3, 5, 2, generator=torch.Generator().manual_seed(0)),
+        torch.tensor([[1, 2], [0, 0], [3, 4]]),
+    )
     logs = scores.log_softmax(1)
     by_hand = -sum(float(logs[w, wanted[w, end], end]) for w in range(3) for end in range(2)) / 6
     assert float(span_loss(scores, wanted)) == pytest.approx(by_hand, rel=1e-5)

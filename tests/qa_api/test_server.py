@@ -66,7 +66,9 @@ def test_a_tenant_a_scope_and_a_name_are_checked_when_a_key_is_made(service):
 def test_two_tenants_with_the_same_ids_never_meet(client, key):
     a, b = key("a"), key("b")
     client.put("/v1/documents/sun", json=SUN, headers=a)
-    client.put("/v1/documents/sun", json={**SUN, "text": "The Sun is a newspaper from London, of all things."}, headers=b)
+    client.put(
+        "/v1/documents/sun", json={**SUN, "text": "The Sun is a newspaper from London, of all things."}, headers=b
+    )
     assert client.get("/v1/documents/sun", headers=a).json()["text"] == SUN["text"]
     assert "newspaper" in client.get("/v1/search", params={"q": "sun"}, headers=b).json()["hits"][0]["beginning"]
     assert client.delete("/v1/documents/sun", headers=b).status_code == 200
@@ -147,7 +149,10 @@ def test_a_question_back_is_answered_by_its_token_alone(client, key):
         told = {"title": document.title, "text": document.text, "language": document.language}
         client.put(f"/v1/documents/{document.id}", json=told, headers=who)
     asked = client.post("/v1/ask", json={"question": "What is a mole?"}, headers=who).json()
-    assert asked["kind"] == "clarify" and {each["document"] for each in asked["options"]} == {"mole-animal", "mole-unit"}
+    assert asked["kind"] == "clarify" and {each["document"] for each in asked["options"]} == {
+        "mole-animal",
+        "mole-unit",
+    }
     follow = {"question": "", "token": asked["token"], "document": "mole-unit"}
     chosen = client.post("/v1/ask", json=follow, headers=who).json()
     assert chosen["source"] is None or chosen["source"]["document"] == "mole-unit"

@@ -160,7 +160,37 @@ class Done(BaseModel):
     documents: int = 0
 
 
+class Act(BaseModel):
+    """Somebody changed something: name of the key, id of the request, ETag of what the document became."""
+
+    at: int
+    key: str
+    request: str
+    action: str
+    document: str
+    etag: str
+
+
+class Audit(BaseModel):
+    """Newest first."""
+
+    acts: list[Act]
+
+
 class Health(BaseModel):
     """Whether the server is up."""
 
     status: Literal["ok"]
+
+
+class Ready(BaseModel):
+    """What the server takes now.
+
+    `status`: ok; degraded (it answers; `store` full: no changes; `index` rebuilding: the old one answers). `mended` is
+    how often an index that failed was made again since the start.
+    """
+
+    status: Literal["ok", "degraded"]
+    store: Literal["ok", "full"] = "ok"
+    index: Literal["ok", "rebuilding"] = "ok"
+    mended: int = 0
