@@ -84,15 +84,17 @@ def add_health(app: FastAPI) -> None:
 
 def add_pages(app: FastAPI, web: Web) -> None:
     """A page to try it, and Swagger UI at /docs from files on this machine: without them there is /openapi.json."""
+    found = find_spec("fastapi_offline")
+    folder = Path(found.origin).parent / "static" if found and found.origin else None
+    has_docs = folder is not None and (folder / "swagger-ui-bundle.js").is_file()
 
     @app.get("/", include_in_schema=False)
     def home(request: Request) -> Response:
-        texts = web.pages.spoken(language_of(request), "app.")
-        return web.page(request, "ask.html", given={"texts": texts, "language": language_of(request)})
+        language = language_of(request)
+        told = {"texts": web.pages.spoken(language, "app."), "language": language, "docs": has_docs}
+        return web.page(request, "ask.html", given=told)
 
-    found = find_spec("fastapi_offline")
-    folder = Path(found.origin).parent / "static" if found and found.origin else None
-    if folder is None or not (folder / "swagger-ui-bundle.js").is_file():
+    if not has_docs:
         return
     app.mount("/docs/files", StaticFiles(directory=folder), name="docs")
 

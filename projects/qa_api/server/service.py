@@ -227,7 +227,7 @@ class Service:
             return self.answerer(caller.tenant).library.rebuild()
 
     def _caught_up(self, own: Answerer) -> None:
-        """Searches know the change. It is in the store: if the index's server is away, the next question tries again."""
+        """Searches know the change. It is in the store: with the index's server away, the next question tries again."""
         with suppress(ConnectionError):
             own.library.follow()
 
