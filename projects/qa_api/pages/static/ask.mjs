@@ -129,9 +129,9 @@ by("own").addEventListener("submit", (event) => {
   event.preventDefault();
   told("put", async () => {
     const id = by("identity").value, title = by("name").value;
-    const { status } = await send("PUT", `/v1/documents/${encodeURIComponent(id)}`, { title, text: by("words").value, language: by("language").value });
+    await send("PUT", `/v1/documents/${encodeURIComponent(id)}`, { title, text: by("words").value, language: by("language").value });
     listed(id, title);
-    return say(status === 201 ? "saved" : "same", { id });
+    return say("saved", { id });
   });
 });
 by("remove").addEventListener("submit", (event) => {
