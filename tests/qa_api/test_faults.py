@@ -106,7 +106,7 @@ def broken_words(*_, **__):
 
 
 @pytest.mark.parametrize("how", ["search fails", "change fails", "vectors lost"])
-def test_an_index_that_fails_is_made_again_and_that_is_said(client, small, how, monkeypatch, caplog):
+def test_an_index_that_fails_is_made_again_and_that_is_said(client, small, how, monkeypatch):
     client.put("/v1/documents/sun", json=SUN)
     now = small.answerer("a").library.snapshot
     if how == "search fails":

@@ -1,6 +1,7 @@
 """The page in a real browser: ask, choose, judge, put and delete with a typed key; all widths, schemes, keyboard."""
 
 import pytest
+import torch
 
 from projects.qa_api.measure.small import small_service
 from projects.qa_api.server.app import create_app, keys_of
@@ -102,7 +103,13 @@ def test_a_file_that_is_no_text_is_refused_and_a_wrong_name_gets_suggestions(ser
     )
     page.get_by_text("El archivo no es texto en UTF-8.").wait_for()
     service = server[0]
-    service.reader.forward = lambda ids, mask: ids.new_zeros((*ids.shape, 2)).float()  # finds nothing
+
+    def nothing(ids, mask):
+        scores = torch.zeros(*ids.shape, 2)
+        scores[:, 0] = 9.0
+        return scores
+
+    service.reader.forward = nothing
     ask(page, "capital de Maltta")
     page.get_by_text("No está en los documentos.").wait_for()
     page.locator("#options button", has_text="Malta").click()
