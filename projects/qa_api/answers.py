@@ -18,6 +18,7 @@ from projects.qa_api.index.merge import contains
 from projects.qa_api.reader.calibrate import UNCALIBRATED, Calibrator, Evidence
 from projects.qa_api.reader.decode import Span, read, trimmed
 from projects.qa_api.reader.model import SpanReader
+from projects.qa_api.reader.rules import read_by_rules
 
 READ = 5  # documents that are read
 OPTION_LEAST, OPTION_APART = 0.2, 0.35
@@ -71,11 +72,11 @@ class Answerer:
     """Answers questions to a library.
 
     Attributes:
-        only: Id of the document that a follow-up chose.
+        reader: By rules without one.
     """
 
     library: Library
-    reader: SpanReader
+    reader: SpanReader | None
     calibrator: Calibrator = UNCALIBRATED
     _names: tuple[int, Suggestions] = field(default_factory=lambda: (-1, Suggestions(())))
 
@@ -105,13 +106,18 @@ class Answerer:
 
     def weigh(self, question: str, found: Sequence[Found]) -> list[Given]:
         """Each document's best span with its chance, best first."""
-        spans = read(self.reader, [(question, each.document.text) for each in found])
+        pairs = [(question, each.document.text) for each in found]
+        spans = read(self.reader, pairs) if self.reader else read_by_rules(pairs)
         evidence = evidence_of(question, found, spans)
         chances = self.calibrator.chance(evidence) if found else np.zeros(0)
         given = []
         for each, span, own, chance in zip(found, spans, evidence, chances.tolist(), strict=True):
             given.append(Given(each.document, *trimmed(each.document.text, span), chance, own))
         return sorted(given, key=lambda one: (-one.chance, one.document.id))
+
+    def weigh_one(self, question: str, document: Document) -> Given:
+        """The best span of a document that is known to be meant."""
+        return self.weigh(question, [Found(document, 0.0)])[0]
 
     def suggestions(self, question: str) -> list[str]:
         """Names near to what was asked, if the question has none."""

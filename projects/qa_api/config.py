@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared import checks
+from shared.devices import Precision
 from shared.errors import UserError
 
 RESULTS = Path("projects/qa_api/results")
@@ -19,7 +20,9 @@ class Config:
     """Documents that questions are made from: introductions, or squad by the hub (HF_HUB_OFFLINE=0)."""
     facts: bool = True
     """Whether questions about stated facts are learned from."""
-    cloze: int = 1500
+    described: int = 700
+    """Questions for a name by its description."""
+    cloze: int = 1300
     """Sentences with something taken out."""
     missing: float = 0.5
     """Questions without an answer, for each with one: half of another document's, half of facts that are not there."""
@@ -31,6 +34,10 @@ class Config:
     """Windows of a batch."""
     lr: float = 2e-4
     """Highest learning rate; it rises over a twentieth of the steps and falls to a tenth as a cosine."""
+    tokens: int = 112
+    """Of a training window, which holds the answer; questions are answered with longer ones."""
+    precision: Precision = "auto"
+    """float32, bfloat16, or auto: bfloat16 where the processor multiplies it faster."""
     seed: int = 0
     """Of the head's start, the order of the questions, and dropout."""
     out: Path | None = None
@@ -41,14 +48,15 @@ class Config:
     def __post_init__(self) -> None:
         """Refuse what cannot be trained."""
         checks.at_least(self, 1, "epochs", "batch", "upper")
-        checks.at_least(self, 0, "cloze", "seed")
+        checks.at_least(self, 64, "tokens")
+        checks.at_least(self, 0, "cloze", "described", "seed")
         checks.resumable(self)
         if not 0 < self.lr < 1:
             raise UserError(f"--lr {self.lr}: must be above 0 and below 1")
         if not 0 <= self.missing <= 3:
             raise UserError(f"--missing {self.missing}: must be 0 to 3")
-        if not self.facts and not self.cloze:
-            raise UserError("--no-facts --cloze 0: nothing is left to learn from")
+        if not self.facts and not self.cloze + self.described:
+            raise UserError("--no-facts --described 0 --cloze 0: nothing is left to learn from")
 
 
-SMOKE = Config(model="minilm", cloze=24, facts=False, upper=1, epochs=1, batch=8)
+SMOKE = Config(model="minilm", cloze=24, described=8, facts=False, upper=1, epochs=1, batch=8, precision="float32")

@@ -9,16 +9,14 @@ import tomllib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from pathlib import Path
 from typing import Literal
 
 import numpy as np
 from jaxtyping import Float, Int
 
-from projects.qa_api.data.documents import Language
+from projects.qa_api.data.documents import QUESTIONS, Language
 from shared import squad
 
-QUESTIONS = Path(__file__).with_name("questions.toml")
 SPANISH_ARTICLES = re.compile(r"\b(?:el|la|los|las|un|una|unos|unas|del|al)\b", re.IGNORECASE)
 MARKS = re.compile(r"[¿¡«»“”‘’]")
 Kind = Literal["clear", "none", "ambiguous"]

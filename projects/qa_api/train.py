@@ -8,7 +8,8 @@ import hashlib
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from projects.qa_api.data.documents import Document, Language, Part, introductio
 from projects.qa_api.data.examples import (
     Example,
     cloze_examples,
+    described_examples,
     fact_examples,
     missing_examples,
     moved_examples,
@@ -31,6 +33,7 @@ from projects.qa_api.reader.model import SpanReader, span_loss
 from projects.qa_api.reader.windows import Windows, targets, windows
 from shared import progress
 from shared.batching import of_like_length, shuffled
+from shared.devices import use_bfloat16
 from shared.errors import UserError, command
 from shared.files import read_json, write_json
 from shared.fingerprint.citations import checkpoints
@@ -88,15 +91,19 @@ class Asked:
         return hashlib.sha256(told.encode()).hexdigest()
 
 
-def main(config: Config) -> Metrics:
-    """Train, and judge on validation."""
+def main(config: Config, below: dict[str, list[Tensor]] | None = None) -> Metrics:
+    """Train, and judge on validation.
+
+    Args:
+        below: States of the layers that stay, by what they are of; a study keeps them from seed to seed.
+    """
     asked = questions(config, "train")
     checked = questions(config, "validation", VALIDATION)
     out = config.out or new_directory(RUNS, "qa_api", Path(config.model).name)
     seed_everything(config.seed)
     reader = SpanReader(config.model, config.upper)
     with Run(out, project="qa_api", config=config, resume=config.resume, data=asked.digest) as run:
-        loss = descend(config, reader, asked, run)
+        loss = descend(config, reader, asked, run, {} if below is None else below)
         metrics = validated(reader, checked, loss, len(asked.examples))
         if run.step < total_steps(config, asked) + 1:
             run.log(total_steps(config, asked) + 1, **{k: v for k, v in vars(metrics).items() if k != "loss"})
@@ -107,16 +114,23 @@ def main(config: Config) -> Metrics:
 
 def questions(config: Config, part: Part, most: int | None = None) -> Asked:
     """Questions made from the documents of a part, with and without answers; the same for every seed."""
+    return _questions(replace(config, seed=0, lr=Config.lr, out=None, resume=False), part, most)
+
+
+@cache
+def _questions(config: Config, part: Part, most: int | None) -> Asked:
     languages: tuple[Language, ...] = ("en",) if config.model in ENGLISH_ONLY else ("en", "es")
     documents = [each for language in languages for each in introductions(language)]
     known = {each.id: each for each in documents}
+
+    def few(count: int) -> int:
+        return count if most is None else min(count, most)
+
     found = fact_examples(documents, part) if config.facts else []
-    found = [each for each in found if each.language in languages]
-    found += cloze_examples(documents, part, config.cloze if most is None else min(config.cloze, most))
+    found += described_examples(documents, part, few(config.described))
+    found += cloze_examples(documents, part, few(config.cloze))
     wanted = round(config.missing * len(found))
-    words = WordIndex()
-    words.put(each for each in documents)
-    words.commit()
+    words = word_index(languages)
 
     def near(question: str, language: Language) -> list[str]:
         return [each for each, _ in words.search(question, NEAR, (language,))]
@@ -125,6 +139,15 @@ def questions(config: Config, part: Part, most: int | None = None) -> Asked:
     found += moved + missing_examples(documents, part, wanted - len(moved))
     order = shuffled(len(found), generator(0, 7))
     return Asked(tuple(found[row] for row in order[:most]), known)
+
+
+@cache
+def word_index(languages: tuple[Language, ...]) -> WordIndex:
+    """All introductions by their words."""
+    words = WordIndex()
+    words.put(each for language in languages for each in introductions(language))
+    words.commit()
+    return words
 
 
 def total_steps(config: Config, asked: Asked) -> int:
@@ -155,25 +178,29 @@ def one_window_each(found: Windows, wanted: Tensor) -> list[int]:
     return [best[owner] for owner in sorted(best)]
 
 
-def descend(config: Config, reader: SpanReader, asked: Asked, run: Run) -> float:
+def descend(config: Config, reader: SpanReader, asked: Asked, run: Run, below: dict[str, list[Tensor]]) -> float:
     """All epochs; returns the mean loss of the last hundred steps."""
-    every = windows(reader.tokenizer, asked.pairs)
+    every = windows(reader.tokenizer, asked.pairs, tokens=config.tokens, stride=config.tokens // 3)
     goals = targets(every, asked.answers)
     rows = one_window_each(every, goals)
     found, goals = every.rows(rows), goals[rows]
-    states = kept_states(reader, found)
+    key = f"{config.model} {config.upper} {config.tokens} {asked.digest}"
+    states = below[key] = below[key] if key in below else kept_states(reader, found)
     parameters = [each for _, each in reader.trained()]
     optimizer = torch.optim.AdamW(parameters, config.lr, weight_decay=0.01)
     total = total_steps(config, asked)
     schedule = cosine_schedule(optimizer, total=total)
     lengths, losses, step = [len(each) for each in states], [], 0
     reader.train()
+    fast = use_bfloat16(config.precision, torch.device("cpu"))
     bar = progress.track(range(total), description=f"{config.model}, seed {config.seed}", total=total)
     for epoch in range(config.epochs):
         draws = generator(config.seed, epoch)
         for batch in of_like_length(shuffled(len(rows), draws), lengths, config.batch, draws):
             next(bar)
-            losses.append(update(reader, [states[row] for row in batch], goals[batch], optimizer))
+            with torch.autocast("cpu", torch.bfloat16, enabled=fast):
+                scores = above(reader, [states[row] for row in batch])
+            losses.append(update(reader, scores.float(), goals[batch], optimizer))
             schedule.step()
             step += 1
             if step % 20 == 0:
@@ -182,12 +209,17 @@ def descend(config: Config, reader: SpanReader, asked: Asked, run: Run) -> float
     return sum(losses[-100:]) / len(losses[-100:])
 
 
-def update(reader: SpanReader, states: Sequence[Tensor], wanted: Tensor, optimizer: torch.optim.Optimizer) -> float:
-    """One step on a batch of kept states; returns its loss."""
+def above(reader: SpanReader, states: Sequence[Tensor]) -> Tensor:
+    """Scores of a batch from its kept states."""
     padded = torch.nn.utils.rnn.pad_sequence([each.float() for each in states], batch_first=True)
     mask = torch.arange(padded.shape[1])[None] < torch.tensor([len(each) for each in states])[:, None]
+    return reader.above(padded, mask)
+
+
+def update(reader: SpanReader, scores: Tensor, wanted: Tensor, optimizer: torch.optim.Optimizer) -> float:
+    """One step; returns the loss."""
     optimizer.zero_grad()
-    loss = span_loss(reader.above(padded, mask), wanted)
+    loss = span_loss(scores, wanted)
     loss.backward()
     torch.nn.utils.clip_grad_norm_([each for _, each in reader.trained()], 1.0)
     optimizer.step()

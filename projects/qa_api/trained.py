@@ -25,9 +25,11 @@ class Trained:
     calibrator: Calibrator
 
 
-def save_fitted(directory: Path, merge: Merge, calibrator: Calibrator) -> None:
+def save_fitted(directory: Path, merge: Merge | None, calibrator: Calibrator) -> None:
     """Keep what was fitted on validation beside the reader."""
-    write_json(directory / FITTED, {"merge": merge.weights.tolist(), "calibrator": calibrator.as_json()})
+    write_json(
+        directory / FITTED, {"merge": merge.weights.tolist() if merge else None, "calibrator": calibrator.as_json()}
+    )
 
 
 def load_trained(directory: Path | None = None) -> Trained:
@@ -49,15 +51,18 @@ def load_fitted(directory: Path) -> tuple[Merge | None, Calibrator]:
     if not (directory / FITTED).is_file():
         return None, UNCALIBRATED
     told = read_json(directory / FITTED)
+    calibrator = Calibrator.from_json(told["calibrator"])
+    if told["merge"] is None:
+        return None, calibrator
     weights = np.array(told["merge"], dtype=float)
     if weights.shape != (2, len(FEATURES) + 1):
         raise UserError(f"{directory / FITTED}: is of another version; make it again with `make run-qa_api`")
-    return Merge(weights), Calibrator.from_json(told["calibrator"])
+    return Merge(weights), calibrator
 
 
 def newest() -> Path:
     """The last run that answers questions."""
-    found = sorted((RUNS / "qa_api").glob(f"*/{FITTED}"), key=lambda path: path.stat().st_mtime)
+    found = sorted((RUNS / "qa_api").rglob(FITTED), key=lambda path: path.stat().st_mtime)
     if not found:
         raise UserError(
             "no trained reader is there: `make run-qa_api` trains one, or set QA_API_READER to its directory"

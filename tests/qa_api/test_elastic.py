@@ -92,7 +92,7 @@ def test_an_older_change_that_comes_late_does_not_win(store):
     one.follow()
     late.snapshot._again = True  # as if it had read the old change before the new one was there
     late.snapshot.apply(old)
-    assert server.indices[INDEX]["docs"]["a/sun"]["body_en"] == "A newspaper from London."
+    assert server.indices[INDEX]["docs"]["a/sun"]["body_en"] == "Sun. A newspaper from London."
     store.remove("a", "sun")
     one.follow()
     late.snapshot.apply(old)
@@ -178,5 +178,5 @@ def test_two_replicas_in_any_order_leave_what_the_store_holds(tmp_path_factory, 
             assert set(hits) == set(store.ids(tenant))
             assert not replica[tenant].mended
     texts = {identity: each["body_en"] for identity, each in server.indices[INDEX]["docs"].items()}
-    assert texts == {f"{t}/{i}": store.get(t, i).document.text for t in "ab" for i in store.ids(t)}
+    assert texts == {f"{t}/{i}": f"{i}. {store.get(t, i).document.text}" for t in "ab" for i in store.ids(t)}
     store.close()

@@ -127,12 +127,20 @@ def test_reciprocal_ranks_by_hand():
     assert [each for each, _ in reciprocal_ranks(words, vectors)] == ["a", "c", "b"]
 
 
+def test_features_know_how_much_of_the_query_stands_in_the_lead_and_in_the_text():
+    text = "Moles are mammals. They dig tunnels. Some have seventy teeth."
+    (row,) = candidates(
+        "mammals with seventy tunnels", "en", [("m", 1.0)], [], {"m": Document("m", "M", text, "en")}
+    ).features
+    assert row[6:].tolist() == pytest.approx([2 / 4, 3 / 4])
+
+
 def test_features_know_names_languages_and_what_a_search_did_not_give():
     documents = {each.id: each for each in DOCUMENTS}
     found = candidates("How old is the sun?", "en", [("sun", 5.0), ("malta", 2.0)], [("mole-unit", 0.8)], documents)
     row = dict(zip(found.ids, found.features.tolist(), strict=True))
     assert row["sun"][0] == 0 and row["malta"][0] == row["mole-unit"][0] == pytest.approx(-0.3)
-    assert row["sun"][4:] == [1.0, 1.0] and row["mole-unit"][4:] == [0.0, 0.0]
+    assert row["sun"][4:] == [1.0, 1.0, 0.0, 0.0] and row["mole-unit"][4:] == [0.0, 0.0, 0.0, 0.0]
     assert dict(zip(found.ids, found.other.tolist(), strict=True)) == {"sun": False, "malta": True, "mole-unit": False}
     assert contains(["the", "solar", "system"], ["solar"]) and not contains(["solar"], ["solar", "system"])
 
@@ -158,8 +166,8 @@ def test_a_merge_learns_which_search_is_right_and_to_mistrust_the_other_language
 def test_scores_are_the_weighted_sum_of_the_definition():
     documents = {each.id: each for each in DOCUMENTS}
     found = candidates("sun", "en", [("sun", 3.0), ("malta", 1.0)], [("sun", 0.5)], documents)
-    weights = np.arange(14, dtype=float).reshape(2, 7)
-    wanted = [weights[int(other), :6] @ row + weights[int(other), 6]
+    weights = np.arange(18, dtype=float).reshape(2, 9)
+    wanted = [weights[int(other), :8] @ row + weights[int(other), 8]
               for row, other in zip(found.features, found.other, strict=True)]  # fmt: skip
     assert_allclose(Merge(weights).scores(found), wanted, rtol=1e-12)
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from projects.qa_api.reader.calibrate import Calibrator, Evidence, fit_calibrator
+from projects.qa_api.reader.calibrate import Calibrator, Evidence, Judged, best_threshold, fit_calibrator
 from projects.qa_api.reader.decode import Span, best_pair, decode, read, trimmed
 from projects.qa_api.reader.model import SpanReader, span_loss
 from projects.qa_api.reader.windows import OUTSIDE, targets, windows
@@ -130,7 +130,7 @@ def test_a_calibrator_gives_back_the_chances_that_made_its_data():
     random = np.random.default_rng(0)
     evidence = [Evidence(float(m), 0.0, 0.0, 1.0, 0.0, 0.0) for m in random.normal(0, 4, 4000)]
     right = [bool(random.random() < 1 / (1 + np.exp(-(1.5 * each.margin / 4 - 0.5)))) for each in evidence]
-    fitted = fit_calibrator(evidence, right)
+    fitted = fit_calibrator([Judged((one,), (float(yes),), True) for one, yes in zip(evidence, right, strict=True)])
     truth = np.array([1 / (1 + np.exp(-(1.5 * each.values[0] - 0.5))) for each in evidence])
     assert np.abs(fitted.chance(evidence) - truth).max() < 0.06
     again = Calibrator.from_json(fitted.as_json())
@@ -141,3 +141,30 @@ def test_a_wild_score_is_bounded_and_nothing_to_weigh_is_nothing():
     wild = Evidence(1e9, -1e9, -1e9, 1.0, 1.0, 1e9)
     assert max(map(abs, wild.values)) <= 4
     assert len(Calibrator(np.ones(6), 0.0, 0.5).chance([])) == 0
+
+
+def test_the_best_of_many_noisy_candidates_is_not_believed_as_one_of_them_is():
+    random = np.random.default_rng(1)
+    judged = []
+    for _ in range(1500):
+        margins = random.normal(0, 4, 5)
+        right = [float(random.random() < 1 / (1 + np.exp(-(m / 4 - 2)))) for m in margins]
+        judged.append(Judged(tuple(Evidence(float(m), 0.0, 0.0, 1.0, 0.0, 0.0) for m in margins), tuple(right), True))
+    fitted = fit_calibrator(judged)
+    best = [int(fitted.chance(one.evidence).argmax()) for one in judged]
+    stated = np.mean([fitted.chance([one.evidence[at]])[0] for one, at in zip(judged, best, strict=True)])
+    assert stated == pytest.approx(np.mean([one.right[at] for one, at in zip(judged, best, strict=True)]), abs=0.01)
+
+
+@pytest.mark.parametrize("seed", range(10))
+def test_no_other_threshold_gives_a_larger_mean_f1(seed):
+    random = np.random.default_rng(seed)
+    chance, f1 = random.choice([0.1, 0.3, 0.5, 0.8], 30), random.choice([0.0, 0.5, 1.0], 30)
+    answerable = random.random(30) < 0.6
+    f1 = np.where(answerable, f1, 0.0)
+
+    def mean(threshold):
+        return float(np.where(chance >= threshold, f1, ~answerable).mean())
+
+    found = best_threshold(chance, f1, answerable)
+    assert mean(found) == max(mean(each) for each in (0.0, 0.2, 0.4, 0.6, 0.9))

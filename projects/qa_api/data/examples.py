@@ -1,8 +1,9 @@
 """Questions with their answers, made from documents without anybody's labels.
 
-Three sources: facts that introductions state in so many words, with several ways of asking for each; sentences with a
-name, a year or a number taken out, which a question word replaces; and, for what is not in a document, questions that
-a document of the same kind answers and this one does not.
+Four sources: facts that introductions state in so many words, with several ways of asking for each; what an editor
+wrote beside a title, which asks for the name; sentences with a name, a year or a number taken out, which a question
+word replaces; and, for what is not in a document, questions that a document of the same kind answers and this one
+does not.
 
 Sources: Mintz et al. 2009, "Distant supervision"; Lewis et al. 2019, "Unsupervised question answering by cloze
 translation", §2 (questions in the order of the sentence); Rajpurkar et al. 2018, "Know what you don't know".
@@ -19,21 +20,40 @@ from pathlib import Path
 from projects.qa_api.data.documents import Document, Language, Part, part_of, sentences
 
 FACTS = Path(__file__).with_name("facts.toml")
-MOST_OF_A_FACT = 250
+MOST_OF_A_FACT = 160
 """Examples of one fact: professions would be most of all."""
+KINDS = (
+    {"profession", "best_known", "won", "reign", "death", "nickname"},
+    {"author", "director", "published"},
+    {"capital", "population", "founded", "border", "river", "part_of"},
+    {"species", "symbol", "number", "named_after"},
+)
+"""Facts of like things: of persons, works, places, nature."""
+LOOSE = {"profession", "best_known", "part_of", "nickname"}
+"""Facts that are stated in more ways than a pattern knows: never asked where they seem to be missing."""
 ANSWERS: dict[str, str] = {
     "year": r"\b(?:1\d{3}|20[0-2]\d)\b(?!\s*(?:km|m|species|habitantes|hab))",
     "number": r"\b\d{1,3}(?:[,.  ]\d{3})*(?:[.,]\d+)?(?: (?:million|billion|millones|percent|%))?\b",
     "name": r"(?<![.!?] )(?<!^)\b[A-ZÁÉÍÓÚÑ][\w’'-]+(?: (?:(?:of|the|de|la|del|von|van) )*[A-ZÁÉÍÓÚÑ][\w’'-]+)*",
 }
 WORDS: dict[Language, dict[str, tuple[str, ...]]] = {
-    "en": {"year": ("When", "In which year", "What year"), "number": ("How many", "How much", "What number"),
-           "name": ("Who", "What", "Which", "Where")},
-    "es": {"year": ("¿Cuándo", "¿En qué año"), "number": ("¿Cuántos", "¿Cuántas", "¿Cuánto"),
-           "name": ("¿Quién", "¿Qué", "¿Cuál", "¿Dónde")},
+    "en": {"year": ("when", "in which year", "in what year"), "number": ("how many", "how much"),
+           "name": ("who", "what", "which"), "place": ("where", "in which place", "in what country")},
+    "es": {"year": ("cuándo", "en qué año"), "number": ("cuántos", "cuántas", "cuánto"),
+           "name": ("quién", "qué", "cuál"), "place": ("dónde", "en qué lugar", "en qué país")},
 }  # fmt: skip
+PLACED = re.compile(r"\b(?:in|at|near|from|into|en|desde|hacia|cerca de)\s+(?:the |el |la )?$")
+LINKING = re.compile(r"\s+(?:in|on|by|of|from|at|en|de|por|a|al|del|to|the|el|la)\s*$")
+DESCRIBED: dict[Language, dict[Part, tuple[str, ...]]] = {
+    "en": {"train": ("Who or what is the {D}?", "Which is the {D}?", "What is the name of the {D}?", "Name the {D}."),
+           "validation": ("What do we call the {D}?",), "test": ("Tell me which one is the {D}.",)},
+    "es": {"train": ("¿Quién o qué es: {D}?", "¿Cuál es el nombre de este {D}?", "¿Cómo se llama: {D}?"),
+           "validation": ("¿Qué nombre damos a: {D}?",), "test": ("Dime cuál es: {D}.",)},
+}  # fmt: skip
+REMARK = re.compile(r"\s*\([^()]*\)")
 PRONOUN = re.compile(r"^(?:He|She|It|They|Él|Ella|Ellos)\b")
 LONGEST_CLOZE = 24  # words
+LONGEST_ANSWER = 80  # characters
 
 
 @dataclass(frozen=True)
@@ -84,7 +104,7 @@ def fact_examples(documents: Sequence[Document], part: Part, seed: int = 0) -> l
     for language in ("en", "es"):
         own = [each for each in documents if each.language == language and part_of(each.title) == part]
         for fact in facts(language):
-            matched = [(each, match) for each in own if (match := fact.find.search(each.text))]
+            matched = [(each, match) for each in own if (match := fact.find.search(each.text)) and _says(each, match)]
             random_.shuffle(matched)
             found += [_asked(fact, part, each, match, random_) for each, match in matched[:MOST_OF_A_FACT]]
     return found
@@ -93,18 +113,39 @@ def fact_examples(documents: Sequence[Document], part: Part, seed: int = 0) -> l
 def missing_examples(documents: Sequence[Document], part: Part, count: int, seed: int = 0) -> list[Example]:
     """Facts asked of documents that do not state them: for most, nothing in the text answers.
 
-    A pattern misses some ways of stating a fact, so that a few of these have an answer after all; a document with the
-    fact's own words elsewhere is left out.
+    Half of them are facts of like things (the prize of a person of whom the death is told), which mislead more. A
+    pattern misses some ways of stating a fact, so that a few of these have an answer after all.
     """
     random_ = random.Random(seed)
     own = [each for each in documents if part_of(each.title) == part]
     found: list[Example] = []
     while len(found) < count and own:
         document = random_.choice(own)
-        fact = random_.choice(facts(document.language))
-        if not fact.find.search(document.text) and fact.name not in ("profession", "best_known", "part_of"):
+        stated = {fact.name for fact in facts(document.language) if fact.find.search(document.text)}
+        like = set().union(*(kind for kind in KINDS if kind & stated)) if len(found) % 2 else set()
+        open_ = [fact for fact in facts(document.language)
+                 if fact.name not in stated | LOOSE and (not len(found) % 2 or fact.name in like)]  # fmt: skip
+        if open_:
+            fact = random_.choice(open_)
             question = _fill(random_.choice(fact.wordings[part]), document)
             found.append(Example(question, document.language, document.id, f"no {fact.name}"))
+    return found
+
+
+def described_examples(documents: Sequence[Document], part: Part, count: int, seed: int = 0) -> list[Example]:
+    """Questions for a name by what is written beside it: "Name the capital of Mongolia." has "Ulaanbaatar"."""
+    random_ = random.Random(seed)
+    own = [each for each in documents if part_of(each.title) == part and len(each.description.split()) > 1]
+    random_.shuffle(own)
+    found: list[Example] = []
+    for document in own:
+        told = REMARK.sub("", document.description)
+        at = document.text.lower().find(document.name.lower())
+        whole = len(document.text.lower()) == len(document.text)  # offsets are those of the text
+        if len(found) < count and at >= 0 and len(told.split()) > 1 and whole:
+            question = random_.choice(DESCRIBED[document.language][part]).replace("{D}", _inside(told, document.text))
+            stop = at + len(document.name)
+            found.append(Example(question, document.language, document.id, "described", at, stop))
     return found
 
 
@@ -150,6 +191,19 @@ def moved_examples(
     return found
 
 
+def _inside(description: str, text: str) -> str:
+    """A description within a sentence: its first letter small, unless the document writes the word with a large one."""
+    first = description.split()[0]
+    proper = re.search(rf"(?<=[\w,] ){re.escape(first)}\b", text)
+    return description if proper or first.isupper() else description[0].lower() + description[1:]
+
+
+def _says(document: Document, match: re.Match[str]) -> bool:
+    """Whether the answer is one: short, and no part of the title that the question has."""
+    answer = match["answer"]
+    return len(answer) <= LONGEST_ANSWER and answer.casefold() not in document.title.casefold()
+
+
 def _asked(fact: Fact, part: Part, document: Document, match: re.Match[str], random_: random.Random) -> Example:
     start, stop = match.span("answer")
     question = _fill(random_.choice(fact.wordings[part]), document)
@@ -178,17 +232,22 @@ def _cloze(document: Document, random_: random.Random) -> Example | None:
 
 
 def _question(sentence: str, span: tuple[int, int], kind: str, document: Document, random_: random.Random) -> str:
-    """The clause around the gap behind a question word; its pronoun becomes the title, its order stays."""
+    """The clause around the gap, with a question word in front or in the gap; its pronoun becomes the title."""
     left = max(sentence.rfind(mark, 0, span[0]) for mark in (", ", "; ", " – ", ": ")) + 1
     rights = [at for mark in (", ", "; ", ". ", " – ") if (at := sentence.find(mark, span[1])) >= 0]
-    right = min(rights) if rights else len(sentence)
-    rest = f"{sentence[left : span[0]]} {sentence[span[1] : right]}".strip(" .,;:")
-    rest = re.sub(r"\s+(?:in|on|by|of|from|en|de|por|a|al|del|to|the|el|la)\s*$", "", re.sub(r"\s+", " ", rest))
-    rest = PRONOUN.sub(document.name, rest)
-    words = rest.split()
-    if not 3 <= len(words) <= LONGEST_CLOZE:
+    before, after = sentence[left : span[0]].strip(), sentence[span[1] : min(rights, default=len(sentence))]
+    placed = kind == "name" and PLACED.search(sentence[: span[0]])
+    word = random_.choice(WORDS[document.language]["place" if placed else kind])
+    before = PRONOUN.sub(document.name, before)
+    if kind != "number":
+        before = LINKING.sub("", f" {before}").strip()
+    in_front = not before or random_.random() < 0.6
+    told = f"{word} {before} {after}" if in_front else f"{before} {word} {after}"
+    words = re.sub(r"\s+", " ", told).strip(" .,;:").split()
+    if not 4 <= len(words) <= LONGEST_CLOZE:
         return ""
-    named = document.name.casefold() in rest.casefold()
-    word = random_.choice(WORDS[document.language][kind])
-    about = "" if named else f" ({document.name})" if random_.random() < 0.5 else f", {document.name}"
-    return f"{word} {rest[0].lower() if named is False else rest[0]}{rest[1:]}{about}?"
+    asked = " ".join(words)
+    if document.name.casefold() not in asked.casefold():
+        asked += f" ({document.name})" if random_.random() < 0.5 else f", {document.name}"
+    asked = f"{asked[0].upper()}{asked[1:]}?"
+    return f"¿{asked}" if document.language == "es" else asked

@@ -23,14 +23,14 @@ from numpy import ndarray
 from projects.qa_api.data.documents import Document
 from projects.qa_api.index.library import Hits, Searched
 from projects.qa_api.index.store import Change, Store
-from projects.qa_api.index.words import TITLE_WEIGHT, visible
+from projects.qa_api.index.words import visible
 from shared.errors import UserError
 
 DOCUMENTS, STATE = "qa_api", "qa_api_state"
 BULK = 500  # changes of a request
 CANDIDATES = 200  # vectors that each shard looks at
 SEPARATOR = "/"  # no tenant and no id has one
-FIELDS = {"title_en": "english", "body_en": "english", "title_es": "spanish", "body_es": "spanish"}
+FIELDS = {"body_en": "english", "body_es": "spanish"}  # title and text together, as in memory
 KEPT_DELETES = "1d"  # how long the server remembers the version of what is gone
 FINE = (200, 201, 404, 409)  # of an item: 404 was gone before, 409 a later change is there
 
@@ -142,8 +142,7 @@ class ElasticIndex(Searched):
         shown = visible(text)
         if not shown.strip():
             return []
-        boosted = [f"{name}^{TITLE_WEIGHT:g}" if name.startswith("title") else name for name in FIELDS]
-        words = {"multi_match": {"query": shown, "fields": boosted, "type": "most_fields"}}
+        words = {"multi_match": {"query": shown, "fields": list(FIELDS), "type": "most_fields"}}
         query = {"bool": {"must": [words], "filter": [self._mine]}}
         return self._hits({"query": query, "size": k, "_source": False})
 
@@ -179,9 +178,9 @@ class ElasticIndex(Searched):
                 lines.append({"delete": where})
                 continue
             document = each.kept.document
-            lines += [{"index": where}, {"tenant": self._tenant, "vector": each.kept.vector.tolist(),
-                                         f"title_{document.language}": visible(document.title),
-                                         f"body_{document.language}": visible(document.text)}]  # fmt: skip
+            text = visible(f"{document.title}. {document.text}")
+            vector = each.kept.vector.tolist()
+            lines += [{"index": where}, {"tenant": self._tenant, "vector": vector, f"body_{document.language}": text}]
         told = self._server.send("POST", f"/{DOCUMENTS}/_bulk?refresh=true", lines=lines)
         for item in told["items"]:
             (done,) = item.values()

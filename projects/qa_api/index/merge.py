@@ -10,12 +10,15 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float
 
-from projects.qa_api.data.documents import Document, Language, normalised
+from projects.qa_api.data.documents import Document, Language, normalised, sentences
 
 Hits = Sequence[tuple[str, float]]
 CONSTANT = 60
 """Of reciprocal ranks (Cormack et al. 2009)."""
-FEATURES = ("words", "words_rank", "vectors", "vectors_rank", "title", "whole_title")
+FEATURES = ("words", "words_rank", "vectors", "vectors_rank", "title", "whole_title", "lead", "text")
+LEAD = 2  # sentences, which say what a thing is
+MOST_CHARACTERS = 3_000  # of a text that are looked at
+SHORTEST = 4  # letters of a word that is looked for
 SAME, OTHER = 0, 1
 
 
@@ -54,12 +57,31 @@ def candidates(
         top, low = (max(scores.values()), min(scores.values())) if scores else (0.0, 0.0)
         columns.append([(scores.get(each, low) - top) / scale for each in ids])
         columns.append([1 / (5 + ranks[each]) if each in ranks else 0.0 for each in ids])
-    asked = normalised(query).split()
-    names = [normalised(documents[each].name).split() for each in ids]
-    columns.append([len(set(name) & set(asked)) / max(len(set(name)), 1) for name in names])
-    columns.append([float(contains(asked, name)) for name in names])
+    columns += shared_words(normalised(query).split(), [documents[each] for each in ids])
     other = np.array([documents[each].language != language for each in ids], bool)
     return Candidates(tuple(ids), np.array(columns, np.float64).T.reshape(len(ids), len(FEATURES)), other)
+
+
+def shared_words(asked: Sequence[str], documents: Sequence[Document]) -> list[list[float]]:
+    """Four columns: how much of the name the query has, whether all of it; how much of the query the lead and the text
+    have, of words that say something.
+    """
+    names = [normalised(each.name).split() for each in documents]
+    wanted = {word for word in asked if len(word) >= SHORTEST}
+    told = [
+        [set(normalised(beginning(each.text, whole=whole)).split()) for each in documents] for whole in (False, True)
+    ]
+    return [
+        [len(set(name) & set(asked)) / max(len(set(name)), 1) for name in names],
+        [float(contains(asked, name)) for name in names],
+        *([len(wanted & words) / max(len(wanted), 1) for words in part] for part in told),
+    ]
+
+
+def beginning(text: str, *, whole: bool) -> str:
+    """The first sentences of a text, or as much of it as is looked at."""
+    ends = [] if whole else [stop for _, stop in sentences(text[:MOST_CHARACTERS])]
+    return text[: ends[min(LEAD, len(ends)) - 1] if ends else MOST_CHARACTERS]
 
 
 def contains(words: Sequence[str], part: Sequence[str]) -> bool:

@@ -15,7 +15,6 @@ HEAP = 30_000_000  # bytes that the writer may use
 STEMMERS: dict[Language, str] = {"en": "english", "es": "spanish"}
 STOPWORDS: dict[Language, str] = {"en": "english", "es": "spanish"}
 MOST_TERMS = 64
-TITLE_WEIGHT = 2.0
 
 
 def analyzer(language: Language) -> tantivy.TextAnalyzer:
@@ -41,8 +40,7 @@ class WordIndex:
         schema = tantivy.SchemaBuilder()
         schema.add_text_field("id", stored=True, tokenizer_name="raw", index_option="basic")
         for language in STEMMERS:
-            for field in ("title", "body"):
-                schema.add_text_field(f"{field}_{language}", tokenizer_name=language, index_option="freq")
+            schema.add_text_field(f"body_{language}", tokenizer_name=language, index_option="freq")
         self._schema = schema.build()
         self._index = tantivy.Index(self._schema)
         self._analyzers = {language: analyzer(language) for language in STEMMERS}
@@ -54,8 +52,8 @@ class WordIndex:
         """Add documents, or replace those of the same id."""
         for document in documents:
             self._writer.delete_documents_by_term("id", document.id)
-            fields = {"id": document.id, f"title_{document.language}": visible(document.title),
-                      f"body_{document.language}": visible(document.text)}  # fmt: skip
+            text = visible(f"{document.title}. {document.text}")
+            fields = {"id": document.id, f"body_{document.language}": text}
             self._writer.add_document(tantivy.Document(**{name: [value] for name, value in fields.items()}))
 
     def remove(self, ids: Iterable[str]) -> None:
@@ -78,14 +76,12 @@ class WordIndex:
     def search(self, text: str, k: int, languages: Sequence[Language] = ("en", "es")) -> list[tuple[str, float]]:
         """(id, BM25) of the best k, best first; equal scores in the order of ids.
 
-        Source: Robertson and Zaragoza 2009, with k1 = 1.2 and b = 0.75, the sum over title (doubled) and body.
+        Source: Robertson and Zaragoza 2009, with k1 = 1.2 and b = 0.75; the title is the text's beginning.
         """
         clauses = []
         for language in languages:
             for term in self.terms(text, language):
-                body = tantivy.Query.term_query(self._schema, f"body_{language}", term, "freq")
-                title = tantivy.Query.term_query(self._schema, f"title_{language}", term, "freq")
-                clauses += [body, tantivy.Query.boost_query(title, TITLE_WEIGHT)]
+                clauses.append(tantivy.Query.term_query(self._schema, f"body_{language}", term, "freq"))
         if not clauses:
             return []
         query = tantivy.Query.boolean_query([(tantivy.Occur.Should, clause) for clause in clauses])

@@ -1,1 +1,1 @@
-"""What the service holds under load and faults: functions from settings to rows, which study.py turns into tables."""
+"""What is measured: searches, answers, the service under load and faults."""
