@@ -8,7 +8,6 @@ windows beside it, as those of an int8 batch with one scale for all rows would.
 w windows · t tokens · n texts · d width
 """
 
-import copy
 import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -35,32 +34,21 @@ Runtime = Literal["onnx", "torch"]
 Precision = Literal["float32", "int8"]
 
 
-class PerThread:
-    """A tokenizer that several threads can call: each gets a copy of its own.
+class OneAtATime:
+    """A tokenizer that several threads can call, one after another.
 
     A fast tokenizer keeps how it cuts and pads as state; of two threads that call one, the second changes it under the
-    first, which then cuts as it was not told to, or fails.
+    first, which then cuts as it was not told to, or fails. A call takes about a millisecond; a copy for each thread
+    would take some hundred megabytes of e5's words.
     """
 
     def __init__(self, tokenizer: Any) -> None:
-        self._made, self._own = tokenizer, threading.local()
-
-    @property
-    def own(self) -> Any:
-        """This thread's."""
-        if not hasattr(self._own, "copy"):
-            self._own.copy = copy.deepcopy(self._made)
-        return self._own.copy
+        self.tokenizer, self._lock = tokenizer, threading.Lock()
 
     def __call__(self, *given: Any, **more: Any) -> Any:
         """Tokenise."""
-        return self.own(*given, **more)
-
-    def __getattr__(self, name: str) -> Any:
-        """Whatever else a tokenizer has."""
-        if name.startswith("_"):
-            raise AttributeError(name)
-        return getattr(self.own, name)
+        with self._lock:
+            return self.tokenizer(*given, **more)
 
 
 class OnnxReader(SpanReader):
@@ -116,6 +104,19 @@ class OnnxEncoder:
         return found
 
 
+@dataclass(frozen=True)
+class Exact:
+    """The model that a graph was made from, loaded when it is wanted: of vectors that others read too."""
+
+    name: str
+    width: int
+    identity: str
+
+    def encode(self, texts: Sequence[str], role: Role) -> Float[np.ndarray, "n d"]:
+        """A vector of length 1 for each text, in float32."""
+        return SentenceEncoder.load(self.name).encode(texts, role)
+
+
 def session(graph: bytes, threads: int) -> Any:
     """A graph that can be run, several runs at once."""
     import onnxruntime as ort
@@ -154,7 +155,7 @@ def onnx_parts(folder: Path, precision: Precision = "int8", threads: int = 1) ->
     from transformers import AutoTokenizer
 
     files, facts = opened(folder), read_json(folder / FACTS)
-    words = {part: PerThread(AutoTokenizer.from_pretrained(folder / name)) for part, name in TOKENIZERS.items()}
+    words = {part: OneAtATime(AutoTokenizer.from_pretrained(folder / name)) for part, name in TOKENIZERS.items()}
     graphs = {part: files.read(graph_name(part, precision)) for part in TOKENIZERS}
     reader = OnnxReader(graphs["reader"], words["reader"], facts["reader"], facts["upper"], threads)
     return reader, OnnxEncoder(graphs["encoder"], words["encoder"], facts, threads)
@@ -162,9 +163,14 @@ def onnx_parts(folder: Path, precision: Precision = "int8", threads: int = 1) ->
 
 @dataclass(frozen=True)
 class Parts:
-    """All that a service is made of but its store."""
+    """All that a service is made of but its store.
+
+    Attributes:
+        exact: Encodes the documents that the service begins with, whose vectors are kept in the cache of models.
+    """
 
     encoder: Encoder
+    exact: Encoder
     reader: SpanReader
     merge: Merge | None
     calibrator: Calibrator
@@ -183,13 +189,14 @@ def load_parts(run: Path | None, *, encoder: str, runtime: Runtime, threads: int
     found = run or newest()
     if runtime == "torch":
         trained = load_trained(found)
-        trained.reader.tokenizer = PerThread(trained.reader.tokenizer)
+        trained.reader.tokenizer = OneAtATime(trained.reader.tokenizer)
         told = SentenceEncoder.load(encoder)
-        told.tokenizer = PerThread(told.tokenizer)
-        return Parts(told, trained.reader, trained.merge, trained.calibrator)
+        told.tokenizer = OneAtATime(told.tokenizer)
+        return Parts(told, told, trained.reader, trained.merge, trained.calibrator)
     reader, computed = onnx_parts(found / FOLDER, threads=threads)
     facts = read_json(found / FOLDER / FACTS)
     if facts["encoder"] != encoder or facts["made_from"] != checkpoint_digest(found):
         raise UserError(f"{found / FOLDER} is of another checkpoint or encoder: export again, or QA_API_RUNTIME=torch")
     merge, calibrator = load_fitted(found)
-    return Parts(computed, reader, merge, calibrator)
+    exact = Exact(encoder, computed.width, computed.identity)
+    return Parts(computed, exact, reader, merge, calibrator)

@@ -1,7 +1,7 @@
 """The graphs compute what torch does, a changed one is refused, and several threads may use one reader."""
 
 import threading
-from types import SimpleNamespace
+import time
 
 import numpy as np
 import pytest
@@ -13,9 +13,12 @@ from projects.qa_api.export import FACTS, agreement, export, export_bert, graph_
 from projects.qa_api.index.encoder import SentenceEncoder
 from projects.qa_api.reader.decode import read
 from projects.qa_api.reader.windows import windows
-from projects.qa_api.runtime import PerThread, load_parts, onnx_parts, opened
+from projects.qa_api.runtime import OneAtATime, load_parts, onnx_parts, opened
+from projects.qa_api.server.service import Service
+from projects.qa_api.server.settings import Settings
 from shared.errors import UserError
 from shared.files import read_json
+from tests.qa_api.conftest import DOCUMENTS
 
 TEXT = "Malta is an island. Its capital is Valletta, on the north coast. " * 12
 PAIRS = [("What is the capital of Malta?", TEXT), ("Who?", "Short text."), ("Where is it?", TEXT[:200])]
@@ -123,11 +126,40 @@ def test_threads_that_read_at_once_read_what_one_alone_does(folder):
     assert not wrong
 
 
-def test_each_thread_has_a_tokenizer_of_its_own():
-    made, seen = SimpleNamespace(name="x"), []
-    shared = PerThread(made)
-    threads = [threading.Thread(target=lambda: seen.append(shared.own)) for _ in range(2)]
+def test_two_threads_are_never_in_one_tokenizer():
+    inside, most = [], []
+
+    def tokenizer(text):
+        inside.append(text)
+        most.append(len(inside))
+        time.sleep(0.005)
+        inside.remove(text)
+        return text.upper()
+
+    shared, told = OneAtATime(tokenizer), []
+    threads = [threading.Thread(target=lambda n=n: told.append(shared(f"x{n}"))) for n in range(8)]
     for each in threads:
         each.start()
+    for each in threads:
         each.join()
-    assert seen[0] is not seen[1] and shared.own is shared.own and made not in seen and shared.name == "x"
+    assert max(most) == 1 and sorted(told) == [f"X{n}" for n in range(8)]
+
+
+def test_what_a_server_begins_with_is_encoded_by_the_model_itself(tmp_path, tiny_reader, folder, monkeypatch):
+    """The cache of models is read by others too: what is in it is exact, whatever the server computes with."""
+    monkeypatch.setenv("CC0C2_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("projects.qa_api.server.service.introductions", lambda _: DOCUMENTS[:2])
+    reader, computed = onnx_parts(folder, "int8")
+    asked = []
+
+    class Exact:
+        width, identity = computed.width, computed.identity
+
+        def encode(self, texts, role):
+            asked.extend(texts)
+            return np.eye(len(texts), computed.width, dtype=np.float32)
+
+    service = Service(Settings(data=tmp_path / "data"), computed, reader, exact=Exact())
+    assert len(asked) == 2 and service.store.count("demo") == 2
+    assert service.store.get("demo", DOCUMENTS[0].id).vector[0] == 1.0
+    service.close()

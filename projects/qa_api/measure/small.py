@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from projects.qa_api.index.encoder import Role
 from projects.qa_api.reader.model import SpanReader
-from projects.qa_api.runtime import PerThread
+from projects.qa_api.runtime import OneAtATime
 from projects.qa_api.server.app import create_app
 from projects.qa_api.server.service import Service
 from projects.qa_api.server.settings import PREFIX, Settings
@@ -51,7 +51,7 @@ class FirstWord(SpanReader):
     def __init__(self) -> None:
         nn.Module.__init__(self)
         self.name, self.upper = "first-word", 0
-        self.tokenizer = PerThread(load_encoder("minilm")[1])
+        self.tokenizer = OneAtATime(load_encoder("minilm")[1])
 
     def forward(self, ids: Int[Tensor, "w t"], mask: Bool[Tensor, "w t"]) -> Float[Tensor, "w t 2"]:
         """5 for the first token of the document, 0 for the others, −∞ for padding."""

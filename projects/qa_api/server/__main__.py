@@ -29,7 +29,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
                     run = Path(settings.reader) if settings.reader else None
                     runtime: Runtime = "torch" if settings.runtime == "torch" else "onnx"
                     own = load_parts(run, encoder=settings.encoder, runtime=runtime, threads=settings.threads)
-                    service = Service(settings, own.encoder, own.reader, own.merge, own.calibrator)
+                    service = Service(settings, own.encoder, own.reader, own.merge, own.calibrator, own.exact)
                     return create_app(service, settings)
 
                 serve(make, host=settings.host, port=settings.port, said="answers questions", grace=5)

@@ -58,7 +58,7 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
     tenants = Gauge("tenants", "Tenants with documents", registry=web.registry)
     tenants.set_function(lambda: len(service.store.tenants()))
     mended = Gauge("indexes_mended", "Indexes that failed and were made again", registry=web.registry)
-    mended.set_function(lambda: service.state().mended)
+    mended.set_function(service.mended)
     app.include_router(router)
     add_health(app)
     add_pages(app, web)

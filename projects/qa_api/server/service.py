@@ -73,6 +73,7 @@ class Service:
         encoder: Of documents and questions.
         reader: Trained; it and the encoder must be safe for several threads (runtime.py).
         merge: How both searches become one; by reciprocal ranks without it.
+        exact: Encodes the documents that there are at first; the encoder itself by default.
 
     Raises:
         UserError: If the store cannot be used, or holds another encoder's vectors.
@@ -85,6 +86,7 @@ class Service:
         reader: SpanReader,
         merge: Merge | None = None,
         calibrator: Calibrator = UNCALIBRATED,
+        exact: Encoder | None = None,
     ) -> None:
         self.settings, self.encoder, self.reader, self.merge, self.calibrator = (
             settings, encoder, reader, merge, calibrator,
@@ -97,7 +99,7 @@ class Service:
         self._tenants: dict[str, Answerer] = {}
         self._cache: dict[str, OrderedDict[tuple[str, str, int], Answer]] = {}
         if settings.dataset == "introductions" and not self.store.last(DEMO):
-            self._begin()
+            self._begin(exact or encoder)
         for tenant in self.store.tenants():
             self.answerer(tenant)
 
@@ -110,14 +112,18 @@ class Service:
     def state(self) -> State:
         """What /ready says."""
         self.store.tenants()  # the disk answers
-        own = [each.library for each in list(self._tenants.values())]
+        rebuilding = any(each.library.rebuilding for each in list(self._tenants.values()))
         index = self.elastic is None or self.elastic.answers()
-        return State(self.store.full, index, any(each.rebuilding for each in own), sum(each.mended for each in own))
+        return State(self.store.full, index, rebuilding, self.mended())
 
-    def _begin(self) -> None:
+    def mended(self) -> int:
+        """How often an index that failed was made again."""
+        return sum(each.library.mended for each in list(self._tenants.values()))
+
+    def _begin(self, exact: Encoder) -> None:
         for language in ("en", "es"):
             documents = introductions(language)
-            self.store.put_all(DEMO, documents, document_vectors(documents, self.encoder))
+            self.store.put_all(DEMO, documents, document_vectors(documents, exact))
 
     def answerer(self, tenant: str) -> Answerer:
         """A tenant's own; its index is made from the store the first time."""
