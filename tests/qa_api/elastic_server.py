@@ -10,6 +10,8 @@ import re
 import httpx
 import numpy as np
 
+CLIENT = httpx.Client  # also while a test has put another one in its place
+
 
 class ElasticServer:
     def __init__(self, *, distribution=None):
@@ -17,7 +19,7 @@ class ElasticServer:
         self.refuse_items = 0
 
     def client(self):
-        return httpx.Client(transport=httpx.MockTransport(self.handle), base_url="http://index.test")
+        return CLIENT(transport=httpx.MockTransport(self.handle), base_url="http://index.test")
 
     def handle(self, request):
         if self.down:

@@ -229,6 +229,7 @@ def test_a_stream_says_of_a_question_that_is_refused_why_and_goes_on(client, key
 def test_a_key_has_a_limit_of_its_own_and_an_address_a_larger_one(service, key):
     object.__setattr__(service.settings, "rate", 1.0)
     app = create_app(service, service.settings)
+    app.state.limiter.clock = app.state.web.limiter.clock = lambda: 0.0
     one, other = key(name="one"), key(name="other")
     with TestClient(app, raise_server_exceptions=False) as client:
         told = [client.get("/v1/search?q=x", headers=one).status_code for _ in range(5)]

@@ -1,6 +1,7 @@
 """Requests that schemathesis makes of the service's own OpenAPI document, fitting and not: none may be a 5xx."""
 
 import asyncio
+import itertools
 import tempfile
 from collections import Counter
 from contextlib import suppress
@@ -37,21 +38,26 @@ def rows(cases: int = 2000) -> list[dict[str, Any]]:
         operations = [each.ok() for each in schemathesis.openapi.from_dict(app.openapi()).get_all_operations()]
         modes = (GenerationMode.POSITIVE, GenerationMode.NEGATIVE)
         each = -(-cases // (2 * len(operations)))
-        while statuses.total() < cases:  # a route without parameters has few cases that differ
-            for operation in operations:
-                for mode in modes:
+        for seed in itertools.count():  # a route without parameters has few cases that differ
+            for operation, mode in itertools.product(operations, modes):
+                if statuses.total() < cases:
                     with suppress(Unsatisfiable):
-                        _attempted(operation.as_strategy(generation_mode=mode), client, runner, statuses, each)
+                        _attempted(operation.as_strategy(generation_mode=mode), client, runner, statuses, each, seed)
+            if statuses.total() >= cases:
+                break
         runner.run(client.aclose())
         service.close()
     counts = {f"{kind}xx": sum(n for status, n in statuses.items() if status // 100 == kind) for kind in (2, 4, 5)}
     return [{"cases": statuses.total(), "routes": len(operations), **counts}]
 
 
-def _attempted(strategy: Any, client: httpx.AsyncClient, runner: Any, statuses: Counter[int], most: int) -> None:
-    from hypothesis import HealthCheck, Phase, given, settings
+def _attempted(
+    strategy: Any, client: httpx.AsyncClient, runner: Any, statuses: Counter[int], most: int, number: int
+) -> None:
+    from hypothesis import HealthCheck, Phase, given, seed, settings
 
-    @settings(max_examples=most, deadline=None, derandomize=True, database=None, phases=[Phase.generate],
+    @seed(number)
+    @settings(max_examples=most, deadline=None, database=None, phases=[Phase.generate],
               suppress_health_check=list(HealthCheck))  # fmt: skip
     @given(case=strategy)
     def attempt(case: Any) -> None:
