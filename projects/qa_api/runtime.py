@@ -1,6 +1,6 @@
 """What computes in a server: reader and encoder on ONNX Runtime (the default) or torch, safe for several threads.
 
-    parts = load_parts(run, encoder="e5", runtime="onnx", threads=1)
+    parts = load_parts(run, encoder="e5")
 
 A window is computed by itself, cut to its own length: nothing is spent on padding, and its scores do not depend on the
 windows beside it, as those of an int8 batch with one scale for all rows would.
@@ -30,7 +30,7 @@ from shared.files import read_json
 from shared.fingerprint import BrokenError, open_verified, team_key
 from shared.fingerprint.manifest import Opened
 
-Runtime = Literal["onnx", "torch"]
+Runtime = Literal["auto", "onnx", "torch"]
 Precision = Literal["float32", "int8"]
 
 
@@ -176,10 +176,12 @@ class Parts:
     calibrator: Calibrator
 
 
-def load_parts(run: Path | None, *, encoder: str, runtime: Runtime, threads: int = 1) -> Parts:
+def load_parts(run: Path | None, *, encoder: str, runtime: Runtime = "auto", threads: int = 1) -> Parts:
     """From a reader's run, by default the newest.
 
     Args:
+        runtime: By default onnx where the run has graphs; graphs that were changed, or are of another checkpoint, are
+            refused and not passed over.
         threads: Of one question, for torch and ONNX Runtime alike; several questions are answered at once.
 
     Raises:
@@ -187,7 +189,7 @@ def load_parts(run: Path | None, *, encoder: str, runtime: Runtime, threads: int
     """
     torch.set_num_threads(threads)
     found = run or newest()
-    if runtime == "torch":
+    if runtime == "torch" or (runtime == "auto" and not (found / FOLDER).exists()):
         trained = load_trained(found)
         trained.reader.tokenizer = OneAtATime(trained.reader.tokenizer)
         told = SentenceEncoder.load(encoder)

@@ -2,6 +2,7 @@
 
 import threading
 import time
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from numpy.testing import assert_allclose
 from projects.qa_api import runtime
 from projects.qa_api.export import FACTS, agreement, export, export_bert, graph_name
 from projects.qa_api.index.encoder import SentenceEncoder
+from projects.qa_api.reader.calibrate import UNCALIBRATED
 from projects.qa_api.reader.decode import read
 from projects.qa_api.reader.windows import windows
 from projects.qa_api.runtime import OneAtATime, load_parts, onnx_parts, opened
@@ -80,7 +82,8 @@ def test_graphs_of_another_checkpoint_are_refused(folder, monkeypatch):
     monkeypatch.setattr(runtime, "checkpoint_digest", lambda run: "checkpoint")
     threads = torch.get_num_threads()
     try:
-        parts = load_parts(folder.parent, encoder="tiny", runtime="onnx")
+        parts = load_parts(folder.parent, encoder="tiny")
+        assert isinstance(parts.reader, runtime.OnnxReader) and isinstance(parts.encoder, runtime.OnnxEncoder)
         assert torch.get_num_threads() == 1 and parts.merge is None
         with pytest.raises(UserError, match="another checkpoint or encoder"):
             load_parts(folder.parent, encoder="e5", runtime="onnx")
@@ -89,6 +92,22 @@ def test_graphs_of_another_checkpoint_are_refused(folder, monkeypatch):
             load_parts(folder.parent, encoder="tiny", runtime="onnx")
     finally:
         torch.set_num_threads(threads)
+
+
+def test_without_graphs_torch_computes_and_only_then(tmp_path, tiny_reader, encoder, folder, monkeypatch):
+    monkeypatch.setattr(
+        runtime, "load_trained", lambda run: SimpleNamespace(reader=tiny_reader, merge=None, calibrator=UNCALIBRATED)
+    )
+    monkeypatch.setattr(SentenceEncoder, "load", lambda name: encoder)
+    monkeypatch.setattr(tiny_reader, "tokenizer", tiny_reader.tokenizer)
+    monkeypatch.setattr(encoder, "tokenizer", encoder.tokenizer)
+    monkeypatch.setattr(runtime, "checkpoint_digest", lambda run: "checkpoint")
+    monkeypatch.setattr(torch, "set_num_threads", lambda threads: None)
+    assert load_parts(tmp_path, encoder="tiny").reader is tiny_reader
+    assert isinstance(tiny_reader.tokenizer, OneAtATime) and isinstance(encoder.tokenizer, OneAtATime)
+    assert load_parts(folder.parent, encoder="tiny", runtime="torch").reader is tiny_reader
+    with pytest.raises(UserError, match="is not there"):
+        load_parts(tmp_path, encoder="tiny", runtime="onnx")
 
 
 def test_a_plain_bert_of_it_scores_the_same(tiny_reader, tmp_path):

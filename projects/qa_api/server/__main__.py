@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from projects.qa_api.runtime import Runtime, load_parts
 from projects.qa_api.server.app import create_app, keys_of
@@ -27,7 +27,7 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
 
                 def make() -> Any:
                     run = Path(settings.reader) if settings.reader else None
-                    runtime: Runtime = "torch" if settings.runtime == "torch" else "onnx"
+                    runtime = cast(Runtime, settings.runtime)
                     own = load_parts(run, encoder=settings.encoder, runtime=runtime, threads=settings.threads)
                     service = Service(settings, own.encoder, own.reader, own.merge, own.calibrator, own.exact)
                     return create_app(service, settings)

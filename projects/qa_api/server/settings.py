@@ -8,7 +8,7 @@ from shared.web.settings import check_ranges
 
 PREFIX = "QA_API_"
 DATASETS = ("introductions", "none")
-RUNTIMES = ("onnx", "torch")
+RUNTIMES = ("auto", "onnx", "torch")
 
 
 @dataclass(frozen=True)
@@ -22,7 +22,8 @@ class Settings:
         dataset: What the tenant "demo" begins with: introductions, or none.
         encoder: Of documents and questions: e5 or minilm.
         reader: Directory of a trained reader; "" takes the one that `make run-qa_api` left.
-        runtime: What computes: onnx (int8, as `python -m projects.qa_api.export` wrote it) or torch (float32).
+        runtime: What computes: onnx (int8, as `python -m projects.qa_api.export` wrote it), torch (float32), or auto:
+            onnx where the reader has been exported.
         threads: Of one question, for either runtime.
         elastic: URL of Elasticsearch or OpenSearch for the index; "" keeps it in memory.
         at_once: Questions that are answered at the same time.
@@ -39,7 +40,7 @@ class Settings:
     dataset: str = "introductions"
     encoder: str = "e5"
     reader: str = ""
-    runtime: str = "onnx"
+    runtime: str = "auto"
     threads: int = 1
     elastic: str = ""
     at_once: int = 2
