@@ -13,7 +13,7 @@ from projects.qa_api.evaluate import Question, questions, scored
 from projects.qa_api.measure.answering import shelf
 from projects.qa_api.measure.clients import quantile
 from projects.qa_api.measure.searching import every_document
-from projects.qa_api.measure.shown import BENCH
+from projects.qa_api.measure.serving import BENCH
 from projects.qa_api.peers.beside import HAYSTACK, haystack, installed
 from projects.qa_api.reader.decode import read, trimmed
 from projects.qa_api.reader.model import SpanReader
@@ -64,7 +64,7 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
 
 def measured(name: str, search: Search, reader: SpanReader, asked: list[Question]) -> dict[str, Any]:
     """One arm: found, exact, F1 over all, and times of search and of both."""
-    found, exact, f1, searching, whole = [], [], [], [], []
+    found, exact, f1, searching, whole = (list[float]() for _ in range(5))
     for question in asked:
         hits, seconds = search(question)
         begun = time.perf_counter()
