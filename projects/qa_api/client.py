@@ -42,6 +42,19 @@ class Client:
         """
         return schemas.Answer(**self._json("POST", "/v1/ask", {"question": question, "language": language}))
 
+    def ask_many(self, questions: Sequence[str]) -> list[schemas.Answer]:
+        """An answer a question, at most 20 at once."""
+        told = {"questions": [{"question": each} for each in questions]}
+        return schemas.Answers(**self._json("POST", "/v1/ask/batch", told)).answers
+
+    def feedback(self, answer: schemas.Answer, *, right: bool) -> None:
+        """Say whether an answer was right."""
+        self._json("POST", "/v1/feedback", {"answer": answer.id, "right": right})
+
+    def usage(self) -> schemas.Usage:
+        """What the tenant has and used; for a key of scope admin."""
+        return schemas.Usage(**self._json("GET", "/v1/usage"))
+
     def choose(self, answer: schemas.Answer, document: str) -> schemas.Answer:
         """The answer to a question back."""
         told = {"question": "", "token": answer.token, "document": document}

@@ -9,13 +9,16 @@ from pathlib import Path
 from torch import Tensor
 
 from projects.qa_api.config import RESULTS, Config
-from projects.qa_api.measure import shown
+from projects.qa_api.export import ExportConfig
+from projects.qa_api.export import main as export
+from projects.qa_api.measure import serving, shown
 from projects.qa_api.measure.answering import Answering, answered, asked_of, fitted
 from projects.qa_api.measure.searching import LANGUAGES, METHODS, TASKS, Searching, queries, searched
 from projects.qa_api.train import ENGLISH_ONLY, questions
 from projects.qa_api.train import main as train
 from shared import study
 from shared.errors import UserError, command
+from shared.measured import write_measured
 from shared.study import Cells, Done, grouped, log_items, publish
 
 SEEDS = (0, 1, 2)
@@ -29,7 +32,9 @@ class StudyConfig(study.Places):
     runs: Path = Path("runs/qa_api/results")
     out: Path = RESULTS
     only: tuple[str, ...] = ()
-    """Parts to run, of those in ORDER; by default all."""
+    """Parts to run, of those in PARTS; by default all."""
+    tables: tuple[str, ...] = ()
+    """Of the service's tables, these; by default all."""
 
 
 @dataclass
@@ -42,6 +47,9 @@ class Study:
     base: Config = field(default_factory=Config)
     searching: Searching = field(default_factory=lambda: Searching(task="en", method="words"))
     answering: Answering = field(default_factory=lambda: Answering(reader="rules"))
+
+    seconds: float = 20.0
+    soak: float = 600.0
 
     def __post_init__(self) -> None:
         below: dict[str, list[Tensor]] = {}  # states of the layers that stay: the same for every seed and rate
@@ -115,7 +123,18 @@ def answering(run: Study, config: Answering, done: Done | None) -> Done:
     return log_items(place, config, lambda: answered(run.fitted(*fit), config), project="qa_api", data=data)
 
 
-PARTS: dict[str, Callable[[Study], None]] = {"searches": searches, "readers": readers, "answers": answers}
+def service(run: Study) -> None:
+    """The first seed of the last reader, exported, under load, killed, and asked what no client asks."""
+    reader = run.trained(run.readers[-1])[0].directory
+    assert reader is not None, "it was just trained"
+    export(ExportConfig(run=reader))
+    for name, rows in serving.measures(reader, seconds=run.seconds, soak=run.soak).items():
+        if not run.config.tables or name in run.config.tables:
+            write_measured(run.config.out / f"{name}.csv", rows(), "qa_api", run.config)
+
+
+PARTS: dict[str, Callable[[Study], None]] = {"searches": searches, "readers": readers, "answers": answers,
+                                             "service": service}  # fmt: skip
 
 
 def main(config: StudyConfig, run: Study | None = None) -> None:

@@ -39,17 +39,25 @@ def load_trained(directory: Path | None = None) -> Trained:
         UserError: If there is none, or what is there cannot be read.
     """
     found = directory or newest()
-    reader = load_reader(found)
-    if not (found / FITTED).is_file():
-        return Trained(reader, None, UNCALIBRATED)
-    told = read_json(found / FITTED)
+    return Trained(load_reader(found), *load_fitted(found))
+
+
+def load_fitted(directory: Path) -> tuple[Merge | None, Calibrator]:
+    """What was fitted beside a reader; nothing and an uncalibrated one before.
+
+    Raises:
+        UserError: If it is of another version.
+    """
+    if not (directory / FITTED).is_file():
+        return None, UNCALIBRATED
+    told = read_json(directory / FITTED)
     calibrator = Calibrator.from_json(told["calibrator"])
     if told["merge"] is None:
-        return Trained(reader, None, calibrator)
+        return None, calibrator
     weights = np.array(told["merge"], dtype=float)
     if weights.shape != (2, len(FEATURES) + 1):
-        raise UserError(f"{found / FITTED}: is of another version; make it again with `make run-qa_api`")
-    return Trained(reader, Merge(weights), calibrator)
+        raise UserError(f"{directory / FITTED}: is of another version; make it again with `make run-qa_api`")
+    return Merge(weights), calibrator
 
 
 def newest() -> Path:

@@ -1,33 +1,18 @@
 """Documents by hand, an encoder of letters, and a tiny reader: the whole service without a trained model."""
 
-import hashlib
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 
 from projects.qa_api.data.documents import Document
 from projects.qa_api.index.store import Store
+from projects.qa_api.measure.small import HashedWords
 from projects.qa_api.reader.model import SpanReader
 from projects.qa_api.server.service import Service
 from projects.qa_api.server.settings import Settings
 
-WIDTH = 32
-
-
-class Letters:
-    """Vectors of hashed words: texts that share words are near."""
-
-    width = WIDTH
-    identity = "letters-32"
-
-    def encode(self, texts, role):
-        found = np.zeros((len(texts), WIDTH), np.float32)
-        for row, text in enumerate(texts):
-            for word in text.casefold().split():
-                found[row, int(hashlib.sha256(word.strip("?.,¿").encode()).hexdigest(), 16) % WIDTH] += 1
-        return found / np.maximum(np.linalg.norm(found, axis=1, keepdims=True), 1e-9)
+Letters = HashedWords
 
 
 DOCUMENTS = (
@@ -54,7 +39,7 @@ def store(tmp_path, encoder):
 
 @pytest.fixture(scope="session")
 def tiny_reader(tmp_path_factory):
-    """A BERT of two layers, saved with the tokenizer of minilm, so that windows are real and a pass takes a millisecond."""
+    """A BERT of two layers, saved with the tokenizer of minilm, so that windows are real and a pass is quick."""
     from transformers import BertConfig, BertModel
 
     from shared.assets import load_encoder

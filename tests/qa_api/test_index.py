@@ -15,8 +15,10 @@ from projects.qa_api.index.words import WordIndex
 from shared.errors import UserError
 from tests.qa_api.conftest import DOCUMENTS, Letters
 
+LETTERS = Letters()
 
-def put(store, tenant, document, encoder=Letters(), **more):
+
+def put(store, tenant, document, encoder=LETTERS, **more):
     return store.put(tenant, document, encoder.encode([document.text], "passage")[0], **more)
 
 
@@ -106,7 +108,7 @@ def test_nearest_vectors_are_those_of_the_definition():
     index.put(ids, vectors)
     index.remove(ids[:10])
     index.put(["d11"], -vectors[11:12])
-    left = {each: vector for each, vector in zip(ids[10:], vectors[10:], strict=True)} | {"d11": -vectors[11]}
+    left = dict(zip(ids[10:], vectors[10:], strict=True)) | {"d11": -vectors[11]}
     query = vectors[20]
     wanted = sorted(((each, float(vector @ query)) for each, vector in left.items()), key=lambda hit: (-hit[1], hit[0]))
     found = index.search(query, 7)
@@ -140,7 +142,7 @@ def test_features_know_names_languages_and_what_a_search_did_not_give():
     assert row["sun"][0] == 0 and row["malta"][0] == row["mole-unit"][0] == pytest.approx(-0.3)
     assert row["sun"][4:] == [1.0, 1.0, 0.0, 0.0] and row["mole-unit"][4:] == [0.0, 0.0, 0.0, 0.0]
     assert dict(zip(found.ids, found.other.tolist(), strict=True)) == {"sun": False, "malta": True, "mole-unit": False}
-    assert contains("the solar system".split(), ["solar"]) and not contains("solar".split(), ["solar", "system"])
+    assert contains(["the", "solar", "system"], ["solar"]) and not contains(["solar"], ["solar", "system"])
 
 
 def test_a_merge_learns_which_search_is_right_and_to_mistrust_the_other_language():

@@ -1,16 +1,21 @@
 """The service over HTTP: keys and scopes, tenants, documents that come and go, follow-ups."""
 
 import json
+import logging
 
 import pytest
 from fastapi.testclient import TestClient
 
 from projects.qa_api.answers import Answer, Given
+from projects.qa_api.client import Client, ServiceError
+from projects.qa_api.measure import cases
 from projects.qa_api.reader.calibrate import Evidence
+from projects.qa_api.server import schemas
 from projects.qa_api.server.app import create_app, keys_of
 from projects.qa_api.server.followups import FollowUps, secret_of
 from projects.qa_api.server.people import issue
 from shared.errors import UserError
+from shared.lab.browser import served
 from tests.qa_api.conftest import DOCUMENTS
 
 
@@ -206,3 +211,114 @@ def test_more_questions_than_may_wait_are_told_to_come_back(client, key, service
     service.gate._inside = service.settings.at_once + service.settings.waiting
     answer = client.post("/v1/ask", json={"question": "now?"}, headers=who)
     assert answer.status_code == 503 and int(answer.headers["Retry-After"]) >= 1
+
+
+def test_a_stream_says_of_a_question_that_is_refused_why_and_goes_on(client, key, service):
+    who = key()
+    asked = {"questions": [{"question": "", "token": "no", "document": "x"}, {"question": "now?"}]}
+    told = [json.loads(line) for line in client.post("/v1/ask/stream", json=asked, headers=who).text.splitlines()]
+    assert told[0]["refused"]["status"] == 422 and told[1]["answer"]["kind"] == "none"
+    service.gate._inside = service.settings.at_once + service.settings.waiting
+    (line,) = client.post("/v1/ask/stream", json={"questions": [{"question": "again?"}]}, headers=who).text.splitlines()
+    assert json.loads(line)["refused"]["status"] == 503
+
+
+# ---------------------------------------------------------------- limits, ids, audit, document
+
+
+def test_a_key_has_a_limit_of_its_own_and_an_address_a_larger_one(service, key):
+    object.__setattr__(service.settings, "rate", 1.0)
+    app = create_app(service, service.settings)
+    app.state.limiter.clock = app.state.web.limiter.clock = lambda: 0.0
+    one, other = key(name="one"), key(name="other")
+    with TestClient(app, raise_server_exceptions=False) as client:
+        told = [client.get("/v1/search?q=x", headers=one).status_code for _ in range(5)]
+        assert told == [200, 200, 200, 429, 429]
+        answer = client.get("/v1/search?q=x", headers=one)
+        assert int(answer.headers["Retry-After"]) >= 1 and "of this key" in answer.json()["detail"]
+        assert client.get("/v1/search?q=x", headers=other).status_code == 200
+        guesses = [client.get("/v1/search?q=x", headers={"Authorization": "Bearer x"}).status_code for _ in range(25)]
+        assert guesses[0] == 401 and guesses[-1] == 429, "who guesses keys is limited by his address"
+
+
+def test_an_audit_has_who_changed_what_and_no_contents(client, key):
+    who, writer = key(), key(scope="write", name="bot")
+    secret = "Sesame opens the mountain."
+    etag = client.put(
+        "/v1/documents/cave", json={"title": "Cave", "text": secret}, headers={**writer, "X-Request-ID": "request-0001"}
+    )
+    client.put("/v1/documents/cave", json={"title": "Cave", "text": secret}, headers=writer)  # changes nothing
+    client.post("/v1/ask", json={"question": "What opens the mountain?"}, headers=writer)
+    client.post("/v1/index", headers=who)
+    client.delete("/v1/documents/cave", headers=writer)
+    told = client.get("/v1/audit", headers=who)
+    acts = [(each["key"], each["action"], each["document"]) for each in told.json()["acts"]]
+    assert acts == [("a:write:bot", "remove", "cave"), ("a:admin:ana", "rebuild", ""), ("a:write:bot", "put", "cave")]
+    assert told.json()["acts"][2]["request"] == "request-0001" and told.json()["acts"][2]["etag"] == etag.json()["etag"]
+    assert "Sesame" not in told.text and "mountain" not in told.text
+    assert client.get("/v1/audit", headers=key("b")).json()["acts"] == []
+    assert client.get("/v1/audit", headers=writer).status_code == 403
+
+
+def test_the_log_has_ids_and_no_contents(client, key, caplog):
+    with caplog.at_level("INFO", logger="shared.web"):
+        logging.getLogger("shared.web").propagate = True
+        client.put("/v1/documents/cave", json={"title": "Cave", "text": "Sesame opens."}, headers=key())
+        answer = client.post("/v1/ask", json={"question": "Sesame?"}, headers={**key(), "X-Request-ID": "request-0002"})
+    assert answer.headers["X-Request-ID"] == "request-0002"
+    lines = [str(getattr(each, "fields", "")) for each in caplog.records]
+    assert any("request-0002" in each for each in lines) and not any(
+        "Sesame" in each or "qa_" in each for each in lines
+    )
+
+
+def test_every_example_of_the_document_works(client, key):
+    who, document = key(), client.get("/openapi.json").json()
+    worked = set()
+    for path, methods in document["paths"].items():
+        for method, route in methods.items():
+            body = route.get("requestBody", {}).get("content", {}).get("application/json", {}).get("schema", {})
+            examples = (
+                document["components"]["schemas"][body["$ref"].rsplit("/", 1)[1]].get("examples", [])
+                if body
+                else [None]
+            )
+            assert examples, f"{path} has no example"
+            for example in examples:
+                filled = path.replace("{identity}", "sun")
+                query = {
+                    each["name"]: each["schema"]["examples"][0]
+                    for each in route.get("parameters", ())
+                    if each["in"] == "query" and each["required"]
+                }
+                answer = client.request(method.upper(), filled, json=example, params=query, headers=who)
+                assert answer.status_code in (200, 201, 404), (path, method, answer.text)
+                worked.add((path, method))
+    assert len(worked) >= 12
+
+
+def test_requests_made_from_the_document_never_make_it_fail():
+    """2,000 of them are a measurement of the study; here are fewer."""
+    (row,) = cases.rows(250)
+    assert row["cases"] >= 250 and row["failed"] == 0 and row["ok"] > 20 and row["refused"] > 20
+
+
+def test_the_client_speaks_as_the_service_does(service, key):
+    own = key()["Authorization"].removeprefix("Bearer ")
+    with served(create_app(service, service.settings)) as url, Client(url, own) as client:
+        for document in DOCUMENTS:
+            given = schemas.Document(title=document.title, text=document.text, language=document.language)
+            kept = client.put(document.id, given)
+        (item,) = client.put_many([schemas.Named(id="x", title="X", text="Some text.")])
+        assert item.status == "created"
+        asked = client.ask("What is a mole?")
+        assert asked.kind == "clarify" and client.choose(asked, "mole-unit").kind in ("answer", "none")
+        assert client.search("star", 1)[0].document == "sun" and len(client.ask_many(["a?", "b?"])) == 2
+        with pytest.raises(ServiceError, match="412"):
+            client.put("malta", schemas.Document(title="M", text="t"), if_match="0" * 32)
+        client.put("malta", schemas.Document(title="M", text="t"), if_match=kept.etag)
+        client.feedback(asked, right=True)
+        client.remove("malta")
+        with pytest.raises(ServiceError, match="404"):
+            client.remove("malta")
+        assert client.usage().documents == 4 and client.usage().right == 1

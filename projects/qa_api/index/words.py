@@ -1,8 +1,10 @@
 """BM25 over words: tantivy's index in memory, fed from the store of documents.
 
 Each language has a field with its own stemmer. A query is a set of terms and never a syntax: what a user types is text.
+Marks that nobody sees (zero-width spaces, soft hyphens, directions of writing) split no word, here or in a query.
 """
 
+import unicodedata
 from collections.abc import Iterable, Sequence
 
 import tantivy
@@ -20,6 +22,15 @@ def analyzer(language: Language) -> tantivy.TextAnalyzer:
     build = tantivy.TextAnalyzerBuilder(tantivy.Tokenizer.simple()).filter(tantivy.Filter.lowercase())
     build = build.filter(tantivy.Filter.remove_long(40)).filter(tantivy.Filter.stopword(STOPWORDS[language]))
     return build.filter(tantivy.Filter.stemmer(STEMMERS[language])).filter(tantivy.Filter.ascii_fold()).build()
+
+
+def visible(text: str) -> str:
+    """A text without the marks of format that nobody sees (category Cf); offsets into it are not those of the text.
+
+    >>> visible("Val\u200bletta")
+    'Valletta'
+    """
+    return text if text.isascii() else "".join(c for c in text if unicodedata.category(c) != "Cf")
 
 
 class WordIndex:
@@ -41,7 +52,8 @@ class WordIndex:
         """Add documents, or replace those of the same id."""
         for document in documents:
             self._writer.delete_documents_by_term("id", document.id)
-            fields = {"id": document.id, f"body_{document.language}": f"{document.title}. {document.text}"}
+            text = visible(f"{document.title}. {document.text}")
+            fields = {"id": document.id, f"body_{document.language}": text}
             self._writer.add_document(tantivy.Document(**{name: [value] for name, value in fields.items()}))
 
     def remove(self, ids: Iterable[str]) -> None:
@@ -59,7 +71,7 @@ class WordIndex:
 
     def terms(self, text: str, language: Language) -> list[str]:
         """The stems of a text that are searched, each once."""
-        return list(dict.fromkeys(self._analyzers[language].analyze(text)))[:MOST_TERMS]
+        return list(dict.fromkeys(self._analyzers[language].analyze(visible(text))))[:MOST_TERMS]
 
     def search(self, text: str, k: int, languages: Sequence[Language] = ("en", "es")) -> list[tuple[str, float]]:
         """(id, BM25) of the best k, best first; equal scores in the order of ids.

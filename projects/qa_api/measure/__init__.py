@@ -1,1 +1,1 @@
-"""What is measured: searches, answers, the service."""
+"""What is measured: searches, answers, the service under load and faults."""

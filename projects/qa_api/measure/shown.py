@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from projects.qa_api.evaluate import expected_calibration_error, interval, no_answer_f1
+from projects.qa_api.measure import serving
 from shared.report import Views
 from shared.study import (
     REPEATS,
@@ -232,4 +233,4 @@ def covered(done: Done, steps: int = 50) -> list[dict[str, Any]]:
 
 def views(out: Path) -> Views:
     """Of what there is."""
-    return written(out, *(each for each in TABLES if each is not COVERAGE))
+    return written(out, *(each for each in (*TABLES, *serving.TABLES) if each is not COVERAGE))

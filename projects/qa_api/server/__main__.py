@@ -4,14 +4,13 @@ import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
-from projects.qa_api.index.encoder import SentenceEncoder
+from projects.qa_api.runtime import Runtime, load_parts
 from projects.qa_api.server.app import create_app, keys_of
 from projects.qa_api.server.people import issue
 from projects.qa_api.server.service import Service
 from projects.qa_api.server.settings import PREFIX, Settings
-from projects.qa_api.trained import load_trained
 from shared.errors import UserError, reported
 from shared.files import refuse_unwritable
 from shared.web.launch import serve
@@ -27,9 +26,10 @@ def main(arguments: Sequence[str], environment: Mapping[str, str]) -> None:
                 refuse_unwritable(settings.data)
 
                 def make() -> Any:
-                    trained = load_trained(Path(settings.reader) if settings.reader else None)
-                    encoder = SentenceEncoder.load(settings.encoder)
-                    service = Service(settings, encoder, trained.reader, trained.merge, trained.calibrator)
+                    run = Path(settings.reader) if settings.reader else None
+                    runtime = cast(Runtime, settings.runtime)
+                    own = load_parts(run, encoder=settings.encoder, runtime=runtime, threads=settings.threads)
+                    service = Service(settings, own.encoder, own.reader, own.merge, own.calibrator, own.exact)
                     return create_app(service, settings)
 
                 serve(make, host=settings.host, port=settings.port, said="answers questions", grace=5)

@@ -19,8 +19,9 @@ from projects.qa_api.server.service import Service
 from projects.qa_api.server.settings import Settings
 from shared.web import Web, WebSettings
 from shared.web.keys import ApiKeys
+from shared.web.limits import Limiter
 from shared.web.pages import language_of
-from shared.web.problems import RESPONSES
+from shared.web.problems import RESPONSES, BusyError
 
 PAGES = Path(__file__).parents[1] / "pages"
 KEYS = "keys.json"
@@ -48,13 +49,16 @@ def create_app(service: Service, settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.service, app.state.keys = service, keys_of(settings)
+    app.state.limiter = Limiter(settings.rate, int(2 * settings.rate) + 1)
     limits = WebSettings(
-        rate=settings.rate, burst=int(10 * settings.rate) + 1, body={"": 65_536, "/v1/documents": settings.largest}
+        rate=10 * settings.rate, burst=int(20 * settings.rate) + 1, body={"": 65_536, "/v1/documents": settings.largest}
     )
     web = Web(title="qa_api", folder=PAGES, settings=limits)
     web.install(app)
     tenants = Gauge("tenants", "Tenants with documents", registry=web.registry)
     tenants.set_function(lambda: len(service.store.tenants()))
+    mended = Gauge("indexes_mended", "Indexes that failed and were made again", registry=web.registry)
+    mended.set_function(service.mended)
     app.include_router(router)
     add_health(app)
     add_pages(app, web)
@@ -69,22 +73,28 @@ def add_health(app: FastAPI) -> None:
         return schemas.Health(status="ok")
 
     @app.get("/ready", summary="Does it take work", responses={503: RESPONSES[503]})
-    def ready(here: Here) -> schemas.Health:
-        here.store.tenants()  # the disk answers
-        return schemas.Health(status="ok")
+    def ready(here: Here) -> schemas.Ready:
+        now = here.state()
+        if not now.index:
+            raise BusyError("the index does not answer", 5.0)
+        told = schemas.Ready(status="degraded" if now.full or now.rebuilding else "ok", mended=now.mended)
+        told.store, told.index = "full" if now.full else "ok", "rebuilding" if now.rebuilding else "ok"
+        return told
 
 
 def add_pages(app: FastAPI, web: Web) -> None:
     """A page to try it, and Swagger UI at /docs from files on this machine: without them there is /openapi.json."""
+    found = find_spec("fastapi_offline")
+    folder = Path(found.origin).parent / "static" if found and found.origin else None
+    has_docs = folder is not None and (folder / "swagger-ui-bundle.js").is_file()
 
     @app.get("/", include_in_schema=False)
     def home(request: Request) -> Response:
-        texts = web.pages.spoken(language_of(request), "app.")
-        return web.page(request, "ask.html", given={"texts": texts, "language": language_of(request)})
+        language = language_of(request)
+        told = {"texts": web.pages.spoken(language, "app."), "language": language, "docs": has_docs}
+        return web.page(request, "ask.html", given=told)
 
-    found = find_spec("fastapi_offline")
-    folder = Path(found.origin).parent / "static" if found and found.origin else None
-    if folder is None or not (folder / "swagger-ui-bundle.js").is_file():
+    if not has_docs:
         return
     app.mount("/docs/files", StaticFiles(directory=folder), name="docs")
 

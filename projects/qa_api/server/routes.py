@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, HTTPException, Path, Query, Request, Response
@@ -12,13 +13,14 @@ from fastapi.security import HTTPBearer
 
 from projects.qa_api import answers
 from projects.qa_api.data import documents
-from projects.qa_api.index.store import ConflictError, Kept
+from projects.qa_api.index.store import ConflictError, FullError, Kept
 from projects.qa_api.server import schemas
 from projects.qa_api.server.people import Caller, Scope, caller_of
 from projects.qa_api.server.service import Service
 from shared.errors import UserError
 from shared.web.keys import ApiKeys
-from shared.web.problems import RESPONSES
+from shared.web.limits import Limiter
+from shared.web.problems import RESPONSES, BusyError, of_error, request_id
 
 BEGINNING = 200  # characters of a hit
 REFUSED: dict[int | str, dict[str, Any]] = {
@@ -27,6 +29,7 @@ REFUSED: dict[int | str, dict[str, Any]] = {
     404: {**RESPONSES[422], "description": "There is no such document"},
     409: {**RESPONSES[422], "description": "The tenant is full, or a document of this id is there"},
     412: {**RESPONSES[422], "description": "The document has another ETag by now"},
+    507: {**RESPONSES[422], "description": "The disk is full: nothing was changed, and questions are answered"},
 }
 router = APIRouter(prefix="/v1", responses={**RESPONSES, **{code: REFUSED[code] for code in (401, 403)}})
 _bearer = HTTPBearer(auto_error=False, description="A key that `python -m projects.qa_api.server key …` gave")
@@ -42,11 +45,14 @@ def service(request: Request) -> Service:
 
 
 def caller(request: Request, given: Annotated[Any, Depends(_bearer)]) -> Caller:
-    """Who asks; 401 without a key that is known."""
+    """Who asks; 401 without a key that is known, 429 for one that is used too often."""
     keys: ApiKeys = request.app.state.keys
-    found = caller_of(keys, given.credentials) if given else None
+    found = caller_of(keys, given.credentials if given else "")
     if found is None:
         raise HTTPException(401, "a key is needed", {"WWW-Authenticate": "Bearer"})
+    limiter: Limiter = request.app.state.limiter
+    if wait := limiter.take(found.owner):
+        raise HTTPException(429, f"too many requests of this key: come back in {wait} s", {"Retry-After": str(wait)})
     return found
 
 
@@ -59,6 +65,19 @@ def needs(scope: Scope) -> Any:
         return found
 
     return Depends(allowed)
+
+
+@contextmanager
+def refused() -> Iterator[None]:
+    """What a change may be refused for, as HTTP says it."""
+    try:
+        yield
+    except ConflictError as error:
+        raise HTTPException(412, str(error)) from None
+    except FullError as error:
+        raise HTTPException(507, str(error)) from None
+    except UserError as error:
+        raise HTTPException(409, str(error)) from None
 
 
 Here = Annotated[Service, Depends(service)]
@@ -89,13 +108,17 @@ def ask_many(here: Here, who: Reads, asked: schemas.Questions) -> schemas.Answer
     responses={200: {"content": {"application/x-ndjson": {"schema": {"type": "string"}}}}},
 )
 async def ask_as_done(here: Here, who: Reads, asked: schemas.Questions) -> StreamingResponse:
-    """A line of JSON an answer, with how many are done of how many."""
+    """A line of JSON an answer, with how many are done of how many; of one that is refused, its status and why."""
 
     async def lines() -> AsyncIterator[str]:
         for number, each in enumerate(asked.questions, start=1):
-            answer = await run_in_threadpool(answered, here, who, each)
-            told = {"done": number, "of": len(asked.questions), "answer": answer.model_dump()}
-            yield json.dumps(told, ensure_ascii=False) + "\n"
+            told: dict[str, Any] = {"done": number, "of": len(asked.questions)}
+            try:
+                told["answer"] = (await run_in_threadpool(answered, here, who, each)).model_dump()
+            except (HTTPException, BusyError) as error:
+                problem, _ = of_error(error)
+                told["refused"] = {"status": problem.status, "detail": problem.detail}
+            yield json.dumps(told) + "\n"
 
     return StreamingResponse(lines(), media_type="application/x-ndjson")
 
@@ -157,10 +180,11 @@ def search(
     )  # fmt: skip
 
 
-@router.post("/feedback", summary="Say whether an answer was right")
+@router.post("/feedback", summary="Say whether an answer was right", responses={507: REFUSED[507]})
 def feedback(here: Here, who: Reads, told: schemas.Feedback) -> schemas.Done:
     """Said twice, the last counts."""
-    here.store.feedback(who.tenant, told.answer, right=told.right)
+    with refused():
+        here.store.feedback(who.tenant, told.answer, right=told.right)
     return schemas.Done(done=True)
 
 
@@ -170,9 +194,10 @@ def feedback(here: Here, who: Reads, told: schemas.Feedback) -> schemas.Done:
 @router.put(
     "/documents/{identity}",
     summary="Put a document",
-    responses={201: {"model": schemas.Kept, "description": "It is new"}, 409: REFUSED[409], 412: REFUSED[412]},
+    responses={201: {"model": schemas.Kept, "description": "It is new"}, **{n: REFUSED[n] for n in (409, 412, 507)}},
 )
 def put(
+    request: Request,
     here: Here,
     who: Writes,
     identity: Id,
@@ -183,12 +208,8 @@ def put(
 ) -> schemas.Kept:
     """Twice is once. The next answer knows it."""
     document = documents.Document(identity, told.title, told.text, told.language)
-    try:
-        kept, new = here.put(who, document, "" if if_none_match == "*" else _tag(if_match))
-    except ConflictError as error:
-        raise HTTPException(412, str(error)) from None
-    except UserError as error:
-        raise HTTPException(409, str(error)) from None
+    with refused():
+        kept, new = here.put(who, document, "" if if_none_match == "*" else _tag(if_match), request_id(request))
     response.status_code = 201 if new else 200
     return _kept(kept, response)
 
@@ -202,23 +223,25 @@ def get(here: Here, who: Reads, identity: Id, response: Response) -> schemas.Kep
     return _kept(kept, response)
 
 
-@router.delete("/documents/{identity}", summary="Take a document out", responses={404: REFUSED[404], 412: REFUSED[412]})
-def remove(here: Here, who: Writes, identity: Id, if_match: IfMatch = None) -> schemas.Done:
+@router.delete(
+    "/documents/{identity}",
+    summary="Take a document out",
+    responses={n: REFUSED[n] for n in (404, 412, 507)},
+)
+def remove(request: Request, here: Here, who: Writes, identity: Id, if_match: IfMatch = None) -> schemas.Done:
     """Out of the store, the index and every answer that was kept."""
-    try:
-        done = here.remove(who, identity, _tag(if_match))
-    except ConflictError as error:
-        raise HTTPException(412, str(error)) from None
+    with refused():
+        done = here.remove(who, identity, _tag(if_match), request_id(request))
     if not done:
         raise HTTPException(404, f"there is no document {identity}")
     return schemas.Done(done=True, documents=here.store.count(who.tenant))
 
 
 @router.post("/documents", summary="Put many documents")
-def put_many(here: Here, who: Writes, told: schemas.Bulk) -> schemas.Items:
-    """Each by itself: one that is refused leaves the others."""
+def put_many(request: Request, here: Here, who: Writes, told: schemas.Bulk) -> schemas.Items:
+    """Each by itself and in order: one that is refused leaves the others, and of two of one id the last stays."""
     many = [documents.Document(each.id, each.title, each.text, each.language) for each in told.documents]
-    return schemas.Items(items=[schemas.Item(**vars(each)) for each in here.put_many(who, many)])
+    return schemas.Items(items=[schemas.Item(**vars(each)) for each in here.put_many(who, many, request_id(request))])
 
 
 # ---------------------------------------------------------------- the tenant
@@ -232,10 +255,17 @@ def usage(here: Here, who: Rules) -> schemas.Usage:
     return schemas.Usage(documents=here.store.count(who.tenant), used=used, right=right, wrong=wrong)
 
 
-@router.post("/index", summary="Make the index again")
-def rebuild(here: Here, who: Rules) -> schemas.Done:
+@router.get("/audit", summary="Who changed what")
+def audit(here: Here, who: Rules, most: Annotated[int, Query(ge=1, le=1000)] = 100) -> schemas.Audit:
+    """The last changes, newest first: ids and ETags, no contents."""
+    return schemas.Audit(acts=[schemas.Act(**vars(each)) for each in here.store.acts(who.tenant, most)])
+
+
+@router.post("/index", summary="Make the index again", responses={507: REFUSED[507]})
+def rebuild(request: Request, here: Here, who: Rules) -> schemas.Done:
     """From the store; answers go on meanwhile."""
-    return schemas.Done(done=True, documents=here.rebuild(who))
+    with refused():
+        return schemas.Done(done=True, documents=here.rebuild(who, request_id(request)))
 
 
 def _tag(given: str | None) -> str | None:

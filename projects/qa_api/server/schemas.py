@@ -33,6 +33,11 @@ class Named(Document):
 class Bulk(BaseModel):
     """Many documents; each is put apart."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"documents": [{"id": "sol", "title": "Sol", "text": "El Sol es una estrella."}]}]
+        }
+    )
     documents: Annotated[list[Named], Field(min_length=1, max_length=100)]
 
 
@@ -77,6 +82,11 @@ class Question(BaseModel):
 class Questions(BaseModel):
     """Several questions at once."""
 
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"questions": [{"question": "What is a mole?"}, {"question": "¿Qué es el Sol?"}]}]
+        }
+    )
     questions: Annotated[list[Question], Field(min_length=1, max_length=20)]
 
 
@@ -140,6 +150,7 @@ class Hits(BaseModel):
 class Feedback(BaseModel):
     """Whether an answer was right."""
 
+    model_config = ConfigDict(json_schema_extra={"examples": [{"answer": "0123456789abcdef", "right": True}]})
     answer: Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{16}$")]
     right: bool
 
@@ -160,7 +171,37 @@ class Done(BaseModel):
     documents: int = 0
 
 
+class Act(BaseModel):
+    """Somebody changed something: name of the key, id of the request, ETag of what the document became."""
+
+    at: int
+    key: str
+    request: str
+    action: str
+    document: str
+    etag: str
+
+
+class Audit(BaseModel):
+    """Newest first."""
+
+    acts: list[Act]
+
+
 class Health(BaseModel):
     """Whether the server is up."""
 
     status: Literal["ok"]
+
+
+class Ready(BaseModel):
+    """What the server takes now.
+
+    `status`: ok; degraded (it answers; `store` full: no changes; `index` rebuilding: the old one answers). `mended` is
+    how often an index that failed was made again since the start.
+    """
+
+    status: Literal["ok", "degraded"]
+    store: Literal["ok", "full"] = "ok"
+    index: Literal["ok", "rebuilding"] = "ok"
+    mended: int = 0

@@ -7,7 +7,8 @@ from shared.errors import UserError
 from shared.web.settings import check_ranges
 
 PREFIX = "QA_API_"
-DATASETS = ("introductions", "none")
+DATASETS = ("sample", "introductions", "none")
+RUNTIMES = ("auto", "onnx", "torch")
 
 
 @dataclass(frozen=True)
@@ -18,12 +19,16 @@ class Settings:
         host: Address to listen on; by default this machine alone can reach it.
         port: TCP port; 0 takes a free one.
         data: Folder of the store, of the keys and of the secret of follow-ups.
-        dataset: What the tenant "demo" begins with: introductions, or none.
+        dataset: What the tenant "demo" begins with: sample (2,000 introductions), introductions (all 16,160), or none.
         encoder: Of documents and questions: e5 or minilm.
         reader: Directory of a trained reader; "" takes the one that `make run-qa_api` left.
+        runtime: What computes: onnx (int8, as `python -m projects.qa_api.export` wrote it), torch (float32), or auto:
+            onnx where the reader has been exported.
+        threads: Of one question, for either runtime.
+        elastic: URL of Elasticsearch or OpenSearch for the index; "" keeps it in memory.
         at_once: Questions that are answered at the same time.
         waiting: Questions that may wait for them; more are told to come back.
-        rate: Requests a second that a key may keep up.
+        rate: Requests a second that a key may keep up; an address may have ten times as many.
         largest: Bytes of a document's request.
         most: Documents that a tenant may have.
         valid: Seconds in which a question back can be answered.
@@ -32,11 +37,14 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     data: Path = Path("runs/qa_api/server")
-    dataset: str = "introductions"
+    dataset: str = "sample"
     encoder: str = "e5"
     reader: str = ""
+    runtime: str = "auto"
+    threads: int = 1
+    elastic: str = ""
     at_once: int = 2
-    waiting: int = 32
+    waiting: int = 12
     rate: float = 20.0
     largest: int = 1_000_000
     most: int = 200_000
@@ -46,5 +54,9 @@ class Settings:
         """Refuse values that no server works with."""
         if self.dataset not in DATASETS:
             raise UserError(f"{PREFIX}DATASET={self.dataset}: choose one of {', '.join(DATASETS)}")
-        check_ranges(self, PREFIX, port=(0, 65_535), at_once=(1, 64), waiting=(0, 10_000), rate=(0.1, 1e6),
-                     largest=(1_000, 50_000_000), most=(1, 10_000_000), valid=(1, 86_400))  # fmt: skip
+        if self.runtime not in RUNTIMES:
+            raise UserError(f"{PREFIX}RUNTIME={self.runtime}: choose one of {', '.join(RUNTIMES)}")
+        if self.elastic and not self.elastic.startswith(("http://", "https://")):
+            raise UserError(f"{PREFIX}ELASTIC={self.elastic}: must begin with http:// or https://")
+        check_ranges(self, PREFIX, port=(0, 65_535), threads=(1, 64), at_once=(1, 64), waiting=(0, 10_000),
+                     rate=(0.1, 1e6), largest=(1_000, 50_000_000), most=(1, 10_000_000), valid=(1, 86_400))  # fmt: skip

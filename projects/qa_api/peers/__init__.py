@@ -1,0 +1,1 @@
+"""Other people's programs, in environments of their own."""
