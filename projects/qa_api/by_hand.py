@@ -272,7 +272,11 @@ def newton(values: Row, right: Row, steps: int = 20) -> tuple[float, float]:
 def by_the_project(values: Grid, right: Grid) -> tuple[float, float]:
     """Slope and constant of its calibrator, which has other evidence too; here all of it is 0."""
     judged = [
-        Judged(tuple(Evidence(4 * float(each), 0, 0, 0, 0, 0) for each in own), tuple(told.tolist()), bool(told.any()))
+        Judged(
+            tuple(Evidence(4 * float(each), 0.0, 0.0, 0.0, 0.0, 0.0) for each in own),
+            tuple(told.tolist()),
+            bool(told.any()),
+        )
         for own, told in zip(values, right, strict=True)
     ]
     made = fit_calibrator(judged)
