@@ -16,7 +16,7 @@ Rows = list[dict[str, Any]]
 
 def sure(out: Path, rows: Rows) -> None:
     """Share of wrong answers by coverage: the mean of the seeds, and each of them thin."""
-    with figure(out / "sure.png", title="Who answers only the surest questions is wrong less often",
+    with figure(out / "sure.png", title="Wrong answers, by how many questions are answered",
                 xlabel="share of questions answered, surest first", ylabel="share of answers that are wrong",
                 size=(6.6, 4.4), words=WORDS) as axes:  # fmt: skip
         for number, reader in enumerate(dict.fromkeys(row["reader"] for row in rows)):

@@ -8,14 +8,21 @@
 
 from projects.qa_api.measure.shown import views
 from projects.qa_api.study import RESULTS
-from shared.course.cells import Picture, Table, declared
+from shared.course.cells import Picture, Table, declared, live
 
 shown = views(RESULTS)
+rest = dict(shown)  # what no cell below asks for by its name: the service's
 
 
 def measured(name: str) -> Table | str:
     """A table, in Spanish, or that it was not measured yet."""
-    return declared(*shown[name]) if name in shown else f"{name}: aún no medido"
+    return declared(*rest.pop(name)) if name in rest else f"{name}: aún no medido"
+
+
+def drawn(name: str, text: str) -> Picture | str:
+    """A figure, or that it was not drawn yet."""
+    path = RESULTS / f"{name}.es.png"
+    return Picture(path, text) if path.is_file() else f"{name}: aún no dibujado"
 
 
 # %% [markdown]
@@ -29,7 +36,7 @@ def measured(name: str) -> Table | str:
 measured("search")
 
 # %%
-Picture(RESULTS / "search.es.png", "Recall@1 y recall@10 de cada búsqueda, con sus intervalos")
+drawn("search", "Recall@1 y recall@10 de cada búsqueda, con sus intervalos")
 
 # %% [markdown]
 # ## Los lectores, en preguntas hechas a máquina
@@ -59,7 +66,7 @@ measured("answers")
 measured("sure")
 
 # %%
-Picture(RESULTS / "sure.es.png", "Parte de las respuestas que está mal, según cuántas preguntas se contestan")
+drawn("sure", "Parte de las respuestas que está mal, según cuántas preguntas se contestan")
 
 # %% [markdown]
 # ## Preguntar antes que adivinar
@@ -76,13 +83,18 @@ measured("errors")
 # %% [markdown]
 # ## El servicio
 #
-# Lo que tarda y cuánto aguanta; y qué queda tras morir a media escritura.
+# Lo que tarda, cuánto aguanta y qué queda cuando muere a media escritura: las tablas que haya, con su título.
 
 # %%
-measured("speed")
+CAPTIONS = {
+    "load": "Preguntas de muchos clientes", "words": "BM25 solo", "rebuild": "Buscar mientras se rehace el índice",
+    "fresh": "Lo que tarda en verse un cambio", "kills": "Muerto mientras escribe", "speed": "Lo que tarda",
+    "cases": "Peticiones hechas por schemathesis", "agreement": "El lector exportado, junto a torch",
+    "bench": "El mismo lector detrás de otras búsquedas", "faults": "Qué queda tras un fallo",
+}  # fmt: skip
 
-# %%
-measured("faults")
+for name, (table, rows) in rest.items():
+    live(declared, table, rows, CAPTIONS.get(name, name))
 
 # %% [markdown]
 # ## Lo que esto no dice
