@@ -123,7 +123,7 @@ def by_letters(question: str) -> list[tuple[str, float]]:
     return index.search(vector(question), len(DOCUMENTS))
 
 
-def fused(rankings: list[list[tuple[str, float]]], constant: float) -> dict[str, float]:
+def fused(rankings: list[list[tuple[str, float]]], constant: int) -> dict[str, float]:
     """Σ 1 / (C + rank) (Cormack et al. 2009)."""
     total: Counter[str] = Counter()
     for hits in rankings:
@@ -132,7 +132,7 @@ def fused(rankings: list[list[tuple[str, float]]], constant: float) -> dict[str,
     return dict(total)
 
 
-def both(question: str, hits: int, constant: float) -> Table:
+def both(question: str, hits: int, constant: int) -> Table:
     """Rank in each search, and the sum."""
     rankings = [by_words(question)[:hits], by_letters(question)[:hits]]
     ours, theirs = fused(rankings, constant), dict(reciprocal_ranks(*rankings))
@@ -141,7 +141,7 @@ def both(question: str, hits: int, constant: float) -> Table:
     rows = [(NAMES[each], *(place.get(each, "–") for place in places), f"{ours[each]:.5f}", f"{theirs[each]:.5f}")
             for each in order]  # fmt: skip
     return Table(
-        ("documento", "por palabras", "por letras", f"a mano, C = {constant:g}", "proyecto, C = 60"), tuple(rows)
+        ("documento", "por palabras", "por letras", f"a mano, C = {constant}", "proyecto, C = 60"), tuple(rows)
     )
 
 

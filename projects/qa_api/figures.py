@@ -1,6 +1,5 @@
 """The figures of the README, each from a CSV of the results."""
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -21,14 +20,11 @@ def sure(out: Path, rows: Rows) -> None:
                 size=(6.6, 4.4), words=WORDS) as axes:  # fmt: skip
         for number, reader in enumerate(dict.fromkeys(row["reader"] for row in rows)):
             own = [row for row in rows if row["reader"] == reader]
-            seeds = [[row for row in own if row["seed"] == seed] for seed in dict.fromkeys(row["seed"] for row in own)]
-            curves = [([row["coverage"] for row in each], [row["wrong"] for row in each]) for each in seeds]
             places = sorted({row["coverage"] for row in own})
-            mean = np.mean([np.interp(places, *each) for each in curves], axis=0)
-            axes.plot(places, mean, color=COLOURS[number], marker=MARKERS[number], markevery=5, ms=5, lw=2,
+            wrong = np.array([[row["wrong"] for row in own if row["coverage"] == place] for place in places])
+            axes.plot(places, wrong.mean(1), color=COLOURS[number], marker=MARKERS[number], markevery=5, ms=5, lw=2,
                       label=READERS.get(reader, reader))  # fmt: skip
-            for each in curves if len(curves) > 1 else []:
-                axes.plot(*each, color=COLOURS[number], lw=0.6, alpha=0.5)
+            axes.plot(places, wrong, color=COLOURS[number], lw=0.6, alpha=0.5)
         axes.axhline(0.05, color="#777777", lw=1, ls=":", label="one in twenty")
         axes.set_xlim(0, 1)
         axes.set_ylim(bottom=0)
@@ -55,11 +51,8 @@ def search(out: Path, rows: Rows) -> None:
         legend_below(places[0])
 
 
-DRAWN: dict[str, Callable[[Path, Rows], None]] = {"coverage.csv": sure, "search.csv": search}
-
-
 def draw(out: Path) -> None:
     """All figures whose CSV is there."""
-    for table, make in DRAWN.items():
+    for table, make in (("coverage.csv", sure), ("search.csv", search)):
         if (out / table).exists():
             make(out, read_csv(out / table))
