@@ -125,11 +125,11 @@ def by_letters(question: str) -> list[tuple[str, float]]:
 
 def fused(rankings: list[list[tuple[str, float]]], constant: int) -> dict[str, float]:
     """Σ 1 / (C + rank) (Cormack et al. 2009)."""
-    total: Counter[str] = Counter()
+    total: dict[str, float] = {}
     for hits in rankings:
         for rank, (each, _) in enumerate(hits, start=1):
-            total[each] += 1 / (constant + rank)  # type: ignore[assignment]
-    return dict(total)
+            total[each] = total.get(each, 0.0) + 1 / (constant + rank)
+    return total
 
 
 def both(question: str, hits: int, constant: int) -> Table:
@@ -200,8 +200,8 @@ def word_tokenizer() -> Any:
 
     known = {"[PAD]": 0, "[CLS]": 1, "[SEP]": 2, "[UNK]": 3}
     made = Tokenizer(models.WordLevel(known, unk_token="[UNK]"))  # noqa: S106 (a mark for words that are not known)
-    made.pre_tokenizer = pre_tokenizers.Whitespace()  # type: ignore[assignment]
-    made.post_processor = processors.TemplateProcessing(  # type: ignore[assignment]
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    made.post_processor = processors.TemplateProcessing(
         single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 1), ("[SEP]", 2)]
     )
     marks = {f"{name}_token": f"[{name.upper()}]" for name in ("pad", "cls", "sep", "unk")}

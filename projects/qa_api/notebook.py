@@ -6,12 +6,14 @@
 # %%
 """Results of qa_api, shown from results/; the last cells of results/notebook.ipynb."""
 
+from typing import Any
+
 from projects.qa_api.measure.shown import views
 from projects.qa_api.study import RESULTS
 from shared.course.cells import Picture, Table, declared, live
 
 shown = views(RESULTS)
-rest = dict(shown)  # what no cell below asks for by its name: the service's
+rest: dict[str, Any] = dict(shown)  # what no cell below asks for by its name: the service's
 
 
 def measured(name: str) -> Table | str:
