@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -28,7 +28,7 @@ class Client:
     def __init__(self, address: str, key: str, *, seconds: float = 30.0) -> None:
         self._http = httpx.Client(base_url=address, headers={"Authorization": f"Bearer {key}"}, timeout=seconds)
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Client":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
