@@ -21,7 +21,6 @@ from projects.qa_api.reader.model import SpanReader
 from projects.qa_api.reader.rules import read_by_rules
 
 READ = 5  # documents that are read
-OPTION_LEAST, OPTION_APART = 0.2, 0.35
 COMMON: dict[Language, str] = {
     "es": "que cual cuales quien quienes donde cuando como cuanto cuantos cuanta cuantas por el la los las de del en "
     "un una es fue son se su al con para y o",
@@ -87,8 +86,8 @@ class Answerer:
             return Answer("none", told)
         candidates = self.weigh(question, self.documents(question, told, only))
         best = candidates[0] if candidates else None
-        options = [Option(each.document, each.chance, each.text) for each in candidates if each.text]
-        if only is None and (back := homonyms(question, options, least=OPTION_LEAST, apart=OPTION_APART)):
+        limits = {"least": self.calibrator.least, "apart": self.calibrator.apart}
+        if only is None and (back := homonyms(question, options_of(candidates), **limits)):
             return Answer("clarify", told, None, tuple(candidates), tuple(back))
         if best is None or best.chance < self.calibrator.threshold or not best.text:
             return Answer("none", told, None, tuple(candidates), (), tuple(self.suggestions(question)))
@@ -125,6 +124,11 @@ class Answerer:
         if self._names[0] != now.seq:
             self._names = (now.seq, Suggestions(each.name for each in now.documents.values()))
         return self._names[1].near(question)
+
+
+def options_of(candidates: Sequence[Given]) -> list[Option]:
+    """What may be asked about."""
+    return [Option(each.document, each.chance, each.text) for each in candidates if each.text]
 
 
 def evidence_of(question: str, found: Sequence[Found], spans: Sequence[Span]) -> list[Evidence]:

@@ -40,7 +40,7 @@ def main(config: BenchConfig) -> list[dict[str, Any]]:
     """Search by ours, by our BM25 alone, and by Haystack; read; score."""
     python, parts = installed(config.environment), load_parts(config.run, encoder="e5", runtime="onnx")
     asked = [each for each in questions() if each.kind != "ambiguous"]
-    library, documents = shelf("e5", 600).library, every_document()
+    library, documents = shelf("e5", 600, "introductions"), every_document()
     library.encoder = parts.encoder
     theirs = haystack(python, list(documents.values()), [each.text for each in asked], K)
 

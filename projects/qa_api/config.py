@@ -17,7 +17,7 @@ class Config:
     model: str = "e5"
     """e5 (English and Spanish), minilm (English), a folder or a hub id."""
     dataset: str = "introductions"
-    """Documents that questions are made from: introductions, or squad by the hub (HF_HUB_OFFLINE=0)."""
+    """What questions are made from: introductions; else squad or another hub id (HF_HUB_OFFLINE=0), or a .json file."""
     facts: bool = True
     """Whether questions about stated facts are learned from."""
     described: int = 700

@@ -9,13 +9,16 @@ from pathlib import Path
 from torch import Tensor
 
 from projects.qa_api.config import RESULTS, Config
-from projects.qa_api.measure import shown
+from projects.qa_api.export import ExportConfig
+from projects.qa_api.export import main as export
+from projects.qa_api.measure import serving, shown
 from projects.qa_api.measure.answering import Answering, answered, asked_of, fitted
 from projects.qa_api.measure.searching import LANGUAGES, METHODS, TASKS, Searching, queries, searched
 from projects.qa_api.train import ENGLISH_ONLY, questions
 from projects.qa_api.train import main as train
 from shared import study
 from shared.errors import UserError, command
+from shared.measured import write_measured
 from shared.study import Cells, Done, grouped, log_items, publish
 
 SEEDS = (0, 1, 2)
@@ -29,7 +32,9 @@ class StudyConfig(study.Places):
     runs: Path = Path("runs/qa_api/results")
     out: Path = RESULTS
     only: tuple[str, ...] = ()
-    """Parts to run, of those in ORDER; by default all."""
+    """Parts to run, of those in PARTS; by default all."""
+    tables: tuple[str, ...] = ()
+    """Of the service's tables, these; by default all."""
 
 
 @dataclass
@@ -43,13 +48,16 @@ class Study:
     searching: Searching = field(default_factory=lambda: Searching(task="en", method="words"))
     answering: Answering = field(default_factory=lambda: Answering(reader="rules"))
 
+    seconds: float = 20.0
+    soak: float = 600.0
+
     def __post_init__(self) -> None:
         below: dict[str, list[Tensor]] = {}  # states of the layers that stay: the same for every seed and rate
         self.cells = Cells(
             self.config.runs / "readers",
             partial(train, below=below),
             "qa_api",
-            lambda cell: f"{cell.model}-seed{cell.seed}",
+            lambda cell: f"{Path(cell.model).name}-seed{cell.seed}",
             lambda cell: questions(cell, "train").digest,
             by="validation_f1",
             expected=len(self.readers) * len(self.seeds),
@@ -100,18 +108,33 @@ def answers(run: Study) -> None:
     publish(shown.SURE, by_reader, run.config.out, "qa_api")
     publish(shown.CLARIFY, groups, run.config.out, "qa_api")
     study.write(run.config.out / "errors.csv", shown.worst(by_reader[-1]), "qa_api")
+    points = [
+        point for group in groups if group[0].config.language == "en" for done in group for point in shown.covered(done)
+    ]
+    study.write(run.config.out / "coverage.csv", points, "qa_api")
 
 
 def answering(run: Study, config: Answering, done: Done | None) -> Done:
     """One reader's seed on the questions of a language."""
     config = replace(config, seed=done.config.seed if done else 0)
-    place = run.config.runs / "answers" / f"{config.reader}-{config.language}-seed{config.seed}"
+    place = run.config.runs / "answers" / f"{Path(config.reader).name}-{config.language}-seed{config.seed}"
     data = digest([*map(repr, asked_of(config.language)), done.source.run if done else "rules"])
     fit = (done.directory if done else None, config.encoder, config.taught, config.calibrated)
     return log_items(place, config, lambda: answered(run.fitted(*fit), config), project="qa_api", data=data)
 
 
-PARTS: dict[str, Callable[[Study], None]] = {"searches": searches, "readers": readers, "answers": answers}
+def service(run: Study) -> None:
+    """The first seed of the last reader, exported, under load, killed, and asked what no client asks."""
+    reader = run.trained(run.readers[-1])[0].directory
+    assert reader is not None, "it was just trained"
+    export(ExportConfig(run=reader))
+    for name, rows in serving.measures(reader, seconds=run.seconds, soak=run.soak).items():
+        if not run.config.tables or name in run.config.tables:
+            write_measured(run.config.out / f"{name}.csv", rows(), "qa_api", run.config)
+
+
+PARTS: dict[str, Callable[[Study], None]] = {"searches": searches, "readers": readers, "answers": answers,
+                                             "service": service}  # fmt: skip
 
 
 def main(config: StudyConfig, run: Study | None = None) -> None:

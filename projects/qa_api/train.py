@@ -26,11 +26,12 @@ from projects.qa_api.data.examples import (
     missing_examples,
     moved_examples,
 )
+from projects.qa_api.data.published import published
 from projects.qa_api.evaluate import scored
 from projects.qa_api.index.words import WordIndex
 from projects.qa_api.reader.decode import read, trimmed
 from projects.qa_api.reader.model import SpanReader, span_loss
-from projects.qa_api.reader.windows import Windows, targets, windows
+from projects.qa_api.reader.windows import MOST_QUESTION, Windows, targets, windows
 from shared import progress
 from shared.batching import of_like_length, shuffled
 from shared.devices import use_bfloat16
@@ -119,16 +120,25 @@ def questions(config: Config, part: Part, most: int | None = None) -> Asked:
 
 @cache
 def _questions(config: Config, part: Part, most: int | None) -> Asked:
+    if config.dataset == "introductions":
+        known, found = made(config, part, most)
+    else:
+        documents, found = published("rajpurkar/squad_v2" if config.dataset == "squad" else config.dataset, part)
+        known = {each.id: each for each in documents}
+    if not found:
+        raise UserError(f"--dataset {config.dataset}: no question of its {part} titles is there")
+    order = shuffled(len(found), generator(0, 7))
+    return Asked(tuple(found[row] for row in order[:most]), known)
+
+
+def made(config: Config, part: Part, most: int | None) -> tuple[dict[str, Document], list[Example]]:
+    """Documents by id, and questions made of those of a part."""
     languages: tuple[Language, ...] = ("en",) if config.model in ENGLISH_ONLY else ("en", "es")
     documents = [each for language in languages for each in introductions(language)]
     known = {each.id: each for each in documents}
-
-    def few(count: int) -> int:
-        return count if most is None else min(count, most)
-
     found = fact_examples(documents, part) if config.facts else []
-    found += described_examples(documents, part, few(config.described))
-    found += cloze_examples(documents, part, few(config.cloze))
+    for make, count in ((described_examples, config.described), (cloze_examples, config.cloze)):
+        found += make(documents, part, count if most is None else min(count, most))
     wanted = round(config.missing * len(found))
     words = word_index(languages)
 
@@ -136,9 +146,7 @@ def _questions(config: Config, part: Part, most: int | None) -> Asked:
         return [each for each, _ in words.search(question, NEAR, (language,))]
 
     moved = moved_examples(found, near, known, round(SHARE_MOVED * wanted))
-    found += moved + missing_examples(documents, part, wanted - len(moved))
-    order = shuffled(len(found), generator(0, 7))
-    return Asked(tuple(found[row] for row in order[:most]), known)
+    return known, found + moved + missing_examples(documents, part, wanted - len(moved))
 
 
 @cache
@@ -180,7 +188,7 @@ def one_window_each(found: Windows, wanted: Tensor) -> list[int]:
 
 def descend(config: Config, reader: SpanReader, asked: Asked, run: Run, below: dict[str, list[Tensor]]) -> float:
     """All epochs; returns the mean loss of the last hundred steps."""
-    every = windows(reader.tokenizer, asked.pairs, tokens=config.tokens, stride=config.tokens // 3)
+    every = windows(reader.tokenizer, asked.pairs, tokens=config.tokens, stride=(config.tokens - MOST_QUESTION) // 3)
     goals = targets(every, asked.answers)
     rows = one_window_each(every, goals)
     found, goals = every.rows(rows), goals[rows]

@@ -16,23 +16,24 @@ from shared.errors import UserError
 from shared.report import read_csv
 
 CACHED = (train._questions, train.word_index, searching.every_document, searching.nearest, searching.hits,
-          searching.taught_merge, answering.shelf)  # fmt: skip
+          searching.taught_merge, answering.shelf, answering.shared_names)  # fmt: skip
 
 
 @pytest.fixture
 def small(tmp_path, monkeypatch, encoder, tiny_reader):
     """Some titles of both languages, those of ten questions among them; words for vectors; a BERT of two layers."""
-    asked = [each for language in ("en", "es") for each in [q for q in questions() if q.language == language][:12]]
+    asked = [each for language in ("en", "es") for each in [q for q in questions() if q.language == language][:6]]
     asked += [each for each in questions() if each.kind != "clear"][::9]
     named = {each.document for each in asked} | {title for each in asked for title, _ in each.options}
     known = {
         language: tuple(
-            each for at, each in enumerate(documents.introductions(language)) if at % 40 == 0 or each.title in named
+            each for at, each in enumerate(documents.introductions(language)) if at % 120 == 0 or each.title in named
         )
         for language in ("en", "es")
     }
-    for module in (train, searching, answering):
+    for module in (train, searching):
         monkeypatch.setattr(module, "introductions", lambda language: known[language])
+    monkeypatch.setattr(answering, "load_documents", lambda _: known["en"] + known["es"])
     monkeypatch.setattr(answering, "questions", lambda: tuple(asked))
     monkeypatch.setattr(SentenceEncoder, "load", classmethod(lambda *_: encoder))
     for module in (searching, answering):
@@ -40,13 +41,12 @@ def small(tmp_path, monkeypatch, encoder, tiny_reader):
     for each in CACHED:
         each.cache_clear()
     model = tiny_reader.name
-    monkeypatch.setattr(study, "READERS", (model,))
     monkeypatch.setitem(shown.READERS, model, "tiny")
     base = dataclasses.replace(SMOKE, model=model, facts=True, tokens=64, batch=16)
     config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results")
     yield lambda: study.Study(
         config, (0, 1), (model,), base,
-        Searching(task="en", method="words", queries=12, taught=12), Answering(reader="rules", taught=12, calibrated=12),
+        Searching(task="en", method="words", queries=6, taught=8), Answering(reader="rules", taught=8, calibrated=8),
     )  # fmt: skip
     for each in CACHED:
         each.cache_clear()
@@ -60,9 +60,8 @@ def test_a_study_from_nothing_and_again(small, monkeypatch):
     kept = {path.name: path.read_bytes() for path in first.config.out.glob("*.csv")}
     rows = read_csv(first.config.out / "search.csv")
     assert len(rows) == len(searching.TASKS) * len(searching.METHODS)
-    monkeypatch.setattr(study, "train", None)
-    monkeypatch.setattr(study, "answered", None)
-    monkeypatch.setattr(study, "searched", None)
+    for name in ("train", "answered", "searched"):
+        monkeypatch.setattr(study, name, lambda *_, **__: pytest.fail("measured again"))
     again = small()
     study.main(again.config, again)
     assert {path.name: path.read_bytes() for path in again.config.out.glob("*.csv")} == kept

@@ -29,16 +29,18 @@ def homonyms(question: str, options: Sequence[Option], *, least: float, apart: f
     Args:
         options: Of a question, best first.
         least: Chance that an option must have.
-        apart: How much of the best one's chance it must have, 0 to 1.
+        apart: How much of the best one's chance it must have, 0 to 1; of all options, named or not.
     """
-    if not options:
+    asked = normalised(question).split()
+    named = [each for each in options if _names(asked, normalised(each.document.name))]
+    if not named:
         return []
-    asked, best = normalised(question).split(), options[0]
-    name = normalised(best.document.name)
-    if not (contains(asked, name.split()) or contains(asked, _plural(name).split())):
-        return []
-    same = [each for each in options if normalised(each.document.name) == name and not alias(each, best)]
-    kept = [each for each in [best, *same] if each.chance >= max(least, apart * best.chance)]
+    name, good = normalised(named[0].document.name), max(least, apart * options[0].chance)
+    kept: list[Option] = []
+    for each in named:
+        same = normalised(each.document.name) == name and each.chance >= good
+        if same and not any(alias(each, other) for other in kept):
+            kept.append(each)
     answers = {normalised(each.answer) for each in kept}
     if len(kept) < 2 or len(answers) < 2 or told_apart(question, [each.document for each in kept]):
         return []
@@ -54,11 +56,10 @@ def alias(one: Option, other: Option) -> bool:
 def told_apart(question: str, documents: Sequence[Document]) -> bool:
     """Whether a word of the question stands in one of the documents and in none of the others."""
     told = [set(normalised(f"{each.title} {each.text}").split()) for each in documents]
-    asked = {word for word in normalised(question).split() if len(word) > 3} - set(
-        normalised(documents[0].name).split()
-    )
+    name = normalised(documents[0].name).split()
+    asked = {word for word in normalised(question).split() if len(word) > 3} - {*name, *(f"{word}s" for word in name)}
     return any(sum(word in each for each in told) == 1 for word in asked)
 
 
-def _plural(name: str) -> str:
-    return f"{name}s"
+def _names(asked: Sequence[str], name: str) -> bool:
+    return contains(asked, name.split()) or contains(asked, f"{name}s".split())

@@ -88,14 +88,20 @@ def normalised(text: str) -> str:
 
 
 def part_of(title: str) -> Part:
-    """Which part a title belongs to. One title in two languages, and two things of one name, are in one part; those that
-    the questions by hand are about are in the test part.
+    """Which part a title belongs to: things of one name, and a title's two languages, are in one.
+
+    What the questions by hand are about is in the test part.
     """
     name = normalised(MARKER.sub("", title))
     if name in asked_about():
         return "test"
     place = int(hashlib.sha256(name.encode()).hexdigest(), 16) % 100
     return "train" if place < SHARES[0] else "validation" if place < SHARES[1] else "test"
+
+
+def in_sample(title: str) -> bool:
+    """Whether the small library has a title."""
+    return part_of(title) == "validation" or normalised(MARKER.sub("", title)) in asked_about()
 
 
 @cache
@@ -107,15 +113,17 @@ def asked_about() -> frozenset[str]:
 
 
 def load_documents(name: str, language: Language = "en") -> tuple[Document, ...]:
-    """What `--dataset` names: "introductions" (both languages), or a CSV or JSON Lines file with title and text.
+    """What a dataset's name means: "introductions" (both languages), "sample" (of these the validation titles and what
+    the questions by hand are about), or a CSV or JSON Lines file with title and text.
 
     Raises:
         UserError: If there is no such file, or a row of it is no document.
     """
-    if name == "introductions":
-        return introductions("en") + introductions("es")
+    if name in ("introductions", "sample"):
+        every = introductions("en") + introductions("es")
+        return tuple(each for each in every if name == "introductions" or in_sample(each.title))
     if not Path(name).expanduser().is_file():
-        raise UserError(f"--dataset {name}: neither introductions nor a .csv or .jsonl file")
+        raise UserError(f"--dataset {name}: neither introductions nor sample nor a .csv or .jsonl file")
     rows = read_records(Path(name).expanduser())
     return tuple(_own(row, f"{name}, {place}", number, language) for number, (place, row) in enumerate(rows, start=1))
 

@@ -1,23 +1,26 @@
 """What a reader answers to the questions that were written by hand, and how its scores are calibrated before."""
 
+import atexit
+import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
-from projects.qa_api.answers import Answer, Answerer, Given
+from projects.qa_api.ambiguity.homonyms import homonyms
+from projects.qa_api.answers import Answer, Answerer, Given, options_of
 from projects.qa_api.config import Config
-from projects.qa_api.data.documents import Language, by_title, introductions
+from projects.qa_api.data.documents import Language, by_title, load_documents, part_of
 from projects.qa_api.data.examples import Example
 from projects.qa_api.evaluate import Question, Scored, at_most_wrong, questions, scored
-from projects.qa_api.index.encoder import document_vectors
+from projects.qa_api.index.encoder import SentenceEncoder, document_vectors
 from projects.qa_api.index.library import Library
 from projects.qa_api.index.store import Store
-from projects.qa_api.measure.searching import LANGUAGES, every_document, nearest, taught_merge
+from projects.qa_api.measure.searching import LANGUAGES, every_document, taught_merge
 from projects.qa_api.reader.calibrate import RIGHT, Calibrator, Judged, fit_calibrator
 from projects.qa_api.train import load_reader
 from projects.qa_api.train import questions as made_questions
@@ -26,45 +29,42 @@ from shared.progress import track
 from shared.study import Item
 
 TENANT = "study"
-MOST_WRONG = 0.05
+MOST_WRONG, MOST_NEEDLESS = 0.05, 0.02
+WHAT: dict[Language, str] = {"en": "What is {}?", "es": "¿Qué es {}?"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Answering:
     """One reader on the questions by hand."""
 
-    reader: Literal["rules", "minilm", "e5"]
+    reader: str
+    """A model that was trained, or "rules"."""
     language: Language = "en"
     seed: int = 0
     encoder: str = "e5"
     taught: int = 600
     """As in Searching."""
-    calibrated: int = 240
+    calibrated: int = 120
     """Questions of the validation titles that the calibrator is fitted on."""
 
 
-@dataclass
-class Shelf:
-    """All introductions as the service keeps them, in a folder that goes with the shelf."""
-
-    folder: tempfile.TemporaryDirectory[str]
-    library: Library
-
-
 @cache
-def shelf(encoder: str, taught: int) -> Shelf:
-    """Made once a process."""
-    model, _ = nearest(encoder, LANGUAGES)
-    folder = tempfile.TemporaryDirectory(prefix="qa_api-")
-    store = Store(Path(folder.name) / "store.sqlite", model.identity)
+def shelf(encoder: str, taught: int, dataset: str) -> Library:
+    """Documents as the service keeps them, made once a process, in a folder that goes when it ends; without anything
+    taught, searches are merged by reciprocal ranks.
+    """
+    model = SentenceEncoder.load(encoder)
+    folder = Path(tempfile.mkdtemp(prefix="qa_api-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    store = Store(folder / "store.sqlite", model.identity)
     for language in LANGUAGES:
-        documents = introductions(language)
+        documents = [each for each in load_documents(dataset) if each.language == language]
         store.put_all(TENANT, documents, document_vectors(documents, model))
-    return Shelf(folder, Library(store, TENANT, model, taught_merge(encoder, taught)))
+    return Library(store, TENANT, model, taught_merge(encoder, taught) if taught else None)
 
 
 def calibration(reader: str, count: int) -> list[Example]:
-    """Made questions of validation titles, with and without an answer; put to all documents, so that none is "moved"."""
+    """Made questions of validation titles, with and without an answer; all documents are searched: none is "moved"."""
     made = [each for each in made_questions(Config(model=reader), "validation").examples if each.kind != "moved"]
     return made[:count]
 
@@ -82,14 +82,17 @@ def judged(answerer: Answerer, asked: Sequence[Example]) -> list[Judged]:
     return found
 
 
-def fitted(directory: Path | None, encoder: str, taught: int, calibrated: int) -> Answerer:
+def fitted(
+    directory: Path | None, encoder: str, taught: int, calibrated: int, dataset: str = "introductions"
+) -> Answerer:
     """The reader of a run with its merge and its calibrator, which are kept beside it; without a run, the rules."""
-    here = shelf(encoder, taught).library
+    here = shelf(encoder, taught, dataset)
     reader = load_reader(directory) if directory else None
     answerer = Answerer(here, reader)
     asked = calibration(reader.name if reader else encoder, calibrated)
     answerer.calibrator = with_sure(judged(answerer, asked))
-    if directory and here.merge:
+    answerer.calibrator = with_asking(answerer, asked[: calibrated // 2])
+    if directory:
         save_fitted(directory, here.merge, answerer.calibrator)
     return answerer
 
@@ -102,6 +105,41 @@ def with_sure(found: Sequence[Judged]) -> Calibrator:
     chance = np.array([made.chance([each.evidence[at]])[0] for each, at in zip(told, best, strict=True)])
     right = np.array([float(each.right[at] >= RIGHT) for each, at in zip(told, best, strict=True)])
     return replace(made, sure=min(1.0, at_most_wrong(chance, right, MOST_WRONG).threshold))
+
+
+def with_asking(answerer: Answerer, clear: Sequence[Example]) -> Calibrator:
+    """A calibrator that asks back as often as it can where titles of training and validation have homonyms, and in at
+    most a fiftieth of clear questions; of equals the strictest.
+    """
+    made = answerer.calibrator
+    asked = [(WHAT[language].format(name), language, True) for language, name in shared_names()]
+    asked += [(each.question, each.language, False) for each in clear if each.start is not None]
+    told = []
+    for question, language, several in track(asked, description="names of several things", total=len(asked)):
+        candidates = answerer.weigh(question, answerer.documents(question, language, None))
+        told.append((question, options_of(candidates), several))
+
+    def rates(least: float, apart: float) -> tuple[float, float]:
+        backs = [(bool(homonyms(each, options, least=least, apart=apart)), several) for each, options, several in told]
+        return tuple(sum(b for b, s in backs if s == wanted) / max(sum(s == wanted for _, s in backs), 1)
+                     for wanted in (True, False))  # type: ignore[return-value]  # fmt: skip
+
+    grid = [
+        (share * made.threshold, apart) for share in (1.0, 0.5, 0.25, 0.1, 0.0) for apart in (0.5, 0.35, 0.2, 0.1, 0.0)
+    ]
+    fit = [limits for limits in grid if rates(*limits)[1] <= MOST_NEEDLESS] or grid[:1]
+    least, apart = max(fit, key=lambda limits: rates(*limits)[0])
+    return replace(made, least=least, apart=apart)
+
+
+@cache
+def shared_names() -> tuple[tuple[Language, str], ...]:
+    """Names of several things, each in its language; none that the questions by hand, or the test titles, are about."""
+    found: dict[tuple[Language, str], list[str]] = {}
+    for each in every_document().values():
+        if part_of(each.title) != "test":
+            found.setdefault((each.language, each.name), []).append(each.id)
+    return tuple(name for name, ids in found.items() if len(ids) > 1)
 
 
 def asked_of(language: Language) -> list[Question]:

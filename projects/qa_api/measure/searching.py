@@ -9,7 +9,7 @@ from typing import Literal
 from projects.qa_api.data.documents import Document, Language, Part, introductions
 from projects.qa_api.data.examples import fact_examples
 from projects.qa_api.data.queries import Query, across, descriptions
-from projects.qa_api.index.encoder import SentenceEncoder, document_vectors
+from projects.qa_api.index.encoder import Encoder, SentenceEncoder, document_vectors
 from projects.qa_api.index.library import FETCHED
 from projects.qa_api.index.merge import Candidates, Hits, Merge, candidates, fit_merge, reciprocal_ranks
 from projects.qa_api.index.vectors import VectorIndex
@@ -55,7 +55,7 @@ def every_document() -> dict[str, Document]:
 
 
 @cache
-def nearest(encoder: str, languages: tuple[Language, ...]) -> tuple[SentenceEncoder, VectorIndex]:
+def nearest(encoder: str, languages: tuple[Language, ...]) -> tuple[Encoder, VectorIndex]:
     """Introductions by their vectors."""
     model = SentenceEncoder.load(encoder)
     index = VectorIndex(model.width)

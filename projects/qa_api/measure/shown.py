@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from projects.qa_api.evaluate import expected_calibration_error, interval, no_answer_f1
+from projects.qa_api.measure import serving
 from shared.report import Views
 from shared.study import (
     REPEATS,
@@ -132,9 +133,9 @@ def none_f1(done: Done, rows: Any) -> float:
     return no_answer_f1((said > 0).tolist(), (kinds == "none").tolist())
 
 
-def calibration_error(done: Done, rows: Any) -> float:
+def calibration_error(done: Done) -> float:
     """Of the best candidate's chance."""
-    return expected_calibration_error(np.array(done.values("chance"))[rows], np.array(done.values("right"))[rows])
+    return expected_calibration_error(np.array(done.values("chance")), np.array(done.values("right")))
 
 
 def clear_or_none(done: Done) -> list[dict[str, Any]]:
@@ -157,13 +158,20 @@ ANSWERS = table(
     title="Questions by hand, end to end",
     spanish=SPANISH,
 )
+
+
+def share(value: float | str) -> str:
+    """A share, "–" of nothing."""
+    return "–" if value == "" else f"{value:.3f}"
+
+
 SURE = table(
     "sure",
     named("reader", READERS, head="reader", es="lector"),
     plain("seeds", lambda group: len({done.config.seed for done in group}), head="seeds", es="semillas"),
     mean("covered", head="answered when sure", es="contestadas con seguridad", show="{covered:.3f}"),
-    mean("wrong", head="of these wrong", es="de ellas mal", show="{wrong}"),
-    plain("calibration_error", lambda group: round(statistics.fmean(calibration_error(done, slice(None)) for done in group), 4),
+    mean("wrong", head="of these wrong", es="de ellas mal", show=lambda row, _: share(row["wrong"])),
+    plain("calibration_error", lambda group: round(statistics.fmean(map(calibration_error, group)), 4),
           head="calibration error", es="error de calibración", show="{calibration_error:.3f}"),
     title="What a chance is worth",
     spanish=SPANISH,
@@ -193,7 +201,8 @@ ERRORS = table(
         ("right", "right", "correcto"), ("chance", "chance", "probabilidad"))),
     title="The five surest errors",
 )  # fmt: skip
-TABLES = (SEARCH, READERS_TABLE, ANSWERS, SURE, CLARIFY, ERRORS)
+COVERAGE = table("coverage", *(plain(name, lambda _: "") for name in ("reader", "seed", "coverage", "wrong", "chance")))
+TABLES = (SEARCH, READERS_TABLE, ANSWERS, SURE, CLARIFY, ERRORS, COVERAGE)
 
 
 def worst(group: Group, most: int = 5) -> list[dict[str, Any]]:
@@ -210,6 +219,18 @@ def worst(group: Group, most: int = 5) -> list[dict[str, Any]]:
     return sorted(found, key=lambda row: -row["chance"])[:most]
 
 
+def covered(done: Done, steps: int = 50) -> list[dict[str, Any]]:
+    """The share of wrong answers at every coverage, from the surest down."""
+    chances, right = np.array(done.values("chance")), np.array(done.values("right"))
+    order, found = np.argsort(-chances, kind="stable"), []
+    who = {"reader": READERS[done.config.reader], "seed": done.config.seed}
+    for step in range(1, steps + 1):
+        first = order[: max(round(len(order) * step / steps), 1)]
+        wrong = round(1 - float(right[first].mean()), 4)
+        found.append({**who, "coverage": step / steps, "wrong": wrong, "chance": round(float(chances[first[-1]]), 4)})
+    return found
+
+
 def views(out: Path) -> Views:
     """Of what there is."""
-    return written(out, *TABLES)
+    return written(out, *(each for each in (*TABLES, *serving.TABLES) if each is not COVERAGE))

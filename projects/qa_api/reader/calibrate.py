@@ -16,6 +16,8 @@ from jaxtyping import Float
 
 FEATURES = ("margin", "score", "found", "rank", "named", "lead")
 
+NUMBERS = ("constant", "threshold", "sure", "least", "apart")
+
 
 @dataclass(frozen=True)
 class Evidence:
@@ -52,12 +54,15 @@ class Calibrator:
         weights: (f,).
         threshold: Below it "not in them" is said; chosen on validation.
         sure: From it on at most a twentieth of the answers were wrong on validation.
+        least: Chance that an option of a question back has at least; `apart`, how much of the best answer's.
     """
 
     weights: Float[np.ndarray, " f"]
     constant: float
     threshold: float
     sure: float = 1.0
+    least: float = 0.2
+    apart: float = 0.35
 
     def chance(self, evidence: Sequence[Evidence]) -> Float[np.ndarray, " n"]:
         """In [0, 1]."""
@@ -67,15 +72,12 @@ class Calibrator:
 
     def as_json(self) -> dict[str, object]:
         """Plain values."""
-        return {"weights": self.weights.tolist(), "constant": self.constant, "threshold": self.threshold,
-                "sure": self.sure}  # fmt: skip
+        return {"weights": self.weights.tolist(), **{name: getattr(self, name) for name in NUMBERS}}
 
     @classmethod
     def from_json(cls, told: dict[str, object]) -> "Calibrator":
         """Undo of `as_json`."""
-        weights = np.array(told["weights"], dtype=float)
-        rest = [float(told[name]) for name in ("constant", "threshold", "sure")]  # type: ignore[arg-type]
-        return cls(weights, *rest)
+        return cls(np.array(told["weights"], float), *(float(told[name]) for name in NUMBERS))  # type: ignore[arg-type]
 
 
 UNCALIBRATED = Calibrator(np.array([4.0, 0.0, 1.0, 0.0, 0.5, 0.0]), 0.0, 0.5)

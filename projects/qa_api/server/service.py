@@ -7,7 +7,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from projects.qa_api.answers import Answer, Answerer, language_of
-from projects.qa_api.data.documents import Document, Language, introductions
+from projects.qa_api.data.documents import Document, Language, load_documents
 from projects.qa_api.index.elastic import ElasticServer
 from projects.qa_api.index.encoder import Encoder, document_vectors, passage
 from projects.qa_api.index.library import Found, Library
@@ -98,7 +98,7 @@ class Service:
         self._lock = threading.Lock()
         self._tenants: dict[str, Answerer] = {}
         self._cache: dict[str, OrderedDict[tuple[str, str, int], Answer]] = {}
-        if settings.dataset == "introductions" and not self.store.last(DEMO):
+        if settings.dataset != "none" and not self.store.last(DEMO):
             self._begin(exact or encoder)
         for tenant in self.store.tenants():
             self.answerer(tenant)
@@ -121,8 +121,9 @@ class Service:
         return sum(each.library.mended for each in list(self._tenants.values()))
 
     def _begin(self, exact: Encoder) -> None:
+        every = load_documents(self.settings.dataset)
         for language in ("en", "es"):
-            documents = introductions(language)
+            documents = [each for each in every if each.language == language]
             self.store.put_all(DEMO, documents, document_vectors(documents, exact))
 
     def answerer(self, tenant: str) -> Answerer:

@@ -7,7 +7,7 @@ from shared.errors import UserError
 from shared.web.settings import check_ranges
 
 PREFIX = "QA_API_"
-DATASETS = ("introductions", "none")
+DATASETS = ("sample", "introductions", "none")
 RUNTIMES = ("auto", "onnx", "torch")
 
 
@@ -19,7 +19,7 @@ class Settings:
         host: Address to listen on; by default this machine alone can reach it.
         port: TCP port; 0 takes a free one.
         data: Folder of the store, of the keys and of the secret of follow-ups.
-        dataset: What the tenant "demo" begins with: introductions, or none.
+        dataset: What the tenant "demo" begins with: sample (2,000 introductions), introductions (all 16,160), or none.
         encoder: Of documents and questions: e5 or minilm.
         reader: Directory of a trained reader; "" takes the one that `make run-qa_api` left.
         runtime: What computes: onnx (int8, as `python -m projects.qa_api.export` wrote it), torch (float32), or auto:
@@ -37,7 +37,7 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     data: Path = Path("runs/qa_api/server")
-    dataset: str = "introductions"
+    dataset: str = "sample"
     encoder: str = "e5"
     reader: str = ""
     runtime: str = "auto"
