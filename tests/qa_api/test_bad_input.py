@@ -43,7 +43,8 @@ def test_ten_megabytes_are_refused_before_they_are_read_announced_or_not(client,
 
 @pytest.mark.parametrize(
     "body",
-    ['{"title": "Peñón", "text": "Año"}'.encode("latin-1"), b'{"title": "x", "text": "\\ud800"}', b'{"title": "\\udfff", "text": "x"}', b"\xff\xfe", b"", b"[" * 5_000,
+    ['{"title": "Peñón", "text": "Año"}'.encode("latin-1"),
+     b'{"title": "x", "text": "\\ud800"}', b'{"title": "\\udfff", "text": "x"}', b"\xff\xfe", b"", b"[" * 5_000,
      b'{"title": "x", "text": 1e999}'],
 )  # fmt: skip
 def test_what_is_not_text_is_refused_and_changes_nothing(client, small, body):
