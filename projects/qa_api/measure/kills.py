@@ -1,8 +1,8 @@
 """kill -9 in the middle of writes, again and again: what was acknowledged is there, and what was deleted stays away.
 
 Several clients of two tenants put and delete documents, each its own; the process that serves is killed after a random
-number of answers and started again on the same folder. A document may be as it was acknowledged last, or as the one request would
-have made it that was not answered; searches must agree with what is kept.
+number of answers and started again on the same folder. A document may be as it was acknowledged last, or as the one
+request would have made it that was not answered; searches must agree with what is kept.
 """
 
 import multiprocessing
@@ -48,7 +48,7 @@ class Writer:
 
     def write(self, url: str, source: random.Random, stop: threading.Event) -> None:
         """Until it is told to stop, or nobody answers."""
-        line = Line(url, self.key, 5.0)
+        line = Line(url, self.key, 60.0)
         while not stop.is_set():
             self.version += 1
             name = f"d{self.number}-{source.randrange(DOCUMENTS)}"
