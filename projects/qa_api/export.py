@@ -187,7 +187,7 @@ def checkpoint_digest(run: Path) -> str:
     return file_digest(saved[-1] / MANIFEST)
 
 
-def agreement(one: SpanReader, other: SpanReader, pairs: Sequence[tuple[str, str]]) -> dict[str, float]:
+def agreement(one: SpanReader, other: SpanReader, pairs: Sequence[tuple[str, str]]) -> dict[str, float | int]:
     """How far two readers agree on pairs of question and text.
 
     Returns:

@@ -167,7 +167,7 @@ def test_two_threads_are_never_in_one_tokenizer():
 def test_what_a_server_begins_with_is_encoded_by_the_model_itself(tmp_path, tiny_reader, folder, monkeypatch):
     """The cache of models is read by others too: what is in it is exact, whatever the server computes with."""
     monkeypatch.setenv("CC0C2_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setattr("projects.qa_api.server.service.introductions", lambda _: DOCUMENTS[:2])
+    monkeypatch.setattr("projects.qa_api.server.service.load_documents", lambda _: DOCUMENTS[:2])
     reader, computed = onnx_parts(folder, "int8")
     asked = []
 
@@ -176,7 +176,7 @@ def test_what_a_server_begins_with_is_encoded_by_the_model_itself(tmp_path, tiny
 
         def encode(self, texts, role):
             asked.extend(texts)
-            return np.eye(len(texts), computed.width, dtype=np.float32)
+            return np.eye(computed.width, dtype=np.float32)[: len(texts)]
 
     service = Service(Settings(data=tmp_path / "data"), computed, reader, exact=Exact())
     assert len(asked) == 2 and service.store.count("demo") == 2

@@ -71,7 +71,12 @@ def test_no_question_of_a_load_comes_twice():
 @pytest.mark.slow
 def test_a_small_service_under_load_beside_rebuilds_and_fresh():
     rows = load.rows(None, seconds=1.0, **SMALL)
-    assert [each["load"] for each in rows] == ["as fast as answered", "sustained", "twice the capacity"]
+    assert [each["load"] for each in rows] == [
+        "as fast as answered",
+        "half the capacity",
+        "70 % of the capacity",
+        "twice the capacity",
+    ]
     assert all(each["other"] == 0 and each["answered_a_second"] > 0 for each in rows)
     quiet, beside = searches.rebuilding(None, seconds=1.0, **SMALL)
     assert quiet["rebuilds"] == 0 < beside["rebuilds"] and quiet["searches"] == beside["searches"] == 10

@@ -1,8 +1,8 @@
 """kill -9 in the middle of writes, again and again: what was acknowledged is there, and what was deleted stays away.
 
 Several clients of two tenants put and delete documents, each its own; the process that serves is killed after a random
-time and started again on the same folder. A document may be as it was acknowledged last, or as the one request would
-have made it that was not answered; searches must agree with what is kept.
+number of answers and started again on the same folder. A document may be as it was acknowledged last, or as the one
+request would have made it that was not answered; searches must agree with what is kept.
 """
 
 import multiprocessing
@@ -26,7 +26,8 @@ from shared.errors import UserError
 from shared.web.launch import listening
 
 CLIENTS, DOCUMENTS = 3, 5  # documents of a client
-SOONEST, LATEST = 0.02, 0.3  # seconds of writing before a kill
+MOST = 30  # changes that are answered before a kill, at most
+LATER = 0.01  # seconds after the last of them, at most
 
 
 @dataclass
@@ -47,7 +48,7 @@ class Writer:
 
     def write(self, url: str, source: random.Random, stop: threading.Event) -> None:
         """Until it is told to stop, or nobody answers."""
-        line = Line(url, self.key, 5.0)
+        line = Line(url, self.key, 60.0)
         while not stop.is_set():
             self.version += 1
             name = f"d{self.number}-{source.randrange(DOCUMENTS)}"
@@ -105,7 +106,10 @@ def rows(kills: int = 100, *, seed: int = 0) -> list[dict[str, Any]]:
                            for each in writers]  # fmt: skip
                 for thread in threads:
                     thread.start()
-                time.sleep(source.uniform(SOONEST, LATEST))
+                wanted = sum(each.answered for each in writers) + source.randint(1, MOST)
+                while sum(each.answered for each in writers) < wanted and any(each.is_alive() for each in threads):
+                    time.sleep(0.001)
+                time.sleep(source.uniform(0, LATER))
                 process.kill()
                 for thread in threads:
                     thread.join()
@@ -134,7 +138,7 @@ def started(folder: Path) -> Iterator[tuple[str, Any]]:
     process.start()
     url = f"http://127.0.0.1:{port}"
     try:
-        line, end = Line(url, ""), time.monotonic() + 60
+        line, end = Line(url, ""), time.monotonic() + 180
         while line.send("GET", "/ready")[0] != 200:
             if not process.is_alive() or time.monotonic() > end:
                 raise UserError("the server did not start again")

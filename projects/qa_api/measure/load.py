@@ -24,7 +24,7 @@ from shared.web.launch import Running
 
 CLIENTS = 16
 CLOSED = 4  # clients that find the capacity
-SUSTAINED = 0.7  # of the capacity
+SHARES = {"half the capacity": 0.5, "70 % of the capacity": 0.7}
 TWICE = 2.0
 WARM = 8  # questions before anything is counted
 
@@ -58,7 +58,7 @@ def questions() -> Iterator[str]:
 def rows(
     run: Path | None, *, seconds: float = 20.0, soak: float = 0.0, module: str = SERVER, dataset: str = "introductions"
 ) -> list[dict[str, Any]]:
-    """Capacity, the rate that is sustained, and twice the capacity; `soak` seconds of the latter for memory."""
+    """Capacity, two shares of it, and twice of it; `soak` seconds more of the latter for memory."""
     asked = questions() if dataset == "introductions" else (f"What is thing {n}?" for n in itertools.count())
     told = []
     with served(run, module=module, dataset=dataset) as (server, key):
@@ -67,8 +67,9 @@ def rows(
             warm.send("POST", "/v1/ask", {"question": next(asked)})
         told.append(_phase("as fast as answered", server, key, CLOSED, partial(_closed, asked=asked, seconds=seconds)))
         capacity = float(told[0]["answered_a_second"])
-        phases = (("sustained", SUSTAINED, CLIENTS, seconds), ("twice the capacity", TWICE, 2 * CLIENTS, seconds),
-                  ("twice the capacity, longer", TWICE, 2 * CLIENTS, soak))  # fmt: skip
+        phases = [(name, share, CLIENTS, seconds) for name, share in SHARES.items()]
+        phases += [("twice the capacity", TWICE, 2 * CLIENTS, seconds)]
+        phases += [("twice the capacity, longer", TWICE, 2 * CLIENTS, soak)]
         for name, share, clients, length in phases:
             if length:
                 work = partial(_open, asked=asked, pace=max(share * capacity, 1.0), seconds=length)

@@ -10,7 +10,8 @@ from shared.study import table
 Rows = list[dict[str, Any]]
 SPANISH = {
     "as fast as answered": "en cuanto contesta",
-    "sustained": "sostenida",
+    "half the capacity": "a la mitad de la capacidad",
+    "70 % of the capacity": "al 70 % de la capacidad",
     "twice the capacity": "al doble de la capacidad",
     "twice the capacity, longer": "al doble de la capacidad, más tiempo",
     "nothing": "nada",
