@@ -36,6 +36,8 @@ class StudyConfig(study.Places):
     """Parts to run, of those in PARTS; by default all."""
     tables: tuple[str, ...] = ()
     """Of the service's tables, these; by default all."""
+    soak: float = 600.0
+    """Seconds at twice the capacity, for memory."""
 
 
 @dataclass
@@ -50,7 +52,6 @@ class Study:
     answering: Answering = field(default_factory=lambda: Answering(reader="rules"))
 
     seconds: float = 20.0
-    soak: float = 600.0
 
     def __post_init__(self) -> None:
         below: dict[str, list[Tensor]] = {}  # states of the layers that stay: the same for every seed and rate
@@ -130,7 +131,7 @@ def service(run: Study) -> None:
     reader = run.trained(run.readers[-1])[0].directory
     assert reader is not None, "it was just trained"
     export(ExportConfig(run=reader))
-    for name, rows in serving.measures(reader, seconds=run.seconds, soak=run.soak).items():
+    for name, rows in serving.measures(reader, seconds=run.seconds, soak=run.config.soak).items():
         if not run.config.tables or name in run.config.tables:
             write_measured(run.config.out / f"{name}.csv", rows(), "qa_api", run.config)
 
