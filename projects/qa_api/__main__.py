@@ -1,9 +1,9 @@
 """`make run-qa_api`: a reader of English, what its scores are worth, the questions by hand; then it can be served."""
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
-from projects.qa_api.config import Config
+from projects.qa_api.config import Quick
 from projects.qa_api.measure.answering import Answering, answered, fitted
 from projects.qa_api.train import RUNS
 from projects.qa_api.train import main as train
@@ -14,20 +14,6 @@ from shared.run_directories import new_directory
 SHOWN = {"exact": "exact match", "f1": "F1", "given_f1": "F1, document given", "found": "its document is read",
          "asked_clear": "a question back to a clear one"}  # fmt: skip
 CALIBRATED = 80
-
-
-@dataclass(frozen=True, kw_only=True)
-class Quick(Config):
-    """Train a small reader, fit what its scores are worth, and ask it the English questions written by hand."""
-
-    model: str = "minilm"
-    """e5 (English and Spanish), minilm (English), a folder or a hub id."""
-    epochs: int = 1
-    """Times that each question is seen."""
-    described: int = 400
-    """Questions for a name by its description."""
-    cloze: int = 600
-    """Sentences with something taken out."""
 
 
 def main(config: Quick) -> dict[str, float]:

@@ -59,4 +59,18 @@ class Config:
             raise UserError("--no-facts --described 0 --cloze 0: nothing is left to learn from")
 
 
+@dataclass(frozen=True, kw_only=True)
+class Quick(Config):
+    """Train a small reader, fit what its scores are worth, and ask it the English questions written by hand."""
+
+    model: str = "minilm"
+    """e5 (English and Spanish), minilm (English), a folder or a hub id."""
+    epochs: int = 1
+    """Times that each question is seen."""
+    described: int = 400
+    """Questions for a name by its description."""
+    cloze: int = 600
+    """Sentences with something taken out."""
+
+
 SMOKE = Config(model="minilm", cloze=24, described=8, facts=False, upper=1, epochs=1, batch=8, precision="float32")

@@ -43,7 +43,8 @@ def small(tmp_path, monkeypatch, encoder, tiny_reader):
     model = tiny_reader.name
     monkeypatch.setitem(shown.READERS, model, "tiny")
     base = dataclasses.replace(SMOKE, model=model, facts=True, tokens=64, batch=16)
-    config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results")
+    parts = ("searches", "readers", "answers")
+    config = study.StudyConfig(runs=tmp_path / "runs", out=tmp_path / "results", only=parts)
     yield lambda: study.Study(
         config, (0, 1), (model,), base,
         Searching(task="en", method="words", queries=6, taught=8), Answering(reader="rules", taught=8, calibrated=8),

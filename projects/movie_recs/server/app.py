@@ -6,7 +6,6 @@ app = create_app(movies, Settings())
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,7 +13,6 @@ from fastapi import FastAPI, Request
 from fastapi import Path as PathParameter
 from fastapi.responses import Response
 from prometheus_client import Gauge
-from starlette.staticfiles import StaticFiles
 
 from projects.movie_recs.data.films import Film
 from projects.movie_recs.server import schemas
@@ -23,6 +21,7 @@ from projects.movie_recs.server.routes import COOKIE, Reader, Service, csrf_of, 
 from projects.movie_recs.server.service import Movies
 from projects.movie_recs.server.settings import Settings
 from shared.web import Web, WebSettings
+from shared.web.documentation import add_documentation
 from shared.web.keys import ApiKeys
 from shared.web.pages import language_of
 from shared.web.problems import RESPONSES, BusyError
@@ -120,16 +119,3 @@ def add_pages(app: FastAPI, web: Web) -> None:
     @app.get("/admin", include_in_schema=False)
     def admin(request: Request) -> Response:
         return page(request, "admin.html")
-
-
-def add_documentation(app: FastAPI, web: Web) -> None:
-    """Swagger UI at /docs, from files on this machine: without them there is /openapi.json."""
-    found = find_spec("fastapi_offline")
-    folder = Path(found.origin).parent / "static" if found and found.origin else None
-    if folder is None or not (folder / "swagger-ui-bundle.js").is_file():
-        return
-    app.mount("/docs/files", StaticFiles(directory=folder), name="docs")
-
-    @app.get("/docs", include_in_schema=False)
-    def docs(request: Request) -> Response:
-        return web.page(request, "docs.html")

@@ -6,7 +6,6 @@ app = create_app(Service(classifier, memory, settings))
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +14,6 @@ from fastapi import Path as InPath
 from fastapi.responses import FileResponse, HTMLResponse
 from prometheus_client import Gauge
 from starlette.exceptions import HTTPException
-from starlette.staticfiles import StaticFiles
 
 from projects.news_cls.classifier import Answer
 from projects.news_cls.server.files import Uploaded
@@ -38,6 +36,7 @@ from projects.news_cls.server.schemas import (
 )
 from projects.news_cls.server.service import Service
 from shared.web import Web, WebSettings
+from shared.web.documentation import add_documentation
 from shared.web.pages import language_of
 from shared.web.problems import RESPONSES, Problem
 
@@ -240,17 +239,4 @@ def add_pages(app: FastAPI, web: Web, service: Service) -> None:
         texts = web.pages.spoken(language_of(request), "news.")
         return web.page(request, "index.html", texts=texts, labels=list(service.classifier.labels))
 
-    folder = swagger_files()
-    if folder is not None:
-        app.mount("/docs/files", StaticFiles(directory=folder), name="docs")
-
-        @app.get("/docs", include_in_schema=False)
-        async def docs(request: Request) -> HTMLResponse:
-            return web.page(request, "docs.html")
-
-
-def swagger_files() -> Path | None:
-    """Where the package fastapi-offline keeps Swagger UI's files; it is not imported."""
-    found = find_spec("fastapi_offline")
-    folder = Path(found.origin).parent / "static" if found and found.origin else None
-    return folder if folder and (folder / "swagger-ui-bundle.js").is_file() else None
+    add_documentation(app, web)

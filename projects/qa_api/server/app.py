@@ -5,19 +5,18 @@ app = create_app(service, settings)
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from fastapi import FastAPI, Request
 from fastapi.responses import Response
 from prometheus_client import Gauge
-from starlette.staticfiles import StaticFiles
 
 from projects.qa_api.server import schemas
 from projects.qa_api.server.routes import Here, router
 from projects.qa_api.server.service import Service
 from projects.qa_api.server.settings import Settings
 from shared.web import Web, WebSettings
+from shared.web.documentation import add_documentation
 from shared.web.keys import ApiKeys
 from shared.web.limits import Limiter
 from shared.web.pages import language_of
@@ -83,21 +82,11 @@ def add_health(app: FastAPI) -> None:
 
 
 def add_pages(app: FastAPI, web: Web) -> None:
-    """A page to try it, and Swagger UI at /docs from files on this machine: without them there is /openapi.json."""
-    found = find_spec("fastapi_offline")
-    folder = Path(found.origin).parent / "static" if found and found.origin else None
-    has_docs = folder is not None and (folder / "swagger-ui-bundle.js").is_file()
+    """A page to try it, and the document of its HTTP at /docs."""
+    has_docs = add_documentation(app, web)
 
     @app.get("/", include_in_schema=False)
     def home(request: Request) -> Response:
         language = language_of(request)
         told = {"texts": web.pages.spoken(language, "app."), "language": language, "docs": has_docs}
         return web.page(request, "ask.html", given=told)
-
-    if not has_docs:
-        return
-    app.mount("/docs/files", StaticFiles(directory=folder), name="docs")
-
-    @app.get("/docs", include_in_schema=False)
-    def docs(request: Request) -> Response:
-        return web.page(request, "docs.html")

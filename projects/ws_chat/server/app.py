@@ -5,7 +5,6 @@ app = create_app(backend, Settings())
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 from argon2 import PasswordHasher
@@ -13,7 +12,6 @@ from fastapi import FastAPI, Request, WebSocket
 from fastapi.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from prometheus_client import Gauge
 from starlette.routing import WebSocketRoute
-from starlette.staticfiles import StaticFiles
 
 from projects.ws_chat.backends.backend import Backend
 from projects.ws_chat.protocol import SUBPROTOCOL
@@ -22,6 +20,7 @@ from projects.ws_chat.server.routes import add_health, router, token_of
 from projects.ws_chat.server.service import Chat
 from projects.ws_chat.server.settings import Settings
 from shared.web import Web, WebSettings
+from shared.web.documentation import add_documentation
 from shared.web.pages import language_of
 
 PAGES = Path(__file__).parents[1] / "pages"
@@ -134,22 +133,3 @@ def add_pages(app: FastAPI, web: Web, chat: Chat) -> None:
 def _texts(web: Web, language: str, start: str) -> dict[str, str]:
     """What a page's script says, with what the server may answer to a form."""
     return web.pages.spoken(language, start) | web.pages.spoken(language, "said.")
-
-
-def add_documentation(app: FastAPI, web: Web) -> None:
-    """Swagger UI at /docs, from files on this machine: without them there is /openapi.json."""
-    folder = swagger_files()
-    if folder is None:
-        return
-    app.mount("/docs/files", StaticFiles(directory=folder), name="docs")
-
-    @app.get("/docs", include_in_schema=False)
-    async def docs(request: Request) -> Response:
-        return web.page(request, "docs.html")
-
-
-def swagger_files() -> Path | None:
-    """Where the package fastapi-offline keeps Swagger UI's files; it is not imported."""
-    found = find_spec("fastapi_offline")
-    folder = Path(found.origin).parent / "static" if found and found.origin else None
-    return folder if folder and (folder / "swagger-ui-bundle.js").is_file() else None

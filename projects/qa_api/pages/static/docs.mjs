@@ -1,1 +1,0 @@
-globalThis.SwaggerUIBundle({ url: "/openapi.json", domNode: document.getElementById("docs") });
