@@ -1,7 +1,7 @@
 """`make results-qa_api`: which search finds, which reader answers, and what its scores are worth."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from torch import Tensor
 
 from projects.qa_api.config import RESULTS, Config
+from projects.qa_api.data.documents import Language
 from projects.qa_api.export import ExportConfig
 from projects.qa_api.export import main as export
 from projects.qa_api.measure import serving, shown
@@ -98,9 +99,10 @@ def readers(run: Study) -> None:
 
 def answers(run: Study) -> None:
     """The questions by hand, end to end: by rules, and by every seed of both readers."""
-    own = [(run.answering.reader, "en", [None]), (run.answering.reader, "es", [None])]
+    own: list[tuple[str, Language, Sequence[Done | None]]]
+    own = [(run.answering.reader, language, [None]) for language in LANGUAGES]
     own += [(model, language, run.trained(model)) for model in run.readers
-            for language in (("en",) if model in ENGLISH_ONLY else LANGUAGES)]  # fmt: skip
+            for language in LANGUAGES if language == "en" or model not in ENGLISH_ONLY]  # fmt: skip
     groups = [[answering(run, replace(run.answering, reader=reader, language=language), done) for done in seeds]
               for reader, language, seeds in own]  # fmt: skip
     publish(shown.ANSWERS, groups, run.config.out, "qa_api")

@@ -105,8 +105,9 @@ RIGHT = 0.5  # of F1, from which on an answer counts as right
 def fit_calibrator(judged: Sequence[Judged]) -> Calibrator:
     """Rank candidates by a logistic model of all of them; then scale its logit to what the best of a question is worth.
 
-    The best of several is right less often than its own logit says (it was chosen for being large): so the second fit
-    (Platt 1999). The threshold is the one with the largest mean F1 over questions, 1 for "none" where nothing answers.
+    The best of several is right more or less often than its own logit says: it was chosen for being large, and at most
+    one of them may be right. So the second fit (Platt 1999). The threshold is the one with the largest mean F1 over
+    questions, 1 for "none" where nothing answers.
     """
     every = [each for one in judged for each in one.evidence]
     right = [value >= RIGHT for one in judged for value in one.right]
