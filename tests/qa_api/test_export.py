@@ -44,6 +44,10 @@ def test_float32_scores_and_vectors_are_those_of_torch_at_other_shapes(folder, t
     texts = [TEXT, "one", "two words", ""]
     assert_allclose(computed.encode(texts, "query"), encoder.encode(texts, "query"), rtol=1e-3, atol=1e-5)
     assert (computed.width, computed.identity) == (encoder.width, encoder.identity)
+    padded = tiny_reader.tokenizer(texts[:2], padding=True, truncation=True, max_length=128, return_tensors="np")
+    given = {"ids": padded["input_ids"], "mask": padded["attention_mask"]}
+    (vectors,) = computed._session.run(None, given)  # a graph minds its mask, though a server pads nothing
+    assert_allclose(vectors, encoder.encode(texts[:2], "query"), rtol=1e-3, atol=1e-5)
     told = agreement(tiny_reader, reader, PAIRS)
     assert told["same_span"] == told["same_decision"] == told["same_where_answered"] == 1.0
 

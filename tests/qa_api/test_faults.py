@@ -261,7 +261,7 @@ class TwoTenants(RuleBasedStateMachine):
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(900)
 def test_two_tenants_interleaved_never_see_each_other(tmp_path, small):
     """500 interleavings, over HTTP, on one service: caches, tokens and counts of the runs before are still there."""
     keys = keys_of(small.settings)

@@ -29,7 +29,7 @@ http {{
   server {{
     listen 127.0.0.1:{port};
     location / {{
-      proxy_pass http://replicas; proxy_next_upstream error timeout;
+      proxy_pass http://replicas; proxy_next_upstream error timeout; proxy_read_timeout 300s;
       add_header X-Replica $upstream_addr;
     }}
   }}
@@ -63,8 +63,12 @@ def test_a_token_a_document_and_a_deletion_of_one_hold_at_the_other(tmp_path):
     key = issue(keys_of(Settings(data=data)), "a", "admin", "ana")
     told = {"data": data, "dataset": "none", "rate": 1e5}
     module = "projects.qa_api.measure.small"
-    with running(module, PREFIX, told) as one, running(module, PREFIX, told) as two, nginx(tmp_path, (one, two)) as url:
-        client = httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=30)
+    with (
+        running(module, PREFIX, told) as one,
+        running(module, PREFIX, told) as two,
+        nginx(tmp_path, (one, two)) as url,
+        httpx.Client(base_url=url, headers={"Authorization": f"Bearer {key}"}, timeout=300) as client,
+    ):
         seen = set()
         for document in DOCUMENTS:
             given = {"title": document.title, "text": document.text, "language": document.language}

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import threading
 
 import pytest
 from fastapi.testclient import TestClient
@@ -176,6 +177,27 @@ def test_a_token_is_over_in_time_and_bound_to_its_owner(tmp_path):
     now[0] = 1061
     assert made.read("a:read:x", token) is None
     assert secret_of(tmp_path) == secret_of(tmp_path) and (tmp_path / "secret").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_secret_is_there_whole_or_not_at_all_and_replicas_agree_on_it(tmp_path, monkeypatch):
+    def killed(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("projects.qa_api.server.followups.os.link", killed)
+    with pytest.raises(KeyboardInterrupt):
+        secret_of(tmp_path)
+    assert not list(tmp_path.iterdir()), "a start that was killed does not stop the next one"
+    monkeypatch.undo()
+    made = []
+    threads = [threading.Thread(target=lambda: made.append(secret_of(tmp_path))) for _ in range(8)]
+    for each in threads:
+        each.start()
+    for each in threads:
+        each.join()
+    assert len(set(made)) == 1 and len(made) == 8 and [each.name for each in tmp_path.iterdir()] == ["secret"]
+    (tmp_path / "secret").write_bytes(b"short")
+    with pytest.raises(UserError, match="is no secret"):
+        secret_of(tmp_path)
 
 
 def test_an_answer_stands_where_it_is_said_to_stand(client, key):

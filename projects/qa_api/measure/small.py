@@ -6,6 +6,7 @@
 import hashlib
 import os
 from collections.abc import Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class FirstWord(SpanReader):
     def __init__(self) -> None:
         nn.Module.__init__(self)
         self.name, self.upper = "first-word", 0
-        self.tokenizer = OneAtATime(load_encoder("minilm")[1])
+        self.tokenizer = OneAtATime(_tokenized)
 
     def forward(self, ids: Int[Tensor, "w t"], mask: Bool[Tensor, "w t"]) -> Float[Tensor, "w t 2"]:
         """5 for the first token of the document, 0 for the others, −∞ for padding."""
@@ -59,6 +60,16 @@ class FirstWord(SpanReader):
         begins = (ids == MARK).int().argmax(1) + 1
         scores[torch.arange(len(ids)), begins] = 5.0
         return scores.masked_fill(~mask[..., None], -torch.inf)
+
+
+@cache
+def _tokenizer() -> Any:
+    """MiniLM's, loaded when somebody asks: a server that is killed a hundred times begins in no time."""
+    return load_encoder("minilm")[1]
+
+
+def _tokenized(*given: Any, **more: Any) -> Any:
+    return _tokenizer()(*given, **more)
 
 
 def small_service(settings: Settings) -> Service:

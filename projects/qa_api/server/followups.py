@@ -10,8 +10,10 @@ import hmac
 import json
 import os
 import secrets
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,19 +78,17 @@ def secret_of(folder: Path) -> bytes:
     """
     path = folder / "secret"
     folder.mkdir(parents=True, exist_ok=True)
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
-        kept = path.read_bytes()
-        if len(kept) < SECRET_BYTES:
-            raise UserError(f"{path}: is no secret; take it away, and a new one is made") from None
-        return kept
-    made = secrets.token_bytes(SECRET_BYTES)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(made)
-        file.flush()
-        os.fsync(file.fileno())
-    return made
+    if not path.exists():
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=".secret-") as file:  # of mode 0600
+            file.write(secrets.token_bytes(SECRET_BYTES))
+            file.flush()
+            os.fsync(file.fileno())
+            with suppress(FileExistsError):  # another replica was first: its secret holds
+                os.link(file.name, path)  # whole or not at all, whenever this process is killed
+    kept = path.read_bytes()
+    if len(kept) < SECRET_BYTES:
+        raise UserError(f"{path}: is no secret; take it away, and a new one is made")
+    return kept
 
 
 def _text(data: bytes) -> str:
