@@ -8,6 +8,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from projects.qa_api import figures
 from projects.qa_api.config import RESULTS, Config
 from projects.qa_api.data.documents import Language
 from projects.qa_api.export import ExportConfig
@@ -148,6 +149,7 @@ def main(config: StudyConfig, run: Study | None = None) -> None:
     for name, part in PARTS.items():
         if name in (config.only or PARTS):
             part(run)
+            figures.draw(config.out)
             study.finish(config.out, shown.views(config.out))
 
 
