@@ -40,9 +40,7 @@ def create_app(detector: PatchTransformer, settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.monitor = monitor
-    limits = WebSettings(
-        body={"": 65_536, "/v1/": LARGEST}, rate=settings.rate, burst=max(1, int(10 * settings.rate))
-    )
+    limits = WebSettings(body={"": 65_536, "/v1/": LARGEST}, rate=settings.rate, burst=max(1, int(10 * settings.rate)))
     web = Web(title="ts_anomaly", folder=PAGES, settings=limits)
     web.install(app)
     add_metrics(web, monitor)

@@ -1,4 +1,4 @@
-"""HTTP: thin handlers over the monitor, a router for whoever watches the server and one for whoever pushes and reads."""
+"""HTTP: thin handlers over the monitor; a router a concern: how the server is, what was judged, what comes."""
 
 import math
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ async def monitor_of(request: Request) -> Monitor:
     return monitor
 
 
-Name = Annotated[str, Path(min_length=1, max_length=200, examples=["cpu"])]
+Name = Annotated[str, Path(min_length=1, max_length=1000, examples=["cpu"])]
 MonitorOf = Annotated[Monitor, Depends(monitor_of)]
 
 
@@ -80,7 +80,7 @@ async def every(monitor: MonitorOf) -> list[schemas.Summary]:
     return [schemas.Summary(**monitor.summary(each)) for each in list(monitor.series.values())]
 
 
-@series.get("/{name}", responses=MISSING)
+@series.get("/{name:path}", responses=MISSING)
 async def one(
     found: SeriesOf,
     monitor: MonitorOf,
@@ -93,7 +93,7 @@ async def one(
     return schemas.Shown(**monitor.summary(found), shown=shown, told=told)
 
 
-@series.put("/{name}/threshold", responses=MISSING)
+@series.put("/{name:path}/threshold", responses=MISSING)
 async def threshold(found: SeriesOf, body: schemas.Threshold, monitor: MonitorOf) -> schemas.InForce:
     """Move a threshold by hand, or leave it to extreme value theory again (null)."""
     level = await run_in_threadpool(monitor.set_threshold, found.name, body.threshold)
@@ -103,14 +103,14 @@ async def threshold(found: SeriesOf, body: schemas.Threshold, monitor: MonitorOf
 # ---------------------------------------------------------------- what comes
 
 
-@pushes.post("/series/{name}/points")
+@pushes.post("/series/{name:path}/points")
 async def push(name: Name, body: schemas.Points, monitor: MonitorOf) -> schemas.Taken:
     """Points, judged in turn; they are on disk when this answers."""
     rows = [Row(p.time, tuple(math.nan if v is None else v for v in p.values)) for p in body.points]
     return await _taken(monitor, name, rows)
 
 
-@pushes.post("/series/{name}/csv", responses=UNREAD, openapi_extra=_body("text/csv", "string", "t,v\n0,1\n"))
+@pushes.post("/series/{name:path}/csv", responses=UNREAD, openapi_extra=_body("text/csv", "string", "t,v\n0,1\n"))
 async def push_csv(name: Name, request: Request, monitor: MonitorOf) -> schemas.Taken:
     """A table with a heading; decimal commas and semicolons are read too."""
     if not request.headers.get("content-type", "").startswith("text/csv"):
@@ -129,6 +129,11 @@ async def push_prometheus(request: Request, monitor: MonitorOf) -> dict[str, sch
 
 
 async def _taken(monitor: Monitor, name: str, rows: list[Row]) -> schemas.Taken:
+    """What pydantic bounds in JSON is bounded in the other bodies too: others wait while a push is judged."""
+    if len(rows) > schemas.MOST_POINTS or max((len(row.values) for row in rows), default=0) > schemas.MOST_VALUES:
+        raise UserError(
+            f"a push has at most {schemas.MOST_POINTS} points of at most {schemas.MOST_VALUES} values: push in parts"
+        )
     return schemas.Taken(**await run_in_threadpool(monitor.push, name, rows))
 
 

@@ -4,6 +4,7 @@ import copy
 import hashlib
 import math
 import re
+import sys
 import threading
 import time
 from collections import deque
@@ -17,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from projects.ts_anomaly.config import Config
-from projects.ts_anomaly.data.reading import Row, in_order
+from projects.ts_anomaly.data.reading import AHEAD, Row, in_order
 from projects.ts_anomaly.data.series import load_series
 from projects.ts_anomaly.detect import patch_detector
 from projects.ts_anomaly.models.detectors import PatchTransformer
@@ -35,7 +36,6 @@ SHOWN = 2048  # points that the page can show
 KEPT = 200  # alerts of a series
 SAVE_EVERY = 4096  # rows of a journal before a state replaces it
 REDRAWN = 600  # points that a state keeps for the page
-AHEAD = 86_400.0  # seconds; a time that lies further in the future is that of a clock that is wrong
 NAME = re.compile(r"(?!\.{1,2}$)[^\x00-\x1f\x7f]{1,1000}")
 FULL = "the disk takes nothing now ({}): nothing was accepted"
 
@@ -82,7 +82,8 @@ class Monitored:
     def restore(self, extra: dict[str, Any]) -> None:
         """Undo of `extra`."""
         self.alerts.extend(Alert(**each) for each in extra["alerts"])
-        self.points.extend(Point(*each[:2], tuple(each[2]), *each[3:]) for each in extra.get("points", []))
+        for time_, step, values, *judged in extra.get("points", []):
+            self.points.append(Point(time_, step, tuple(values), *judged))
         self.told = extra.get("told", len(self.alerts))
 
 
@@ -136,7 +137,11 @@ class Monitor:
 
     def close(self) -> None:
         """Save all states, and send what waits."""
-        self._judging.submit(lambda: [self._save(one) for one in self.all() if one.watch is not None]).result()
+        try:
+            for saved in [self._judging.submit(self._save, one) for one in self.all()]:
+                saved.result()
+        except (OSError, UserError) as error:
+            sys.stderr.write(f"a state was not saved ({error}); its journal has it all\n")
         self._judging.shutdown()
         if self._webhook:
             self._webhook.close()
@@ -313,4 +318,3 @@ class Demo(threading.Thread):
         """End it."""
         self._ended.set()
         self.join(5)
-
