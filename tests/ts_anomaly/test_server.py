@@ -186,7 +186,7 @@ def test_a_full_disk_takes_nothing_by_halves(client, monkeypatch):
     path = monitor._path("a", "jsonl")
     before = path.read_bytes()
 
-    def full(_):
+    def full(*_, **__):
         path.write_bytes(path.read_bytes() + b"[[24000.0, 1")  # as far as it went
         raise OSError(28, "No space left on device")
 
