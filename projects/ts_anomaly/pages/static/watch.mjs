@@ -56,7 +56,8 @@ async function show() {
   const since = state.points.at(-1)?.step ?? -1;
   const found = await ask(`/v1/series/${encodeURIComponent(name)}?since=${since}&limit=${SHOWN}`);
   if (name !== state.name) return;
-  state.points = [...state.points, ...found.shown].slice(-SHOWN);
+  const last = state.points.at(-1)?.step ?? -1; // two answers may be on their way at once
+  state.points = [...state.points, ...found.shown.filter((each) => each.step > last)].slice(-SHOWN);
   tell(found);
   draw(found);
   list(found.told);
