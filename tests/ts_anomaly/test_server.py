@@ -374,7 +374,7 @@ def test_the_page_shows_faults_and_moves_a_threshold_in_both_languages(detector,
             page.get_by_role("heading", name="Series bajo vigilancia").or_(
                 page.get_by_role("heading", name="Vigilancia de series")
             ).wait_for()
-            page.locator("#events tbody tr", has_text="empieza").first.wait_for()
+            page.locator("#events tbody tr", has_text="empieza").filter(has_text="canal 0: ").first.wait_for()
         assert faults_everywhere(chromium, f"{address}/") == []
 
 
@@ -384,9 +384,11 @@ def test_every_text_that_the_script_says_is_there():
     import re
     from typing import get_args
 
+    from projects.ts_anomaly.models.detectors import HEADS
     from projects.ts_anomaly.monitor.watch import Alert
     from projects.ts_anomaly.scoring.events import Severity
 
     assert all(f"watch.{name}" in texts for name in re.findall(r'say\("(\w+)"', code))
     assert all(f"watch.kind_{kind}" in texts for kind in get_args(Alert.__annotations__["kind"]))
     assert all(f"watch.severity_{name}" in texts for name in get_args(Severity))
+    assert all(f"watch.head_{name}" in texts for name in HEADS), "why an event began is said in both languages"

@@ -10,7 +10,9 @@ function explained(detail) {
     said_moved: /^what is normal has moved$/,
   })) {
     const found = pattern.exec(detail);
-    if (found) return say(name, found);
+    if (!found) continue;
+    const kind = given[`watch.head_${found[2]}`];
+    return say(name, kind ? [found[0], found[1], kind] : found);
   }
   return detail;
 }
