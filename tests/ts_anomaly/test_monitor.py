@@ -201,7 +201,7 @@ def test_a_channel_that_has_gone_for_long_stops_new_fits_and_not_the_watch():
     moved = 5 * wave(3 * RECENT, 1, channels=2) + 8
     moved[:, 1] = np.nan
     before = watch.detector.scaler
-    points, alerts = pushed(watch, moved, step=1.0)
+    points, alerts = watch.push_many((float(n), tuple(row)) for n, row in enumerate(moved.tolist()))
     assert len(points) == len(moved) and all(math.isfinite(point.score) for point in points)
     assert watch.refits == 0 and watch.detector.scaler is before and not any(a.kind == "refit" for a in alerts)
     watch.values.clear()
