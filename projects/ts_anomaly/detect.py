@@ -9,21 +9,32 @@ import copy
 import signal
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from projects.ts_anomaly.data.reading import Row, read_prometheus
+from projects.ts_anomaly.data.reading import AHEAD, LATEST, Row, read_prometheus
 from projects.ts_anomaly.data.series import Series, load_series
 from projects.ts_anomaly.models.detectors import PatchTransformer
 from projects.ts_anomaly.monitor.alerts import Told, Webhook
 from projects.ts_anomaly.monitor.sources import Followed, Place, from_stream
 from projects.ts_anomaly.monitor.state import load_watch, save_watch
-from projects.ts_anomaly.monitor.watch import MOST_MEMORY, RECENT, Watch, WatchConfig, new_watch
+from projects.ts_anomaly.monitor.watch import (
+    MOST_MEMORY,
+    RECENT,
+    SHORTEST,
+    Alert,
+    Point,
+    Watch,
+    WatchConfig,
+    new_watch,
+)
 from projects.ts_anomaly.monitor.whole import Whole
 from projects.ts_anomaly.train import load_detector
 from shared.errors import UserError, command
 from shared.files import read_json, refuse_unwritable
+from shared.run_directories import locked
 
 SAVE_EVERY = 30.0  # seconds
 LARGEST_JSON = 200_000_000  # bytes of an answer of Prometheus
@@ -61,9 +72,17 @@ def main(config: DetectConfig) -> int:
         raise UserError(f"--chance {config.chance}: must be above 0 and below 0.5")
     if not RECENT <= config.memory <= MOST_MEMORY:
         raise UserError(f"--memory {config.memory}: must be from {RECENT} to {MOST_MEMORY}")
-    if config.state:
-        refuse_unwritable(config.state.parent)
-    told = Told(webhook=Webhook(config.webhook) if config.webhook else None)
+    if config.interval is not None and not SHORTEST <= config.interval <= LATEST:
+        raise UserError(f"--interval {config.interval}: must be at least {SHORTEST} seconds")
+    if config.threshold is not None and not config.threshold >= 0:
+        raise UserError(f"--threshold {config.threshold}: must be at least 0")
+    with _alone(config.state) as log:
+        return _watched(config, log)
+
+
+def _watched(config: DetectConfig, log: Path | None) -> int:
+    outbox = config.state.with_name(f"{config.state.name}.outbox") if config.state else None
+    told = Told(webhook=Webhook(config.webhook, outbox=outbox) if config.webhook else None, log=log)
     detector, dataset = patch_detector(config.model)
     if config.source.endswith(".json"):
         return _prometheus(config, detector, dataset, told)
@@ -80,6 +99,7 @@ def main(config: DetectConfig) -> int:
     def save() -> None:
         if config.state:
             save_watch(watch, config.state, place=list(vars(judged[0]).values()) if judged[0] else None)
+            told.kept()
 
     def note() -> None:
         judged[0] = source.place if source else None
@@ -87,6 +107,24 @@ def main(config: DetectConfig) -> int:
     rows = source.rows() if source else from_stream(sys.stdin)
     with told.closing():
         return _judge(watch, rows, told, Path(config.source).name, save, note)
+
+
+@contextmanager
+def _alone(state: Path | None) -> Iterator[Path | None]:
+    """A log of what was told, beside the state, that one process at a time has.
+
+    Raises:
+        UserError: If another has it, or nothing can be written there.
+    """
+    if state is None:
+        yield None
+        return
+    refuse_unwritable(state.parent)
+    log = state.with_name(f"{state.name}.told")
+    state.parent.mkdir(parents=True, exist_ok=True)
+    log.touch()
+    with locked(log):
+        yield log
 
 
 def _judge(
@@ -103,12 +141,13 @@ def _judge(
         save: Keeps the watch.
         note: Is told that a row was judged.
     """
-    saved, before, whole = time.monotonic(), watch.step, Whole()
+    saved, judged, dropped, whole = time.monotonic(), 0, 0, Whole()
     with whole.listening():
         try:
             for row in rows:
                 with whole.row():
-                    alerts = watch.tick(time.time()) if row is None else watch.push(row.time, _fitting(row, watch))[1]
+                    points, alerts = _step(watch, row)
+                    judged, dropped = judged + len(points), dropped + (row is not None and not points)
                     note()
                     told.tell(name, alerts)
                     if time.monotonic() - saved > SAVE_EVERY:
@@ -117,9 +156,20 @@ def _judge(
         finally:
             with whole.row():
                 save()
-            if watch.step > before:
-                sys.stderr.write(f"{watch.step - before} steps judged, threshold {watch.level:.2f}\n")
-    return watch.step - before
+            if judged:
+                sys.stderr.write(f"{judged} steps judged, threshold {watch.level:.2f}\n")
+            if dropped:
+                sys.stderr.write(f"{dropped} rows dropped: their time does not go on, or lies in the future\n")
+    return judged
+
+
+def _step(watch: Watch, row: Row | None) -> tuple[list[Point], list[Alert]]:
+    """What comes of a row, or of none; a clock that runs far ahead must not make all later rows old."""
+    now = time.time()
+    if row is None:
+        return [], watch.tick(now)
+    values = _fitting(row, watch)
+    return watch.push(row.time, values) if row.time < now + AHEAD else ([], [])
 
 
 def _fitting(row: Row, watch: Watch) -> tuple[float, ...]:
@@ -163,8 +213,15 @@ def patch_detector(directory: Path) -> tuple[PatchTransformer, str]:
 
 
 def fresh(detector: PatchTransformer, dataset: str, config: WatchConfig) -> Watch:
-    """A watch whose threshold comes from the series that the detector was trained on."""
-    series: Series = load_series(dataset)
+    """A watch whose threshold comes from the series that the detector was trained on.
+
+    Raises:
+        UserError: If that is a file which is not there any more.
+    """
+    try:
+        series: Series = load_series(dataset)
+    except UserError as error:
+        raise UserError(f"the first threshold comes from what the run was trained on: {error}") from None
     return new_watch(detector, series.known, series.fit, config)
 
 

@@ -2,6 +2,7 @@
 nothing."""
 
 import itertools
+import json
 import math
 import tomllib
 from pathlib import Path
@@ -58,6 +59,55 @@ def test_any_text_is_read_or_refused_in_one_line(text):
         assert str(error).startswith("x")
 
 
+@pytest.mark.parametrize("time", ["1e300", "-1e300", "inf", "nan"])
+def test_times_that_no_clock_shows_are_refused(time):
+    with pytest.raises(UserError, match="no time"):
+        list(Reader("x").rows(["t,v", f"{time},1"]))
+    answer = {"resultType": "matrix", "result": [{"metric": {}, "values": [[float(time), "1"]]}]}
+    with pytest.raises(UserError, match="no time"):
+        read_prometheus(json.dumps({"status": "success", "data": answer}), "body")
+
+
+def test_values_whose_square_is_no_number_are_gaps():
+    rows = list(Reader("x").rows(["t,v", "0,1e151", "1,-1.7e308", "2,1e150"]))
+    np.testing.assert_array_equal([row.values[0] for row in rows], [np.nan, np.nan, 1e150])
+
+
+def test_who_watches_reads_no_labels_and_who_trains_does(tmp_path):
+    lines = ["t,v,Label", *(f"{60 * n},{n},{int(n == 90)}" for n in range(100) if n != 50)]
+    rows = list(Reader("x").rows(lines))
+    assert {row.values for row in rows} == {(float(n),) for n in range(100) if n != 50}
+    path = tmp_path / "m.csv"
+    path.write_text("\n".join(lines))
+    series = load_series(str(path))
+    assert series.values.shape == (100, 1) and np.isnan(series.values[50]).all(), "a row that did not come is a gap"
+    assert np.flatnonzero(series.labels).tolist() == [90]
+    with pytest.raises(UserError, match="0 channels"):
+        list(Reader("x").rows(["t,label", "0,1"]))
+
+
+@pytest.mark.parametrize(
+    ("rows", "says"),
+    [
+        ([f"{n},1" for n in range(10)], "has 10 rows, of at least 64"),
+        ([f"{-n},1" for n in range(100)], "99 of 100 rows does not go on; sort it"),
+        ([f"{n + (n > 50) * 10**9},1" for n in range(100)], "steps of 1 s"),
+    ],
+)
+def test_a_file_that_cannot_be_trained_on_says_why_in_one_line(rows, says, tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_text("\n".join(["t,v", *rows]))
+    with pytest.raises(UserError, match=says) as error:
+        load_series(str(path))
+    assert str(error.value).startswith(str(path)) and "\n" not in str(error.value)
+
+
+def test_a_file_in_another_encoding_is_read_all_the_same(tmp_path):
+    path = tmp_path / "m.csv"
+    path.write_bytes("t,tensión\n0,1\n1,2\n".encode("latin-1"))
+    assert read_table(path).values.ravel().tolist() == [1.0, 2.0]
+
+
 def test_a_missing_file_or_series_is_one_line():
     with pytest.raises(UserError, match="did you mean mitdb"):
         load_series("mitbd")
@@ -109,6 +159,11 @@ def test_filling_takes_nothing_from_the_future(values, cut):
     whole = filled(np.array(values)[:, None])
     np.testing.assert_array_equal(whole[:cut], filled(np.array(values[:cut])[:, None]))
     assert not np.isnan(whole).any()
+
+
+def test_a_gap_is_filled_with_what_came_before_it_and_not_with_zero():
+    values = np.array([[np.nan, 3.0], [2.0, np.nan], [np.nan, np.nan], [5.0, 4.0]])
+    np.testing.assert_array_equal(filled(values, start=-1.0), [[-1, 3], [2, 3], [2, 3], [5, 4]])
 
 
 def test_a_grid_keeps_the_first_value_of_a_step_and_marks_pauses():

@@ -15,9 +15,10 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 
 from projects.ts_anomaly.config import SMOKE
-from projects.ts_anomaly.monitor.alerts import Once, Told, Webhook, as_line
+from projects.ts_anomaly.monitor.alerts import MOST_WAITING, Once, Outbox, Told, Webhook, as_line
 from projects.ts_anomaly.monitor.drift import DriftGate, distance
 from projects.ts_anomaly.monitor.sources import Followed, Place
 from projects.ts_anomaly.monitor.state import load_watch, save_watch
@@ -149,6 +150,24 @@ def test_a_state_of_other_weights_or_none_is_refused(watch, trained, tmp_path):
         load_watch(tmp_path / "state", other)
 
 
+@pytest.mark.parametrize("broken", ["extra", "spot", "tails", "near", "values", "step and all"])
+def test_a_damaged_state_is_one_line(watch, trained, tmp_path, broken):
+    from safetensors import safe_open
+    from safetensors.torch import save_file
+
+    path = tmp_path / "state"
+    save_watch(watch, path)
+    with safe_open(path, "pt") as file:
+        told = json.loads(file.metadata()["watch"])
+        tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    told = ["no table"] if broken == "step and all" else {k: v for k, v in told.items() if k != broken}
+    tensors.pop(broken, None)
+    save_file(tensors, path, {"watch": json.dumps(told)})
+    with pytest.raises(UserError, match="remove it to begin anew") as error:
+        load_watch(path, copy.deepcopy(trained))
+    assert "\n" not in str(error.value)
+
+
 # ---------------------------------------------------------------- drift
 
 
@@ -172,6 +191,30 @@ def test_a_level_that_moves_is_fitted_again_and_no_longer_alarms(detector, serie
     still.detector.fit(series.prefix)
     points, _ = pushed(still, moved)
     assert len(last) <= 10 and still.refits == 0 and len(points) == len(moved)
+
+
+def test_a_channel_that_has_gone_for_long_stops_new_fits_and_not_the_watch():
+    from projects.ts_anomaly.models.detectors import PatchTransformer, new_model
+
+    torch.manual_seed(0)
+    watch = warmed(PatchTransformer(new_model(SMOKE).eval()), wave(300, channels=2), WatchConfig(memory=RECENT))
+    moved = 5 * wave(3 * RECENT, 1, channels=2) + 8
+    moved[:, 1] = np.nan
+    before = watch.detector.scaler
+    points, alerts = watch.push_many((float(n), tuple(row)) for n, row in enumerate(moved.tolist()))
+    assert len(points) == len(moved) and all(math.isfinite(point.score) for point in points)
+    assert watch.refits == 0 and watch.detector.scaler is before and not any(a.kind == "refit" for a in alerts)
+    watch.values.clear()
+    watch.values.extend((value if n % 16 == 0 else math.nan, value) for n, value in enumerate(wave(RECENT)[:, 0]))
+    assert not watch.refit(keep=True) and watch.detector.scaler is before, "a value now and then is too little, too"
+
+
+def test_steps_too_short_for_a_number_are_not_counted(detector, series):
+    watch = new_watch(detector, series.known, series.fit, WatchConfig())
+    watch.push(0.0, [0.0])
+    watch.push(5e-324, [0.0])
+    points, _ = watch.push(1e12, [0.0])
+    assert len(points) == 1 and math.isfinite(points[0].time)
 
 
 # ---------------------------------------------------------------- files
@@ -259,6 +302,53 @@ def test_a_webhook_that_hangs_holds_nothing_up():
         Webhook("ftp://x")
 
 
+def test_what_was_told_before_a_kill_is_not_told_again_until_a_state_is_saved(tmp_path):
+    log, alert = tmp_path / "told", Alert("opened", 1.0, 7, 5.0, 3.0, "high", "x")
+    for seen in (1, 0):  # the second is who begins again behind a kill
+        file = io.StringIO()
+        told = Told(file, log=log)
+        told.tell("a\nb", [alert])
+        assert len(file.getvalue().splitlines()) == seen
+    with log.open("a") as half:
+        half.write('"a/op')
+    told = Told(io.StringIO(), log=log)
+    assert told.tell("a\nb", [alert]) == []
+    told.kept()
+    assert log.read_text() == ""
+
+
+def test_a_webhook_that_was_down_at_a_kill_is_sent_what_waited(tmp_path):
+    outbox, gate, got = tmp_path / "outbox", threading.Event(), []
+
+    def down(*_):
+        gate.wait(20)
+        return 0
+
+    first = Webhook("http://127.0.0.1/x", post=down, outbox=outbox, tries=1)  # never closed: as if killed
+    for number in range(3):
+        first.send(f'{{"id": {number}}}')
+    text = outbox.read_text()
+    gate.set()
+    first.close()
+    outbox.write_text(text + '{"half')
+    second = Webhook("http://127.0.0.1/x", post=lambda _, body: got.append(body) or 200, outbox=outbox)
+    second.send("new")
+    second.close()
+    assert got == [b'{"id": 0}', b'{"id": 1}', b'{"id": 2}', b"new"] and outbox.read_text() == ""
+
+
+def test_an_outbox_forgets_what_is_done_with_and_stays_short(tmp_path):
+    outbox = Outbox(tmp_path / "outbox")
+    outbox.add("kept")
+    for _ in range(MOST_WAITING):
+        for word in "abcd":
+            outbox.add(word)
+        for _ in "abcd":
+            outbox.done()
+    assert len((tmp_path / "outbox").read_text().splitlines()) <= 4 * MOST_WAITING + 8
+    assert Outbox(tmp_path / "outbox").left() == ["d"], "the oldest went first"
+
+
 # ---------------------------------------------------------------- the command
 
 
@@ -280,7 +370,6 @@ def command(model, *words, **more):
     )
 
 
-@pytest.mark.slow
 def until(lines, step):
     """Lines of alerts up to that of a step."""
     for line in lines:
@@ -289,6 +378,7 @@ def until(lines, step):
             return
 
 
+@pytest.mark.slow
 def test_detect_tells_faults_of_a_pipe_and_a_stopped_one_goes_on(model, tmp_path):
     values = wave(600, 3)[:, 0]
     values[285:290] += 50
@@ -315,12 +405,39 @@ def test_detect_tells_faults_of_a_pipe_and_a_stopped_one_goes_on(model, tmp_path
     assert told == [(each["kind"], each["step"], each["score"]) for each in map(json.loads, said.splitlines())]
 
 
+@pytest.mark.slow
+def test_detect_that_is_killed_doubles_no_alert_and_two_do_not_share_a_state(model, tmp_path):
+    values = wave(400, 3)[:, 0]
+    values[[100, 200, 300]] += 50
+    lines = ["t,v", *(f"{60 * n},{value}" for n, value in enumerate(values))]
+    path, state = tmp_path / "m.csv", tmp_path / "state"
+    path.write_text("\n".join(lines[:251]) + "\n")
+    words = ["--chance", "1e-4", "--source", path, "--state", state]
+    process = command(model, *words, "--follow")
+    said = list(until(process.stdout, 200))
+    _, errors = command(model, *words).communicate(timeout=60)
+    assert "is being written by another process" in errors and len(errors.strip().splitlines()) == 1
+    process.kill()
+    said += process.communicate(timeout=60)[0].splitlines()
+    assert not state.exists(), "nothing was saved yet: all is judged again"
+    with path.open("a") as file:
+        file.write("\n".join([*lines[251:], f"{time.time() + 10**6},9", "0,9"]) + "\n")
+    rest, errors = command(model, *words).communicate(timeout=60)
+    assert "400 steps judged" in errors and "2 rows dropped" in errors
+    told = [json.loads(line) for line in [*said, *rest.splitlines()]]
+    ids = [each["id"] for each in told if each["kind"] not in ("silence", "back")]
+    whole = command(model, *words[:4]).communicate(timeout=60)[0].splitlines()
+    assert sorted(ids) == sorted(json.loads(line)["id"] for line in whole)
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [
         (["--source", "missing.csv"], "missing.csv: no such file"),
         (["--chance", "2"], "--chance"),
         (["--webhook", "nonsense"], "--webhook"),
+        (["--interval", "0"], "--interval 0.0"),
+        (["--threshold", "-1"], "--threshold -1.0"),
     ],
 )
 def test_a_person_s_errors_are_one_line(model, words, says):

@@ -5,7 +5,10 @@ import json
 import math
 import os
 import signal
+import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import quote
 
 import httpx
 import pytest
@@ -15,9 +18,11 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
 from starlette.testclient import TestClient
 
+from projects.ts_anomaly.data.reading import Row
+from projects.ts_anomaly.server import schemas
 from projects.ts_anomaly.server.app import PAGES, create_app
 from projects.ts_anomaly.server.journal import Journal
-from projects.ts_anomaly.server.service import Monitor
+from projects.ts_anomaly.server.service import REDRAWN, Monitor
 from projects.ts_anomaly.server.settings import PREFIX, Settings
 from shared.errors import UserError
 from shared.lab.browser import faults_everywhere, served
@@ -138,8 +143,6 @@ def test_a_monitor_that_begins_again_is_as_one_that_never_stopped(trained, given
     import copy
     from dataclasses import replace
 
-    from projects.ts_anomaly.data.reading import Row
-
     rows = [Row(60.0 * n, (v,)) for n, v in enumerate(faulty(900))]
     whole = Monitor(copy.deepcopy(trained), replace(given_settings, data=tmp_path / "whole"))
     for at, stop in itertools.pairwise((0, 100, 300, 620, 900)):  # each time killed: nothing is closed
@@ -165,6 +168,102 @@ def test_half_a_line_was_never_acknowledged(tmp_path):
     journal.append(pieces[0][:1])
     journal.append([])
     assert [len(rows) for rows in Journal(path).read()] == [2, 1, 1]
+
+
+def test_a_line_in_the_middle_that_is_none_of_ours_is_one_line(tmp_path):
+    path = tmp_path / "j"
+    for damaged in ("[[0.0, 1.0], [6", "7", '[["a", 1.0]]', "[[0.0, {}]]", "\x00"):
+        path.write_text(f"[[0.0, 1.0]]\n{damaged}\n[[60.0, 1.0]]\n")
+        with pytest.raises(UserError, match="line 2: is damaged"):
+            list(Journal(path).read())
+
+
+def test_a_full_disk_takes_nothing_by_halves(client, monkeypatch):
+    from projects.ts_anomaly.server import journal, service
+
+    client.post("/v1/series/a/points", json=points(faulty()))
+    monitor = client.app.state.monitor
+    path = monitor._path("a", "jsonl")
+    before = path.read_bytes()
+
+    def full(*_, **__):
+        path.write_bytes(path.read_bytes() + b"[[24000.0, 1")  # as far as it went
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.os, "fsync", full)
+        answer = client.post("/v1/series/a/points", json=points([1.0], 400))
+        assert answer.status_code == 503 and "nothing was accepted" in answer.json()["detail"]
+        assert path.read_bytes() == before
+    with monkeypatch.context() as patch:  # the journal takes it, the state does not
+        patch.setattr(service, "SAVE_EVERY", 1)
+        patch.setattr(service, "save_watch", full)
+        assert client.post("/v1/series/a/points", json=points([1.0], 400)).json()["accepted"] == 1
+        assert client.put("/v1/series/a/threshold", json={"threshold": 3.0}).status_code == 503
+        assert client.get("/v1/series/a").json()["automatic"], "a threshold that is not kept is not in force"
+
+
+def test_a_series_without_values_waits_and_does_not_end_the_server(client, trained, given_settings):
+    import copy
+
+    nothing = {"points": [{"time": 60 * n, "values": [n % 7, None]} for n in range(5000)]}
+    assert client.post("/v1/series/gone/points", json=nothing).json()["accepted"] == 5000
+    found = client.get("/v1/series/gone").json()
+    assert 0 < found["warming"] <= 128 and found["threshold"] is None
+    monitor = client.app.state.monitor
+    assert monitor._path("gone", "jsonl").stat().st_size < 10_000, "its journal holds what warms up, and no more"
+    again = Monitor(copy.deepcopy(trained), given_settings)
+    assert again.series["gone"].last == monitor.series["gone"].last
+    there = {"points": [{"time": 60 * (5000 + n), "values": [n % 7, n % 5]} for n in range(300)]}
+    assert client.post("/v1/series/gone/points", json=there).json()["accepted"] == 300
+    assert client.get("/v1/series/gone").json()["warming"] == 0
+
+
+def test_a_clock_that_runs_ahead_does_not_make_what_follows_old(client):
+    rows = f"t,v\n0,1\n{time.time() + 10**6},2\n60,3\n"
+    answer = client.post("/v1/series/a/csv", content=rows, headers={"Content-Type": "text/csv"}).json()
+    assert (answer["accepted"], answer["dropped"]) == (2, 1)
+
+
+def test_what_one_push_may_hold_is_bounded_in_every_form(client):
+    wide = "t," + ",".join(map(str, range(65))) + "\n0" + ",1" * 65
+    long = "t,v\n" + "".join(f"{n},1\n" for n in range(schemas.MOST_POINTS + 1))
+    for text in (wide, long):
+        answer = client.post("/v1/series/a/csv", content=text, headers={"Content-Type": "text/csv"})
+        assert answer.status_code == 422 and "push in parts" in answer.json()["detail"]
+    assert client.get("/v1/series").json() == []
+
+
+def test_labels_of_prometheus_with_slashes_make_a_series_that_can_be_asked_for(client):
+    metric = {"__name__": "disk", "mountpoint": "/", "url": "http://x/y?z#q", "long": "n" * 300}
+    values = [[60 * n, str(v)] for n, v in enumerate(faulty())]
+    body = {"status": "success", "data": {"resultType": "matrix", "result": [{"metric": metric, "values": values}]}}
+    (name,) = client.post("/v1/prometheus", json=body).json()
+    asked = f"/v1/series/{quote(name, safe='')}"
+    assert client.get(asked).json()["name"] == name
+    assert client.put(f"{asked}/threshold", json={"threshold": 4.0}).json() == {"threshold": 4.0}
+    assert client.post("/v1/series/%2E%2E/points", json=points([1.0])).status_code == 422
+
+
+def test_who_begins_again_still_shows_what_was_judged_and_told(trained, given_settings):
+    import copy
+
+    monitor = Monitor(copy.deepcopy(trained), given_settings)
+    monitor.push("cpu", [Row(60.0 * n, (v,)) for n, v in enumerate(faulty(900))])
+    monitor.close()
+    again = Monitor(copy.deepcopy(trained), given_settings)
+    one, other = monitor.series["cpu"], again.series["cpu"]
+    assert other.told == one.told > 0 and list(other.points) == list(one.points)[-REDRAWN:]
+
+
+def test_one_thread_judges_whoever_asks(client, monkeypatch):
+    seen = set()
+    monitor = client.app.state.monitor
+    taken = monitor._take
+    monkeypatch.setattr(monitor, "_take", lambda *told: (seen.add(threading.get_ident()), taken(*told))[1])
+    with ThreadPoolExecutor(8) as pool:
+        answers = list(pool.map(lambda n: client.post(f"/v1/series/{n}/points", json=points([1.0])), range(16)))
+    assert {answer.status_code for answer in answers} == {200} and len(seen) == 1
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +292,11 @@ def test_kill_9_loses_nothing_that_was_acknowledged(run_folder, tmp_path):
             os.kill(server.process.pid, signal.SIGKILL)
             server.process.wait()
     with running("projects.ts_anomaly.server", PREFIX, options) as server:
+        with (
+            pytest.raises(UserError, match="is being written by another process"),
+            running("projects.ts_anomaly.server", PREFIX, options),
+        ):
+            pass
         found = httpx.get(f"{server.url}/v1/series/cpu", timeout=20).json()
         metrics = httpx.get(f"{server.url}/metrics", timeout=20).text
         begun = time.monotonic()
@@ -270,7 +374,7 @@ def test_the_page_shows_faults_and_moves_a_threshold_in_both_languages(detector,
             page.get_by_role("heading", name="Series bajo vigilancia").or_(
                 page.get_by_role("heading", name="Vigilancia de series")
             ).wait_for()
-            page.locator("#events tbody tr", has_text="empieza").first.wait_for()
+            page.locator("#events tbody tr", has_text="empieza").filter(has_text="canal 0: ").first.wait_for()
         assert faults_everywhere(chromium, f"{address}/") == []
 
 
@@ -280,9 +384,11 @@ def test_every_text_that_the_script_says_is_there():
     import re
     from typing import get_args
 
+    from projects.ts_anomaly.models.detectors import HEADS
     from projects.ts_anomaly.monitor.watch import Alert
     from projects.ts_anomaly.scoring.events import Severity
 
     assert all(f"watch.{name}" in texts for name in re.findall(r'say\("(\w+)"', code))
     assert all(f"watch.kind_{kind}" in texts for kind in get_args(Alert.__annotations__["kind"]))
     assert all(f"watch.severity_{name}" in texts for name in get_args(Severity))
+    assert all(f"watch.head_{name}" in texts for name in HEADS), "why an event began is said in both languages"

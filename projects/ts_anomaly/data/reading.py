@@ -1,7 +1,7 @@
 """Tables of numbers with times from files and services, as people write them; a file is read in lines, never whole.
 
-A gap is NaN: an empty cell, NaN, NA, null, -, and every infinity. Of rows whose time does not go on (a clock that
-repeats or jumps back) the first stays. What cannot be read ends in one line that says where.
+A gap is NaN: an empty cell, NaN, NA, null, -, and what is infinite or beyond LARGEST. Of rows whose time does not go
+on (a clock that repeats or jumps back) the first stays. What cannot be read ends in one line that says where.
 """
 
 import csv
@@ -21,7 +21,11 @@ from shared.errors import UserError
 GAPS = {"", "nan", "na", "n/a", "null", "none", "-", "."}
 LONGEST = 100_000  # characters of a line
 MOST_CHANNELS = 1000
+LARGEST = 1e150  # of a value: its square is still a number
+LATEST = 1e12  # seconds before or after 1970
+AHEAD = 86_400.0  # seconds; what lies further in the future comes from a clock that is wrong
 MILLISECONDS = 1e11  # a number above it counts milliseconds: seconds since 1970 reach it in the year 5138
+LABELS = ("label", "is_anomaly")  # columns that say what is anomalous: no values
 TIMES = {"time", "timestamp", "date", "datetime", "t", "ts", "day", "tiempo", "fecha", "hora"}
 
 
@@ -49,13 +53,16 @@ def read_table(path: Path) -> Table:
         UserError: If it cannot be read as a table of numbers.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as file:
-            reader = Reader(str(path))
-            rows = list(in_order(reader.rows(file)))
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path}: cannot be read ({error})") from None
+        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+            reader = Reader(str(path), labels=True)
+            read = list(reader.rows(file))
+    except OSError as error:
+        raise UserError(f"{path}: cannot be read ({error.strerror})") from None
+    rows = list(in_order(read))
     if not rows:
         raise UserError(f"{path}: holds no rows")
+    if len(rows) <= len(read) // 2:
+        raise UserError(f"{path}: the time of {len(read) - len(rows)} of {len(read)} rows does not go on; sort it")
     return Table(reader.names, np.array([row.time for row in rows]), np.array([row.values for row in rows]))
 
 
@@ -64,14 +71,16 @@ class Reader:
 
     Args:
         name: What is named in errors.
+        labels: Whether columns of labels are read like the others; who watches has no use for them.
     """
 
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, *, labels: bool = False) -> None:
+        self.name, self.labels = name, labels
         self.names: tuple[str, ...] = ()
         self.separator = ","
         self.timed = False
-        self.line = 0
+        self.line = self.width = 0
+        self.kept: list[int] = []
 
     def rows(self, lines: Iterable[str] | TextIO) -> Iterator[Row]:
         """Rows as lines come.
@@ -106,17 +115,19 @@ class Reader:
             cell.strip().lstrip("\ufeff") for cell in _cells(text, self.separator, f"{self.name}, line {self.line}")
         ]
         self.timed = cells[0].lower() in TIMES and len(cells) > 1
-        self.names = tuple(cells[1:] if self.timed else cells)
-        if len(self.names) > MOST_CHANNELS:
-            raise UserError(f"{self.name}: has {len(self.names)} channels, of at most {MOST_CHANNELS}")
+        self.width = len(cells)
+        self.kept = [n for n in range(self.timed, self.width) if self.labels or cells[n].lower() not in LABELS]
+        self.names = tuple(cells[n] for n in self.kept)
+        if not 0 < len(self.names) <= MOST_CHANNELS:
+            raise UserError(f"{self.name}: has {len(self.names)} channels, of at least one and at most {MOST_CHANNELS}")
 
     def _row(self, text: str) -> Row:
         where = f"{self.name}, line {self.line}"
-        cells, wanted = _cells(text, self.separator, where), len(self.names) + self.timed
-        if len(cells) != wanted:
-            raise UserError(f"{where}: has {len(cells)} cells where the heading has {wanted}")
+        cells = _cells(text, self.separator, where)
+        if len(cells) != self.width:
+            raise UserError(f"{where}: has {len(cells)} cells where the heading has {self.width}")
         time = read_time(cells[0], where) if self.timed else float(self.line)
-        return Row(time, tuple(read_number(cell, where) for cell in cells[self.timed :]))
+        return Row(time, tuple(read_number(cells[n], where) for n in self.kept))
 
 
 def _bounded(lines: Iterable[str] | TextIO) -> Iterator[str]:
@@ -152,7 +163,7 @@ def read_number(text: str, where: str) -> float:
         number = float(plain)
     except ValueError:
         raise UserError(f"{where}: {text.strip()[:40]!r} is no number") from None
-    return number if math.isfinite(number) else math.nan
+    return number if abs(number) <= LARGEST else math.nan
 
 
 def read_time(text: str, where: str) -> float:
@@ -170,9 +181,10 @@ def read_time(text: str, where: str) -> float:
         except ValueError:
             raise UserError(f"{where}: {plain[:40]!r} is no time (ISO 8601, or a number)") from None
         return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp()
-    if not math.isfinite(number):
+    number = number / 1000 if abs(number) > MILLISECONDS else number
+    if not abs(number) <= LATEST:
         raise UserError(f"{where}: {plain[:40]!r} is no time")
-    return number / 1000 if abs(number) > MILLISECONDS else number
+    return number
 
 
 def in_order(rows: Iterable[Row]) -> Iterator[Row]:
@@ -211,7 +223,7 @@ def _prometheus_series(result: Any, name: str) -> tuple[str, list[Row]]:
         labels = dict(result.get("metric", {}))
         title = str(labels.pop("__name__", "value"))
         told = ",".join(f'{key}="{value}"' for key, value in sorted(labels.items()))
-        rows = [Row(float(time), (read_number(str(value), name),)) for time, value in result["values"]]
+        rows = [Row(read_time(str(time), name), (read_number(str(value), name),)) for time, value in result["values"]]
     except (AttributeError, KeyError, TypeError, ValueError):
         raise UserError(f"{name}: a series of it cannot be read") from None
     return (f"{title}{{{told}}}" if told else title), list(in_order(rows))

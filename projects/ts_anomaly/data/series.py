@@ -17,13 +17,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Int
 
+from projects.ts_anomaly.data.clean import regular
 from projects.ts_anomaly.data.origins import ORIGINS, origins
-from projects.ts_anomaly.data.reading import read_table
+from projects.ts_anomaly.data.reading import LABELS, read_table
 from shared.assets.packages import package_file
 from shared.errors import UserError
 
 DEFINITIONS = Path(__file__).with_name("series.toml")
 SPLIT = (0.4, 0.6)  # where fitting and validation end in a file of one's own
+FEWEST = 64  # rows of such a file
 FITTED = 0.8  # of what is there at a rolling origin; the rest validates
 
 
@@ -145,12 +147,18 @@ def _number(text: str) -> float:
 
 
 def _own(path: Path) -> Series:
+    """On a grid of equal steps, as a stream of it is watched: gaps where no row came."""
     table = read_table(path)
-    names = [name for name in table.names if name not in ("label", "is_anomaly")]
-    labelled = [name for name in table.names if name not in names]
-    values = table.values[:, [table.names.index(name) for name in names]]
-    labels = None
-    if labelled:
-        labels = (np.nan_to_num(table.values[:, table.names.index(labelled[0])]) != 0).astype(int)
+    if len(table.times) < FEWEST:
+        raise UserError(f"{path}: has {len(table.times)} rows, of at least {FEWEST}")
+    try:
+        _, values = regular(table.times, table.values)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from None
+    marks = [place for place, name in enumerate(table.names) if name.lower() in LABELS]
+    labels = (np.nan_to_num(values[:, marks[0]]) != 0).astype(int) if marks else None
+    values = np.delete(values, marks, axis=1)
+    if not values.shape[1]:
+        raise UserError(f"{path}: has no column beside its labels")
     fit, validation = (round(share * len(values)) for share in SPLIT)
     return Series(path.name, values, labels, fit, validation)

@@ -80,8 +80,10 @@ class Worker:
         return answer.status
 
 
-def rows(model: Path, seconds: float = 15.0) -> list[dict[str, Any]]:
-    """Capacity; the same pace and twice the pace without waiting; and twice with the limit that an address has."""
+def rows(model: Path, seconds: float = 15.0, long: float = 300.0) -> list[dict[str, Any]]:
+    """Capacity; the same pace and twice the pace without waiting, the latter once more for long; and twice with the
+    limit that an address has.
+    """
     told = []
     with TemporaryDirectory() as folder:
         options = {"model": model, "data": Path(folder) / "a", "rate": 100_000}
@@ -90,10 +92,13 @@ def rows(model: Path, seconds: float = 15.0) -> list[dict[str, Any]]:
             _filled(workers)
             capacity = _measured("as fast as answered", server, workers[:CLOSED], partial(_closed, seconds=seconds))
             told.append(capacity)
-            for times in (1, 2):
+            for times, lasting, name in (
+                (1, seconds, "at capacity"),
+                (2, seconds, "at twice the capacity"),
+                (2, long, f"at twice the capacity, {long:.0f} seconds"),
+            ):
                 pace = times * float(capacity["taken"]) / BATCH
-                name = "at capacity" if times == 1 else "at twice the capacity"
-                told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
+                told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=lasting)))
         with running("projects.ts_anomaly.server", PREFIX, {**options, "rate": LIMIT}) as server:  # it goes on
             workers = [Worker(server.url, each.name, each.at) for each in workers]
             name = f"at twice the capacity, {LIMIT} requests a second allowed"

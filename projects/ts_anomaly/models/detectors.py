@@ -23,7 +23,8 @@ from projects.ts_anomaly.models.association import Association
 from projects.ts_anomaly.models.contrast import Contrast
 from projects.ts_anomaly.models.interleaved import Evidence, Reading, read
 from projects.ts_anomaly.models.masked import Masked
-from projects.ts_anomaly.scoring.tails import Tail
+from projects.ts_anomaly.scoring.tails import FEWEST_PEAKS, Tail
+from shared.errors import UserError
 
 SHORT, LONG = 16, 24  # points over which residuals are averaged
 ORDER = 4  # of the norm over kinds of evidence
@@ -90,8 +91,18 @@ class PatchTransformer(Detector):
         Args:
             values: The part trained on, then the part for validation.
             start: Where the latter begins.
+
+        Raises:
+            UserError: If a channel has hardly any values there.
         """
-        self.fit_tails(self.evidence(values)[:, :, start:])
+        evidence = self.evidence(values)[:, :, start:]
+        known = np.isfinite(evidence).sum(2).min(1)
+        if known.min() <= FEWEST_PEAKS:
+            raise UserError(
+                f"channel {known.argmin()} has too few values between points {start} and {len(values)}, which validate:"
+                " leave it out, or give more points"
+            )
+        self.fit_tails(evidence)
         return self
 
     def fit_tails(self, evidence: Float[np.ndarray, "r h n"]) -> None:

@@ -71,12 +71,19 @@ def load_watch(path: Path, detector: PatchTransformer) -> tuple[Watch, dict[str,
     """
     try:
         with safe_open(path, "pt") as file:
-            told = json.loads((file.metadata() or {})["watch"])
+            told = dict(json.loads((file.metadata() or {})["watch"]))
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - it is no dictionary
-    except (OSError, KeyError, ValueError, SafetensorError) as error:
+    except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
         raise UserError(f"{path} is no saved state ({error}): remove it to begin anew") from None
-    if told["weights"] != weights_digest(detector):
+    if told.get("weights") != weights_digest(detector):
         raise UserError(f"{path} belongs to a detector with other weights: remove it to begin anew")
+    try:
+        return _watch(told, tensors, detector), dict(told["extra"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise UserError(f"{path} is a damaged state ({error!r}): remove it to begin anew") from None
+
+
+def _watch(told: dict[str, Any], tensors: dict[str, Tensor], detector: PatchTransformer) -> Watch:
     arrays = {name: tensors[name].numpy() for name in ("values", "scores", "alarms", "reference", "centre", "scale")}
     detector.scaler = Scaler(arrays["centre"], arrays["scale"])
     detector.tails = [[_pair(pair) for pair in row] for row in told["tails"]]
@@ -90,7 +97,7 @@ def load_watch(path: Path, detector: PatchTransformer) -> tuple[Watch, dict[str,
     watch.values = deque(map(tuple, arrays["values"].tolist()), maxlen=watch.values.maxlen)
     watch.scores = deque(arrays["scores"].tolist(), maxlen=watch.scores.maxlen)
     watch.alarms = deque((arrays["alarms"] != 0).tolist(), maxlen=watch.alarms.maxlen)
-    return watch, told["extra"]
+    return watch
 
 
 def _pair(pair: list[Any]) -> tuple[Tail, Tail | None]:

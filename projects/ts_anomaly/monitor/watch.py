@@ -28,6 +28,8 @@ MOST_MEMORY = 100_000  # points of a new fit
 RECENT = 512  # points that the drift gate looks at, and how often
 LONGEST_GAP = 512  # steps of a pause that are filled with gaps; a longer one is a new beginning
 SILENCE = 10  # steps without anything
+SHORTEST = 1e-6  # seconds of a step
+FEWEST = 32  # of each kind of evidence that a fit needs, from every channel
 
 
 @dataclass(frozen=True)
@@ -178,7 +180,7 @@ class Watch:
         if self.interval is None:
             if time <= self.begun:
                 return -1
-            self.interval = time - self.begun
+            self.interval = max(time - self.begun, SHORTEST)
         return round((time - self.begun) / self.interval)
 
     def _time(self) -> float:
@@ -232,27 +234,38 @@ class Watch:
         lasting = min(float(part.mean()) for part in np.array_split(alarms, 4)) > MOST_ALARMS
         if not self.gate.opens(recent, float(alarms[-RECENT:].mean()), lasting=lasting):
             return []
-        self.refit(keep=lasting)
+        if not self.refit(keep=lasting):
+            return []
         return [Alert("refit", time, self.step, threshold=self.level, detail="what is normal has moved")]
 
-    def refit(self, *, keep: bool = False) -> None:
+    def refit(self, *, keep: bool = False) -> bool:
         """Scale, tails, threshold and gate from the last points; the weights stay.
 
         Args:
             keep: Whether points of alarms are normal now; else they are left out.
+
+        Returns:
+            Whether there was enough to fit on; if not, as of a channel that has gone, all stays as it was.
         """
         values, alarms = np.array(self.values), np.array(self.alarms)[-len(self.values) :]
         if not keep:
             values[alarms] = np.nan
-        self.detector.scaler = Scaler.fit(values)
-        self.carried = self.detector.begin()
+        if np.isnan(values).all(0).any():
+            return False
+        before, self.detector.scaler = self.detector.scaler, Scaler.fit(values)
+        carried = self.detector.begin()
         start = min(self.detector.model.patch * 16, len(values) // 4)
-        evidence = self.detector.evidence(values, self.carried)[:, :, start:]
+        evidence = self.detector.evidence(values, carried)[:, :, start:]
+        if np.isfinite(evidence).sum(2).min() < FEWEST:
+            self.detector.scaler = before
+            return False
+        self.carried = carried
         self.detector.fit_tails(evidence)
         scores = combined(self.detector.judge(evidence))
         self.spot = Spot.fit(scores, self.config.chance, gap=self.config.gap)
         self.gate = DriftGate(scores, self.gate.least)
         self.refits += 1
+        return True
 
 
 def _told(kind: Literal["opened", "closed"], event: Event, time: float, detail: str = "") -> Alert:
@@ -285,15 +298,16 @@ def warmed(detector: PatchTransformer, rows: Float[np.ndarray, "n c"], config: W
     The weights are shared with the detector that is given, the rest is the watch's own.
 
     Raises:
-        UserError: If a channel had no value yet, or the detector mixes another number of channels.
+        UserError: If a channel had too few values yet, or the detector mixes another number of channels.
     """
     if detector.model.channels not in (1, rows.shape[1]):
         raise UserError(f"this detector mixes {detector.model.channels} channels; the series has {rows.shape[1]}")
     own = copy.copy(detector)
-    own.scaler = Scaler.fit(rows)
+    own.scaler = Scaler(np.zeros(rows.shape[1]), np.ones(rows.shape[1]))  # until `refit` has found one
     watch = Watch(own, config, Spot(config.chance, config.gap, 0.0, math.inf, 0), DriftGate(np.zeros(0)))
     watch.values.extend(map(tuple, rows.tolist()))
     watch.alarms.extend([False] * len(rows))
-    watch.refit()
+    if not watch.refit():
+        raise UserError("a channel has too few values to fit on")
     watch.refits = 0
     return watch

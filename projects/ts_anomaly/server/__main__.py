@@ -8,6 +8,8 @@ from projects.ts_anomaly.server.app import create_app
 from projects.ts_anomaly.server.service import load_or_train
 from projects.ts_anomaly.server.settings import PREFIX, Settings
 from shared.errors import reported
+from shared.files import refuse_unwritable
+from shared.run_directories import locked
 from shared.web.launch import serve
 from shared.web.settings import from_environment
 
@@ -23,7 +25,10 @@ def main() -> None:
         def make() -> Any:
             return create_app(load_or_train(settings), settings)
 
-        serve(make, host=settings.host, port=settings.port, said="watches series")
+        refuse_unwritable(settings.data)
+        settings.data.mkdir(parents=True, exist_ok=True)
+        with locked(settings.data):  # two servers on one folder would each undo what the other keeps
+            serve(make, host=settings.host, port=settings.port, said="watches series")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from projects.ts_anomaly.data.reading import Row
+from shared.errors import UserError
 from shared.files import write_text
 
 
@@ -24,35 +25,55 @@ class Journal:
         self.path, self.rows = path, 0
 
     def append(self, rows: Sequence[Row]) -> None:
-        """Write rows that came together, and wait until the disk has them."""
+        """Write rows that came together, and wait until the disk has them.
+
+        Raises:
+            OSError: If it does not take them; nothing of them is left in the file then.
+        """
         if not rows:
             return
-        values = [[row.time, *(None if math.isnan(value) else value for value in row.values)] for row in rows]
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(f"{json.dumps(values)}\n")
-            file.flush()
-            os.fsync(file.fileno())
+        with self.path.open("ab") as file:
+            before = file.tell()
+        try:
+            with self.path.open("ab") as file:
+                file.write(_line(rows))
+                file.flush()
+                os.fsync(file.fileno())
+        except OSError:  # a full disk takes a part of it: what comes next must not stand behind half a line
+            os.truncate(self.path, before)
+            raise
         self.rows += len(rows)
 
     def read(self) -> Iterator[list[Row]]:
         """Rows as they came, those that came together in one list; what is cut off at the end is removed, so that more
         can follow.
+
+        Raises:
+            UserError: If a line in the middle is no line of ours.
         """
         if not self.path.exists():
             return
-        text = self.path.read_text(encoding="utf-8")
+        text = self.path.read_text(encoding="utf-8", errors="replace")
         whole = text[: text.rfind("\n") + 1]
         if whole != text:
             write_text(self.path, whole)
-        for line in whole.splitlines():
-            rows = [_row(*each) for each in json.loads(line)]
+        for number, line in enumerate(whole.splitlines(), start=1):
+            try:
+                rows = [_row(*each) for each in json.loads(line)]
+            except (ValueError, TypeError, OverflowError, RecursionError):
+                raise UserError(f"{self.path}, line {number}: is damaged; mend or remove it to go on") from None
             self.rows += len(rows)
             yield rows
 
-    def clear(self) -> None:
-        """Begin anew: a state holds what was in it."""
-        write_text(self.path, "")
-        self.rows = 0
+    def replace(self, rows: Sequence[Row] = ()) -> None:
+        """Begin anew with these rows: what else was in it is needless now, or held by a state."""
+        write_text(self.path, _line(rows).decode() if rows else "")
+        self.rows = len(rows)
+
+
+def _line(rows: Sequence[Row]) -> bytes:
+    values = [[row.time, *(None if math.isnan(value) else value for value in row.values)] for row in rows]
+    return f"{json.dumps(values)}\n".encode()
 
 
 def _row(time: float, *values: float | None) -> Row:

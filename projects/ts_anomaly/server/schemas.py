@@ -4,8 +4,12 @@ from typing import Annotated
 
 from pydantic import BaseModel, ConfigDict, Field, FiniteFloat
 
-Time = Annotated[float, Field(ge=-1e12, le=1e12, allow_inf_nan=False)]
-Value = Annotated[float, Field(ge=-1e300, le=1e300, allow_inf_nan=False)]
+from projects.ts_anomaly.data.reading import LARGEST, LATEST
+
+MOST_VALUES = 64  # of a point
+MOST_POINTS = 11_000  # of a push, and of a series in an answer of Prometheus
+Time = Annotated[float, Field(ge=-LATEST, le=LATEST, allow_inf_nan=False)]
+Value = Annotated[float, Field(ge=-LARGEST, le=LARGEST, allow_inf_nan=False)]
 
 
 class PointIn(BaseModel):
@@ -14,7 +18,7 @@ class PointIn(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     time: Time = Field(description="Seconds since 1970")
-    values: list[Value | None] = Field(min_length=1, max_length=64)
+    values: list[Value | None] = Field(min_length=1, max_length=MOST_VALUES)
 
 
 class Points(BaseModel):
@@ -25,7 +29,7 @@ class Points(BaseModel):
         json_schema_extra={"examples": [{"points": [{"time": 0, "values": [1.5]}, {"time": 60, "values": [None]}]}]},
     )
 
-    points: list[PointIn] = Field(min_length=1, max_length=10_000)
+    points: list[PointIn] = Field(min_length=1, max_length=MOST_POINTS)
 
 
 class Taken(BaseModel):

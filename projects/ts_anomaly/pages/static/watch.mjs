@@ -10,7 +10,9 @@ function explained(detail) {
     said_moved: /^what is normal has moved$/,
   })) {
     const found = pattern.exec(detail);
-    if (found) return say(name, found);
+    if (!found) continue;
+    const kind = given[`watch.head_${found[2]}`];
+    return say(name, kind ? [found[0], found[1], kind] : found);
   }
   return detail;
 }
@@ -56,7 +58,8 @@ async function show() {
   const since = state.points.at(-1)?.step ?? -1;
   const found = await ask(`/v1/series/${encodeURIComponent(name)}?since=${since}&limit=${SHOWN}`);
   if (name !== state.name) return;
-  state.points = [...state.points, ...found.shown].slice(-SHOWN);
+  const last = state.points.at(-1)?.step ?? -1; // two answers may be on their way at once
+  state.points = [...state.points, ...found.shown.filter((each) => each.step > last)].slice(-SHOWN);
   tell(found);
   draw(found);
   list(found.told);
