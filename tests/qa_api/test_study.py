@@ -16,7 +16,7 @@ from shared.errors import UserError
 from shared.report import read_csv
 
 CACHED = (train._questions, train.word_index, searching.every_document, searching.nearest, searching.hits,
-          searching.taught_merge, answering.shelf, answering.shared_names)  # fmt: skip
+          searching.taught_merge, answering.shelf)  # fmt: skip
 
 
 @pytest.fixture

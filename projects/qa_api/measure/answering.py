@@ -3,7 +3,7 @@
 import atexit
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
@@ -14,7 +14,7 @@ import numpy as np
 from projects.qa_api.ambiguity.homonyms import homonyms
 from projects.qa_api.answers import Answer, Answerer, Given, options_of
 from projects.qa_api.config import Config
-from projects.qa_api.data.documents import Language, by_title, load_documents, part_of
+from projects.qa_api.data.documents import Document, Language, by_title, load_documents, part_of
 from projects.qa_api.data.examples import Example
 from projects.qa_api.evaluate import Question, Scored, at_most_wrong, questions, scored
 from projects.qa_api.index.encoder import SentenceEncoder, document_vectors
@@ -111,8 +111,8 @@ def with_asking(answerer: Answerer, clear: Sequence[Example]) -> Calibrator:
     """A calibrator that asks back as often as it can where titles of training and validation have homonyms, and in at
     most a fiftieth of clear questions; of equals the strictest.
     """
-    made = answerer.calibrator
-    asked = [(WHAT[language].format(name), language, True) for language, name in shared_names()]
+    made, documents = answerer.calibrator, answerer.library.snapshot.documents.values()
+    asked = [(WHAT[language].format(name), language, True) for language, name in shared_names(documents)]
     asked += [(each.question, each.language, False) for each in clear if each.start is not None]
     told = []
     for question, language, several in track(asked, description="names of several things", total=len(asked)):
@@ -132,14 +132,13 @@ def with_asking(answerer: Answerer, clear: Sequence[Example]) -> Calibrator:
     return replace(made, least=least, apart=apart)
 
 
-@cache
-def shared_names() -> tuple[tuple[Language, str], ...]:
+def shared_names(documents: Iterable[Document]) -> list[tuple[Language, str]]:
     """Names of several things, each in its language; none that the questions by hand, or the test titles, are about."""
     found: dict[tuple[Language, str], list[str]] = {}
-    for each in every_document().values():
+    for each in documents:
         if part_of(each.title) != "test":
             found.setdefault((each.language, each.name), []).append(each.id)
-    return tuple(name for name, ids in found.items() if len(ids) > 1)
+    return [name for name, ids in found.items() if len(ids) > 1]
 
 
 def asked_of(language: Language) -> list[Question]:
