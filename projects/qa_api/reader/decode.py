@@ -1,18 +1,28 @@
 """From scores of tokens to an answer: the best pair that is a span of the document, against the best "not in here".
 
-t tokens
+w windows · t tokens
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any, Protocol
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from projects.qa_api.reader.windows import Windows
+from projects.qa_api.reader.windows import Windows, windows
 
 LONGEST_ANSWER = 40  # tokens
+
+
+class Scores(Protocol):
+    """A reader, whatever computes it: two numbers a token, for windows of its tokenizer."""
+
+    tokenizer: Any
+
+    def __call__(self, ids: Int[Tensor, "w t"], mask: Bool[Tensor, "w t"]) -> Float[Tensor, "w t 2"]:
+        """How well an answer begins and ends at each token."""
 
 
 @dataclass(frozen=True)
@@ -76,12 +86,8 @@ def trimmed(text: str, span: Span) -> tuple[int, int]:
     return start, stop
 
 
-def read(reader: object, pairs: Sequence[tuple[str, str]], batch: int = 16) -> list[Span]:
+def read(reader: Scores, pairs: Sequence[tuple[str, str]], batch: int = 16) -> list[Span]:
     """The best spans of pairs of question and text, without learning from them."""
-    from projects.qa_api.reader.model import SpanReader
-    from projects.qa_api.reader.windows import windows
-
-    assert isinstance(reader, SpanReader)
     if not pairs:
         return []
     found = windows(reader.tokenizer, pairs)
