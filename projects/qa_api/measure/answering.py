@@ -109,7 +109,7 @@ def with_sure(found: Sequence[Judged]) -> Calibrator:
 
 def with_asking(answerer: Answerer, clear: Sequence[Example]) -> Calibrator:
     """A calibrator that asks back as often as it can where titles of training and validation have homonyms, and in at
-    most a fiftieth of clear questions; of equals the strictest.
+    most a fiftieth of clear questions; of equals the most willing.
     """
     made, documents = answerer.calibrator, answerer.library.snapshot.documents.values()
     asked = [(WHAT[language].format(name), language, True) for language, name in shared_names(documents)]
@@ -125,9 +125,9 @@ def with_asking(answerer: Answerer, clear: Sequence[Example]) -> Calibrator:
                      for wanted in (True, False))  # type: ignore[return-value]  # fmt: skip
 
     grid = [
-        (share * made.threshold, apart) for share in (1.0, 0.5, 0.25, 0.1, 0.0) for apart in (0.5, 0.35, 0.2, 0.1, 0.0)
+        (share * made.threshold, apart) for share in (0.0, 0.1, 0.25, 0.5, 1.0) for apart in (0.0, 0.1, 0.2, 0.35, 0.5)
     ]
-    fit = [limits for limits in grid if rates(*limits)[1] <= MOST_NEEDLESS] or grid[:1]
+    fit = [limits for limits in grid if rates(*limits)[1] <= MOST_NEEDLESS] or grid[-1:]
     least, apart = max(fit, key=lambda limits: rates(*limits)[0])
     return replace(made, least=least, apart=apart)
 
