@@ -5,7 +5,7 @@ w windows · t tokens
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -16,6 +16,7 @@ from projects.qa_api.reader.windows import Windows, windows
 LONGEST_ANSWER = 40  # tokens
 
 
+@runtime_checkable
 class Scores(Protocol):
     """A reader, whatever computes it: two numbers a token, for windows of its tokenizer."""
 
