@@ -81,4 +81,4 @@ def test_a_small_service_under_load_beside_rebuilds_and_fresh():
     quiet, beside = searches.rebuilding(None, seconds=1.0, **SMALL)
     assert quiet["rebuilds"] == 0 < beside["rebuilds"] and quiet["searches"] == beside["searches"] == 10
     steps = {each["step"]: each["within_1_s"] for each in freshness.rows(None, 3, **SMALL)}
-    assert len(steps) == 4 and set(steps.values()) == {1.0}
+    assert len(steps) == 4 and all(steps.values())  # how many in a second is measured, not asserted

@@ -253,7 +253,7 @@ def test_settings_that_cannot_work_are_one_line(change, says):
 def test_too_short_a_series_is_one_line(tmp_path):
     path = tmp_path / "s.csv"
     path.write_text("v\n" + "1\n2\n" * 20)
-    with pytest.raises(UserError, match="16 points to fit on"):
+    with pytest.raises(UserError, match="has 40 rows, of at least 64"):
         train(Config(dataset=str(path), out=tmp_path / "run"))
 
 

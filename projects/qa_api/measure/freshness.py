@@ -1,6 +1,7 @@
 """How soon a document that was put is found and answered from, and how soon after DELETE it is in no answer."""
 
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,7 @@ def rows(
     run: Path | None, documents: int = 50, *, module: str = SERVER, dataset: str = "introductions"
 ) -> list[dict[str, Any]]:
     """One row a step: seconds from the request until the change shows, over so many documents."""
-    with served(run, module=module, dataset=dataset) as (server, key):
-        line = Line(server.url, key)
+    with served(run, module=module, dataset=dataset) as (server, key), closing(Line(server.url, key)) as line:
         steps = [_one(line, number) for number in range(documents)]
     return [
         {

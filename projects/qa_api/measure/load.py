@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -62,9 +63,9 @@ def rows(
     asked = questions() if dataset == "introductions" else (f"What is thing {n}?" for n in itertools.count())
     told = []
     with served(run, module=module, dataset=dataset) as (server, key):
-        warm = Line(server.url, key)
-        for _ in range(WARM):
-            warm.send("POST", "/v1/ask", {"question": next(asked)})
+        with closing(Line(server.url, key)) as warm:
+            for _ in range(WARM):
+                warm.send("POST", "/v1/ask", {"question": next(asked)})
         told.append(_phase("as fast as answered", server, key, CLOSED, partial(_closed, asked=asked, seconds=seconds)))
         capacity = float(told[0]["answered_a_second"])
         phases = [(name, share, CLIENTS, seconds) for name, share in SHARES.items()]

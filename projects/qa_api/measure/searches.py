@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -50,9 +51,9 @@ def rebuilding(
         done, stop = [0], threading.Event()
 
         def rebuild() -> None:
-            line = Line(server.url, key, 120.0)
-            while not stop.is_set():
-                done[0] += line.send("POST", "/v1/index")[0] == 200
+            with closing(Line(server.url, key, 120.0)) as line:
+                while not stop.is_set():
+                    done[0] += line.send("POST", "/v1/index")[0] == 200
 
         thread = threading.Thread(target=rebuild)
         thread.start()
@@ -60,19 +61,21 @@ def rebuilding(
         stop.set()
         thread.join()
         told[1]["rebuilds"] = done[0]
-        documents = Line(server.url, key).send("GET", "/v1/usage")[1]["documents"]
+        with closing(Line(server.url, key)) as line:
+            documents = line.send("GET", "/v1/usage")[1]["documents"]
     quiet = float(told[0]["p99_ms"]) or 1.0
     return [{"documents": documents, **each, "times_quiet": round(float(each["p99_ms"]) / quiet, 2)} for each in told]
 
 
 def _paced(url: str, key: str, queries: list[str], seconds: float) -> dict[str, Any]:
-    line, times, begun = Line(url, key), [], time.perf_counter()
-    for number, query in enumerate(itertools.cycle(queries)):
-        due = begun + number / PACE
-        if due >= begun + seconds:
-            break
-        time.sleep(max(0.0, due - time.perf_counter()))
-        status, _ = line.send("GET", f"/v1/search?q={quote(query)}")
-        assert status == 200, f"a search was answered with {status}"
-        times.append(time.perf_counter() - due)
+    times, begun = [], time.perf_counter()
+    with closing(Line(url, key)) as line:
+        for number, query in enumerate(itertools.cycle(queries)):
+            due = begun + number / PACE
+            if due >= begun + seconds:
+                break
+            time.sleep(max(0.0, due - time.perf_counter()))
+            status, _ = line.send("GET", f"/v1/search?q={quote(query)}")
+            assert status == 200, f"a search was answered with {status}"
+            times.append(time.perf_counter() - due)
     return {"searches": len(times), "median_ms": quantile(times, 0.5), "p99_ms": quantile(times, 0.99)}
