@@ -57,7 +57,7 @@ class Config:
     micro: int = 32
     """Articles that are computed at once; smaller ones accumulate to the same step."""
     precision: Precision = "auto"
-    """Of matrix products: bfloat16 where the processor multiplies in it, else float32."""
+    """What matrix products are computed in: bfloat16 where the processor multiplies in it, else float32."""
     seed: int = 0
     """Seeds the division of the corpus, which labels are known, dropout and order."""
     out: Path | None = None

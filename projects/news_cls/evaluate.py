@@ -87,7 +87,7 @@ def temperature(logits: Float[Tensor, "n k"], labels: Int[Tensor, " n"]) -> floa
 
 
 def reliability(confidence: Float[np.ndarray, " n"], right: Sequence[bool]) -> list[dict[str, float]]:
-    """Of BINS equal bins of confidence: their mean confidence, accuracy and number of articles; empty ones left out."""
+    """Mean confidence, accuracy and number of articles in each of BINS equal bins of confidence, without empty ones."""
     correct = np.asarray(right, dtype=float)
     place = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)  # (0, 0.1], …
     return [

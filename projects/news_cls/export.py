@@ -95,7 +95,7 @@ class OnnxEncoder:
         self._session = ort.InferenceSession(folder / GRAPHS[precision], options, providers=["CPUExecutionProvider"])
 
     def embed(self, model: "TopicModel", texts: Sequence[str], at_once: int = 16) -> Float[Tensor, "n d"]:
-        """Of cleaned texts, in their order; pieces of like length are computed together."""
+        """Embed cleaned texts, in their order; pieces of like length are computed together."""
         from projects.news_cls.models.topic_model import padded
 
         pieces = [(row, ids) for row, text in enumerate(texts) for ids in model.pieces(text)]

@@ -164,9 +164,9 @@ def rare(run: Study) -> None:
 
 
 def rare_tuned(run: Study) -> None:
-    """R52, fine-tuned with the option that validation chose among heads; one rate, where the others choose of two."""
-    base = replace(run.base, dataset="r52", arm="tuned", tokens=RARE_TOKENS, epochs=2, lr=RATES[0], c=CS["frozen"][1])
-    run.again("rare", replace(base, balance=best_balance(run)))
+    """R52, fine-tuned with the option that validation chose among heads."""
+    base = replace(run.base, dataset="r52", arm="tuned", tokens=RARE_TOKENS, epochs=2, balance=best_balance(run))
+    run.repeated("rare", run.candidates(base))
 
 
 def r8_tuned(run: Study) -> None:
@@ -175,7 +175,7 @@ def r8_tuned(run: Study) -> None:
 
 
 def best_balance(run: Study) -> Balance:
-    """Of the heads on R52, the option with the best mean macro-F1 on validation, plain training left out."""
+    """The option with the best mean macro-F1 on validation of the heads on R52, plain training left out."""
     heads = [group for group in run.groups["rare"] if (group[0].config.arm, group[0].config.dataset) == ("head", "r52")]
     options = [group for group in heads if group[0].config.balance != "none"]
     best = max(options, key=lambda group: sum(done.last("validation_macro_f1") for done in group))

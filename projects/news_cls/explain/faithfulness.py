@@ -24,7 +24,7 @@ class Faithful:
 
 
 def curves(model: TopicModel, text: str, topic: int, orders: Sequence[Sequence[int]]) -> list[Faithful]:
-    """Of each order of words: the first SHARES of them are hidden, or are all that is shown."""
+    """Deletion and insertion for each order of words: its first SHARES are hidden, or are all that is shown."""
     own = encoded(model, text)
     hidden: list[frozenset[int]] = []
     every = frozenset(range(len(own.words)))

@@ -15,7 +15,7 @@ RANDOM = 3
 
 
 def items(model: TopicModel, texts: Sequence[str], steps: int) -> list[dict[str, Any]]:
-    """Of each article: completeness error, and deletion and insertion by gradients, by occlusion, at random."""
+    """Completeness error of each article, and deletion and insertion by gradients, by occlusion, at random."""
     found = []
     for number, text in enumerate(track(texts, description="explaining", total=len(texts))):
         own = integrated_gradients(model, text, steps=steps)

@@ -39,7 +39,7 @@ class Served:
             self.batch += [len(part) / (time.perf_counter() - begun)] if counted else []
 
     def topics(self, texts: Sequence[str]) -> list[str]:
-        """Of all texts, in batches."""
+        """The topic that the service gives each text, asked in batches."""
         found: list[str] = []
         for start in range(0, len(texts), BATCH):
             body = {"texts": list(texts[start : start + BATCH])}

@@ -68,7 +68,7 @@ def head_of(fitted: LogisticRegression, topics: int) -> tuple[Float[Tensor, "k d
 
 
 def unit(embeddings: Float[np.ndarray, "n d"]) -> Float[np.ndarray, "n d"]:
-    """Of length √d: the penalty then means the same in every encoder, and a coordinate has size 1."""
+    """Embeddings scaled to length √d: the penalty then means the same in every encoder, and a coordinate has size 1."""
     lengths = np.linalg.norm(embeddings, axis=1, keepdims=True)
     return embeddings / np.maximum(lengths, 1e-12) * np.sqrt(embeddings.shape[1]).astype(embeddings.dtype)
 

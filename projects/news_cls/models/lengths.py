@@ -14,7 +14,7 @@ from shared.errors import UserError
 
 Kind = Literal["head", "ends", "windows"]
 MOST_WINDOWS = 4
-"""Of a longer article the rest is left out: news put first what matters."""
+"""Windows of an article; what comes after them is left out: news put first what matters."""
 
 
 @dataclass(frozen=True)

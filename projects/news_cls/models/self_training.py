@@ -30,7 +30,7 @@ class Pseudo:
 
 
 def surest(logits: Float[np.ndarray, "n k"], share: float) -> Pseudo:
-    """Of the articles that are said to be of each topic, this share, by margin over the second topic."""
+    """The surest share of the articles that are said to be of each topic, by margin over the second topic."""
     said = logits.argmax(1)
     two = np.sort(logits, axis=1)
     margin = two[:, -1] - two[:, -2]

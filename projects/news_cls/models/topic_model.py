@@ -234,7 +234,7 @@ def in_batches(kept: Pieces, size: int = PIECES_AT_ONCE) -> Iterator[tuple[list[
 
 @torch.no_grad()
 def embeddings(model: TopicModel, kept: Pieces, *, precision: devices.Precision = "auto") -> Float[Tensor, "b d"]:
-    """Of all articles, in their order."""
+    """Embed all articles, in their order."""
     model.eval()
     found = torch.empty(kept.articles, model.head.in_features)
     for rows, batch in in_batches(kept):
@@ -245,6 +245,6 @@ def embeddings(model: TopicModel, kept: Pieces, *, precision: devices.Precision 
 
 @torch.no_grad()
 def all_logits(model: TopicModel, kept: Pieces, *, precision: devices.Precision = "auto") -> Float[Tensor, "b k"]:
-    """Of all articles, in their order; the head works in float32."""
+    """Logits of all articles, in their order; the head works in float32."""
     found: Tensor = model.eval().head(embeddings(model, kept, precision=precision))
     return found

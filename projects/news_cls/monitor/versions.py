@@ -87,7 +87,7 @@ class Head:
     bias: Float[Tensor, " k"]
 
     def logits(self, embeddings: Float[Tensor, "n d"]) -> Float[Tensor, "n k"]:
-        """Of articles."""
+        """Logits of articles, by their embeddings."""
         return embeddings @ self.weight.T + self.bias
 
     def packed(self) -> bytes:
