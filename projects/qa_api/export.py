@@ -37,7 +37,7 @@ MASKED = torch.finfo(torch.float32).min  # finite, so that a row of padding divi
 
 
 def graph_name(part: str, precision: str) -> str:
-    """Of a graph: reader or encoder, float32 or int8."""
+    """Name of a graph's file: reader or encoder, float32 or int8."""
     return f"{part}.{precision}.onnx"
 
 
@@ -136,9 +136,7 @@ def quantise(source: Path, target: Path) -> None:
 
     # AVX2 without VNNI saturates sums of 8-bit products: seven bits a weight cannot.
     seven = not {"avx512_vnni", "avx_vnni"} & set(devices.cpu_flags())
-    kept = [
-        node.name for node in onnx.load(source).graph.node if "layers." in node.name and FEED_FORWARD.search(node.name)
-    ]
+    kept = [node.name for node in onnx.load(source).graph.node if FEED_FORWARD.search(node.name)]
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)  # its advice to prepare the graph first, which does not go through its own part
     try:
@@ -186,7 +184,7 @@ def export_bert(reader: SpanReader, folder: Path) -> Path:
 
 
 def checkpoint_digest(run: Path) -> str:
-    """Of a run's last checkpoint.
+    """Digest of a run's last checkpoint.
 
     Raises:
         UserError: If it has none.

@@ -56,7 +56,7 @@ class OnnxReader(SpanReader):
 
     Args:
         graph: The file's content.
-        threads: Of one window.
+        threads: How many one window gets.
     """
 
     def __init__(self, graph: bytes, tokenizer: Any, name: str, upper: int, threads: int = 1) -> None:
@@ -86,7 +86,7 @@ class OnnxEncoder:
 
     @property
     def width(self) -> int:
-        """Of a vector."""
+        """Numbers of a vector."""
         return int(self._facts["width"])
 
     @property
@@ -183,7 +183,7 @@ def load_parts(run: Path | None, *, encoder: str, runtime: Runtime = "auto", thr
         runtime: By default onnx, in float32, where the run has graphs; int8 is faster and does not always read the same
             (agreement.csv has how often). Graphs that were changed, or are of another checkpoint, are refused and not
             passed over.
-        threads: Of one question, for torch and ONNX Runtime alike; several questions are answered at once.
+        threads: How many one question gets, from torch and ONNX Runtime alike; several questions are answered at once.
 
     Raises:
         UserError: If there is none, it does not verify, or its graphs are of another checkpoint or encoder.
