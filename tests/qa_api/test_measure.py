@@ -29,6 +29,20 @@ def test_a_server_that_is_gone_is_status_0():
     assert Line("http://127.0.0.1:9", "key").send("GET", "/ready") == (0, None)
 
 
+def test_a_connection_that_rested_is_made_anew(refusing, monkeypatch):
+    """A server hangs up on who rests; that is no failure of the server's."""
+    url, asked = refusing
+    line, now = Line(url, "key"), [100.0]
+    monkeypatch.setattr("projects.qa_api.measure.clients.time", SimpleNamespace(monotonic=lambda: now[0]))
+    line.send("POST", "/", {})
+    first = line._http.sock
+    line.send("POST", "/", {})
+    assert line._http.sock is first
+    now[0] += 4
+    assert line.send("POST", "/", {})[0] == 200 and line._http.sock is not first and len(asked) == 3
+    line.close()
+
+
 def test_quantiles_and_waiting_by_hand():
     assert quantile([0.3, 0.1, 0.2], 0.5) == 200.0 and quantile([], 0.99) == 0.0
     seen = iter([False, False, True])
