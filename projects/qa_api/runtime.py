@@ -30,7 +30,7 @@ from shared.files import read_json
 from shared.fingerprint import BrokenError, open_verified, team_key
 from shared.fingerprint.manifest import Opened
 
-Runtime = Literal["auto", "onnx", "torch"]
+Runtime = Literal["auto", "onnx", "int8", "torch"]
 Precision = Literal["float32", "int8"]
 
 
@@ -56,7 +56,7 @@ class OnnxReader(SpanReader):
 
     Args:
         graph: The file's content.
-        threads: Of one window.
+        threads: How many one window gets.
     """
 
     def __init__(self, graph: bytes, tokenizer: Any, name: str, upper: int, threads: int = 1) -> None:
@@ -86,7 +86,7 @@ class OnnxEncoder:
 
     @property
     def width(self) -> int:
-        """Of a vector."""
+        """Numbers of a vector."""
         return int(self._facts["width"])
 
     @property
@@ -146,7 +146,7 @@ def opened(folder: Path) -> Opened:
         raise UserError(f"{broken.path}: {broken.detail}; remove {folder} and export again") from None
 
 
-def onnx_parts(folder: Path, precision: Precision = "int8", threads: int = 1) -> tuple[OnnxReader, OnnxEncoder]:
+def onnx_parts(folder: Path, precision: Precision = "float32", threads: int = 1) -> tuple[OnnxReader, OnnxEncoder]:
     """Reader and encoder from a verified folder, from the very bytes that were verified.
 
     Raises:
@@ -180,9 +180,10 @@ def load_parts(run: Path | None, *, encoder: str, runtime: Runtime = "auto", thr
     """From a reader's run, by default the newest.
 
     Args:
-        runtime: By default onnx where the run has graphs; graphs that were changed, or are of another checkpoint, are
-            refused and not passed over.
-        threads: Of one question, for torch and ONNX Runtime alike; several questions are answered at once.
+        runtime: By default onnx, in float32, where the run has graphs; int8 is faster and does not always read the same
+            (agreement.csv has how often). Graphs that were changed, or are of another checkpoint, are refused and not
+            passed over.
+        threads: How many one question gets, from torch and ONNX Runtime alike; several questions are answered at once.
 
     Raises:
         UserError: If there is none, it does not verify, or its graphs are of another checkpoint or encoder.
@@ -195,7 +196,7 @@ def load_parts(run: Path | None, *, encoder: str, runtime: Runtime = "auto", thr
         told = SentenceEncoder.load(encoder)
         told.tokenizer = OneAtATime(told.tokenizer)
         return Parts(told, told, trained.reader, trained.merge, trained.calibrator)
-    reader, computed = onnx_parts(found / FOLDER, threads=threads)
+    reader, computed = onnx_parts(found / FOLDER, "int8" if runtime == "int8" else "float32", threads)
     facts = read_json(found / FOLDER / FACTS)
     if facts["encoder"] != encoder or facts["made_from"] != checkpoint_digest(found):
         raise UserError(f"{found / FOLDER} is of another checkpoint or encoder: export again, or QA_API_RUNTIME=torch")

@@ -13,30 +13,14 @@ from projects.qa_api.data.documents import Document
 from projects.qa_api.index.library import Library
 from projects.qa_api.index.store import By, FullError, Store
 from projects.qa_api.measure import kills
-from projects.qa_api.measure.small import HashedWords, small_service
+from projects.qa_api.measure.small import HashedWords
 from projects.qa_api.server.app import create_app, keys_of
 from projects.qa_api.server.people import caller_of, issue
-from projects.qa_api.server.settings import Settings
 from shared.errors import UserError
 from shared.web import keys as web_keys
 from tests.qa_api.conftest import DOCUMENTS
 
 SUN = {"title": "Sun", "text": DOCUMENTS[0].text, "language": "en"}
-
-
-@pytest.fixture
-def small(tmp_path):
-    made = small_service(Settings(data=tmp_path / "data", dataset="none", rate=1e5))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(small):
-    key = issue(keys_of(small.settings), "a", "admin", "ana")
-    app = create_app(small, small.settings)
-    with TestClient(app, raise_server_exceptions=False, headers={"Authorization": f"Bearer {key}"}) as made:
-        yield made
 
 
 # ---------------------------------------------------------------- the disk

@@ -3,9 +3,6 @@
 import itertools
 import json
 import os
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import StringIO
 from types import SimpleNamespace
 
@@ -18,43 +15,32 @@ from shared.web.launch import Running
 SMALL = {"module": "projects.qa_api.measure.small", "dataset": "none"}
 
 
-@pytest.fixture
-def refusing():
-    """A server that answers every second question, after a while."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            asked.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            time.sleep(0.05)
-            self.send_response(200 if len(asked) % 2 else 503)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
-
-
 def test_questions_are_counted_by_answer_and_lateness_counts(refusing):
     url, asked = refusing
     server = Running(url, SimpleNamespace(pid=os.getpid()), 0.0, StringIO())
     numbered = map(str, itertools.count())
     row = load._phase("x", server, "key", 1, lambda lines, one: load._open(lines, one, numbered, 100.0, 0.3))
-    assert len(asked) == 30 and len({each["question"] for each in asked}) == 30
+    assert len(asked) == 30 and len({json.loads(each)["question"] for each in asked}) == 30
     assert row["refused_503"] == 0.5 and row["other"] == 0
     assert row["p99_ms"] > 500, "of 30 questions of 50 ms, due every 10 ms, the last ones waited a second"
 
 
 def test_a_server_that_is_gone_is_status_0():
     assert Line("http://127.0.0.1:9", "key").send("GET", "/ready") == (0, None)
+
+
+def test_a_connection_that_rested_is_made_anew(refusing, monkeypatch):
+    """A server hangs up on who rests; that is no failure of the server's."""
+    url, asked = refusing
+    line, now = Line(url, "key"), [100.0]
+    monkeypatch.setattr("projects.qa_api.measure.clients.time", SimpleNamespace(monotonic=lambda: now[0]))
+    line.send("POST", "/", {})
+    first = line._http.sock
+    line.send("POST", "/", {})
+    assert line._http.sock is first
+    now[0] += 4
+    assert line.send("POST", "/", {})[0] == 200 and line._http.sock is not first and len(asked) == 3
+    line.close()
 
 
 def test_quantiles_and_waiting_by_hand():

@@ -2,40 +2,10 @@
 
 import io
 import os
-import threading
-import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
-
-import pytest
 
 from projects.ts_anomaly.measure import load
 from shared.web.launch import Running
-
-
-@pytest.fixture
-def refusing():
-    """A server that takes every second push, after a while."""
-    asked = []
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def do_POST(self):
-            asked.append(self.rfile.read(int(self.headers["Content-Length"])))
-            time.sleep(0.05)
-            self.send_response(200 if len(asked) % 2 else 503)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}", asked
-    server.shutdown()
-    server.server_close()
 
 
 def test_pushes_are_counted_by_answer_and_lateness_counts(refusing):

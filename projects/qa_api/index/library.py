@@ -161,7 +161,7 @@ class Library:
                     now.apply(waiting)
                 except ConnectionError:  # a server that is away: nothing is broken, and it will be asked again
                     raise
-                except Exception as error:
+                except Exception as error:  # whatever broke it: the store has all of it, and it is made again
                     self._mend(now, type(error).__name__)
                 else:
                     if not now.whole:
@@ -204,7 +204,7 @@ class Library:
             return self._candidates(now, text, language, vector)
         except ConnectionError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever broke it, as above; if the search itself is at fault it fails again
             self._mend(now, type(error).__name__)
             return self._candidates(self._snapshot, text, language, vector)
 

@@ -65,7 +65,7 @@ class Writer:
         line.close()
 
     def text(self, name: str, version: int) -> str:
-        """Of a version, with a word that no other one has."""
+        """Text of a version, with a word that no other one has."""
         return f"Marker{self.number}x{name[-1]}x{version} stands here for {name}."
 
     def check(self, url: str) -> dict[str, int]:
