@@ -80,8 +80,13 @@ class Tally:
 
     def ms(self, status: int, share: float) -> float:
         """Latency in ms that this share of the answers of a status did not exceed; 0 without any."""
-        ordered = sorted(self.seconds.get(status, []))
-        return round(1000 * ordered[int(share * (len(ordered) - 1))], 1) if ordered else 0.0
+        return quantile(self.seconds.get(status, []), share)
+
+
+def quantile(seconds: Sequence[float], share: float) -> float:
+    """In milliseconds, of times in any order; 0 without any."""
+    ordered = sorted(seconds)
+    return round(1000 * ordered[int(share * (len(ordered) - 1))], 1) if ordered else 0.0
 
 
 def closed(clients: Sequence[Ask], seconds: float) -> float:

@@ -74,9 +74,7 @@ def somebody(url: str, number: int) -> Somebody:
         return who
 
 
-def asking(
-    line: Line, people: list[Somebody], numbers: Callable[[], int], tally: Tally, pause: float = 0.0
-) -> Ask:
+def asking(line: Line, people: list[Somebody], numbers: Callable[[], int], tally: Tally, pause: float = 0.0) -> Ask:
     """A client that asks for people's lists and rates a film every WRITES-th time; refused, it waits for the pause."""
 
     def ask(due: float) -> None:
