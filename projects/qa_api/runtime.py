@@ -10,7 +10,9 @@ w windows · t tokens · n texts · d width
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,6 +27,7 @@ from projects.qa_api.index.merge import Merge
 from projects.qa_api.reader.calibrate import Calibrator
 from projects.qa_api.reader.model import SpanReader
 from projects.qa_api.trained import load_fitted, load_trained, newest
+from shared import devices
 from shared.errors import UserError
 from shared.files import read_json
 from shared.fingerprint import BrokenError, open_verified, team_key
@@ -52,7 +55,9 @@ class OneAtATime:
 
 
 class OnnxReader(SpanReader):
-    """A reader whose scores a graph computes.
+    """A reader whose scores a graph computes, of as many windows at once as there are cores.
+
+    One question alone then has the whole machine, and several take turns window by window.
 
     Args:
         graph: The file's content.
@@ -63,13 +68,14 @@ class OnnxReader(SpanReader):
         nn.Module.__init__(self)  # of a SpanReader it has the interface, and no weights
         self.name, self.upper, self.tokenizer = name, upper, tokenizer
         self._session = session(graph, threads)
+        self._workers = ThreadPoolExecutor(devices.cores(), thread_name_prefix="window")
 
     def forward(self, ids: Int[Tensor, "w t"], mask: Bool[Tensor, "w t"]) -> Float[Tensor, "w t 2"]:
         """Scores of windows; padding has −∞."""
         scores = torch.full((*ids.shape, 2), -torch.inf)
-        for row in range(len(ids)):
-            length = int(mask[row].sum())
-            scores[row, :length] = torch.from_numpy(_run(self._session, ids[row : row + 1, :length].numpy())[0])
+        cut = [row[known].numpy()[None] for row, known in zip(ids, mask, strict=True)]
+        for row, found in enumerate(self._workers.map(partial(_run, self._session), cut)):
+            scores[row, : found.shape[1]] = torch.from_numpy(found[0])
         return scores
 
 
@@ -183,7 +189,7 @@ def load_parts(run: Path | None, *, encoder: str, runtime: Runtime = "auto", thr
         runtime: By default onnx, in float32, where the run has graphs; int8 is faster and does not always read the same
             (agreement.csv has how often). Graphs that were changed, or are of another checkpoint, are refused and not
             passed over.
-        threads: How many one question gets, from torch and ONNX Runtime alike; several questions are answered at once.
+        threads: How many one window gets, from torch and ONNX Runtime alike; several windows are read at once.
 
     Raises:
         UserError: If there is none, it does not verify, or its graphs are of another checkpoint or encoder.

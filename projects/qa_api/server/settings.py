@@ -24,7 +24,7 @@ class Settings:
         reader: Directory of a trained reader; "" takes the one that `make run-qa_api` left.
         runtime: What computes: onnx (float32) or int8, as `python -m projects.qa_api.export` wrote it, torch, or auto:
             onnx where the reader has been exported.
-        threads: How many one question gets, whatever computes.
+        threads: How many one window of a document gets; ONNX Runtime reads as many windows at once as there are cores.
         elastic: URL of Elasticsearch or OpenSearch for the index; "" keeps it in memory.
         at_once: Questions that are answered at the same time.
         waiting: Questions that may wait for them; more are told to come back.
