@@ -25,6 +25,7 @@ from shared.web import logs
 
 FETCHED = 50  # hits of each search that are merged
 CHUNK, PAUSE = 100, 0.002  # documents of a rebuild, and seconds after them in which searches have the processor
+REST = 30.0  # seconds after a mending in which a search that fails is itself at fault
 Hits = list[tuple[str, float]]
 
 
@@ -137,7 +138,7 @@ class Library:
         self.store, self.tenant, self.encoder, self.merge = store, tenant, encoder, merge
         self._make = make or (lambda: Snapshot(encoder.width))
         self._changing = threading.RLock()
-        self.mended, self.rebuilding = 0, False
+        self.mended, self.rebuilding, self._mended_at = 0, False, -REST
         self._snapshot = self._make()
         self.catch_up()
 
@@ -190,7 +191,7 @@ class Library:
             if self._snapshot is broken:
                 logs.line(30, event="index made again", error=what)
                 self.rebuild()
-                self.mended += 1
+                self.mended, self._mended_at = self.mended + 1, time.monotonic()
 
     def query(self, text: str) -> Float[np.ndarray, " d"]:
         """A question's vector."""
@@ -205,6 +206,8 @@ class Library:
         except ConnectionError:
             raise
         except Exception as error:  # whatever broke it, as above; if the search itself is at fault it fails again
+            if time.monotonic() - self._mended_at < REST:  # nobody makes us build all day by a text that fails
+                raise
             self._mend(now, type(error).__name__)
             return self._candidates(self._snapshot, text, language, vector)
 
