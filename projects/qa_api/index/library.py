@@ -24,7 +24,7 @@ from projects.qa_api.index.words import WordIndex
 from shared.web import logs
 
 FETCHED = 50  # hits of each search that are merged
-CHUNK, PAUSE = 100, 0.002  # documents of a rebuild, and seconds after them in which searches have the processor
+CHUNK, PAUSES = 100, 2.0  # documents of a rebuild, and how many times what they took searches have the processor
 REST = 30.0  # seconds after a mending in which a search that fails is itself at fault
 Hits = list[tuple[str, float]]
 
@@ -82,11 +82,6 @@ class Snapshot(Searched):
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take changes in, in their order."""
-        self.take(changes)
-        self.words.commit()
-
-    def take(self, changes: Sequence[Change]) -> None:
-        """Take changes in, whose words are found after the next commit."""
         put = [each.kept for each in changes if each.kept is not None]
         gone = {each.id for each in changes if each.kept is None}
         self.words.put(each.document for each in put)
@@ -94,6 +89,7 @@ class Snapshot(Searched):
         if put:
             self.vectors.put([each.document.id for each in put], np.stack([each.vector for each in put]))
         self.vectors.remove(sorted(gone))
+        self.words.commit()
         left = {**self.documents, **{each.document.id: each.document for each in put}}
         self.documents = {each: left[each] for each in left if each not in gone}  # a new one: who reads the old goes on
         self.seq = max([self.seq, *(each.seq for each in changes)])
@@ -176,8 +172,9 @@ class Library:
             made = self._make()
             changes: Iterator[Change] = self.store.changes(self.tenant, 0)
             while some := list(islice(changes, CHUNK)):
-                _taken(made, some)
-                time.sleep(PAUSE)
+                begun = time.perf_counter()
+                made.apply(some)
+                time.sleep(PAUSES * (time.perf_counter() - begun))
             with self._changing:
                 made.apply(list(self.store.changes(self.tenant, made.seq)))
                 self._snapshot = made
@@ -229,8 +226,3 @@ class Library:
 def by_ranks(found: Candidates) -> list[tuple[str, float]]:
     """Candidates in the order of reciprocal ranks, which is theirs."""
     return [(each, 1 / (1 + place)) for place, each in enumerate(found.ids)]
-
-
-def _taken(made: Searched, changes: Sequence[Change]) -> None:
-    """Changes go into an index that nobody searches yet: in memory, without a commit for each chunk."""
-    (made.take if isinstance(made, Snapshot) else made.apply)(changes)
