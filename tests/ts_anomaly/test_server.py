@@ -266,23 +266,9 @@ def test_one_thread_judges_whoever_asks(client, monkeypatch):
     assert {answer.status_code for answer in answers} == {200} and len(seen) == 1
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    from dataclasses import replace
-
-    from projects.ts_anomaly import train
-    from projects.ts_anomaly.config import SMOKE
-
-    folder = tmp_path_factory.mktemp("served")
-    path = folder / "wave.csv"
-    path.write_text("v\n" + "".join(f"{value}\n" for value in wave(1500)[:, 0]))
-    train.main(replace(SMOKE, dataset=str(path), out=folder / "run"))
-    return folder / "run"
-
-
 @pytest.mark.slow
-def test_kill_9_loses_nothing_that_was_acknowledged(run_folder, tmp_path):
-    options = {"model": run_folder, "data": tmp_path, "warm": 128, "rate": 10_000}
+def test_kill_9_loses_nothing_that_was_acknowledged(model, tmp_path):
+    options = {"model": model, "data": tmp_path, "warm": 128, "rate": 10_000}
     accepted, values = 0, faulty(600)
     for _ in range(2):
         with running("projects.ts_anomaly.server", PREFIX, options) as server, httpx.Client(timeout=20) as client:
