@@ -9,6 +9,7 @@ import pytest
 from projects.ts_anomaly.config import SMOKE
 from projects.ts_anomaly.data.series import Series
 from projects.ts_anomaly.monitor.watch import WatchConfig, new_watch
+from projects.ts_anomaly.server.settings import Settings
 from projects.ts_anomaly.train import fit, main
 
 
@@ -25,6 +26,12 @@ def pushed(watch, values, start=0.0, step=60.0):
         points += more
         alerts += told
     return points, alerts
+
+
+def faulty(n=400, seed=2):
+    values = wave(n, seed)[:, 0]
+    values[n - 50 : n - 45] += 60
+    return values.tolist()
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +63,8 @@ def model(tmp_path_factory):
     path.write_text("v\n" + "".join(f"{value}\n" for value in wave(1500)[:, 0]))
     main(replace(SMOKE, dataset=str(path), out=folder / "run"))
     return folder / "run"
+
+
+@pytest.fixture
+def given_settings(tmp_path):
+    return Settings(data=tmp_path / "data", warm=128, rate=100_000.0, chance=1e-4)

@@ -118,6 +118,18 @@ def test_quantiles_are_in_order_and_forecast_learns_only_from_normal_points():
     assert torch.isfinite(contrast_loss(model(gaps)[0], gaps, labels)[0])
 
 
+def test_the_judging_head_moves_itself_alone():
+    model, labels = Contrast(4, 16, 1, 4, 3), torch.zeros(2, 32)
+    labels[:, 8:12] = 1
+    values = torch.randn(2, 32)
+    forecast, judged = contrast_loss(model(values)[0], values, labels)
+    moved = lambda loss, part: torch.autograd.grad(loss, list(part.parameters()), retain_graph=True, allow_unused=True)  # noqa: E731
+    assert all(each is None for part in (model.encoder, model.quantiles) for each in moved(judged, part))
+    assert all(each is not None for each in moved(judged, model.judge))
+    assert all(each is not None for each in moved(forecast, model.encoder))
+    assert all(each is None for each in moved(forecast, model.judge))
+
+
 def test_trimming_leaves_out_the_worst_sequences():
     model = Contrast(4, 16, 1, 4, 3)
     values = torch.randn(4, 32)
