@@ -3,7 +3,10 @@
 import numpy as np
 import pytest
 
+from projects.ts_anomaly.explain.__main__ import ExplainConfig
+from projects.ts_anomaly.explain.__main__ import main as explain
 from projects.ts_anomaly.explain.channels import because, deletion_gain, nearest_normal, occlusion, without
+from shared.errors import UserError
 from tests.ts_anomaly.conftest import wave
 
 
@@ -66,3 +69,21 @@ def test_deletion_takes_the_steps_of_largest_fall(detector):
     named, _ = deletion_gain(detector, values, 0, fall, count=2, seed=0)
     expected = detector.score(values)[-1] - detector.score(without(values, 0, np.array([113, 118])))[-1]
     assert named == pytest.approx(expected, abs=1e-9)
+
+
+def test_the_command_names_what_was_put_in(model, tmp_path, capsys):
+    values = wave(900, 2)
+    values[860:862] += 20
+    path = tmp_path / "other.csv"
+    path.write_text("v\n" + "".join(f"{value}\n" for value in values[:, 0]))
+    told = explain(ExplainConfig(model=model, dataset=str(path), step=861, count=2))
+    said = capsys.readouterr().out
+    assert told.channel == 0 and "Step 861: a surprise of" in said and "Without steps 860, 861 it falls by" in said
+    explain(ExplainConfig(model=model, dataset=str(path)))
+    found = int(capsys.readouterr().out.split()[1].strip(":"))
+    assert 860 <= found <= 890, "by default the largest score"
+    for change, says in (({"step": 900}, "--step 900: must be from 65 to 899"), ({"count": 0}, "--count 0")):
+        with pytest.raises(UserError, match=says):
+            explain(ExplainConfig(model=model, dataset=str(path), **change))
+    with pytest.raises(UserError, match="has 3 channels, the detector was trained on 1"):
+        explain(ExplainConfig(model=model, dataset="multiDS"))
