@@ -15,6 +15,7 @@ def test_energy_and_level_are_the_means_of_what_is_known_of_the_last_points(dete
     values = wave(160, 3)
     values[40:49], values[70:80:2] = np.nan, np.nan
     values[100:] -= 6
+    values[130] += 60
     said = read(detector.model, np.ascontiguousarray(detector.scaler(values).T), Reading.new(detector.model.patch))
     logit, near, energy, level = detector.evidence(values)[0]
     assert (SHORT, LONG) == (16, 24) and HEADS == ("logit", "near", "energy", "level")
