@@ -18,7 +18,8 @@ from shared.fingerprint import Verdict, verify
 from shared.web.launch import running
 from tests.ts_anomaly.conftest import wave
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # several commands one behind the other
+PATIENCE = 120  # seconds that a busy machine may take
 SMALL = ["--batch", "2", "--sequence", "64", "--window", "8", "--width", "16", "--layers", "1"]
 
 
@@ -39,12 +40,12 @@ def started(*words):
 
 def interrupted(process, condition):
     """Ctrl-C once it holds. Returns the one line that was said, and what else was written."""
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert process.poll() is None and time.monotonic() < deadline, process.communicate()
         time.sleep(0.005)
     os.killpg(process.pid, signal.SIGINT)
-    written, said = process.communicate(timeout=60)
+    written, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 130 and len(said.splitlines()) == 1 and said.startswith("interrupted"), said
     return said, written
 
@@ -62,7 +63,7 @@ def weights(run):
 def test_train_goes_on_from_its_last_checkpoint(tmp_path):
     words = ["projects.ts_anomaly.train", "--dataset", "mitdb", "--steps", "400", *SMALL]
     with started(*words, "--out", tmp_path / "straight") as process:
-        assert process.communicate(timeout=100)[1] == "" and process.returncode == 0
+        assert process.communicate(timeout=PATIENCE)[1] == "" and process.returncode == 0
     run = tmp_path / "run"
     with started(*words, "--out", run) as process:
         said, _ = interrupted(process, lambda: (run / "checkpoints" / "step-000100").exists())
@@ -70,7 +71,7 @@ def test_train_goes_on_from_its_last_checkpoint(tmp_path):
     assert not halves(run) and not (run / "result.json").exists()
     assert {each.verdict for each in verify(run)} <= {Verdict.INCOMPLETE, Verdict.UNTRUSTED_DEMO}
     with started(*words, "--out", run, "--resume") as process:
-        assert process.communicate(timeout=100)[1] == "" and process.returncode == 0
+        assert process.communicate(timeout=PATIENCE)[1] == "" and process.returncode == 0
     assert weights(run) == weights(tmp_path / "straight")
     assert (run / "result.json").read_text() == (tmp_path / "straight" / "result.json").read_text()
 
@@ -83,7 +84,7 @@ def test_the_main_job_goes_on_with_its_judging(tmp_path):
     assert said == "interrupted\n" and not halves(run)
     before = weights(run)
     with started(*words, "--resume") as process:
-        table, said = process.communicate(timeout=100)
+        table, said = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0 and "On kinds never seen contrast has" in table and weights(run) == before
 
 
@@ -93,12 +94,12 @@ def test_results_go_on_behind_the_last_whole_cell(tmp_path):
     whole = {}
     for most in (1, 2):  # the second goes on
         with started(*words) as process:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + PATIENCE
             while len(list(runs.glob("measured/*/items.jsonl"))) < most:
                 assert process.poll() is None and time.monotonic() < deadline, process.communicate()
                 time.sleep(0.01)
             os.killpg(process.pid, signal.SIGINT)
-            _, said = process.communicate(timeout=60)
+            _, said = process.communicate(timeout=PATIENCE)
         lines = said.splitlines()
         assert process.returncode == 130 and lines[-1] == "interrupted", said
         assert all(line.startswith(("training ", "resuming ")) for line in lines[:-1]), said
@@ -130,10 +131,10 @@ def test_detect_says_in_its_line_what_it_did_and_goes_on(model, tmp_path):
     with path.open("a") as file:
         file.write("\n".join(lines[351:]) + "\n")
     with started(*words, "--state", state) as process:
-        rest, said = process.communicate(timeout=60)
+        rest, said = process.communicate(timeout=PATIENCE)
     assert f"{500 - judged} steps judged" in said
     with started(*words) as process:
-        expected, _ = process.communicate(timeout=60)
+        expected, _ = process.communicate(timeout=PATIENCE)
     told = [each for each in told if each["kind"] not in ("silence", "back")]
     assert told + list(map(json.loads, rest.splitlines())) == list(map(json.loads, expected.splitlines()))
 
@@ -144,7 +145,8 @@ def test_the_server_ends_in_order_at_ctrl_c_too(model, tmp_path):
     with running("projects.ts_anomaly.server", PREFIX, options) as server:
         assert httpx.post(f"{server.url}/v1/series/cpu/points", json=body, timeout=20).json()["accepted"] == 300
         server.process.send_signal(signal.SIGINT)
-        assert server.process.wait(40) == 130 and server.said() == "interrupted\n"
+        assert server.process.wait(PATIENCE) == 130
+        assert [line for line in server.said().splitlines() if '"level": "INFO"' not in line] == ["interrupted"]
     assert not halves(tmp_path)
     (journal,), (state,) = tmp_path.glob("*.jsonl"), tmp_path.glob("*.state")
     assert journal.read_text() == "" and state.stat().st_size > 1000, "the state holds all"
