@@ -158,6 +158,7 @@ class Restartable:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # other processes begin and end
 @pytest.mark.skipif(shutil.which("redis-server") is None, reason="no redis-server is installed")
 def test_redis_goes_away_and_comes_back_and_no_point_is_lost_or_judged_twice(tmp_path, detector, series, capsys):
     config, values = WatchConfig(chance=1e-4, interval=60.0, memory=512), faulty(600)
@@ -202,6 +203,7 @@ def test_redis_goes_away_and_comes_back_and_no_point_is_lost_or_judged_twice(tmp
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)  # other processes begin and end
 def test_two_consumers_and_a_kill_lose_nothing_and_judge_nothing_twice(redis, socket, model):
     values = wave(1200, 8)[:, 0]
     values[[200, 500, 800, 1100]] += 40
