@@ -23,7 +23,7 @@ from projects.ts_anomaly.models.association import Association
 from projects.ts_anomaly.models.contrast import Contrast, contrast_loss
 from projects.ts_anomaly.models.detectors import PatchTransformer, WindowTransformer, new_detector, new_model
 from projects.ts_anomaly.models.masked import Masked
-from projects.ts_anomaly.resume import Keep, Moved
+from projects.ts_anomaly.training_state import Keep, Moved
 from projects.ts_anomaly.trials import pooled_auc_pr, trials
 from shared import progress
 from shared.errors import UserError, command

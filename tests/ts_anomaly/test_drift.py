@@ -74,9 +74,11 @@ def remembering(detector, series, alarms, memory=4 * RECENT):
 def test_alarms_stop_a_new_fit_unless_they_last_all_through_the_memory(detector, series, where, refits):
     alarms = np.zeros(4 * RECENT, dtype=bool)
     alarms[list(where)] = True
-    watch, _ = remembering(detector, series, alarms)
+    watch, moved = remembering(detector, series, alarms)
     told = watch._refit_if_moved(0.0)
     assert watch.refits == refits and [alert.kind for alert in told] == ["refit"] * refits
+    if len(where) > 4 * RECENT // 6:  # what lasts is normal now: its alarms are fitted on
+        assert watch.detector.scaler.scale == Scaler.fit(moved).scale
 
 
 @pytest.mark.parametrize("memory", [4 * RECENT, RECENT // 2])
@@ -96,6 +98,7 @@ def test_a_new_fit_is_of_the_last_points_without_their_alarms(detector, series, 
     other.fit_tails(evidence)
     spot = Spot.fit(combined(other.judge(evidence)), 1e-3, gap=watch.config.gap)
     assert watch.spot == spot and watch.level == spot.level
+    np.testing.assert_array_equal(watch.gate.reference, combined(other.judge(evidence)))
     following = wave(30, 7)
     points, _ = pushed(watch, following, start=60.0 * (watch.step + 1))
     expected_scores = combined(other.judge(other.evidence(following, state)))
