@@ -5,6 +5,9 @@ import os
 import signal
 import socket
 import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from jaxtyping import install_import_hook
@@ -116,3 +119,28 @@ def questions(tmp_path_factory, save_tiny_bert):
             kind, words = list(KINDS.items())[number % 3]
             writer.writerow([f"{words.split()[number // 3 % 4]} {words.split()[number // 12 % 4]} item{number}", kind])
     return folder
+
+
+@pytest.fixture
+def refusing():
+    """A server that takes every second POST, after a while: its address, and the bodies that it was sent."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            asked.append(self.rfile.read(int(self.headers["Content-Length"])))
+            time.sleep(0.05)
+            self.send_response(200 if len(asked) % 2 else 503)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}", asked
+    server.shutdown()
+    server.server_close()

@@ -27,7 +27,7 @@ class Config:
     places: int = 10
     """Films of a list."""
     seed: int = 0
-    """Of whatever is drawn."""
+    """Seeds whatever is drawn."""
 
     def __post_init__(self) -> None:
         """Refuse what no list can be made with."""

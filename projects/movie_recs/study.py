@@ -111,7 +111,7 @@ class Study:
 
     @cached_property
     def texts(self) -> TextVectors:
-        """Of the films' texts."""
+        """Vectors of the films' texts, those kept from earlier runs first."""
         return of_films(self.told.films, self.known)
 
     @property
@@ -141,7 +141,7 @@ class Study:
         return log_items(place, asked, take, project=PROJECT, data=self.digest(what, catalogue))
 
     def digest(self, what: str, catalogue: Catalogue) -> str:
-        """Of the films and ratings, and of the descriptions where these are asked."""
+        """Digest of the films and ratings, and of the descriptions where these are asked."""
         return file_digest(searching.FILE) + catalogue.digest if what == "search" else catalogue.digest
 
 

@@ -11,7 +11,6 @@ from projects.qa_api.config import RESULTS
 from projects.qa_api.data.documents import Document
 from projects.qa_api.evaluate import Question, questions, scored
 from projects.qa_api.measure.answering import shelf
-from projects.qa_api.measure.clients import quantile
 from projects.qa_api.measure.searching import every_document
 from projects.qa_api.measure.serving import BENCH
 from projects.qa_api.peers.beside import HAYSTACK, haystack, installed
@@ -19,6 +18,7 @@ from projects.qa_api.reader.decode import read, trimmed
 from projects.qa_api.reader.model import SpanReader
 from projects.qa_api.runtime import load_parts
 from shared.errors import command
+from shared.lab.load import quantile
 from shared.measured import publish_bench
 
 K = 5  # documents that are read

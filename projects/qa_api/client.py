@@ -21,7 +21,7 @@ class Client:
     """Requests with a key.
 
     Args:
-        address: Of the server.
+        address: Where the server is.
         key: As the server issued it.
     """
 

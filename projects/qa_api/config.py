@@ -35,11 +35,11 @@ class Config:
     lr: float = 2e-4
     """Highest learning rate; it rises over a twentieth of the steps and falls to a tenth as a cosine."""
     tokens: int = 112
-    """Of a training window, which holds the answer; questions are answered with longer ones."""
+    """Length of a training window, which holds the answer; questions are answered with longer ones."""
     precision: Precision = "auto"
     """float32, bfloat16, or auto: bfloat16 where the processor multiplies it faster."""
     seed: int = 0
-    """Of the head's start, the order of the questions, and dropout."""
+    """Seeds the head's start, the order of the questions, and dropout."""
     out: Path | None = None
     """Directory of the run; by default a new one under runs/qa_api."""
     resume: bool = False

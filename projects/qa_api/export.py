@@ -7,6 +7,7 @@ w windows · t tokens · d width
 """
 
 import logging
+import re
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -31,11 +32,12 @@ FOLDER = "onnx"
 FACTS = "serving.json"
 TOKENIZERS = {"reader": "reader-tokenizer", "encoder": "encoder-tokenizer"}
 OPSET = 17
+FEED_FORWARD = re.compile(r"layers\.\d+/output/dense/")
 MASKED = torch.finfo(torch.float32).min  # finite, so that a row of padding divides by something
 
 
 def graph_name(part: str, precision: str) -> str:
-    """Of a graph: reader or encoder, float32 or int8."""
+    """Name of a graph's file: reader or encoder, float32 or int8."""
     return f"{part}.{precision}.onnx"
 
 
@@ -124,16 +126,22 @@ def to_onnx(graph: nn.Module, path: Path, output: str) -> None:
 
 
 def quantise(source: Path, target: Path) -> None:
-    """Products with weights in int8, a scale a column; activations by tensor as they come."""
+    """Products with weights in int8, a scale a column; activations by tensor as they come.
+
+    The second product of each feed-forward layer stays in float32: a few of its inputs are so large that a scale for
+    all of them leaves nothing of the others.
+    """
+    import onnx
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     # AVX2 without VNNI saturates sums of 8-bit products: seven bits a weight cannot.
     seven = not {"avx512_vnni", "avx_vnni"} & set(devices.cpu_flags())
+    kept = [node.name for node in onnx.load(source).graph.node if FEED_FORWARD.search(node.name)]
     disabled = logging.root.manager.disable
     logging.disable(logging.WARNING)  # its advice to prepare the graph first, which does not go through its own part
     try:
         quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=seven,
-                         op_types_to_quantize=["MatMul", "Gemm"])  # fmt: skip
+                         op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=kept)  # fmt: skip
     finally:
         logging.disable(disabled)
     halve_embeddings(target)
@@ -176,7 +184,7 @@ def export_bert(reader: SpanReader, folder: Path) -> Path:
 
 
 def checkpoint_digest(run: Path) -> str:
-    """Of a run's last checkpoint.
+    """Digest of a run's last checkpoint.
 
     Raises:
         UserError: If it has none.

@@ -10,7 +10,9 @@ w windows · t tokens · n texts · d width
 
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,12 +27,13 @@ from projects.qa_api.index.merge import Merge
 from projects.qa_api.reader.calibrate import Calibrator
 from projects.qa_api.reader.model import SpanReader
 from projects.qa_api.trained import load_fitted, load_trained, newest
+from shared import devices
 from shared.errors import UserError
 from shared.files import read_json
 from shared.fingerprint import BrokenError, open_verified, team_key
 from shared.fingerprint.manifest import Opened
 
-Runtime = Literal["auto", "onnx", "torch"]
+Runtime = Literal["auto", "onnx", "int8", "torch"]
 Precision = Literal["float32", "int8"]
 
 
@@ -52,24 +55,27 @@ class OneAtATime:
 
 
 class OnnxReader(SpanReader):
-    """A reader whose scores a graph computes.
+    """A reader whose scores a graph computes, of as many windows at once as there are cores.
+
+    One question alone then has the whole machine, and several take turns window by window.
 
     Args:
         graph: The file's content.
-        threads: Of one window.
+        threads: How many one window gets.
     """
 
     def __init__(self, graph: bytes, tokenizer: Any, name: str, upper: int, threads: int = 1) -> None:
         nn.Module.__init__(self)  # of a SpanReader it has the interface, and no weights
         self.name, self.upper, self.tokenizer = name, upper, tokenizer
         self._session = session(graph, threads)
+        self._workers = ThreadPoolExecutor(devices.cores(), thread_name_prefix="window")
 
     def forward(self, ids: Int[Tensor, "w t"], mask: Bool[Tensor, "w t"]) -> Float[Tensor, "w t 2"]:
         """Scores of windows; padding has −∞."""
         scores = torch.full((*ids.shape, 2), -torch.inf)
-        for row in range(len(ids)):
-            length = int(mask[row].sum())
-            scores[row, :length] = torch.from_numpy(_run(self._session, ids[row : row + 1, :length].numpy())[0])
+        cut = [row[known].numpy()[None] for row, known in zip(ids, mask, strict=True)]
+        for row, found in enumerate(self._workers.map(partial(_run, self._session), cut)):
+            scores[row, : found.shape[1]] = torch.from_numpy(found[0])
         return scores
 
 
@@ -86,7 +92,7 @@ class OnnxEncoder:
 
     @property
     def width(self) -> int:
-        """Of a vector."""
+        """Numbers of a vector."""
         return int(self._facts["width"])
 
     @property
@@ -146,7 +152,7 @@ def opened(folder: Path) -> Opened:
         raise UserError(f"{broken.path}: {broken.detail}; remove {folder} and export again") from None
 
 
-def onnx_parts(folder: Path, precision: Precision = "int8", threads: int = 1) -> tuple[OnnxReader, OnnxEncoder]:
+def onnx_parts(folder: Path, precision: Precision = "float32", threads: int = 1) -> tuple[OnnxReader, OnnxEncoder]:
     """Reader and encoder from a verified folder, from the very bytes that were verified.
 
     Raises:
@@ -180,9 +186,10 @@ def load_parts(run: Path | None, *, encoder: str, runtime: Runtime = "auto", thr
     """From a reader's run, by default the newest.
 
     Args:
-        runtime: By default onnx where the run has graphs; graphs that were changed, or are of another checkpoint, are
-            refused and not passed over.
-        threads: Of one question, for torch and ONNX Runtime alike; several questions are answered at once.
+        runtime: By default onnx, in float32, where the run has graphs; int8 is faster and does not always read the same
+            (agreement.csv has how often). Graphs that were changed, or are of another checkpoint, are refused and not
+            passed over.
+        threads: How many one window gets, from torch and ONNX Runtime alike; several windows are read at once.
 
     Raises:
         UserError: If there is none, it does not verify, or its graphs are of another checkpoint or encoder.
@@ -195,7 +202,7 @@ def load_parts(run: Path | None, *, encoder: str, runtime: Runtime = "auto", thr
         told = SentenceEncoder.load(encoder)
         told.tokenizer = OneAtATime(told.tokenizer)
         return Parts(told, told, trained.reader, trained.merge, trained.calibrator)
-    reader, computed = onnx_parts(found / FOLDER, threads=threads)
+    reader, computed = onnx_parts(found / FOLDER, "int8" if runtime == "int8" else "float32", threads)
     facts = read_json(found / FOLDER / FACTS)
     if facts["encoder"] != encoder or facts["made_from"] != checkpoint_digest(found):
         raise UserError(f"{found / FOLDER} is of another checkpoint or encoder: export again, or QA_API_RUNTIME=torch")

@@ -36,7 +36,7 @@ class StudyConfig(study.Places):
     only: tuple[str, ...] = ()
     """Parts to run, of those in PARTS; by default all."""
     tables: tuple[str, ...] = ()
-    """Of the service's tables, these; by default all."""
+    """Tables of the service to make; by default all."""
     soak: float = 600.0
     """Seconds at twice the capacity, for memory."""
 
@@ -83,7 +83,7 @@ def searches(run: Study) -> None:
 
 
 def digest(texts: Iterable[str]) -> str:
-    """Of what a cell depends on."""
+    """Digest of what a cell depends on."""
     return hashlib.sha256("\0".join(texts).encode()).hexdigest()
 
 

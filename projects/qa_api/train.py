@@ -87,7 +87,7 @@ class Asked:
 
     @property
     def digest(self) -> str:
-        """Of all of it."""
+        """Digest of all of it."""
         told = json.dumps([[*vars(each).values(), self.documents[each.document].digest] for each in self.examples])
         return hashlib.sha256(told.encode()).hexdigest()
 
@@ -178,7 +178,7 @@ def kept_states(reader: SpanReader, found: Windows, batch: int = 32) -> list[Ten
 
 
 def one_window_each(found: Windows, wanted: Tensor) -> list[int]:
-    """Of each question the window that holds its answer, else its first."""
+    """The window of each question that holds its answer, else its first."""
     best: dict[int, int] = {}
     for row, owner in enumerate(found.owner):
         if owner not in best or (wanted[best[owner], 0] == 0 and wanted[row, 0] > 0):

@@ -41,11 +41,11 @@ class Config:
     trim: float = 0.0
     """Share of a batch, its worst sequences, that forecast and reconstruction do not learn from: a robust fit."""
     seed: int = 0
-    """Of weights, batches and injections."""
+    """Seed of weights, batches and injections."""
     out: Path | None = None
     """Directory of the run; by default a new one in runs/ts_anomaly."""
     resume: bool = False
-    """Continue from the last checkpoint; kept for the same names everywhere, since a training takes under a minute."""
+    """Continue from the last checkpoint (every hundredth step): what comes out is what an unstopped training gives."""
 
     def __post_init__(self) -> None:
         """Refuse what cannot work, in one line each."""

@@ -2,10 +2,13 @@
 
 Alerts are lines of JSON on standard output. With --state what is needed to go on is written now and then and at the
 end, so that a stopped process judges every point once. An answer of a Prometheus range query (a .json file) is read
-whole.
+whole. Of a stream of Redis (monitor/redis_source.py) one shard is judged, and any number of processes may wait to take
+it over: its state is kept in Redis, its alerts are in the stream alerts:SHARD. The first threshold comes from the very
+rows that the run was trained on, also if their file has grown since.
 """
 
 import copy
+import math
 import signal
 import sys
 import time
@@ -13,9 +16,10 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from projects.ts_anomaly.data.reading import AHEAD, LATEST, Row, read_prometheus
-from projects.ts_anomaly.data.series import Series, load_series
+from projects.ts_anomaly.learned import Learned, learned
 from projects.ts_anomaly.models.detectors import PatchTransformer
 from projects.ts_anomaly.monitor.alerts import Told, Webhook
 from projects.ts_anomaly.monitor.sources import Followed, Place, from_stream
@@ -33,10 +37,11 @@ from projects.ts_anomaly.monitor.watch import (
 from projects.ts_anomaly.monitor.whole import Whole
 from projects.ts_anomaly.train import load_detector
 from shared.errors import UserError, command
-from shared.files import read_json, refuse_unwritable
+from shared.files import refuse_unwritable
 from shared.run_directories import locked
 
 SAVE_EVERY = 30.0  # seconds
+REDIS = ("redis", "rediss", "unix")  # schemes of its addresses
 LARGEST_JSON = 200_000_000  # bytes of an answer of Prometheus
 
 
@@ -47,9 +52,10 @@ class DetectConfig:
     model: Path
     """Directory of a run of `train` (arm contrast)."""
     source: str = "-"
-    """A CSV file, a .json file with the answer of a Prometheus range query, or - for standard input."""
+    """A CSV file, a .json file with the answer of a Prometheus range query, - for standard input, or a shard of a
+    stream of Redis: redis://HOST:PORT/0#SHARD (rediss:// and unix:// too)."""
     follow: bool = False
-    """Wait for more at the end of the file, as `tail -F` does."""
+    """Wait for more at the end of the file, as `tail -F` does; a stream of Redis has no end, and needs it."""
     state: Path | None = None
     """File in which to go on."""
     webhook: str = ""
@@ -83,15 +89,17 @@ def main(config: DetectConfig) -> int:
 def _watched(config: DetectConfig, log: Path | None) -> int:
     outbox = config.state.with_name(f"{config.state.name}.outbox") if config.state else None
     told = Told(webhook=Webhook(config.webhook, outbox=outbox) if config.webhook else None, log=log)
-    detector, dataset = patch_detector(config.model)
+    detector, trained_on = patch_detector(config.model)
+    if urlsplit(config.source).scheme in REDIS:
+        return _redis(config, detector, trained_on)
     if config.source.endswith(".json"):
-        return _prometheus(config, detector, dataset, told)
+        return _prometheus(config, detector, trained_on, told)
     place: Place | None = None
     if config.state and config.state.exists():
         watch, extra = load_watch(config.state, detector)
         place = Place(*extra["place"]) if extra.get("place") else None
     else:
-        watch = fresh(detector, dataset, watch_config(config))
+        watch = fresh(detector, trained_on, watch_config(config))
     source = None if config.source == "-" else Followed(Path(config.source), place, follow=config.follow)
 
     judged = [place]  # up to here rows were judged; the source may have read one more
@@ -156,11 +164,20 @@ def _judge(
         finally:
             with whole.row():
                 save()
-            if judged:
-                sys.stderr.write(f"{judged} steps judged, threshold {watch.level:.2f}\n")
-            if dropped:
-                sys.stderr.write(f"{dropped} rows dropped: their time does not go on, or lies in the future\n")
+            _report(judged, dropped, watch.level)
     return judged
+
+
+def _report(judged: int, dropped: int, level: float) -> None:
+    """What was done, a line each; behind a Ctrl-C it is said in the one line that this ends in."""
+    said = [f"{judged} steps judged" + ("" if math.isnan(level) else f", threshold {level:.2f}")] if judged else []
+    said += [f"{dropped} rows dropped: their time does not go on, or lies in the future"] if dropped else []
+    stopped = sys.exception()
+    for line in said:
+        if isinstance(stopped, KeyboardInterrupt):
+            stopped.add_note(line)
+        else:
+            sys.stderr.write(f"{line}\n")
 
 
 def _step(watch: Watch, row: Row | None) -> tuple[list[Point], list[Alert]]:
@@ -179,7 +196,7 @@ def _fitting(row: Row, watch: Watch) -> tuple[float, ...]:
     return row.values
 
 
-def _prometheus(config: DetectConfig, detector: PatchTransformer, dataset: str, told: Told) -> int:
+def _prometheus(config: DetectConfig, detector: PatchTransformer, trained_on: Learned, told: Told) -> int:
     """Each series of an answer with a watch of its own."""
     path = Path(config.source)
     if not path.exists():
@@ -189,9 +206,31 @@ def _prometheus(config: DetectConfig, detector: PatchTransformer, dataset: str, 
     steps = 0
     with told.closing():
         for name, rows in read_prometheus(path.read_bytes(), str(path)):
-            watch = fresh(copy.deepcopy(detector), dataset, watch_config(config))
+            watch = fresh(copy.deepcopy(detector), trained_on, watch_config(config))
             steps += _judge(watch, rows, told, name)
     return steps
+
+
+def _redis(config: DetectConfig, detector: PatchTransformer, trained_on: Learned) -> int:
+    """A shard, until it is stopped: what is judged and not kept then is read again by whoever takes over."""
+    from projects.ts_anomaly.monitor.redis_source import Consumer, connected
+
+    url, _, shard = config.source.partition("#")
+    if not shard or not config.follow or config.state or config.webhook:
+        raise UserError(
+            f"--source {url}: needs #SHARD and --follow, and takes no --state and no --webhook: Redis keeps the state, "
+            "alerts are in its stream alerts:SHARD"
+        )
+    with connected(url) as redis:
+        consumer = Consumer(redis, shard, detector, fresh(detector, trained_on, watch_config(config)))
+        judged = 0
+        try:
+            for count in consumer.batches():
+                judged += count
+        finally:
+            consumer.leave()
+            _report(judged, 0, math.nan)
+    return judged
 
 
 def watch_config(config: DetectConfig) -> WatchConfig:
@@ -200,8 +239,8 @@ def watch_config(config: DetectConfig) -> WatchConfig:
     return WatchConfig(chance=config.chance, interval=config.interval, threshold=config.threshold, memory=memory)
 
 
-def patch_detector(directory: Path) -> tuple[PatchTransformer, str]:
-    """The detector of a run, and the series that it was trained on.
+def patch_detector(directory: Path) -> tuple[PatchTransformer, Learned]:
+    """The detector of a run, and what it was trained on.
 
     Raises:
         UserError: If it does not stream with caches.
@@ -209,17 +248,17 @@ def patch_detector(directory: Path) -> tuple[PatchTransformer, str]:
     detector = load_detector(directory)
     if not isinstance(detector, PatchTransformer):
         raise UserError(f"--model {directory}: only the arms contrast and forecast are watched with")
-    return detector, str(read_json(directory / "config.json")["dataset"])
+    return detector, learned(directory)
 
 
-def fresh(detector: PatchTransformer, dataset: str, config: WatchConfig) -> Watch:
-    """A watch whose threshold comes from the series that the detector was trained on.
+def fresh(detector: PatchTransformer, trained_on: Learned, config: WatchConfig) -> Watch:
+    """A watch whose threshold comes from the rows that the detector was trained on.
 
     Raises:
-        UserError: If that is a file which is not there any more.
+        UserError: If that is a file which is not there any more, or whose rows have changed.
     """
     try:
-        series: Series = load_series(dataset)
+        series = trained_on.series()
     except UserError as error:
         raise UserError(f"the first threshold comes from what the run was trained on: {error}") from None
     return new_watch(detector, series.known, series.fit, config)

@@ -124,7 +124,7 @@ def _touched(
 
 
 def precision_recall_f1(labels: Labels, alarms: Alarms) -> tuple[float, float, float]:
-    """Of points; 0 where there is nothing to divide by."""
+    """Precision, recall and F1 of points; 0 where there is nothing to divide by."""
     hits = int((alarms & (labels != 0)).sum())
     return _f1(hits / max(int(alarms.sum()), 1), hits / max(int(labels.sum()), 1))
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from projects.ts_anomaly import plots, tables, train
 from projects.ts_anomaly.config import ARMS, RESULTS, Arm, Config
+from projects.ts_anomaly.learned import digest
 from projects.ts_anomaly.measure import (
     alarms,
     explained,
@@ -81,7 +82,7 @@ class Study:
             train.main,
             "ts_anomaly",
             cell_name,
-            lambda cell: train.digest(cell.dataset),
+            lambda cell: digest(cell.dataset),
             by="validation_auc_pr",
             last=train.RESULT,
         )

@@ -2,7 +2,6 @@
 
 # b batch · n points · m points of the prefix
 
-import json
 import math
 import time
 from collections.abc import Callable
@@ -19,15 +18,17 @@ from projects.ts_anomaly.config import Config
 from projects.ts_anomaly.data.inject import inject, kinds
 from projects.ts_anomaly.data.series import Series, load_series
 from projects.ts_anomaly.detector import Detector
+from projects.ts_anomaly.learned import digest, extra_of, size_of
 from projects.ts_anomaly.models.association import Association
 from projects.ts_anomaly.models.contrast import Contrast, contrast_loss
 from projects.ts_anomaly.models.detectors import PatchTransformer, WindowTransformer, new_detector, new_model
 from projects.ts_anomaly.models.masked import Masked
+from projects.ts_anomaly.training_state import Keep, Moved
 from projects.ts_anomaly.trials import pooled_auc_pr, trials
 from shared import progress
 from shared.errors import UserError, command
 from shared.files import read_json, write_json
-from shared.fingerprint.origin import file_digest
+from shared.fingerprint.citations import checkpoints
 from shared.optim import cosine_schedule
 from shared.run_directories import new_directory
 from shared.runs import Run, verified_tensors
@@ -39,6 +40,7 @@ VALIDATION_TRIALS = 8  # of each kind trained against
 JITTER = 0.3  # of a training stretch: log of its scale, and its offset in scaled units; a tenth of it is noise
 WINDOWS = 8  # windows for each sequence of a batch
 AFTER = 0.5  # weight of the cross-entropy beside the pinball loss is 1; of the pinball loss itself this
+EVERY = 100  # steps between two checkpoints
 
 Step = Callable[[int], Tensor]
 
@@ -60,27 +62,32 @@ class Metrics:
 
 def main(config: Config) -> Metrics:
     """Train on the prefix of a series, calibrate on its validation part, and keep the detector."""
-    series, begun = load_series(config.dataset), time.process_time()
     out = config.out or new_directory(RUNS, "ts_anomaly", f"{config.arm}-{Path(config.dataset).stem}")
-    with Run(out, project="ts_anomaly", config=config, resume=config.resume, data=digest(config.dataset)) as run:
-        detector, loss = fit(config, series, lambda step, **numbers: run.log(step, **numbers))
+    size = (extra_of(out).get("size") if config.resume else None) or size_of(config.dataset)
+    series, begun = load_series(config.dataset, size), time.process_time()
+    data = digest(config.dataset, size)
+    with Run(out, project="ts_anomaly", config=config, resume=config.resume, data=data) as run:
+        keep = Keep(run, size, begun)
+        detector, loss = fit(config, series, keep)
         validation = validate(detector, series)
         parameters = sum(each.numel() for each in detector.model.parameters())
-        if not config.resume:  # else it was stopped behind its only checkpoint, and what follows is already there
-            run.log(
-                config.steps, validation_auc_pr=validation, parameters=parameters, seconds=time.process_time() - begun
-            )
-            run.save(config.steps, dict(detector.model.state_dict()), extra={"detector": as_json(detector)})
+        if run.step < config.steps:  # else it was stopped behind its last checkpoint, and what follows is already there
+            run.log(config.steps, validation_auc_pr=validation, parameters=parameters, seconds=keep.seconds)
+            told = {"detector": as_json(detector), "loss": loss, "size": size}
+            run.save(config.steps, dict(detector.model.state_dict()), extra=told)
+        run.keep_checkpoints(config.steps)
     metrics = Metrics(loss, validation, parameters)
     write_json(out / DETECTOR, {"arm": config.arm, **as_json(detector)})
     write_json(out / RESULT, vars(metrics))
     return metrics
 
 
-def fit(
-    config: Config, series: Series, log: Callable[..., object] = lambda *_, **__: None
-) -> tuple[PatchTransformer | WindowTransformer, float]:
-    """A trained and calibrated detector of a series, and its last loss."""
+def fit(config: Config, series: Series, keep: Keep | None = None) -> tuple[PatchTransformer | WindowTransformer, float]:
+    """A trained and calibrated detector of a series, and its last loss.
+
+    Args:
+        keep: Logs and keeps what is needed to go on; without it a training that is stopped is gone.
+    """
     torch.set_num_threads(1)  # models this small only wait for a second one
     seed_everything(config.seed)
     detector = new_detector(config.arm, new_model(config, series.values.shape[1]))
@@ -88,30 +95,33 @@ def fit(
     values = detector.scaler(series.prefix)
     if len(values) < config.window + config.patch:
         raise UserError(f"--dataset {config.dataset}: {len(values)} points to fit on, but a window has {config.window}")
-    loss = descend(config, detector, values, log)
+    loss = descend(config, detector, values, keep)
     detector.model.eval()
     if isinstance(detector, PatchTransformer):
         detector.calibrate(series.known, series.fit)
     return detector, loss
 
 
-def descend(config: Config, detector: Any, values: Float[np.ndarray, "m c"], log: Callable[..., object]) -> float:
+def descend(config: Config, detector: Any, values: Float[np.ndarray, "m c"], keep: Keep | None) -> float:
     """Adam with warm-up and cosine. Returns the last loss."""
     model = detector.model
     priors = [p for name, p in model.named_parameters() if "sigma" in name]
     rest = [p for name, p in model.named_parameters() if "sigma" not in name]
     optimizer = torch.optim.AdamW([{"params": rest}, {"params": priors}], config.lr, weight_decay=1e-2)
     schedule = cosine_schedule(optimizer, total=config.steps, last=0.02)
-    draws, random = generator(config.seed, 1), np.random.default_rng([config.seed, 1])
-    last = math.nan
-    for step in progress.track(range(1, config.steps + 1), description=config.arm, total=config.steps):
+    moved = Moved(optimizer, schedule, generator(config.seed, 1), np.random.default_rng([config.seed, 1]))
+    done, last = keep.restore(config.steps, model, moved) if keep else (0, math.nan)
+    steps = range(done + 1, config.steps + 1)
+    for step in progress.track(steps, description=config.arm, total=config.steps, done=done):
         optimizer.zero_grad()
-        last = _backward(config, model, values, draws, random, priors, rest)
+        last = _backward(config, model, values, moved.draws, moved.random, priors, rest)
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimizer.step()
         schedule.step()
-        if step % 50 == 0 or step == config.steps:
-            log(step, loss=last)
+        if keep and (step % 50 == 0 or step == config.steps):
+            keep.run.log(step, loss=last)
+        if keep and step % EVERY == 0 and step < config.steps:
+            keep.save(step, last, model, moved)
     return last
 
 
@@ -214,13 +224,14 @@ def load_detector(directory: Path) -> PatchTransformer | WindowTransformer:
     """
     from projects.ts_anomaly.data.clean import Scaler
     from projects.ts_anomaly.scoring.tails import Tail
-    from shared.fingerprint.citations import checkpoints
 
     told, saved = read_json(directory / "config.json"), checkpoints(directory)
     if not saved:
         raise UserError(f"{directory} holds no checkpoint: train first")
     config = Config(**{name: value for name, value in told.items() if name not in ("out", "resume")})
-    state = json.loads((saved[-1] / "state.json").read_text(encoding="utf-8"))["extra"]["detector"]
+    state = extra_of(directory).get("detector")
+    if state is None:
+        raise UserError(f"{directory}: its training was stopped; go on with it (--out {directory} --resume)")
     detector = new_detector(config.arm, new_model(config, len(state["centre"])))
     detector.model.load_state_dict(verified_tensors(saved[-1]))
     detector.model.eval()
@@ -229,17 +240,6 @@ def load_detector(directory: Path) -> PatchTransformer | WindowTransformer:
         rows = state["tails"]
         detector.tails = [[tuple(Tail.from_json(t) if t else None for t in pair) for pair in row] for row in rows]  # type: ignore[misc]
     return detector
-
-
-def digest(dataset: str) -> str:
-    """Of the values that a run learns from."""
-    import hashlib
-
-    path = Path(dataset)
-    if path.is_file():
-        return file_digest(path)
-    series = load_series(dataset)
-    return hashlib.sha256(series.values.tobytes() + repr((series.fit, series.validation)).encode()).hexdigest()
 
 
 if __name__ == "__main__":

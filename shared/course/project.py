@@ -92,12 +92,24 @@ def spanish_figure(path: Path) -> Path:
 
 
 def digests(project: Project, names: set[str]) -> dict[str, str]:
-    """SHA-256 of files of the project by their path in it; "" for one that is not there."""
+    """SHA-256 of files of the project by their path in it, or of a table in one ("README.md#answers"); "" for what is
+    not there.
+    """
     found = {}
     for name in sorted(names):
-        path = project.folder / name
-        found[name] = hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+        path, _, block = name.partition("#")
+        content = (project.folder / path).read_bytes() if (project.folder / path).is_file() else None
+        if content is not None and block:
+            content = table_in(content, block)
+        found[name] = hashlib.sha256(content).hexdigest() if content is not None else ""
     return found
+
+
+def table_in(content: bytes, block: str) -> bytes | None:
+    """What stands between the marks of a table; None without them."""
+    marks = (f"<!-- begin {block} -->", f"<!-- end {block} -->")
+    found = re.search(rb"%b(.*?)%b" % tuple(re.escape(mark.encode()) for mark in marks), content, re.DOTALL)
+    return found[1] if found else None
 
 
 def stale(project: Project, recorded: dict[str, str]) -> list[str]:

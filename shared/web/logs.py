@@ -28,9 +28,9 @@ class JsonLines(logging.Formatter):
         return json.dumps(fields | getattr(record, "fields", {"event": record.getMessage()}))
 
 
-def write_to(stream: TextIO = sys.stderr) -> None:
-    """Send the lines to a stream; a second call takes the first one's place."""
-    handler = logging.StreamHandler(stream)
+def write_to(stream: TextIO | None = None) -> None:
+    """Send the lines to a stream, by default standard error; a second call takes the first one's place."""
+    handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     LOGGER.handlers[:] = [handler]
     LOGGER.setLevel(logging.INFO)

@@ -71,6 +71,24 @@ def test_results_that_changed_are_refused_and_other_files_are_named(recorded):
         kept.load(recorded.build, recorded, play)
 
 
+def test_of_a_page_of_tables_only_those_count_that_are_shown(toy, demo_toml, monkeypatch):
+    page = toy.results / "README.md"
+    page.write_text("<!-- begin seen -->\n1\n<!-- end seen -->\n<!-- begin other -->\n2\n<!-- end other -->\n")
+    cut = "sed -n '/begin seen/,/end seen/p' projects/toy/results/README.md"
+    (toy.folder / "demo.toml").write_text(demo_toml(step=f'type = "{cut}"'))
+    play = screenplay.load(toy)
+    monkeypatch.setattr(film.recording, "record", lambda *_: take(play))
+    film.record(toy, play)
+    page.write_text(page.read_text().replace("2", "3") + "more\n")
+    assert kept.load(toy.build, toy, play).changed == ()
+    page.write_text(page.read_text().replace("1", "4"))
+    with pytest.raises(UserError, match=r"^results/README\.md#seen changed since commit"):
+        kept.load(toy.build, toy, play)
+    page.write_text("no table\n")
+    with pytest.raises(UserError, match=r"^results/README\.md#seen changed since commit"):
+        kept.load(toy.build, toy, play)
+
+
 def test_no_recording_and_a_broken_one_end_in_one_line(recorded):
     play = screenplay.load(recorded)
     with pytest.raises(UserError, match="toy has no recording yet: make demo-toy ARGS=--keep"):

@@ -1,5 +1,6 @@
 """The whole study in small, a second start that measures nothing, and what stands in results/."""
 
+import itertools
 from dataclasses import replace
 
 import numpy as np
@@ -20,6 +21,7 @@ from projects.movie_recs.recommend.dislikes import signed_ease
 from projects.movie_recs.recommend.engine import Engine, Parts, taste_of
 from projects.movie_recs.study import RESULTS
 from shared.errors import UserError
+from shared.lab.load import Line, Tally, taking
 from shared.report import read_csv, stale_tables
 from tests.movie_recs.world import WordEncoder, films, ratings, world
 
@@ -203,12 +205,48 @@ def test_indexes_are_compared_on_the_same_queries():
 
 
 def test_a_load_is_told_in_a_row():
-    answers = [loaded.Answer(200, float(ms), False) for ms in range(1, 101)]
-    answers += [loaded.Answer(503, 2.0, True), loaded.Answer(503, 2.0, False), loaded.Answer(0, 9.0, False)]
-    row = loaded.row_of(answers, 50.0, 2.0)
+    tally = Tally({200: [each / 1000 for each in range(1, 101)], 503: [0.002], 0: [0.009], 500: [0.009]})
+    row = loaded.row_of(tally, 50.0, 2.0)
     assert row["answered_a_second"] == 50 and row["refused"] == round(1 / 103, 4) and row["other"] == 2
-    assert row["p50_ms"] == 50.5 and row["p99_ms"] == 99.0 and row["refusal_p99_ms"] == 2
-    assert loaded.row_of([], 1.0, 1.0)["p99_ms"] == 0
+    assert row["p50_ms"] == 50.0 and row["p99_ms"] == 99.0 and row["refusal_p99_ms"] == 2
+    assert loaded.row_of(Tally(), 1.0, 1.0)["p99_ms"] == 0
+
+
+class Kept(Line):
+    """A connection that keeps what it is sent, and answers at once."""
+
+    def __init__(self):
+        super().__init__("http://127.0.0.1:9")
+        self.sent = []
+
+    def send(self, method, path, body=None, headers=None):
+        self.sent.append((method, path))
+        return 200, b""
+
+
+def test_the_limit_is_where_more_clients_are_not_answered_more(monkeypatch):
+    tried = []
+
+    def closed(clients, seconds):
+        tried.append(len(clients))
+        for _ in range(min(10 * len(clients), 160)):
+            clients[0](0.0)
+        return 1.0
+
+    monkeypatch.setattr(loaded, "closed", closed)
+    lines = [Kept() for _ in range(64)]
+    whom = [loaded.Somebody({}, [1, 2])]
+    assert loaded.sustained(lines, whom, taking(itertools.count()), 1.0) == 160
+    assert tried == [4, 8, 16, 32], "the fourth gains nothing"
+
+
+def test_every_tenth_request_rates_a_film_and_the_others_ask_for_a_list():
+    line = Kept()
+    whom = [loaded.Somebody({"Cookie": "a"}, [7]), loaded.Somebody({"Cookie": "b"}, [8])]
+    ask = loaded.asking(line, whom, taking(itertools.count()), Tally())
+    for _ in range(20):
+        ask(0.0)
+    assert [method for method, _ in line.sent].count("PUT") == 2 and line.sent[0] == ("PUT", "/api/ratings/7")
 
 
 def test_the_graph_is_used_from_where_it_pays():

@@ -4,11 +4,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from fastapi.testclient import TestClient
 
 from projects.qa_api.data.documents import Document
 from projects.qa_api.index.store import Store
-from projects.qa_api.measure.small import HashedWords
+from projects.qa_api.measure.small import HashedWords, small_service
 from projects.qa_api.reader.model import SpanReader
+from projects.qa_api.server.app import create_app, keys_of
+from projects.qa_api.server.people import issue
 from projects.qa_api.server.service import Service
 from projects.qa_api.server.settings import Settings
 
@@ -63,3 +66,20 @@ def service(tmp_path, encoder, tiny_reader):
 
 def folder_of(service: Service) -> Path:
     return service.settings.data
+
+
+@pytest.fixture
+def small(tmp_path):
+    """The service over hashed words and a reader of first words."""
+    made = small_service(Settings(data=tmp_path / "data", dataset="none", rate=1e5))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def client(small):
+    """A client of it with an administrator's key."""
+    key = issue(keys_of(small.settings), "a", "admin", "ana")
+    app = create_app(small, small.settings)
+    with TestClient(app, raise_server_exceptions=False, headers={"Authorization": f"Bearer {key}"}) as made:
+        yield made

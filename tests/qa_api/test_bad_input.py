@@ -1,29 +1,9 @@
 """What people send all the same: too much, wrongly encoded, markup, twice, unseen marks, endless questions."""
 
 import pytest
-from fastapi.testclient import TestClient
 
 from projects.qa_api.index.words import WordIndex, visible
-from projects.qa_api.measure.small import small_service
-from projects.qa_api.server.app import create_app, keys_of
-from projects.qa_api.server.people import issue
-from projects.qa_api.server.settings import Settings
 from tests.qa_api.conftest import DOCUMENTS
-
-
-@pytest.fixture
-def small(tmp_path):
-    made = small_service(Settings(data=tmp_path / "data", dataset="none", rate=1e5))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(small):
-    key = issue(keys_of(small.settings), "a", "admin", "ana")
-    app = create_app(small, small.settings)
-    with TestClient(app, raise_server_exceptions=False, headers={"Authorization": f"Bearer {key}"}) as made:
-        yield made
 
 
 def test_ten_megabytes_are_refused_before_they_are_read_announced_or_not(client, monkeypatch):

@@ -12,31 +12,16 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, rule, run_sta
 from projects.qa_api.data.documents import Document
 from projects.qa_api.index.library import Library
 from projects.qa_api.index.store import By, FullError, Store
+from projects.qa_api.index.words import WordIndex
 from projects.qa_api.measure import kills
-from projects.qa_api.measure.small import HashedWords, small_service
+from projects.qa_api.measure.small import HashedWords
 from projects.qa_api.server.app import create_app, keys_of
 from projects.qa_api.server.people import caller_of, issue
-from projects.qa_api.server.settings import Settings
 from shared.errors import UserError
 from shared.web import keys as web_keys
 from tests.qa_api.conftest import DOCUMENTS
 
 SUN = {"title": "Sun", "text": DOCUMENTS[0].text, "language": "en"}
-
-
-@pytest.fixture
-def small(tmp_path):
-    made = small_service(Settings(data=tmp_path / "data", dataset="none", rate=1e5))
-    yield made
-    made.close()
-
-
-@pytest.fixture
-def client(small):
-    key = issue(keys_of(small.settings), "a", "admin", "ana")
-    app = create_app(small, small.settings)
-    with TestClient(app, raise_server_exceptions=False, headers={"Authorization": f"Bearer {key}"}) as made:
-        yield made
 
 
 # ---------------------------------------------------------------- the disk
@@ -124,6 +109,23 @@ def test_an_index_that_fails_is_made_again_and_that_is_said(client, small, how, 
     assert "indexes_mended 1.0" in client.get("/metrics").text
 
 
+def test_a_text_at_which_every_search_fails_makes_no_index_again_and_again(store, monkeypatch):
+    encoder = HashedWords()
+    store.put("a", DOCUMENTS[0], encoder.encode([DOCUMENTS[0].text], "passage")[0])
+    library = Library(store, "a", encoder)
+    with monkeypatch.context() as broken:
+        broken.setattr(WordIndex, "search", broken_words)
+        for _ in range(3):
+            with pytest.raises(ValueError, match="segment lost"):
+                library.search("star", "en", 1)
+        assert library.mended == 1
+        broken.setattr("projects.qa_api.index.library.REST", 0.0)
+        with pytest.raises(ValueError, match="segment lost"):
+            library.search("star", "en", 1)
+        assert library.mended == 2, "later it may be the index again"
+    assert library.search("star", "en", 1)
+
+
 def test_a_search_goes_on_while_an_index_is_made_again(store, monkeypatch):
     encoder = HashedWords()
     for document in DOCUMENTS:
@@ -155,11 +157,11 @@ def test_the_check_after_a_kill_sees_what_is_lost_what_returned_and_an_index_tha
     writer = kills.Writer(0, "key", {"d0-0": 3, "d0-1": None, "d0-2": 5, "d0-3": 7}, {"d0-3": 8})
     kept = {"d0-1": 2, "d0-2": 5, "d0-3": 8}
 
-    class Line:
+    class Client:
         def __init__(self, *_):
             pass
 
-        def send(self, method, path):
+        def call(self, method, path):
             if path.startswith("/v1/search"):
                 found = [name for name in ("d0-1", "d0-3") if writer.text(name, kept[name]).split()[0] in path]
                 return 200, {"hits": [{"document": each, "beginning": writer.text(each, kept[each])} for each in found]}
@@ -169,7 +171,7 @@ def test_the_check_after_a_kill_sees_what_is_lost_what_returned_and_an_index_tha
         def close(self):
             pass
 
-    monkeypatch.setattr(kills, "Line", Line)
+    monkeypatch.setattr(kills, "Client", Client)
     assert writer.check("") == {"lost": 1, "returned": 1, "index_apart": 1}
     assert writer.acknowledged == {"d0-0": None, "d0-1": 2, "d0-2": 5, "d0-3": 8, "d0-4": None} and not writer.pending
 

@@ -175,6 +175,18 @@ def test_a_grid_keeps_the_first_value_of_a_step_and_marks_pauses():
         regular(np.array([0.0, 1.0, 1e12]), np.zeros((3, 1)), 1.0)
 
 
+def test_a_grids_step_is_the_median_distance_and_channels_are_placed_alone():
+    times = 100.0 + np.array([0.0, 10.0, 21.0, 24.0, 90.0, 99.0])  # a pause, and two rows in one step
+    values = np.array([[0, 9], [1, np.nan], [np.nan, 2], [3, 4], [5, 6], [np.nan, 7.0]])
+    grid, found = regular(times, values)
+    assert np.median(np.diff(times)) == 10 != np.mean(np.diff(times))
+    np.testing.assert_array_equal(grid, 100.0 + 10 * np.arange(11))
+    expected = np.full((11, 2), np.nan)
+    expected[[0, 1, 2, 9], 0] = [0, 1, 3, 5]  # the gap at 21 leaves its step to the row of 24
+    expected[[0, 2, 9, 10], 1] = [9, 2, 6, 7]
+    np.testing.assert_array_equal(found, expected)
+
+
 # ---------------------------------------------------------------- injections
 
 

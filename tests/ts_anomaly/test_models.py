@@ -1,4 +1,4 @@
-"""Attention against its definition, memory of long windows, losses, the association's minimax, and that it learns."""
+"""Memory of long windows, caches, losses, mixed channels, and that it learns."""
 
 import math
 import subprocess
@@ -12,8 +12,6 @@ import torch
 from projects.ts_anomaly.config import SMOKE, Config
 from projects.ts_anomaly.data.series import Series
 from projects.ts_anomaly.measure.scale import ONE
-from projects.ts_anomaly.models.association import AnomalyAttention, Association, discrepancy
-from projects.ts_anomaly.models.attention import full_attention, linear_attention, sliding_attention
 from projects.ts_anomaly.models.contrast import QUANTILES, Contrast, contrast_loss, pinball
 from projects.ts_anomaly.models.detectors import HEADS, combined
 from projects.ts_anomaly.models.encoder import Encoder, features, patched
@@ -24,45 +22,6 @@ from projects.ts_anomaly.train import main as train
 from shared.errors import UserError
 from shared.seeding import generator
 from tests.ts_anomaly.conftest import wave
-
-
-def attention_by_definition(query, key, value, bias):
-    t, d = query.shape[2:]
-    s, w, out = key.shape[2], bias.shape[1], torch.zeros_like(query)
-    for i in range(t):
-        own = s - t + i
-        seen = range(max(0, own - w + 1), own + 1)
-        scores = torch.stack(
-            [(query[:, :, i] * key[:, :, j]).sum(-1) / math.sqrt(d) + bias[:, own - j] for j in seen], -1
-        )
-        weights = scores.softmax(-1)
-        out[:, :, i] = sum(weights[..., n, None] * value[:, :, j] for n, j in enumerate(seen))
-    return out
-
-
-@pytest.mark.parametrize(
-    ("t", "past", "w"), [(1, 0, 4), (5, 0, 4), (130, 0, 7), (130, 6, 7), (3, 2, 7), (70, 63, 64), (9, 20, 5)]
-)
-def test_sliding_attention_is_its_definition(t, past, w):
-    q, k, v = torch.randn(2, 2, t, 8), torch.randn(2, 2, t + past, 8), torch.randn(2, 2, t + past, 8)
-    bias = torch.randn(2, w)
-    torch.testing.assert_close(
-        sliding_attention(q, k, v, bias), attention_by_definition(q, k, v, bias), rtol=1e-4, atol=1e-5
-    )
-
-
-def test_full_attention_is_sliding_attention_with_a_window_of_all():
-    (q, k, v), bias = torch.randn(3, 1, 2, 40, 8), torch.randn(2, 40)
-    torch.testing.assert_close(full_attention(q, k, v, bias)[0], sliding_attention(q, k, v, bias), rtol=1e-4, atol=1e-5)
-
-
-def test_linear_attention_is_its_kernel_and_causal():
-    q, k, v = torch.randn(3, 1, 2, 150, 8)
-    phi_q, phi_k = (torch.nn.functional.elu(each) + 1 for each in (q, k))
-    weights = (phi_q @ phi_k.transpose(2, 3)).tril()
-    torch.testing.assert_close(
-        linear_attention(q, k, v), weights / weights.sum(-1, keepdim=True) @ v, rtol=1e-3, atol=1e-5
-    )
 
 
 @pytest.mark.slow
@@ -159,6 +118,18 @@ def test_quantiles_are_in_order_and_forecast_learns_only_from_normal_points():
     assert torch.isfinite(contrast_loss(model(gaps)[0], gaps, labels)[0])
 
 
+def test_the_judging_head_moves_itself_alone():
+    model, labels = Contrast(4, 16, 1, 4, 3), torch.zeros(2, 32)
+    labels[:, 8:12] = 1
+    values = torch.randn(2, 32)
+    forecast, judged = contrast_loss(model(values)[0], values, labels)
+    moved = lambda loss, part: torch.autograd.grad(loss, list(part.parameters()), retain_graph=True, allow_unused=True)  # noqa: E731
+    assert all(each is None for part in (model.encoder, model.quantiles) for each in moved(judged, part))
+    assert all(each is not None for each in moved(judged, model.judge))
+    assert all(each is not None for each in moved(forecast, model.encoder))
+    assert all(each is None for each in moved(forecast, model.judge))
+
+
 def test_trimming_leaves_out_the_worst_sequences():
     model = Contrast(4, 16, 1, 4, 3)
     values = torch.randn(4, 32)
@@ -181,28 +152,6 @@ def test_masked_patches_are_not_seen():
     assert torch.equal(model(values, hide), model(changed, hide))
     changed[0, 16] += 5
     assert not torch.equal(model(values, hide), model(changed, hide))
-
-
-def test_the_discrepancy_is_a_symmetric_divergence_and_the_prior_a_gaussian():
-    torch.manual_seed(0)
-    attention = AnomalyAttention(16, 2, 6)
-    _, prior, series = attention(torch.randn(1, 6, 16))
-    torch.testing.assert_close(prior.sum(-1), torch.ones(1, 2, 6))
-    torch.testing.assert_close(series.sum(-1), torch.ones(1, 2, 6))
-    assert (prior.argmax(-1) == torch.arange(6)).all()
-    assert torch.allclose(discrepancy(prior, prior), torch.zeros(1, 6), atol=1e-6)
-    torch.testing.assert_close(discrepancy(prior, series), discrepancy(series, prior))
-    assert (discrepancy(prior, series) > 0).all()
-
-
-def test_minimax_pulls_the_prior_and_pushes_the_rest():
-    torch.manual_seed(0)
-    model = Association(32, 4, 16, 1)
-    near, far = model.losses(torch.randn(4, 32))
-    sigma = model.attention[0].sigma_proj.weight
-    (own,) = torch.autograd.grad(near, [sigma], retain_graph=True)
-    assert own.abs().sum() > 0
-    assert torch.autograd.grad(far, [sigma], allow_unused=True, retain_graph=True)[0] is None, "sigma is detached there"
 
 
 def test_surprise_of_several_kinds_is_more_than_of_one():

@@ -1,4 +1,4 @@
-"""Tails and thresholds against scipy and against what they promise; events; change points; explanations."""
+"""Tails and thresholds against scipy and against what they promise; events; change points."""
 
 import itertools
 import json
@@ -6,15 +6,15 @@ import math
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from scipy.stats import genpareto
 
 from projects.ts_anomaly.changes import change_points
-from projects.ts_anomaly.explain.channels import because, deletion_gain, nearest_normal, occlusion, without
 from projects.ts_anomaly.measure import alarms, finance
-from projects.ts_anomaly.scoring.events import Event, merged
+from projects.ts_anomaly.scoring.events import Event, Events, merged
 from projects.ts_anomaly.scoring.tails import Tail, fit_pareto
 from projects.ts_anomaly.scoring.thresholds import Spot, conformal_threshold, mad_threshold, quantile_threshold
-from tests.ts_anomaly.conftest import wave
 
 
 @pytest.mark.parametrize("shape", [-0.3, 0.0, 0.2, 0.6])
@@ -58,6 +58,17 @@ def test_a_conformal_threshold_keeps_its_promise_on_average():
     assert float(np.mean(alarms_seen)) == pytest.approx(0.1, abs=0.02)
 
 
+@pytest.mark.parametrize(
+    ("count", "chance", "rank"),
+    [(9, 0.1, 9), (19, 0.1, 18), (10, 0.1, 10), (8, 0.1, None), (99, 0.05, 95), (100, 0.05, 96), (4, 0.5, 3)],
+)
+def test_a_conformal_threshold_is_the_rank_of_its_definition(count, chance, rank):
+    scores = np.random.default_rng(count).permutation(np.arange(1.0, count + 1))  # the k-th smallest is k
+    assert conformal_threshold(scores, chance) == (math.inf if rank is None else rank)
+    if rank is not None:  # of count + 1 exchangeable scores, those of a larger rank are above it
+        assert (count + 1 - rank) / (count + 1) <= chance + 1e-12 < (count + 2 - rank) / (count + 1)
+
+
 def test_a_stream_moves_the_level_with_its_peaks_and_never_with_alarms():
     random = np.random.default_rng(0)
     spot = Spot.fit(random.exponential(size=2000), 1e-4)
@@ -84,6 +95,36 @@ def test_alarms_near_each_other_are_one_event_with_its_peak():
     ]
     assert [e.severity for e in found] == ["high", "medium"]
     assert Event(0, 1, 3.1, 0, 3.0).severity == "low"
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 3)), min_size=1, max_size=60), st.integers(1, 6))
+def test_events_are_their_definition_also_as_they_come(pairs, gap):
+    alarms, scores = (np.array([pair[side] for pair in pairs]) for side in (0, 1))
+    expected: list[list[int]] = []
+    for at in np.flatnonzero(alarms).tolist():  # those at most `gap` apart are one
+        if expected and at - expected[-1][-1] <= gap:
+            expected[-1].append(at)
+        else:
+            expected.append([at])
+    found = merged(scores.astype(float), alarms.astype(bool), 0.5, gap)
+    assert [(e.start, e.stop) for e in found] == [(each[0], each[-1] + 1) for each in expected]
+    for event, places in zip(found, expected, strict=True):
+        best = max(scores[place] for place in places)
+        assert event.peak == best and event.peak_at == next(place for place in places if scores[place] == best)
+    events, opened, closed = Events(gap), [], []
+    for at in range(len(pairs) + gap + 1):
+        alarm = at < len(pairs) and bool(alarms[at])
+        new, old = events.push(at, float(scores[at]) if alarm else 0.0, 0.5, alarm=alarm)
+        opened += [new.start] if new else []
+        closed += [(at, old)] if old else []
+    assert opened == [each[0] for each in expected] and [old for _, old in closed] == found
+    assert all(at == old.stop + gap for at, old in closed), "it closes as soon as no alarm could belong to it"
+
+
+def test_a_severity_is_how_many_times_the_threshold_the_peak_is():
+    ratios = {1.0: "low", 1.24: "low", 1.25: "medium", 1.99: "medium", 2.0: "high", 9.0: "high"}
+    assert {ratio: Event(0, 1, 3 * ratio, 0, 3.0).severity for ratio in ratios} == ratios
 
 
 # ---------------------------------------------------------------- change points
@@ -119,34 +160,6 @@ def test_people_are_nearer_to_each_other_than_no_change_is():
     for name in finance.SERIES:
         none, _, people = (row for row in rows if row["series"] == name)
         assert people["covering"] > none["covering"]
-
-
-# ---------------------------------------------------------------- explanations
-
-
-def test_a_spike_is_explained_by_itself(detector):
-    values = wave(300, 6)
-    values[295] += 25
-    values = values[:296]
-    told = because(detector, values)
-    assert told.channel == 0 and told.evidence in told.by_evidence and max(told.by_channel) > 3
-    fall = occlusion(detector, values, 0, shown=16)
-    assert int(fall.argmax()) == 15 and fall[15] > 1
-    named, drawn = deletion_gain(detector, values, 0, fall, count=2, seed=0)
-    assert named > drawn - 1e-9 and named > 1
-
-
-def test_deleting_steps_takes_nothing_from_them():
-    values = wave(50)
-    changed = without(values, 0, np.array([10, 11, 49]))
-    assert changed[10, 0] == pytest.approx(values[9, 0] + (values[12, 0] - values[9, 0]) / 3)
-    assert changed[49, 0] == values[48, 0]
-
-
-def test_the_nearest_normal_is_the_one_that_is_there():
-    normal = wave(400)
-    place, correlation = nearest_normal(normal, normal[:264], 0)
-    assert place == 200 and correlation == pytest.approx(1.0)
 
 
 def test_the_made_metric_moves_and_its_faults_are_marked():

@@ -1,8 +1,6 @@
 """The server: what is accepted is on disk, limits, errors, the document, the page in a browser."""
 
-import itertools
 import json
-import math
 import os
 import signal
 import threading
@@ -18,11 +16,9 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
 from starlette.testclient import TestClient
 
-from projects.ts_anomaly.data.reading import Row
 from projects.ts_anomaly.server import schemas
 from projects.ts_anomaly.server.app import PAGES, create_app
-from projects.ts_anomaly.server.journal import Journal
-from projects.ts_anomaly.server.service import REDRAWN, Monitor
+from projects.ts_anomaly.server.service import Monitor
 from projects.ts_anomaly.server.settings import PREFIX, Settings
 from shared.errors import UserError
 from shared.lab.browser import faults_everywhere, served
@@ -30,22 +26,11 @@ from shared.web.launch import running
 from shared.web.pages import read_texts
 from shared.web.problems import BusyError
 from shared.web.settings import from_environment
-from tests.ts_anomaly.conftest import wave
+from tests.ts_anomaly.conftest import faulty
 
 
 def points(values, start=0):
     return {"points": [{"time": 60 * (start + n), "values": [v]} for n, v in enumerate(values)]}
-
-
-def faulty(n=400, seed=2):
-    values = wave(n, seed)[:, 0]
-    values[n - 50 : n - 45] += 60
-    return values.tolist()
-
-
-@pytest.fixture
-def given_settings(tmp_path):
-    return Settings(data=tmp_path / "data", warm=128, rate=100_000.0, chance=1e-4)
 
 
 @pytest.fixture
@@ -139,45 +124,6 @@ def test_settings_are_refused_in_one_line():
 # ---------------------------------------------------------------- what is acknowledged
 
 
-def test_a_monitor_that_begins_again_is_as_one_that_never_stopped(trained, given_settings, tmp_path):
-    import copy
-    from dataclasses import replace
-
-    rows = [Row(60.0 * n, (v,)) for n, v in enumerate(faulty(900))]
-    whole = Monitor(copy.deepcopy(trained), replace(given_settings, data=tmp_path / "whole"))
-    for at, stop in itertools.pairwise((0, 100, 300, 620, 900)):  # each time killed: nothing is closed
-        whole.push("cpu", rows[at:stop])
-        Monitor(copy.deepcopy(trained), given_settings).push("cpu", rows[at:stop])
-        if at == 300:
-            Monitor(copy.deepcopy(trained), given_settings).close()
-    again = Monitor(copy.deepcopy(trained), given_settings)
-    one, other = again.series["cpu"], whole.series["cpu"]
-    assert one.watch.step == other.watch.step and one.watch.spot == other.watch.spot
-    assert list(one.alerts) == list(other.alerts)
-    scores = [point.score for point in other.points][-len(one.points) :]
-    assert [point.score for point in one.points] == pytest.approx(scores, nan_ok=True, rel=0, abs=0)
-
-
-def test_half_a_line_was_never_acknowledged(tmp_path):
-    path = tmp_path / "j"
-    path.write_text("[[0.0, 1.0], [60.0, null]]\n[[120.0, 3.0]]\n[[180.0, 3.0], [24")
-    journal = Journal(path)
-    pieces = list(journal.read())
-    assert [[row.time for row in rows] for rows in pieces] == [[0, 60], [120]] and journal.rows == 3
-    assert math.isnan(pieces[0][1].values[0])
-    journal.append(pieces[0][:1])
-    journal.append([])
-    assert [len(rows) for rows in Journal(path).read()] == [2, 1, 1]
-
-
-def test_a_line_in_the_middle_that_is_none_of_ours_is_one_line(tmp_path):
-    path = tmp_path / "j"
-    for damaged in ("[[0.0, 1.0], [6", "7", '[["a", 1.0]]', "[[0.0, {}]]", "\x00"):
-        path.write_text(f"[[0.0, 1.0]]\n{damaged}\n[[60.0, 1.0]]\n")
-        with pytest.raises(UserError, match="line 2: is damaged"):
-            list(Journal(path).read())
-
-
 def test_a_full_disk_takes_nothing_by_halves(client, monkeypatch):
     from projects.ts_anomaly.server import journal, service
 
@@ -245,17 +191,6 @@ def test_labels_of_prometheus_with_slashes_make_a_series_that_can_be_asked_for(c
     assert client.post("/v1/series/%2E%2E/points", json=points([1.0])).status_code == 422
 
 
-def test_who_begins_again_still_shows_what_was_judged_and_told(trained, given_settings):
-    import copy
-
-    monitor = Monitor(copy.deepcopy(trained), given_settings)
-    monitor.push("cpu", [Row(60.0 * n, (v,)) for n, v in enumerate(faulty(900))])
-    monitor.close()
-    again = Monitor(copy.deepcopy(trained), given_settings)
-    one, other = monitor.series["cpu"], again.series["cpu"]
-    assert other.told == one.told > 0 and list(other.points) == list(one.points)[-REDRAWN:]
-
-
 def test_one_thread_judges_whoever_asks(client, monkeypatch):
     seen = set()
     monitor = client.app.state.monitor
@@ -266,23 +201,9 @@ def test_one_thread_judges_whoever_asks(client, monkeypatch):
     assert {answer.status_code for answer in answers} == {200} and len(seen) == 1
 
 
-@pytest.fixture(scope="module")
-def run_folder(tmp_path_factory):
-    from dataclasses import replace
-
-    from projects.ts_anomaly import train
-    from projects.ts_anomaly.config import SMOKE
-
-    folder = tmp_path_factory.mktemp("served")
-    path = folder / "wave.csv"
-    path.write_text("v\n" + "".join(f"{value}\n" for value in wave(1500)[:, 0]))
-    train.main(replace(SMOKE, dataset=str(path), out=folder / "run"))
-    return folder / "run"
-
-
 @pytest.mark.slow
-def test_kill_9_loses_nothing_that_was_acknowledged(run_folder, tmp_path):
-    options = {"model": run_folder, "data": tmp_path, "warm": 128, "rate": 10_000}
+def test_kill_9_loses_nothing_that_was_acknowledged(model, tmp_path):
+    options = {"model": model, "data": tmp_path, "warm": 128, "rate": 10_000}
     accepted, values = 0, faulty(600)
     for _ in range(2):
         with running("projects.ts_anomaly.server", PREFIX, options) as server, httpx.Client(timeout=20) as client:

@@ -1,25 +1,28 @@
-"""The server over HTTP at what it sustains and at twice that: who is refused, and how long the others wait.
+"""The server over HTTP up to its limit and at twice that: who is refused, and how long the others wait."""
 
-Arrivals come at their own times whether or not earlier ones were answered: clients that wait would hide the queue.
-"""
-
-import asyncio
+import itertools
+import json
 import random
 import tempfile
 import time
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from typing import Any
 
 import httpx
-import numpy as np
 
 from projects.movie_recs.server.settings import PREFIX
 from shared import devices
 from shared.errors import UserError
+from shared.lab.load import Ask, Line, Tally, closed, paced, taking
 from shared.web.launch import Running, running
 
 PEOPLE, LIKES, WRITES = 16, 10, 10  # every tenth request rates a film, the others ask for a list
-CONNECTIONS = 128
+CLIENTS, FEWEST = 192, 4  # that wait for answers at most, and that look for the limit at first
+GAIN = 0.05  # by so much must twice as many clients be answered more, or the limit is reached
+PAUSE = 0.1  # seconds that a client waits that was refused, while the limit is looked for
+SHARES = {"half the capacity": 0.5, "the capacity": 1.0, "twice the capacity": 2.0}
 
 
 @dataclass(frozen=True)
@@ -30,118 +33,92 @@ class Somebody:
     films: list[int]
 
 
-@dataclass(frozen=True)
-class Answer:
-    """Status (0: none), latency in ms, and whether a refusal says when to come back."""
-
-    status: int
-    ms: float
-    retry_after: bool
-
-
 def measured(seconds: float) -> list[dict[str, Any]]:
-    """A row at the capacity and one at twice the capacity, each so many seconds long."""
+    """A row at each share of the capacity, each so many seconds long."""
     core = 0 if devices.cores() > 1 else None  # the server on one core, its clients on the others
     with (
         tempfile.TemporaryDirectory() as folder,
         running("projects.movie_recs.server", PREFIX, {"data": folder, "rate": 1e6}, core=core) as server,
+        ExitStack() as open_lines,
     ):
-        return asyncio.run(_measured(server, seconds))
-
-
-async def _measured(server: Running, seconds: float) -> list[dict[str, Any]]:
-    many = {"max_connections": CONNECTIONS, "max_keepalive_connections": CONNECTIONS}
-    limits = httpx.Limits(**many, keepalive_expiry=2)  # before the server ends an idle connection
-    async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as client:
-        people = [await somebody(server.url, number) for number in range(PEOPLE)]
-        capacity = await sustained(client, people, seconds)
-        rows = []
-        for load, rate in (("capacity", capacity), ("twice the capacity", 2 * capacity)):
-            before = server.resident_mb()
-            answers, largest = await arrivals(server, client, people, rate, seconds)
-            rows.append({"load": load, **row_of(answers, rate, seconds)})
-            rows[-1] |= {"mb_before": round(before, 1), "mb_largest": round(largest, 1)}
-    if server.process.poll() is not None:
-        raise UserError(f"the server ended under load with code {server.process.returncode}")
+        people = [somebody(server.url, number) for number in range(PEOPLE)]
+        lines = [open_lines.enter_context(closing(Line(server.url))) for _ in range(CLIENTS)]
+        rows = _rows(server, lines, people, seconds)
+        if server.process.poll() is not None:
+            raise UserError(f"the server ended under load with code {server.process.returncode}")
     return rows
 
 
-async def somebody(url: str, number: int) -> Somebody:
+def _rows(server: Running, lines: Sequence[Line], people: list[Somebody], seconds: float) -> list[dict[str, Any]]:
+    numbers, draw = taking(itertools.count()), random.Random(0)
+    capacity = sustained(lines, people, numbers, seconds)
+    rows = []
+    for load, share in SHARES.items():
+        rate, tally, before = share * capacity, Tally(), server.resident_mb()
+        gaps = (draw.expovariate(rate) for _ in itertools.count())
+        took = paced([asking(line, people, numbers, tally) for line in lines], gaps, seconds)
+        rows.append({"load": load, **row_of(tally, rate, took)})
+        rows[-1] |= {"mb_before": round(before, 1), "mb_after": round(server.resident_mb(), 1)}
+    return rows
+
+
+def somebody(url: str, number: int) -> Somebody:
     """A new profile; it likes LIKES films of the questionnaire."""
-    async with httpx.AsyncClient(base_url=url, timeout=60) as client:
-        csrf = (await client.post("/api/session")).raise_for_status().json()["csrf"]
-        asked = (await client.get("/api/questions")).raise_for_status().json()["films"]
-        films = [film["id"] for film in asked]
+    with httpx.Client(base_url=url, timeout=60) as client:
+        csrf = client.post("/api/session").raise_for_status().json()["csrf"]
+        films = [film["id"] for film in client.get("/api/questions").raise_for_status().json()["films"]]
         cookies = "; ".join(f"{name}={value}" for name, value in client.cookies.items())
-        who = Somebody({"X-CSRF-Token": csrf, "Cookie": cookies}, films)
+        who = Somebody({"X-CSRF-Token": csrf, "Cookie": cookies, "Content-Type": "application/json"}, films)
         for film in random.Random(number).sample(films, min(LIKES, len(films))):
-            (await client.put(f"/api/ratings/{film}", json={"stars": 5}, headers=who.headers)).raise_for_status()
+            client.put(f"/api/ratings/{film}", json={"stars": 5}, headers=who.headers).raise_for_status()
         return who
 
 
-async def ask(client: httpx.AsyncClient, people: list[Somebody], number: int) -> httpx.Response:
-    """A person's list, or every WRITES-th time a rating."""
-    who = people[number % len(people)]
-    if number % WRITES:
-        return await client.get("/api/list", headers=who.headers)
-    film, stars = who.films[number % len(who.films)], 3.5 + number // WRITES % 4 / 2
-    return await client.put(f"/api/ratings/{film}", json={"stars": stars}, headers=who.headers)
+def asking(line: Line, people: list[Somebody], numbers: Callable[[], int], tally: Tally, pause: float = 0.0) -> Ask:
+    """A client that asks for people's lists and rates a film every WRITES-th time; refused, it waits for the pause."""
+
+    def ask(due: float) -> None:
+        number = numbers()
+        who = people[number % len(people)]
+        if number % WRITES:
+            status, _ = line.send("GET", "/api/list", headers=who.headers)
+        else:
+            film, stars = who.films[number // WRITES % len(who.films)], 3.5 + number // WRITES % 4 / 2
+            status, _ = line.send("PUT", f"/api/ratings/{film}", json.dumps({"stars": stars}), who.headers)
+        tally.add(status, due)
+        if status != 200:
+            time.sleep(pause)
+
+    return ask
 
 
-async def sustained(client: httpx.AsyncClient, people: list[Somebody], seconds: float) -> float:
-    """Answers a second when eight clients ask without a pause."""
-    done, end = 0, time.perf_counter() + seconds
-
-    async def keep_asking(first: int) -> None:
-        nonlocal done
-        number = first
-        while time.perf_counter() < end:
-            (await ask(client, people, number)).raise_for_status()
-            done, number = done + 1, number + 9
-
-    started = time.perf_counter()
-    await asyncio.gather(*(keep_asking(number) for number in range(8)))
-    return done / (time.perf_counter() - started)
+def sustained(lines: Sequence[Line], people: list[Somebody], numbers: Callable[[], int], seconds: float) -> float:
+    """Answers a second at the limit: twice as many clients that ask without a pause are not answered more."""
+    best, clients = 0.0, FEWEST
+    while clients <= len(lines):
+        tally = Tally()
+        took = closed([asking(line, people, numbers, tally, PAUSE) for line in lines[:clients]], seconds)
+        answered = tally.counts[200] / took
+        if answered < (1 + GAIN) * best:
+            return max(best, answered)
+        best, clients = answered, 2 * clients
+    return best
 
 
-async def arrivals(
-    server: Running, client: httpx.AsyncClient, people: list[Somebody], rate: float, seconds: float
-) -> tuple[list[Answer], float]:
-    """Poisson arrivals for so long: every answer, and the server's largest memory meanwhile."""
-    answers: list[Answer] = []
-    draw, largest = random.Random(0), server.resident_mb()
+def row_of(tally: Tally, rate: float, took: float) -> dict[str, Any]:
+    """What the table says of a load; `other` is neither answered nor refused.
 
-    async def one(number: int) -> None:
-        started, status, told = time.perf_counter(), 0, False
-        try:
-            reply = await ask(client, people, number)
-            status, told = reply.status_code, "retry-after" in reply.headers
-        except httpx.HTTPError:
-            pass  # status 0: the table counts it as neither answered nor refused
-        answers.append(Answer(status, 1000 * (time.perf_counter() - started), told))
-
-    async with asyncio.TaskGroup() as tasks:
-        begun, at, number = time.perf_counter(), 0.0, 0
-        while (at := at + draw.expovariate(rate)) < seconds:
-            await asyncio.sleep(max(0.0, begun + at - time.perf_counter()))
-            tasks.create_task(one(number))
-            number += 1
-            if number % 100 == 0:
-                largest = max(largest, server.resident_mb())
-    return answers, max(largest, server.resident_mb())
-
-
-def row_of(answers: list[Answer], rate: float, seconds: float) -> dict[str, Any]:
-    """What the table says of a load; `other` is neither answered nor refused with a time to come back."""
-    good = [each.ms for each in answers if each.status == 200]
-    refused = [each.ms for each in answers if each.status == 503 and each.retry_after]
-    p50, p99 = (float(np.percentile(good, each)) if good else 0.0 for each in (50, 99))
+    Args:
+        rate: Requests a second that were asked.
+        took: Seconds until the last one was answered.
+    """
+    counts = tally.counts
     return {
         "asked_a_second": round(rate, 1),
-        "answered_a_second": round(len(good) / seconds, 1),
-        "refused": round(len(refused) / max(len(answers), 1), 4),
-        "other": len(answers) - len(good) - len(refused),
-        "p50_ms": round(p50, 1),
-        "p99_ms": round(p99, 1),
-        "refusal_p99_ms": round(float(np.percentile(refused, 99)), 1) if refused else 0.0,
+        "answered_a_second": round(counts[200] / took, 1),
+        "refused": round(counts[503] / max(counts.total(), 1), 4),
+        "other": counts.total() - counts[200] - counts[503],
+        "p50_ms": tally.ms(200, 0.5),
+        "p99_ms": tally.ms(200, 0.99),
+        "refusal_p99_ms": tally.ms(503, 0.99),
     }

@@ -31,7 +31,7 @@ WEIGHTS = (
     SearchWeights(0.5, 0.5, 1.0),
 )
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-"""Of the first of two encoders, where both are asked."""
+"""Weight of the first of two encoders, where both are asked."""
 
 
 @dataclass(frozen=True)

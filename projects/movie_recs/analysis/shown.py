@@ -358,7 +358,7 @@ LOAD = seen(
     ("p99_ms", "p99, ms", "p99, ms"),
     ("refusal_p99_ms", "a refusal's p99, ms", "p99 de un rechazo, ms"),
     ("mb_before", "MB before", "MB antes"),
-    ("mb_largest", "at most", "a lo sumo"),
+    ("mb_after", "after", "después"),
 )
 MEASURED = (BENCH, INDEX, SCALE, LOAD)
 TABLES = (*MEASURED, JOINED, WARM, BLENDS, PARTS, COLD, NEWCOMERS, DISLIKES, LISTS, SEARCH, ERRORS, POLICIES)

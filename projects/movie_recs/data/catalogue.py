@@ -40,7 +40,7 @@ class Catalogue:
 
     @property
     def digest(self) -> str:
-        """Of films and ratings: what a run is told that it learned from."""
+        """Digest of films and ratings: what a run is told that it learned from."""
         told = hashlib.sha256("".join(film.digest for film in self.films).encode())
         for column in (self.ratings.user, self.ratings.film, self.ratings.stars, self.ratings.time):
             told.update(column.tobytes())

@@ -57,7 +57,7 @@ class Film:
 
     @property
     def digest(self) -> str:
-        """Of all that its vectors depend on: with an equal digest nothing has to be computed again."""
+        """Digest of all that its vectors depend on: with an equal digest nothing has to be computed again."""
         told = json.dumps([self.title, self.year, self.genres, self.people, self.text], ensure_ascii=False)
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

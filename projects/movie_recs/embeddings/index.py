@@ -83,16 +83,16 @@ class Flat:
         self._index = faiss.IndexIDMap2(faiss.IndexFlatIP(width))
 
     def add(self, ids: Sequence[int], vectors: Float[np.ndarray, "n d"]) -> None:
-        """See `Index`."""
+        """Put films in; one that is there already is replaced."""
         self.remove(ids)
         self._index.add_with_ids(checked(vectors, self.width), np.asarray(ids, np.int64))
 
     def remove(self, ids: Sequence[int]) -> None:
-        """See `Index`."""
+        """Take films out; one that is not there is passed over."""
         self._index.remove_ids(np.asarray(ids, np.int64))
 
     def search(self, queries: Float[np.ndarray, "q d"], k: int) -> Found:
-        """See `Index`. One place more is asked for, so that a tie at the end has one outcome."""
+        """The k films of the largest inner products; one place more is asked for, so that a tie has one outcome."""
         wanted = max(1, min(k + 1, len(self)))
         with one_thread():
             scores, ids = self._index.search(checked(queries, self.width), wanted)
@@ -121,7 +121,7 @@ class Graph:
         self._node: dict[int, int] = {}
 
     def add(self, ids: Sequence[int], vectors: Float[np.ndarray, "n d"]) -> None:
-        """See `Index`."""
+        """Put films in as new nodes; the node of one that is there already is marked as removed."""
         ready = checked(vectors, self.width)
         self.remove(ids)
         self._node |= {int(id_): node for node, id_ in enumerate(ids, start=len(self._ids))}
@@ -129,7 +129,7 @@ class Graph:
         self._index.add(ready)
 
     def remove(self, ids: Sequence[int]) -> None:
-        """See `Index`."""
+        """Mark films' nodes as removed; the graph is built anew when more than a share of its nodes is."""
         gone = [self._node.pop(id_) for id_ in ids if id_ in self._node]
         self._ids[gone] = NOBODY
         if len(self._ids) - len(self) > MOST_DEAD * max(len(self._ids), 1):
@@ -140,7 +140,10 @@ class Graph:
                 self.add(kept.tolist(), vectors)
 
     def search(self, queries: Float[np.ndarray, "q d"], k: int) -> Found:
-        """See `Index`; approximate. Where removed films stand before k others, every film is looked at instead."""
+        """Nearly the k films of the largest inner products.
+
+        Where removed films stand before k others, every film is looked at instead.
+        """
         asked, nodes = checked(queries, self.width), len(self._ids)
         if not nodes:
             return np.full((len(asked), k), NOBODY), np.full((len(asked), k), -np.inf, np.float32)
@@ -183,19 +186,19 @@ class Qdrant:
             raise UserError(f"Qdrant at {location} does not answer ({type(error).__name__})") from None
 
     def add(self, ids: Sequence[int], vectors: Float[np.ndarray, "n d"]) -> None:
-        """See `Index`."""
+        """Put films in; one that is there already is replaced."""
         ready = checked(vectors, self.width)
         points = [self._models.PointStruct(id=int(i), vector=v.tolist()) for i, v in zip(ids, ready, strict=True)]
         if points:
             self._client.upsert(self.collection, points, wait=True)
 
     def remove(self, ids: Sequence[int]) -> None:
-        """See `Index`."""
+        """Take films out; one that is not there is passed over."""
         if len(ids):
             self._client.delete(self.collection, self._models.PointIdsList(points=[int(i) for i in ids]), wait=True)
 
     def search(self, queries: Float[np.ndarray, "q d"], k: int) -> Found:
-        """See `Index`."""
+        """The k films of the largest inner products, exact or approximate as the server decides."""
         ids = np.full((len(queries), k + 1), NOBODY, np.int64)
         scores = np.full((len(queries), k + 1), -np.inf, np.float32)
         for row, query in enumerate(checked(queries, self.width)):

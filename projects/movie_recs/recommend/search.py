@@ -45,7 +45,7 @@ class Searched:
         return np.asarray(scores)
 
     def best(self, asked: Float[np.ndarray, " d"]) -> Float[np.ndarray, " n"]:
-        """Of each film's sentences the cosine of the nearest one; 0 without sentences."""
+        """Cosine of the nearest sentence of each film; 0 without sentences."""
         single = self.centre(self.films.sentences) @ asked
         starts = self.films.starts
         pairs = pairwise(starts)

@@ -27,7 +27,7 @@ def homonyms(question: str, options: Sequence[Option], *, least: float, apart: f
     """The options to ask about: at least two documents of one name that the question has, each with a good answer.
 
     Args:
-        options: Of a question, best first.
+        options: What may be meant by a question, best first.
         least: Chance that an option must have.
         apart: How much of the best one's chance it must have, 0 to 1; of all options, named or not.
     """

@@ -54,7 +54,7 @@ class Document:
 
     @property
     def digest(self) -> str:
-        """Of title, language and text: the same content has the same one."""
+        """Digest of title, language and text: the same content has the same one."""
         told = json.dumps([self.title, self.language, self.text], ensure_ascii=False)
         return hashlib.sha256(told.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 

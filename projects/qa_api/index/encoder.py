@@ -32,7 +32,7 @@ class Encoder(Protocol):
 
     @property
     def width(self) -> int:
-        """Of a vector."""
+        """Numbers of a vector."""
 
     @property
     def identity(self) -> str:
@@ -64,7 +64,7 @@ class SentenceEncoder:
 
     @property
     def width(self) -> int:
-        """Of a vector."""
+        """Numbers of a vector."""
         return int(self.model.config.hidden_size)
 
     @cached_property

@@ -24,7 +24,8 @@ from projects.qa_api.index.words import WordIndex
 from shared.web import logs
 
 FETCHED = 50  # hits of each search that are merged
-CHUNK, PAUSE = 100, 0.002  # documents of a rebuild, and seconds after them in which searches have the processor
+CHUNK, PAUSES = 100, 2.0  # documents of a rebuild, and how many times what they took searches have the processor
+REST = 30.0  # seconds after a mending in which a search that fails is itself at fault
 Hits = list[tuple[str, float]]
 
 
@@ -81,11 +82,6 @@ class Snapshot(Searched):
 
     def apply(self, changes: Sequence[Change]) -> None:
         """Take changes in, in their order."""
-        self.take(changes)
-        self.words.commit()
-
-    def take(self, changes: Sequence[Change]) -> None:
-        """Take changes in, whose words are found after the next commit."""
         put = [each.kept for each in changes if each.kept is not None]
         gone = {each.id for each in changes if each.kept is None}
         self.words.put(each.document for each in put)
@@ -93,6 +89,7 @@ class Snapshot(Searched):
         if put:
             self.vectors.put([each.document.id for each in put], np.stack([each.vector for each in put]))
         self.vectors.remove(sorted(gone))
+        self.words.commit()
         left = {**self.documents, **{each.document.id: each.document for each in put}}
         self.documents = {each: left[each] for each in left if each not in gone}  # a new one: who reads the old goes on
         self.seq = max([self.seq, *(each.seq for each in changes)])
@@ -137,7 +134,7 @@ class Library:
         self.store, self.tenant, self.encoder, self.merge = store, tenant, encoder, merge
         self._make = make or (lambda: Snapshot(encoder.width))
         self._changing = threading.RLock()
-        self.mended, self.rebuilding = 0, False
+        self.mended, self.rebuilding, self._mended_at = 0, False, -REST
         self._snapshot = self._make()
         self.catch_up()
 
@@ -161,7 +158,7 @@ class Library:
                     now.apply(waiting)
                 except ConnectionError:  # a server that is away: nothing is broken, and it will be asked again
                     raise
-                except Exception as error:
+                except Exception as error:  # whatever broke it: the store has all of it, and it is made again
                     self._mend(now, type(error).__name__)
                 else:
                     if not now.whole:
@@ -175,8 +172,9 @@ class Library:
             made = self._make()
             changes: Iterator[Change] = self.store.changes(self.tenant, 0)
             while some := list(islice(changes, CHUNK)):
-                _taken(made, some)
-                time.sleep(PAUSE)
+                begun = time.perf_counter()
+                made.apply(some)
+                time.sleep(PAUSES * (time.perf_counter() - begun))
             with self._changing:
                 made.apply(list(self.store.changes(self.tenant, made.seq)))
                 self._snapshot = made
@@ -190,7 +188,7 @@ class Library:
             if self._snapshot is broken:
                 logs.line(30, event="index made again", error=what)
                 self.rebuild()
-                self.mended += 1
+                self.mended, self._mended_at = self.mended + 1, time.monotonic()
 
     def query(self, text: str) -> Float[np.ndarray, " d"]:
         """A question's vector."""
@@ -204,7 +202,9 @@ class Library:
             return self._candidates(now, text, language, vector)
         except ConnectionError:
             raise
-        except Exception as error:
+        except Exception as error:  # whatever broke it, as above; if the search itself is at fault it fails again
+            if time.monotonic() - self._mended_at < REST:  # nobody makes us build all day by a text that fails
+                raise
             self._mend(now, type(error).__name__)
             return self._candidates(self._snapshot, text, language, vector)
 
@@ -226,8 +226,3 @@ class Library:
 def by_ranks(found: Candidates) -> list[tuple[str, float]]:
     """Candidates in the order of reciprocal ranks, which is theirs."""
     return [(each, 1 / (1 + place)) for place, each in enumerate(found.ids)]
-
-
-def _taken(made: Searched, changes: Sequence[Change]) -> None:
-    """Changes go into an index that nobody searches yet: in memory, without a commit for each chunk."""
-    (made.take if isinstance(made, Snapshot) else made.apply)(changes)

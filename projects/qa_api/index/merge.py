@@ -14,7 +14,7 @@ from projects.qa_api.data.documents import Document, Language, normalised, sente
 
 Hits = Sequence[tuple[str, float]]
 CONSTANT = 60
-"""Of reciprocal ranks (Cormack et al. 2009)."""
+"""The constant of reciprocal ranks (Cormack et al. 2009)."""
 FEATURES = ("words", "words_rank", "vectors", "vectors_rank", "title", "whole_title", "lead", "text")
 LEAD = 2  # sentences, which say what a thing is
 MOST_CHARACTERS = 3_000  # of a text that are looked at
@@ -120,7 +120,7 @@ def fit_merge(found: Sequence[Candidates], right: Sequence[str], *, penalty: flo
     """Weights that give the right document the largest share of a query's candidates.
 
     Args:
-        found: Of each query.
+        found: Candidates of each query.
         right: Id of the document that is right; a query whose candidates lack it teaches nothing.
         penalty: Of squared weights.
         steps: Of L-BFGS.

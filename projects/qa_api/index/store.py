@@ -70,7 +70,7 @@ class Kept:
 
     @property
     def etag(self) -> str:
-        """Of the content: the same document put twice has the same one."""
+        """Digest of the content: the same document put twice has the same one."""
         return self.document.digest
 
 
@@ -163,7 +163,7 @@ class Store:
                 self._base.execute("BEGIN IMMEDIATE")
                 yield self._base
                 self._base.execute("COMMIT")
-            except BaseException as error:
+            except BaseException as error:  # an interruption too leaves the transaction open
                 if self._base.in_transaction:  # SQLite itself takes some back
                     self._base.execute("ROLLBACK")
                 if isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode & 0xFF in NO_ROOM:
@@ -244,7 +244,7 @@ class Store:
             return _row(self._read, tenant, identity)
 
     def ids(self, tenant: str) -> list[str]:
-        """Of all documents of a tenant, in their order."""
+        """Ids of all documents of a tenant, in their order."""
         return [row[0] for row in self._all("SELECT id FROM documents WHERE tenant = ? ORDER BY id", tenant)]
 
     def count(self, tenant: str) -> int:

@@ -158,7 +158,7 @@ def answered(answerer: Answerer, config: Answering) -> Iterator[Item]:
 
 
 def numbers(question: Question, told: Answer, own: Given | None, sure: float) -> dict[str, float]:
-    """Of one question: each measure only where it says something."""
+    """Numbers of one question: each measure only where it says something."""
     best = told.candidates[0] if told.candidates else None
     found: dict[str, float] = {}
     if question.kind == "ambiguous":

@@ -1,10 +1,11 @@
 """Requests that schemathesis makes of the service's own OpenAPI document, fitting and not: none may be a 5xx."""
 
 import asyncio
+import io
 import itertools
 import tempfile
 from collections import Counter
-from contextlib import suppress
+from contextlib import redirect_stderr, suppress
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,8 @@ def rows(cases: int = 2000) -> list[dict[str, Any]]:
         service = small_service(settings)
         sun = Document("sun", "Sun", "The Sun is a star.", "en")
         service.store.put("a", sun, service.encoder.encode([sun.text], "passage")[0])
-        app = create_app(service, settings)
+        with redirect_stderr(io.StringIO()):  # a line for each of some thousand requests is nothing to read
+            app = create_app(service, settings)
         key = issue(keys_of(settings), "a", "admin", "cases")
         transport = httpx.ASGITransport(app, raise_app_exceptions=False)
         headers = {"Authorization": f"Bearer {key}"}

@@ -1,6 +1,5 @@
 """Clients that measure: one connection each, and what was answered."""
 
-import http.client
 import json
 import time
 from collections.abc import Iterator
@@ -8,41 +7,28 @@ from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 from projects.qa_api.server.app import keys_of
 from projects.qa_api.server.people import issue
 from projects.qa_api.server.settings import PREFIX, Settings
+from shared.lab.load import Line
 from shared.web.launch import Running, running
 
 SERVER = "projects.qa_api.server"
 FREE = 1e5  # requests a second, where the limit is not what is measured
 
 
-class Line:
-    """One connection with a key; a server that is gone is status 0."""
+class Client(Line):
+    """One connection with a key, over which JSON goes; a server that is gone is status 0."""
 
     def __init__(self, url: str, key: str, seconds: float = 30.0) -> None:
-        where = urlsplit(url)
-        self._http = http.client.HTTPConnection(where.hostname or "", where.port, timeout=seconds)
-        self._key = {"Authorization": f"Bearer {key}"}
+        super().__init__(url, {"Authorization": f"Bearer {key}"}, seconds)
 
-    def send(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
+    def call(self, method: str, path: str, body: Any = None) -> tuple[int, Any]:
         """(status, JSON); (0, None) without an answer."""
         content = json.dumps(body) if body is not None else None
-        kind = {"Content-Type": "application/json"} if body is not None else {}
-        try:
-            self._http.request(method, path, content, {**self._key, **kind})
-            answer = self._http.getresponse()
-            told = answer.read()
-            return answer.status, json.loads(told) if told else None
-        except (OSError, http.client.HTTPException, ValueError):
-            self._http.close()
-            return 0, None
-
-    def close(self) -> None:
-        """Hang up; the next request connects again."""
-        self._http.close()
+        status, told = self.send(method, path, content, {"Content-Type": "application/json"} if content else {})
+        return status, json.loads(told) if told else None
 
 
 @contextmanager
@@ -55,12 +41,6 @@ def served(
         given = {"data": folder, "rate": FREE, **({"reader": run} if run else {}), **options}
         with running(module, PREFIX, given) as server:
             yield server, key
-
-
-def quantile(seconds: list[float], share: float) -> float:
-    """In milliseconds, of sorted or unsorted times; 0 without any."""
-    ordered = sorted(seconds)
-    return round(1000 * ordered[int(share * (len(ordered) - 1))], 1) if ordered else 0.0
 
 
 def until(asked: Any, most: float = 5.0) -> float:

@@ -18,7 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from projects.qa_api.measure.clients import FREE, Line
+from projects.qa_api.measure.clients import FREE, Client
 from projects.qa_api.server.app import keys_of
 from projects.qa_api.server.people import issue
 from projects.qa_api.server.settings import PREFIX, Settings
@@ -48,7 +48,7 @@ class Writer:
 
     def write(self, url: str, source: random.Random, stop: threading.Event) -> None:
         """Until it is told to stop, or nobody answers."""
-        line = Line(url, self.key, 60.0)
+        line = Client(url, self.key, 60.0)
         while not stop.is_set():
             self.version += 1
             name = f"d{self.number}-{source.randrange(DOCUMENTS)}"
@@ -56,7 +56,7 @@ class Writer:
             self.pending[name] = version
             told = {"title": name, "text": self.text(name, self.version), "language": "en"}
             path = f"/v1/documents/{name}"
-            status, _ = line.send("DELETE", path) if version is None else line.send("PUT", path, told)
+            status, _ = line.call("DELETE", path) if version is None else line.call("PUT", path, told)
             if status == 0:
                 return
             if status in (200, 201, 404):
@@ -65,15 +65,15 @@ class Writer:
         line.close()
 
     def text(self, name: str, version: int) -> str:
-        """Of a version, with a word that no other one has."""
+        """Text of a version, with a word that no other one has."""
         return f"Marker{self.number}x{name[-1]}x{version} stands here for {name}."
 
     def check(self, url: str) -> dict[str, int]:
         """What is wrong by now; what is there counts as acknowledged from here on."""
-        line, wrong = Line(url, self.key), {"lost": 0, "returned": 0, "index_apart": 0}
+        line, wrong = Client(url, self.key), {"lost": 0, "returned": 0, "index_apart": 0}
         for number in range(DOCUMENTS):
             name = f"d{self.number}-{number}"
-            status, told = line.send("GET", f"/v1/documents/{name}")
+            status, told = line.call("GET", f"/v1/documents/{name}")
             there = int(told["text"].split()[0].rsplit("x", 1)[1]) if status == 200 else None
             wanted = self.acknowledged.get(name)
             if there != wanted and not (name in self.pending and there == self.pending[name]):
@@ -81,7 +81,7 @@ class Writer:
             for version in {wanted, there, self.pending.get(name)} - {None}:
                 assert version is not None
                 word = self.text(name, version).split()[0]
-                hits = line.send("GET", f"/v1/search?q={word}&k=20")[1]["hits"]
+                hits = line.call("GET", f"/v1/search?q={word}&k=20")[1]["hits"]
                 found = any(each["document"] == name and word in each["beginning"] for each in hits)
                 wrong["index_apart"] += found != (version == there)
             self.acknowledged[name] = there
@@ -138,8 +138,8 @@ def started(folder: Path) -> Iterator[tuple[str, Any]]:
     process.start()
     url = f"http://127.0.0.1:{port}"
     try:
-        line, end = Line(url, ""), time.monotonic() + 180
-        while line.send("GET", "/ready")[0] != 200:
+        line, end = Client(url, ""), time.monotonic() + 180
+        while line.call("GET", "/ready")[0] != 200:
             if not process.is_alive() or time.monotonic() > end:
                 raise UserError("the server did not start again")
             time.sleep(0.01)

@@ -10,7 +10,8 @@ from urllib.parse import quote
 
 from projects.qa_api.data.documents import introductions
 from projects.qa_api.index.words import WordIndex
-from projects.qa_api.measure.clients import SERVER, Line, quantile, served
+from projects.qa_api.measure.clients import SERVER, Client, served
+from shared.lab.load import quantile
 
 PACE = 10.0  # searches a second beside a rebuild
 
@@ -51,9 +52,9 @@ def rebuilding(
         done, stop = [0], threading.Event()
 
         def rebuild() -> None:
-            with closing(Line(server.url, key, 120.0)) as line:
+            with closing(Client(server.url, key, 120.0)) as line:
                 while not stop.is_set():
-                    done[0] += line.send("POST", "/v1/index")[0] == 200
+                    done[0] += line.call("POST", "/v1/index")[0] == 200
 
         thread = threading.Thread(target=rebuild)
         thread.start()
@@ -61,21 +62,21 @@ def rebuilding(
         stop.set()
         thread.join()
         told[1]["rebuilds"] = done[0]
-        with closing(Line(server.url, key)) as line:
-            documents = line.send("GET", "/v1/usage")[1]["documents"]
+        with closing(Client(server.url, key)) as line:
+            documents = line.call("GET", "/v1/usage")[1]["documents"]
     quiet = float(told[0]["p99_ms"]) or 1.0
     return [{"documents": documents, **each, "times_quiet": round(float(each["p99_ms"]) / quiet, 2)} for each in told]
 
 
 def _paced(url: str, key: str, queries: list[str], seconds: float) -> dict[str, Any]:
     times, begun = [], time.perf_counter()
-    with closing(Line(url, key)) as line:
+    with closing(Client(url, key)) as line:
         for number, query in enumerate(itertools.cycle(queries)):
             due = begun + number / PACE
             if due >= begun + seconds:
                 break
             time.sleep(max(0.0, due - time.perf_counter()))
-            status, _ = line.send("GET", f"/v1/search?q={quote(query)}")
+            status, _ = line.call("GET", f"/v1/search?q={quote(query)}")
             assert status == 200, f"a search was answered with {status}"
             times.append(time.perf_counter() - due)
     return {"searches": len(times), "median_ms": quantile(times, 0.5), "p99_ms": quantile(times, 0.99)}

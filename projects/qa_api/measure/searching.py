@@ -34,9 +34,9 @@ class Searching:
     method: Method
     encoder: str = "e5"
     queries: int = 600
-    """Of the test titles."""
+    """Queries about test titles."""
     taught: int = 600
-    """Of the training titles, and as many of the validation titles, of each task: what the merge is fitted on."""
+    """Queries about training titles, and as many about validation titles, of each task: what the merge is fitted on."""
 
 
 @dataclass(frozen=True)

@@ -134,7 +134,7 @@ def none_f1(done: Done, rows: Any) -> float:
 
 
 def calibration_error(done: Done) -> float:
-    """Of the best candidate's chance."""
+    """Calibration error of the best candidate's chance."""
     return expected_calibration_error(np.array(done.values("chance")), np.array(done.values("right")))
 
 
@@ -232,5 +232,5 @@ def covered(done: Done, steps: int = 50) -> list[dict[str, Any]]:
 
 
 def views(out: Path) -> Views:
-    """Of what there is."""
+    """Tables that have been written."""
     return written(out, *(each for each in (*TABLES, *serving.TABLES) if each is not COVERAGE))

@@ -25,7 +25,7 @@ class Evidence:
 
     Attributes:
         margin: How much better its span is than none.
-        score: Of the span.
+        score: The span's own.
         found: How far its document is behind the best found, ≤ 0.
         rank: 1 / rank of the document.
         named: Whether the question names the document.
@@ -89,7 +89,7 @@ class Judged:
     """Candidate answers to one question of the validation part.
 
     Attributes:
-        evidence: Of each candidate.
+        evidence: What is known of each candidate.
         right: Its F1 with what the question's own document says; 0 for all where nothing answers.
         answerable: Whether anything does.
     """

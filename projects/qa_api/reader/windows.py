@@ -27,7 +27,7 @@ class Windows:
         ids: (w, t).
         mask: What is no padding.
         context: Tokens of the document: only these can be in an answer.
-        offsets: Of each token in its document's text, OUTSIDE for others.
+        offsets: Place of each token in its document's text, OUTSIDE for others.
         owner: Which pair a window belongs to.
     """
 
@@ -50,7 +50,7 @@ def windows(tokenizer: Any, pairs: Sequence[tuple[str, str]], *, tokens: int = T
 
     Args:
         pairs: (question, text of the document).
-        tokens: Of a window, question and marks included.
+        tokens: Length of a window, question and marks included.
         stride: Tokens of a document that two windows share.
     """
     questions = [_cut(tokenizer, question) for question, _ in pairs]

@@ -70,7 +70,7 @@ class Service:
 
     Args:
         settings: What the server was told.
-        encoder: Of documents and questions.
+        encoder: Makes vectors of documents and questions.
         reader: Trained; it and the encoder must be safe for several threads (runtime.py).
         merge: How both searches become one; by reciprocal ranks without it.
         exact: Encodes the documents that there are at first; the encoder itself by default.

@@ -8,7 +8,7 @@ from shared.web.settings import check_ranges
 
 PREFIX = "QA_API_"
 DATASETS = ("sample", "introductions", "none")
-RUNTIMES = ("auto", "onnx", "torch")
+RUNTIMES = ("auto", "onnx", "int8", "torch")
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,11 @@ class Settings:
         port: TCP port; 0 takes a free one.
         data: Folder of the store, of the keys and of the secret of follow-ups.
         dataset: What the tenant "demo" begins with: sample (2,000 introductions), introductions (all 16,160), or none.
-        encoder: Of documents and questions: e5 or minilm.
+        encoder: What makes vectors of documents and questions: e5 or minilm.
         reader: Directory of a trained reader; "" takes the one that `make run-qa_api` left.
-        runtime: What computes: onnx (int8, as `python -m projects.qa_api.export` wrote it), torch (float32), or auto:
+        runtime: What computes: onnx (float32) or int8, as `python -m projects.qa_api.export` wrote it, torch, or auto:
             onnx where the reader has been exported.
-        threads: Of one question, for either runtime.
+        threads: How many one window of a document gets; ONNX Runtime reads as many windows at once as there are cores.
         elastic: URL of Elasticsearch or OpenSearch for the index; "" keeps it in memory.
         at_once: Questions that are answered at the same time.
         waiting: Questions that may wait for them; more are told to come back.

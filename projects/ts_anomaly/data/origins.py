@@ -13,7 +13,7 @@ FIRST = 0.4  # of the series is there at the first origin
 
 
 def origins(n: int, count: int = ORIGINS, *, gap: int = GAP, first: float = FIRST) -> list[tuple[int, int, int]]:
-    """Of each origin: how many points are known, where judging begins, and where it stops.
+    """How many points are known at each origin, where judging begins, and where it stops.
 
     What is judged is in order, without overlap, and of equal length.
 

@@ -5,6 +5,7 @@ on (a clock that repeats or jumps back) the first stays. What cannot be read end
 """
 
 import csv
+import io
 import json
 import math
 from collections.abc import Iterable, Iterator
@@ -46,14 +47,18 @@ class Table:
     values: Float[np.ndarray, "n c"]
 
 
-def read_table(path: Path) -> Table:
+def read_table(path: Path, size: int | None = None) -> Table:
     """A file that fits in memory.
+
+    Args:
+        size: Bytes from its beginning that are read; by default all.
 
     Raises:
         UserError: If it cannot be read as a table of numbers.
     """
     try:
-        with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        with path.open("rb") as whole:
+            file = io.TextIOWrapper(io.BytesIO(whole.read(size)), encoding="utf-8-sig", errors="replace", newline="")
             reader = Reader(str(path), labels=True)
             read = list(reader.rows(file))
     except OSError as error:

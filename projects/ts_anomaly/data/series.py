@@ -80,28 +80,37 @@ def definitions() -> dict[str, dict[str, Any]]:
     return tomllib.loads(DEFINITIONS.read_text(encoding="utf-8"))
 
 
-def load_series(name: str) -> Series:
+def load_series(name: str, size: int | None = None) -> Series:
     """The series that `--dataset` names: an embedded one, or a CSV file of one's own.
 
     In a file a column `label` or `is_anomaly` holds labels; 0.4 of its rows are fitted on, up to 0.6 validated on. An
     embedded name with @0, @1 or @2 is the series as it stood at a rolling origin (data/origins.py).
 
+    Args:
+        size: Bytes of the file that are read, as it was before it grew; by default all.
+
     Raises:
         UserError: If there is none of that name, or the file cannot be read.
     """
-    if name in definitions():
-        return _embedded(name)
-    embedded, _, number = name.partition("@")
-    if embedded in definitions() and number in map(str, range(ORIGINS)):
-        return _at_origin(_embedded(embedded), name, int(number))
-    path = Path(name).expanduser()
+    path = own_file(name)
+    if path is None:
+        embedded, _, number = name.partition("@")
+        return _at_origin(_embedded(embedded), name, int(number)) if number else _embedded(embedded)
     if path.exists():
-        return _own(path)
+        return _own(path, size)
     near = get_close_matches(name, definitions(), n=1)
     hint = f" (did you mean {near[0]}?)" if near else ""
     raise UserError(
         f"--dataset {name}: no such file, and no embedded series{hint}; there are {', '.join(definitions())}"
     )
+
+
+def own_file(name: str) -> Path | None:
+    """The file that `--dataset` names, there or not; None if it names an embedded series."""
+    embedded, at, number = name.partition("@")
+    if embedded in definitions() and (not at or number in map(str, range(ORIGINS))):
+        return None
+    return Path(name).expanduser()
 
 
 def _at_origin(series: Series, name: str, number: int) -> Series:
@@ -146,9 +155,9 @@ def _number(text: str) -> float:
     return float(text) if text not in ("", ".") else float("nan")
 
 
-def _own(path: Path) -> Series:
+def _own(path: Path, size: int | None) -> Series:
     """On a grid of equal steps, as a stream of it is watched: gaps where no row came."""
-    table = read_table(path)
+    table = read_table(path, size)
     if len(table.times) < FEWEST:
         raise UserError(f"{path}: has {len(table.times)} rows, of at least {FEWEST}")
     try:

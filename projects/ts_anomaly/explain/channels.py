@@ -38,7 +38,7 @@ class Because:
 
 
 def because(detector: PatchTransformer, values: Float[np.ndarray, "n c"]) -> Because:
-    """Of the last point."""
+    """Channel and kind of evidence that decided on the last point."""
     surprise = detector.judge(detector.evidence(values))[:, :, -1]
     channel = int(surprise.max(1).argmax())
     place = int(surprise[channel].argmax())

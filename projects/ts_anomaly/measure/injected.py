@@ -24,8 +24,9 @@ from projects.ts_anomaly.data.inject import kinds, read_kinds
 from projects.ts_anomaly.data.series import Series, load_series
 from projects.ts_anomaly.detector import Detector
 from projects.ts_anomaly.evaluate import auc_pr
+from projects.ts_anomaly.learned import digest
 from projects.ts_anomaly.models.detectors import PatchTransformer
-from projects.ts_anomaly.train import digest, load_detector, validate
+from projects.ts_anomaly.train import load_detector, validate
 from projects.ts_anomaly.trials import CONTEXT, Trial, pooled_auc_pr, trials
 from shared.study import Done, Item, log_items
 

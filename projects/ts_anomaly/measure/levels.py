@@ -19,11 +19,12 @@ from projects.ts_anomaly.baselines.fitted import Smoothing
 from projects.ts_anomaly.data.series import Series, load_series
 from projects.ts_anomaly.detector import Detector
 from projects.ts_anomaly.evaluate import auc_roc, delays, event_hits, range_rewards
+from projects.ts_anomaly.learned import digest
 from projects.ts_anomaly.measure import real
 from projects.ts_anomaly.measure.injected import SEED, best_baseline, by_cell
 from projects.ts_anomaly.scoring.events import merged
 from projects.ts_anomaly.scoring.thresholds import Spot
-from projects.ts_anomaly.train import digest, load_detector
+from projects.ts_anomaly.train import load_detector
 from projects.ts_anomaly.trials import Trial
 from shared.study import Done, Item, log_items
 
@@ -67,8 +68,8 @@ def statistics(labels: Int[np.ndarray, " n"], alarms: Bool[np.ndarray, " n"]) ->
 
 
 def measures(sums: Float[np.ndarray, " s"]) -> dict[str, float]:
-    """Of summed statistics: false events in 1,000 normal points; precision, recall and F1 of points; F1 of ranges and
-    of events. 0 where there is nothing to divide by.
+    """Measures from summed statistics: false events in 1,000 normal points; precision, recall and F1 of points; F1 of
+    ranges and of events. 0 where there is nothing to divide by.
     """
     of = dict(zip(STATISTICS, sums.tolist(), strict=True))
 
@@ -114,7 +115,7 @@ def measured(asked: Asked, make: Any, runs: Path, data: str) -> Done:
 
 
 def of_baseline(name: str, dataset: str, runs: Path) -> Done:
-    """Of a baseline. There is no best line of code here: which one is best only the labels say."""
+    """What a baseline's alarms are worth. There is no best line of code here: only the labels say which one is."""
     series = load_series(dataset)
 
     def make() -> Detector:
@@ -124,7 +125,7 @@ def of_baseline(name: str, dataset: str, runs: Path) -> Done:
 
 
 def of_trained(done: Done, runs: Path, *, heads: tuple[str, ...] = ()) -> Done:
-    """Of a trained detector, or of some of its kinds of evidence alone."""
+    """What a trained detector's alarms are worth, or those of some of its kinds of evidence alone."""
     config, folder = done.config, done.directory
     assert folder is not None
 

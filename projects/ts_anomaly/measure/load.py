@@ -5,23 +5,20 @@ soon as they are answered; then pushes come at a pace that does not wait for ans
 from when a push was due.
 """
 
-import http.client
-import statistics
-import threading
+import itertools
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
-from urllib.parse import urlsplit
 
 import numpy as np
 
 from projects.ts_anomaly.server.settings import PREFIX
 from shared.errors import UserError
+from shared.lab.load import Ask, Line, closed, paced, quantile
 from shared.web.launch import Running, running
 
 BATCH = 256  # points of a push
@@ -50,16 +47,15 @@ class Worker:
 
     def __post_init__(self) -> None:
         """Connect when first needed."""
-        where = urlsplit(self.url)
-        self._connection = http.client.HTTPConnection(where.hostname or "", where.port, timeout=30)
+        self._line = Line(self.url)
         self._random = np.random.default_rng(sum(map(ord, self.name)))
 
     def push(self, due: float) -> None:
         """The next points; `due` is when they should have been sent."""
         values = np.sin(np.arange(self.at, self.at + BATCH) / 10) + 0.1 * self._random.standard_normal(BATCH)
         lines = [f"{60 * (self.at + n)},{value:.4f}" for n, value in enumerate(values)]
-        body, kind = "\n".join(["t,v", *lines]), {"Content-Type": "text/csv"}
-        status = self._sent(body, kind) or self._sent(body, kind)  # an idle connection may have been closed
+        body, path = "\n".join(["t,v", *lines]), f"/v1/series/{self.name}/csv"
+        status, _ = self._line.send("POST", path, body, {"Content-Type": "text/csv"})
         self.counts[status] = self.counts.get(status, 0) + 1
         if status == 200:
             self.seconds.append(time.perf_counter() - due)
@@ -67,17 +63,7 @@ class Worker:
 
     def close(self) -> None:
         """Hang up; the next push connects again."""
-        self._connection.close()
-
-    def _sent(self, body: str, kind: dict[str, str]) -> int:
-        try:
-            self._connection.request("POST", f"/v1/series/{self.name}/csv", body, kind)
-            answer = self._connection.getresponse()
-            answer.read()
-        except (OSError, http.client.HTTPException):
-            self._connection.close()
-            return 0
-        return answer.status
+        self._line.close()
 
 
 def rows(model: Path, seconds: float = 15.0, long: float = 300.0) -> list[dict[str, Any]]:
@@ -90,19 +76,19 @@ def rows(model: Path, seconds: float = 15.0, long: float = 300.0) -> list[dict[s
         with running("projects.ts_anomaly.server", PREFIX, options) as server:
             workers = [Worker(server.url, f"s{n}") for n in range(WORKERS)]
             _filled(workers)
-            capacity = _measured("as fast as answered", server, workers[:CLOSED], partial(_closed, seconds=seconds))
+            capacity = _measured("as fast as answered", server, workers[:CLOSED], partial(closed, seconds=seconds))
             told.append(capacity)
             for times, lasting, name in (
                 (1, seconds, "at capacity"),
                 (2, seconds, "at twice the capacity"),
                 (2, long, f"at twice the capacity, {long:.0f} seconds"),
             ):
-                pace = times * float(capacity["taken"]) / BATCH
-                told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=lasting)))
+                gaps = itertools.repeat(BATCH / (times * float(capacity["taken"])))
+                told.append(_measured(name, server, workers, partial(paced, gaps=gaps, seconds=lasting)))
         with running("projects.ts_anomaly.server", PREFIX, {**options, "rate": LIMIT}) as server:  # it goes on
             workers = [Worker(server.url, each.name, each.at) for each in workers]
             name = f"at twice the capacity, {LIMIT} requests a second allowed"
-            told.append(_measured(name, server, workers, partial(_open, pace=pace, seconds=seconds)))
+            told.append(_measured(name, server, workers, partial(paced, gaps=gaps, seconds=seconds)))
     return told
 
 
@@ -113,49 +99,16 @@ def _filled(workers: list[Worker]) -> None:
             worker.push(time.perf_counter())
 
 
-def _closed(workers: list[Worker], seconds: float) -> None:
-    """Each pushes again when it is answered."""
-    end = time.perf_counter() + seconds
-
-    def run(worker: Worker) -> None:
-        while (now := time.perf_counter()) < end:
-            worker.push(now)
-
-    with ThreadPoolExecutor(len(workers)) as pool:
-        list(pool.map(run, workers))
-
-
-def _open(workers: list[Worker], pace: float, seconds: float) -> None:
-    """So many pushes a second, each at its time, by whichever worker is free; late ones are late, not left out."""
-    begun, lock, sent = time.perf_counter(), threading.Lock(), 0
-
-    def run(worker: Worker) -> None:
-        nonlocal sent
-        while True:
-            with lock:
-                due, sent = begun + sent / pace, sent + 1
-            if due >= begun + seconds:
-                return
-            time.sleep(max(0.0, due - time.perf_counter()))
-            worker.push(due)
-
-    with ThreadPoolExecutor(len(workers)) as pool:
-        list(pool.map(run, workers))
-
-
-def _measured(
-    what: str, server: Running, workers: list[Worker], load: Callable[[list[Worker]], None]
-) -> dict[str, Any]:
+def _measured(what: str, server: Running, workers: list[Worker], load: Callable[[list[Ask]], float]) -> dict[str, Any]:
     for worker in workers:
         worker.counts, worker.seconds = {}, []
-    before, begun = server.resident_mb(), time.perf_counter()
-    load(workers)
-    took = time.perf_counter() - begun
+    before = server.resident_mb()
+    took = load([worker.push for worker in workers])
     for worker in workers:
         worker.close()
     counts = {status: sum(worker.counts.get(status, 0) for worker in workers) for status in (200, 429, 503)}
     every = sum(sum(worker.counts.values()) for worker in workers)
-    seconds = sorted(second for worker in workers for second in worker.seconds)
+    seconds = [second for worker in workers for second in worker.seconds]
     if not seconds:
         raise UserError(f"no push was taken {what}: {server.said().strip().splitlines()[-1:]}")
     return {
@@ -165,8 +118,8 @@ def _measured(
         "refused_429": round(counts[429] / every, 4),
         "refused_503": round(counts[503] / every, 4),
         "other": every - sum(counts.values()),
-        "median_ms": round(1000 * statistics.median(seconds), 1),
-        "p99_ms": round(1000 * seconds[int(0.99 * (len(seconds) - 1))], 1),
+        "median_ms": quantile(seconds, 0.5),
+        "p99_ms": quantile(seconds, 0.99),
         "memory_mb": round(server.resident_mb(), 1),
         "grown_mb": round(server.resident_mb() - before, 1),
     }

@@ -15,8 +15,9 @@ from projects.ts_anomaly.baselines.simple import ONE_LINERS
 from projects.ts_anomaly.data.series import Series, load_series
 from projects.ts_anomaly.detector import Detector
 from projects.ts_anomaly.evaluate import auc_pr, auc_roc, best_f1, point_adjusted_f1, ranges, vus_pr
+from projects.ts_anomaly.learned import digest
 from projects.ts_anomaly.measure.injected import BASELINES, best_baseline
-from projects.ts_anomaly.train import digest, load_detector
+from projects.ts_anomaly.train import load_detector
 from shared.study import Done, Item, log_items
 
 SERIES = ("yahoo", "uniDS", "multiDS", "mitdb", "ucr135")
@@ -75,13 +76,13 @@ def measure(asked: Asked, take: Callable[[], dict[str, float]], runs: Path, data
 
 
 def measure_baseline(name: str, dataset: str, runs: Path) -> Done:
-    """Of a baseline."""
+    """A baseline's measures on a labelled series."""
     asked = Asked(what="real", detector=name, dataset=dataset)
     return measure(asked, lambda: score_of(name, load_series(dataset)), runs, digest(dataset))
 
 
 def measure_trained(done: Done, runs: Path) -> Done:
-    """Of a trained detector."""
+    """A trained detector's measures on its labelled series."""
     config, folder = done.config, done.directory
     assert folder is not None
     asked = Asked(what="real", detector=config.arm, dataset=config.dataset, seed=config.seed)

@@ -1,6 +1,6 @@
-"""What is done with alerts: written as lines of JSON, and sent to a webhook, each once, again and again until it is
-taken.
+"""What is done with alerts: written as lines of JSON, and sent to a webhook again and again until they are taken.
 
+An alert is never lost to a kill. One that was being sent just then is sent once more, with the same id.
 A webhook that is slow or down holds nothing up: a thread sends, the queue is bounded, and what does not fit is counted.
 """
 

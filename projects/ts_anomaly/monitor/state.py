@@ -32,7 +32,7 @@ PLAIN = ("begun", "step", "interval", "silent", "refits")
 
 
 def weights_digest(detector: PatchTransformer) -> str:
-    """Of the model's weights."""
+    """SHA-256 of the model's weights, by name."""
     digest = hashlib.sha256()
     for name, tensor in sorted(detector.model.state_dict().items()):
         digest.update(name.encode() + tensor.numpy().tobytes())

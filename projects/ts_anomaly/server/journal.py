@@ -4,6 +4,7 @@ import json
 import math
 import os
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from projects.ts_anomaly.data.reading import Row
@@ -15,7 +16,8 @@ class Journal:
     """Rows of one series since its last state, a line for what came together, appended and synced.
 
     What came together is judged together, also when it is read again: the same bits come out. A half line at the end
-    is what a killed process was writing: nobody was told that it was accepted.
+    is what a killed process was writing: nobody was told that it was accepted. An empty list behind rows says that
+    their alerts were handed over: without it, whoever reads them again hands over those of the last rows.
 
     Args:
         path: The file.
@@ -30,23 +32,30 @@ class Journal:
         Raises:
             OSError: If it does not take them; nothing of them is left in the file then.
         """
-        if not rows:
-            return
+        if rows:
+            self._write(_line(rows))
+            self.rows += len(rows)
+
+    def told(self) -> None:
+        """The alerts of the last rows were handed over. Where the disk takes no mark, they are handed over again."""
+        with suppress(OSError):
+            self._write(_line([]))
+
+    def _write(self, line: bytes) -> None:
         with self.path.open("ab") as file:
             before = file.tell()
         try:
             with self.path.open("ab") as file:
-                file.write(_line(rows))
+                file.write(line)
                 file.flush()
                 os.fsync(file.fileno())
         except OSError:  # a full disk takes a part of it: what comes next must not stand behind half a line
             os.truncate(self.path, before)
             raise
-        self.rows += len(rows)
 
     def read(self) -> Iterator[list[Row]]:
-        """Rows as they came, those that came together in one list; what is cut off at the end is removed, so that more
-        can follow.
+        """Rows as they came, those that came together in one list, an empty one where alerts were handed over; what is
+        cut off at the end is removed, so that more can follow.
 
         Raises:
             UserError: If a line in the middle is no line of ours.

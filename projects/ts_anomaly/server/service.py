@@ -104,11 +104,10 @@ class Monitor:
         self._config = WatchConfig(chance=settings.chance, memory=settings.memory)
         settings.data.mkdir(parents=True, exist_ok=True)
         remove_temporaries(settings.data)
-        self._webhook: Webhook | None = None  # what is judged again was told before
+        outbox = settings.data / "outbox.jsonl"
+        self._webhook = Webhook(settings.webhook, outbox=outbox) if settings.webhook else None
         for path in sorted(settings.data.glob("*.name")):
             self._open(_name_in(path))
-        if settings.webhook:
-            self._webhook = Webhook(settings.webhook, outbox=settings.data / "outbox.jsonl")
 
     def all(self) -> list[Monitored]:
         """The series as they are now, also while another thread adds one."""
@@ -176,7 +175,7 @@ class Monitor:
         fresh = list(in_order(row for row in rows if last < row.time < latest))
         _refuse_other_width(one, fresh, self.detector.model.channels)
         one.journal.append(fresh)
-        alerts = self._take(one, fresh)
+        alerts = self._tell(one, self._take(one, fresh))
         if one.journal.rows >= SAVE_EVERY:
             with suppress(OSError, UserError):  # the disk is full; the journal still has it all
                 self._save(one)
@@ -206,12 +205,18 @@ class Monitor:
             points, told = one.watch.push_many((row.time, row.values) for row in waiting)
             one.points.extend(points)
             self.judged += len(points)
-        for alert in told:
-            one.alerts.append(alert)
-            if self._webhook:
-                self._webhook.send(as_line(one.name, alert))
+        one.alerts.extend(told)
         one.told += len(told)
         return told
+
+    def _tell(self, one: Monitored, alerts: list[Alert]) -> list[Alert]:
+        """Hand alerts over to the webhook, then note it: who is killed between both says the same once more."""
+        if self._webhook:
+            for alert in alerts:
+                self._webhook.send(as_line(one.name, alert))
+        if alerts:
+            one.journal.told()
+        return alerts
 
     def _begin(self, rows: list[Row]) -> Watch | None:
         """A watch whose first points were `rows`; its clock stands at the last of them. None, and fewer rows, if they
@@ -232,19 +237,25 @@ class Monitor:
             raise UserError(f"there are {len(self.series)} series, which is as many as this server takes")
         if not NAME.fullmatch(name):
             raise UserError("a name has 1 to 1000 characters, none of them a control character")
+        Journal(self._path(name, "jsonl")).replace()  # the folder has it before the first point is acknowledged
         write_text(self._path(name, "name"), name)
         return self._open(name)
 
     def _open(self, name: str) -> Monitored:
-        """A series as it was left: its state, then the rows that came behind it."""
+        """A series as it was left: its state, then the rows that came behind it.
+
+        Alerts of all of them but the last were handed over before the next ones came.
+        """
         one = Monitored(name, Journal(self._path(name, "jsonl")))
         state = self._path(name, "state")
         if state.exists():
             one.watch, extra = load_watch(state, copy.copy(self.detector))
             one.restore(extra)
+        untold: list[Alert] = []
         for rows in one.journal.read():
             last = one.last
-            self._take(one, [row for row in rows if row.time > last])
+            untold = self._take(one, [row for row in rows if row.time > last])
+        self._tell(one, untold)
         self.series[name] = one
         return one
 

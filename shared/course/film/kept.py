@@ -99,10 +99,18 @@ def commands(play: Screenplay) -> dict[str, str]:
 
 
 def shown(project: Project, play: Screenplay) -> set[str]:
-    """The project's files that the commands name, by their path in it; figures are drawn anew and do not count."""
-    named = re.compile(rf"projects/{project.name}/([\w./-]*\w)")
-    found = {name for step in play.steps for name in named.findall(step.command)}
-    return {name for name in found if (project.folder / name).is_file()}
+    """The project's files that the commands name, by their path in it, or the tables that they cut out of one
+    ("README.md#answers"); figures are drawn anew and do not count.
+    """
+    named = re.compile(
+        rf"(?:sed -n '/begin (?P<table>\w+)/,/end (?P=table)/p' )?projects/{project.name}/(?P<file>[\w./-]*\w)"
+    )
+    found = set()
+    for step in play.steps:
+        for match in named.finditer(step.command):
+            if (project.folder / match["file"]).is_file():
+                found.add(f"{match['file']}#{match['table']}" if match["table"] else match["file"])
+    return found
 
 
 def commit(project: Project) -> str:
