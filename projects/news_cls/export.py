@@ -4,7 +4,6 @@
 """
 
 import json
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from shared import devices
+from shared.assets.quiet import silenced
 from shared.errors import UserError, command
 from shared.files import atomic_directory, read_json, write_json
 
@@ -54,8 +54,7 @@ def export(model: "TopicModel", digest: str, folder: Path) -> Path:
     ids = torch.randint(1000, 2000, (2, 16))
     given = (ids, torch.ones(2, 16, dtype=torch.bool))
     shapes = {name: {0: "pieces", 1: "tokens"} for name in ("ids", "mask")}
-    with atomic_directory(folder) as place, warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's, of its own parts
+    with atomic_directory(folder) as place, silenced():
         # The tracing exporter: its graph has the plain names and types that the quantiser knows.
         torch.onnx.export(PieceEncoder(model.eval()), given, str(place / GRAPHS["float32"]), dynamo=False,
                           input_names=["ids", "mask"], output_names=["pieces"], opset_version=17,

@@ -6,9 +6,7 @@
 w windows · t tokens · d width
 """
 
-import logging
 import re
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +19,7 @@ from projects.qa_api.index.encoder import PREFIXES, TOKENS, SentenceEncoder
 from projects.qa_api.reader.decode import read
 from projects.qa_api.reader.model import SpanReader
 from shared import devices
+from shared.assets.quiet import silenced
 from shared.errors import UserError, command
 from shared.files import atomic_directory, read_json, remove_directory, write_json
 from shared.fingerprint import seal_directory, team_key
@@ -114,8 +113,7 @@ def to_onnx(graph: nn.Module, path: Path, output: str) -> None:
 
     ids = torch.arange(2 * 7).reshape(2, 7) + 5
     axes = {name: {0: "rows", 1: "tokens"} for name in ("ids", "mask")}
-    with torch.inference_mode(), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the exporter's, of its own parts
+    with torch.inference_mode(), silenced():
         # The tracing exporter: its graph has the plain names and types that the quantiser knows.
         sizes = {**axes, output: {0: "rows", 1: "tokens"} if output == "scores" else {0: "rows"}}
         torch.onnx.export(graph.eval(), (ids, torch.ones_like(ids)), str(path), dynamo=False, opset_version=OPSET,
@@ -137,13 +135,9 @@ def quantise(source: Path, target: Path) -> None:
     # AVX2 without VNNI saturates sums of 8-bit products: seven bits a weight cannot.
     seven = not {"avx512_vnni", "avx_vnni"} & set(devices.cpu_flags())
     kept = [node.name for node in onnx.load(source).graph.node if FEED_FORWARD.search(node.name)]
-    disabled = logging.root.manager.disable
-    logging.disable(logging.WARNING)  # its advice to prepare the graph first, which does not go through its own part
-    try:
+    with silenced():
         quantize_dynamic(source, target, weight_type=QuantType.QInt8, per_channel=True, reduce_range=seven,
                          op_types_to_quantize=["MatMul", "Gemm"], nodes_to_exclude=kept)  # fmt: skip
-    finally:
-        logging.disable(disabled)
     halve_embeddings(target)
 
 

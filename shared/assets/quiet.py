@@ -1,24 +1,40 @@
-"""transformers without what it draws and tells while it loads: a person sees our own line of it, or nothing."""
+"""Libraries without what they draw and tell on the way: a person sees our own line of it, or nothing."""
 
+import logging
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from functools import partial
+from io import StringIO
+
+
+@contextmanager
+def silenced(level: int = logging.WARNING) -> Iterator[None]:
+    """Keep an exporter's and a quantiser's notices, up to this level, off the screen inside the block."""
+    disabled = logging.root.manager.disable
+    logging.disable(level)
+    try:
+        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logging.disable(disabled)
 
 
 @contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the library's bars and its table of unused weights off the screen inside the block."""
-    from transformers.utils import logging
+    """Keep transformers' bars and its table of unused weights off the screen inside the block."""
+    from transformers.utils import logging as told
 
-    level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
+    level, bars = told.get_verbosity(), told.is_progress_bar_enabled()
+    told.set_verbosity_error()
+    told.disable_progress_bar()
     try:
         yield
     finally:
-        logging.set_verbosity(level)
+        told.set_verbosity(level)
         if bars:
-            logging.enable_progress_bar()
+            told.enable_progress_bar()
 
 
 @contextmanager

@@ -1,10 +1,12 @@
 """Figures, devices, seeds, progress and the way a command reports what a person got wrong."""
 
+import logging
 import random
 import shlex
 import struct
 import subprocess
 import sys
+import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +14,7 @@ import pytest
 import torch
 
 from shared import devices, seeding
+from shared.assets.quiet import silenced
 from shared.errors import INTERRUPTED, UserError, command
 from shared.plotting import figure, in_spanish, label_ends, panels, spread
 from shared.progress import table, track
@@ -166,3 +169,16 @@ def test_a_table_prints_every_cell(capsys):
     table("Title", ["name", "value"], [("a", 0.123456), ("b", 7)])
     said = capsys.readouterr().out
     assert all(word in said for word in ("Title", "name", "value", "0.1235", "7"))
+
+
+# ---------------------------------------------------------------- libraries that tell too much
+
+
+def test_silenced_keeps_notices_off_the_screen_and_gives_the_level_back_after_a_failure(capfd):
+    before = logging.root.manager.disable
+    with pytest.raises(ValueError, match="no graph"), silenced():  # what comes before it is the point
+        logging.getLogger("quantiser").warning("prepare the graph first")
+        warnings.warn("traced", UserWarning, stacklevel=1)
+        print("exported")
+        raise ValueError("no graph")
+    assert capfd.readouterr() == ("", "") and logging.root.manager.disable == before

@@ -5,11 +5,8 @@ python -m projects.onnx_serving.export.onnx_export --qa runs/onnx_serving/qa/mod
 
 import logging
 import tempfile
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +20,7 @@ from projects.onnx_serving.export.smoothing import STRENGTH, smooth_activations
 from projects.onnx_serving.inference.backends import DECODER_INPUTS, ENCODER_INPUTS, Inputs
 from projects.onnx_serving.inference.spans import pad_windows
 from projects.onnx_serving.paths import DECODER, DECODER_INT8, ENCODER, ENCODER_INT8, EXPORTED, QA
+from shared.assets.quiet import silenced
 from shared.errors import UserError, command
 from shared.files import atomic_directory, atomic_path, write_json
 from shared.fingerprint import seal_directory, team_key
@@ -259,19 +257,6 @@ def count_products(path: Path) -> dict[str, int]:
         "float_weights": sum(any(name in weights for name in node.input) for node in products),
         "activations": sum(not any(name in weights for name in node.input) for node in products),
     }
-
-
-@contextmanager
-def silenced(level: int = logging.WARNING) -> Iterator[None]:
-    """Keep the exporter's and the quantiser's notices, up to this level, off the screen inside the block."""
-    disabled = logging.root.manager.disable
-    logging.disable(level)
-    try:
-        with warnings.catch_warnings(), redirect_stdout(StringIO()), redirect_stderr(StringIO()):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        logging.disable(disabled)
 
 
 if __name__ == "__main__":
