@@ -228,8 +228,15 @@ class Versions:
             row = connection.execute(select(VERSIONS).where(VERSIONS.c.id == version)).one_or_none()
         if row is None:
             raise UserError(f"there is no version {version}")
-        fields = (row.id, row.made, row.encoder, row.parent, tuple(json.loads(row.labels)), row.temperature)
-        return Version(*fields, row.unsure_below, Head.unpacked(row.head))
+        head = Head.unpacked(row.head)
+        try:
+            labels = tuple(map(str, json.loads(row.labels)))
+        except (ValueError, TypeError):
+            labels = ()
+        if len(labels) != len(head.bias) or not row.temperature > 0:
+            raise UserError(f"the stored version {version} does not fit together: restore the database")
+        fields = (row.id, row.made, row.encoder, row.parent, labels, row.temperature)
+        return Version(*fields, row.unsure_below, head)
 
     def decisions(self, most: int = 100) -> list[dict[str, Any]]:
         """The latest decisions, newest first."""
