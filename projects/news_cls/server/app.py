@@ -181,7 +181,9 @@ def found_file(service: Service, name: str) -> Uploaded:
 def state(service: Service, own: Uploaded) -> FileState:
     """How far a file is; it is finished when its answers are on disk."""
     finished = service.files.result(own.id).is_file()
-    return FileState(id=own.id, rows=len(own.rows), done=own.done, finished=finished, version=own.version)
+    return FileState(
+        id=own.id, rows=own.total, done=own.done, finished=finished, version=own.version, problem=own.problem
+    )
 
 
 async def versions(service: ServiceOf) -> VersionsResponse:

@@ -70,12 +70,18 @@ class TextQueue:
                 each.done.cancel()  # of who has left nothing is computed any more
 
     async def when_free(self, texts: Sequence[Any]) -> list[Any]:
-        """As `submit`, but waits for room: for work that nobody waits for at a screen."""
-        while True:
-            try:
-                return await self.submit(texts)
-            except BusyError:
+        """As `submit`, but waits for room: for work that nobody waits for at a screen.
+
+        It takes at most half of what may wait, so that any number of files leaves room for people.
+        """
+        share = max(1, self._most // 2)
+        found: list[Any] = []
+        for start in range(0, len(texts), share):
+            part = texts[start : start + share]
+            while len(self._queue) + len(part) > share:
                 await asyncio.sleep(0.05)
+            found += await self.submit(part)
+        return found
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

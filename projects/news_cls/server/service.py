@@ -13,7 +13,7 @@ from projects.news_cls.data.cleaning import clean
 from projects.news_cls.explain.attributions import Explained, integrated_gradients
 from projects.news_cls.monitor.memory import Memory, propose
 from projects.news_cls.monitor.update import Decision, Labelled
-from projects.news_cls.monitor.versions import Version, Versions
+from projects.news_cls.monitor.versions import Head, Version, Versions
 from projects.news_cls.server.files import Files
 from projects.news_cls.server.queue_of_texts import TextQueue
 from projects.news_cls.server.settings import Settings
@@ -27,6 +27,7 @@ class _Explain:
 
     text: str
     topic: int | None
+    head: Head
 
 
 class Service:
@@ -62,7 +63,9 @@ class Service:
                 numbers={},
             )
         elif found.encoder != self.classifier.digest:
-            raise UserError("the database's versions are of another encoder: serve that one, or name another database")
+            raise UserError(
+                "the database's versions are of another model: serve that one, or name another folder (NEWS_CLS_DATA)"
+            )
         self._take(self.current())
         self.queue.start()
         await self.files.resume()
@@ -107,7 +110,8 @@ class Service:
         return cleaned, torch.stack(await self.queue.submit(cleaned))
 
     async def _for_file(self, texts: list[str]) -> tuple[list[Answer], int]:
-        cleaned = [clean(text) for text in texts]
+        # A cell may be larger than what is taken elsewhere: others are answered meanwhile.
+        cleaned = await asyncio.to_thread(lambda: [clean(text) for text in texts])
         return self._judged(cleaned, torch.stack(await self.queue.when_free(cleaned)))
 
     def _judged(self, cleaned: list[str], found: Tensor) -> tuple[list[Answer], int]:
@@ -128,8 +132,9 @@ class Service:
         cleaned = self._cleaned(text)
         if not cleaned:
             raise UserError("the text holds no word")
-        (found,) = await self.queue.submit([_Explain(cleaned, number)])
-        return found, self._version
+        version = self._version  # an update meanwhile changes neither the head nor its name
+        (found,) = await self.queue.submit([_Explain(cleaned, number, self.classifier.head)])
+        return found, version
 
     def _topic(self, name: str) -> int:
         if name not in self.classifier.labels:
@@ -143,8 +148,8 @@ class Service:
         return [next(rows) if isinstance(each, str) else self._explained(each) for each in batch]
 
     def _explained(self, asked: _Explain) -> Explained:
-        model, head = self.classifier.model, self.classifier.head
-        model.set_head(head.weight, head.bias)  # of the version that answers
+        model = self.classifier.model
+        model.set_head(asked.head.weight, asked.head.bias)  # of the version that answers
         return integrated_gradients(model, asked.text, asked.topic)
 
     # ------------------------------------------------------------ feedback and updates
@@ -153,11 +158,14 @@ class Service:
         """Keep the right label of a text. Returns its number, what the model says, and how many wait.
 
         Raises:
-            UserError: If the label is no topic.
+            UserError: If the label is no topic, or there is no word to learn from.
         """
         self._topic(label)
-        (answer,), version = await self.classify([text])
-        number = await asyncio.to_thread(self.versions.say, self._cleaned(text), answer.topic, label, version)
+        cleaned = self._cleaned(text)
+        if not cleaned:
+            raise UserError("the text holds no word")
+        (answer,), version = self._judged([cleaned], torch.stack(await self.queue.submit([cleaned])))
+        number = await asyncio.to_thread(self.versions.say, cleaned, answer.topic, label, version)
         return number, answer.topic, len(await asyncio.to_thread(self.versions.feedback))
 
     async def update(self) -> tuple[Decision, int]:
