@@ -302,6 +302,9 @@ def test_feedback_is_used_up_by_a_release_alone(tmp_path, current):
     assert len(store.feedback()) == 3
     store.add(current, **TOLD, action="release", reason="", numbers={}, parent=first, feedback=numbers[:2])
     assert [row["id"] for row in store.feedback()] == numbers[2:] and len(store.feedback(unused=False)) == 3
+    assert store.waiting() == 1
+    with pytest.raises(UserError, match="learned from these corrections meanwhile"):
+        store.add(current, **TOLD, action="release", reason="", numbers={}, parent=first, feedback=numbers)
     assert store.count() == {"versions": 3, "decisions": 3, "feedback": 3}
 
 

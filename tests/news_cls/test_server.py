@@ -17,7 +17,7 @@ from schemathesis.generation import GenerationMode
 
 from projects.news_cls.monitor.memory import held_out
 from projects.news_cls.monitor.versions import Head, Versions
-from projects.news_cls.server import files
+from projects.news_cls.server import files, service
 from projects.news_cls.server.queue_of_texts import TextQueue
 from tests.news_cls.conftest import TOKEN, client_of, news_rows
 
@@ -245,19 +245,19 @@ def test_a_correction_of_nothing_teaches_nothing(client):
 
 def test_reasons_are_of_the_version_that_they_name(make_app):
     """An update that comes while they wait changes neither."""
-    service = make_app().state.service
+    opened = make_app().state.service
 
     async def tried():
-        await service.start()
-        before, _ = await service.explain("bank shares", "money")
-        waiting = asyncio.create_task(service.explain("bank shares", "money"))
+        await opened.start()
+        before, _ = await opened.explain("bank shares", "money")
+        waiting = asyncio.create_task(opened.explain("bank shares", "money"))
         await asyncio.sleep(0)
-        own = service.current()
-        service._take(replace(own, id=2, head=Head(own.head.weight * 2, own.head.bias + 5)))
+        own = opened.current()
+        opened._take(replace(own, id=2, head=Head(own.head.weight * 2, own.head.bias + 5)))
         found, version = await waiting
         assert version == 1 and found.logit == pytest.approx(before.logit, abs=1e-4)
-        assert (await service.explain("bank shares", "money"))[1] == 2
-        await service.close()
+        assert (await opened.explain("bank shares", "money"))[1] == 2
+        await opened.close()
 
     asyncio.run(tried())
 
@@ -309,6 +309,21 @@ def test_going_back(make_app, tmp_path):
         assert client.post("/rollback", headers=RIGHT).json()["version"] == 1
         assert client.post("/classify", json={"text": "bank"}).json()["version"] == 1
         assert client.post("/rollback", headers=RIGHT).status_code == 422
+
+
+def test_a_server_follows_what_another_one_on_its_database_released(make_app, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "FOLLOW", 0.02)
+    with client_of(make_app()) as client:
+        store = Versions(f"sqlite:///{tmp_path / 'service' / 'news.sqlite'}")
+        first = store.current()
+        told = {"labels": first.labels, "encoder": first.encoder, "temperature": 1.0, "unsure_below": 0.5}
+        store.add(first.head, **told, action="release", reason="by another", numbers={}, parent=1)
+        last = time.monotonic() + 20
+        while client.get("/ready").json()["version"] == 1 and time.monotonic() < last:
+            time.sleep(0.02)
+        assert client.post("/classify", json={"text": "bank"}).json()["version"] == 2
+        assert client.get("/ready").json()["version"] == client.get("/versions").json()["current"] == 2
+        store.close()
 
 
 def test_beyond_what_may_wait_there_is_503_with_retry_after(make_app):

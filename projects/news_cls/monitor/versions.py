@@ -175,6 +175,9 @@ class Versions:
 
         Args:
             feedback: What it learned from, which is then used up.
+
+        Raises:
+            UserError: If another version has learned from that feedback meanwhile.
         """
         with self._engine.begin() as connection:
             row: dict[str, Any] = {
@@ -187,7 +190,11 @@ class Versions:
             version = _key(connection.execute(insert(VERSIONS).values(row)))
             decision = _key(connection.execute(_decided(action, version, reason, numbers)))
             if feedback:
-                connection.execute(update(FEEDBACK).where(FEEDBACK.c.id.in_(feedback)).values(used_by=decision))
+                unused = FEEDBACK.c.id.in_(feedback) & FEEDBACK.c.used_by.is_(None)
+                if connection.execute(update(FEEDBACK).where(unused).values(used_by=decision)).rowcount != len(
+                    feedback
+                ):
+                    raise UserError("another server learned from these corrections meanwhile: ask again")
         return version
 
     def rollback(self, reason: str) -> Version:
@@ -259,6 +266,12 @@ class Versions:
             asked = asked.where(FEEDBACK.c.used_by.is_(None))
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(asked).mappings()]
+
+    def waiting(self) -> int:
+        """How many labels no update has learned from."""
+        asked = select(func.count()).select_from(FEEDBACK).where(FEEDBACK.c.used_by.is_(None))
+        with self._engine.connect() as connection:
+            return int(connection.execute(asked).scalar_one())
 
     def count(self) -> dict[str, int]:
         """Rows of each table."""

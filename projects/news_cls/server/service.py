@@ -1,11 +1,13 @@
 """What the server does, without HTTP: answers, explanations, feedback, updates, each by a version that is named."""
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
+from sqlalchemy.exc import SQLAlchemyError
 from torch import Tensor
 
 from projects.news_cls.classifier import Answer, Classifier
@@ -19,6 +21,10 @@ from projects.news_cls.server.queue_of_texts import TextQueue
 from projects.news_cls.server.settings import Settings
 from shared import devices
 from shared.errors import UserError
+from shared.web import logs
+
+FOLLOW = 2.0
+"""Seconds between two looks at which version answers."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +51,7 @@ class Service:
         self.versions = Versions(settings.url)
         self.files = Files(settings.data / "files", self._for_file, settings.rows)
         self._updating = asyncio.Lock()
+        self._following: asyncio.Task[None] | None = None
         self.ready = False
 
     async def start(self) -> None:
@@ -68,12 +75,15 @@ class Service:
             )
         self._take(self.current())
         self.queue.start()
+        self._following = asyncio.create_task(self._follow())
         await self.files.resume()
         self.ready = True
 
     async def close(self) -> None:
         """Finish what waits; files that are not done go on at the next start."""
         self.ready = False
+        if self._following:
+            self._following.cancel()
         await self.files.stop()
         await self.queue.stop()
         self.versions.close()
@@ -84,8 +94,21 @@ class Service:
         assert found is not None, "start() has made one"
         return found
 
+    async def _follow(self) -> None:
+        """Answer by what another server on the same database has released; while it cannot be asked, go on."""
+        while True:
+            await asyncio.sleep(FOLLOW)
+            async with self._updating:
+                try:
+                    found = await asyncio.to_thread(self.current)
+                except (UserError, SQLAlchemyError) as error:
+                    logs.line(logging.WARNING, event="versions cannot be read", **logs.error_fields(error))
+                    continue
+                if found.id != self.version:
+                    self._take(found)
+
     def _take(self, version: Version) -> None:
-        self._version = version.id
+        self.version = version.id
         self.classifier = replace(
             self.classifier,
             head=version.head,
@@ -106,16 +129,15 @@ class Service:
         return self._judged(*await self._embedded(texts))
 
     async def _embedded(self, texts: Sequence[str]) -> tuple[list[str], Tensor]:
-        cleaned = [self._cleaned(text) for text in texts]
+        cleaned = await asyncio.to_thread(lambda: [self._cleaned(text) for text in texts])  # others are heard meanwhile
         return cleaned, torch.stack(await self.queue.submit(cleaned))
 
     async def _for_file(self, texts: list[str]) -> tuple[list[Answer], int]:
-        # A cell may be larger than what is taken elsewhere: others are answered meanwhile.
         cleaned = await asyncio.to_thread(lambda: [clean(text) for text in texts])
         return self._judged(cleaned, torch.stack(await self.queue.when_free(cleaned)))
 
     def _judged(self, cleaned: list[str], found: Tensor) -> tuple[list[Answer], int]:
-        return self.classifier.judged(cleaned, found), self._version  # one version for all of a request
+        return self.classifier.judged(cleaned, found), self.version  # one version for all of a request
 
     def _cleaned(self, text: str) -> str:
         if len(text) > self.settings.characters:
@@ -132,7 +154,7 @@ class Service:
         cleaned = self._cleaned(text)
         if not cleaned:
             raise UserError("the text holds no word")
-        version = self._version  # an update meanwhile changes neither the head nor its name
+        version = self.version  # an update meanwhile changes neither the head nor its name
         (found,) = await self.queue.submit([_Explain(cleaned, number, self.classifier.head)])
         return found, version
 
@@ -166,7 +188,7 @@ class Service:
             raise UserError("the text holds no word")
         (answer,), version = self._judged([cleaned], torch.stack(await self.queue.submit([cleaned])))
         number = await asyncio.to_thread(self.versions.say, cleaned, answer.topic, label, version)
-        return number, answer.topic, len(await asyncio.to_thread(self.versions.feedback))
+        return number, answer.topic, await asyncio.to_thread(self.versions.waiting)
 
     async def update(self) -> tuple[Decision, int]:
         """Learn from feedback; the gate decides. One at a time.
@@ -193,7 +215,7 @@ class Service:
         """
         async with self._updating:
             self._take(await asyncio.to_thread(self.versions.rollback, "asked for"))
-        return self._version
+        return self.version
 
 
 def load(settings: Settings) -> tuple[Classifier, Memory]:
