@@ -18,7 +18,7 @@ from schemathesis.generation import GenerationMode
 from projects.news_cls.monitor.memory import held_out
 from projects.news_cls.monitor.versions import Head, Versions
 from projects.news_cls.server import files, service
-from projects.news_cls.server.queue_of_texts import TextQueue
+from projects.news_cls.server.queue_of_texts import UPDATES, TextQueue
 from tests.news_cls.conftest import TOKEN, client_of, news_rows
 
 RIGHT = {"Authorization": f"Bearer {TOKEN}"}
@@ -207,10 +207,13 @@ def test_files_leave_room_for_people_and_need_not_fit_into_what_may_wait():
         await asyncio.to_thread(begun.wait, 10)
         await asyncio.sleep(0.2)
         assert queue.depth <= 4
-        person = asyncio.create_task(queue.submit(["person"] * 4))
+        update = asyncio.create_task(queue.when_free(["update"] * 3, UPDATES))
+        await asyncio.sleep(0.2)
+        assert 4 < queue.depth <= 6, "an update waits for no file to end"
+        person = asyncio.create_task(queue.submit(["person"] * 2))
         await asyncio.sleep(0)
         go.set()
-        assert await person == ["person"] * 4
+        assert await person == ["person"] * 2 and await update == ["update"] * 3
         assert [await job for job in jobs] == [[f"{job}.{n}" for n in range(20)] for job in range(3)]
         await queue.stop()
 

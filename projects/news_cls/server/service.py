@@ -17,7 +17,7 @@ from projects.news_cls.monitor.memory import Memory, propose
 from projects.news_cls.monitor.update import Decision, Labelled
 from projects.news_cls.monitor.versions import Head, Version, Versions
 from projects.news_cls.server.files import Files
-from projects.news_cls.server.queue_of_texts import TextQueue
+from projects.news_cls.server.queue_of_texts import UPDATES, TextQueue
 from projects.news_cls.server.settings import Settings
 from shared import devices
 from shared.errors import UserError
@@ -200,7 +200,7 @@ class Service:
             rows = await asyncio.to_thread(self.versions.feedback)
             if not rows:
                 raise UserError("there is no feedback to learn from")
-            found = torch.stack([row for each in rows for row in await self.queue.when_free([each["text"]])])
+            found = torch.stack(await self.queue.when_free([each["text"] for each in rows], UPDATES))
             labels = torch.tensor([self._topic(row["label"]) for row in rows])
             new = Labelled(found.float(), labels)
             decision, version = await asyncio.to_thread(propose, self.versions, self.current(), self.memory, rows, new)
