@@ -14,11 +14,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
+from sqlalchemy import text
 
 from projects.news_cls.monitor.memory import held_out
 from projects.news_cls.monitor.versions import Head, Versions
 from projects.news_cls.server import files, service
 from projects.news_cls.server.queue_of_texts import UPDATES, TextQueue
+from shared.errors import UserError
 from tests.news_cls.conftest import TOKEN, client_of, news_rows
 
 RIGHT = {"Authorization": f"Bearer {TOKEN}"}
@@ -327,6 +329,25 @@ def test_a_server_follows_what_another_one_on_its_database_released(make_app, tm
         assert client.post("/classify", json={"text": "bank"}).json()["version"] == 2
         assert client.get("/ready").json()["version"] == client.get("/versions").json()["current"] == 2
         store.close()
+
+
+def test_a_database_of_another_model_and_a_folder_that_cannot_be_are_one_line(make_app, tmp_path):
+    """They are raised before a server starts, whose own way of failing is a traceback."""
+    make_app().state.service.versions.close()
+    store = Versions(f"sqlite:///{tmp_path / 'service' / 'news.sqlite'}")
+    with store._engine.begin() as connection:
+        connection.execute(text("UPDATE versions SET encoder = 'another'"))
+    store.close()
+    with pytest.raises(UserError, match="are of another model"):
+        make_app()
+    with store._engine.begin() as connection:
+        connection.execute(text("ALTER TABLE versions RENAME COLUMN head TO neck"))
+    store.close()
+    with pytest.raises(UserError, match="cannot be read: no such column"):
+        make_app()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file"):
+        make_app(data=tmp_path / "file" / "x", database=f"sqlite:///{tmp_path / 'other.sqlite'}")
 
 
 def test_beyond_what_may_wait_there_is_503_with_retry_after(make_app):

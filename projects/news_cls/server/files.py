@@ -63,12 +63,15 @@ class Files:
     known: dict[str, Uploaded] = field(default_factory=dict)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
-    async def resume(self) -> None:
-        """Go on with what a killed process had accepted; a file that cannot be read any more stops no other."""
+    def __post_init__(self) -> None:
+        """Make the folder, before anything is served."""
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise UserError(f"{self.folder}: {error.strerror}") from None
+
+    async def resume(self) -> None:
+        """Go on with what a killed process had accepted; a file that cannot be read any more stops no other."""
         for path in sorted(self.folder.glob("*.json")):
             if ID.fullmatch(path.stem) and path.with_suffix(".csv").is_file():
                 own = self.known[path.stem] = await asyncio.to_thread(self._found, path)

@@ -43,6 +43,9 @@ class Service:
         classifier: Its head is the first version, if the database has none.
         memory: Of the past.
         settings: Limits.
+
+    Raises:
+        UserError: If the database or the folder cannot be used.
     """
 
     def __init__(self, classifier: Classifier, memory: Memory, settings: Settings) -> None:
@@ -53,10 +56,19 @@ class Service:
         self._updating = asyncio.Lock()
         self._following: asyncio.Task[None] | None = None
         self.ready = False
+        self._open()
 
-    async def start(self) -> None:
-        """Open the first version if there is none, and begin to work."""
-        found = self.versions.current()
+    def _open(self) -> None:
+        """Make the first version if there is none; here, since what is raised once a server starts is no single line.
+
+        Raises:
+            UserError: If a stored version cannot be read, or is of another model.
+        """
+        try:
+            found = self.versions.current()
+        except SQLAlchemyError as error:
+            said = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise UserError(f"the database cannot be read: {said}") from None
         if found is None:
             own = self.classifier
             self.versions.add(
@@ -74,6 +86,9 @@ class Service:
                 "the database's versions are of another model: serve that one, or name another folder (NEWS_CLS_DATA)"
             )
         self._take(self.current())
+
+    async def start(self) -> None:
+        """Begin to work."""
         self.queue.start()
         self._following = asyncio.create_task(self._follow())
         await self.files.resume()
