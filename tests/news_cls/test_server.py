@@ -14,7 +14,7 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
-from sqlalchemy import text
+from sqlalchemy import text as sql
 
 from projects.news_cls.monitor.memory import held_out
 from projects.news_cls.monitor.versions import Head, Versions
@@ -336,12 +336,12 @@ def test_a_database_of_another_model_and_a_folder_that_cannot_be_are_one_line(ma
     make_app().state.service.versions.close()
     store = Versions(f"sqlite:///{tmp_path / 'service' / 'news.sqlite'}")
     with store._engine.begin() as connection:
-        connection.execute(text("UPDATE versions SET encoder = 'another'"))
+        connection.execute(sql("UPDATE versions SET encoder = 'another'"))
     store.close()
     with pytest.raises(UserError, match="are of another model"):
         make_app()
     with store._engine.begin() as connection:
-        connection.execute(text("ALTER TABLE versions RENAME COLUMN head TO neck"))
+        connection.execute(sql("ALTER TABLE versions RENAME COLUMN head TO neck"))
     store.close()
     with pytest.raises(UserError, match="cannot be read: no such column"):
         make_app()
