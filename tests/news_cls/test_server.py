@@ -205,7 +205,7 @@ def test_files_leave_room_for_people_and_need_not_fit_into_what_may_wait():
     async def tried():
         queue = TextQueue(work, at_once=1, waiting=8)
         queue.start()
-        jobs = [asyncio.create_task(queue.when_free([f"{job}.{n}" for n in range(20)])) for job in range(3)]
+        jobs = [asyncio.create_task(queue.when_free([f"{job}.{n}" for n in range(5)])) for job in range(8)]
         await asyncio.to_thread(begun.wait, 10)
         await asyncio.sleep(0.2)
         assert queue.depth <= 4
@@ -216,7 +216,7 @@ def test_files_leave_room_for_people_and_need_not_fit_into_what_may_wait():
         await asyncio.sleep(0)
         go.set()
         assert await person == ["person"] * 2 and await update == ["update"] * 3
-        assert [await job for job in jobs] == [[f"{job}.{n}" for n in range(20)] for job in range(3)]
+        assert [await job for job in jobs] == [[f"{job}.{n}" for n in range(5)] for job in range(8)]
         await queue.stop()
 
     asyncio.run(tried())
