@@ -51,9 +51,11 @@ class BatchConfig:
         checks.at_most(self, 64, "workers")
         if not self.files:
             raise UserError("--files: names no file")
-        names = [path.name for path in self.files]
+        names = [path.stem for path in self.files]
         if len(set(names)) < len(names):
             raise UserError("--files: two files have one name, and would have one answer")
+        if any(path.absolute().parent == self.out.absolute() for path in self.files):
+            raise UserError(f"--out {self.out}: holds the files themselves; name another folder")
 
 
 @cache

@@ -95,13 +95,16 @@ class Classifier:
         for text, row in zip(cleaned, sure, strict=True):
             order = row.argsort(descending=True).tolist()
             ranked = [(self.labels[topic], float(row[topic])) for topic in order]
-            unsure = ranked[0][1] < self.unsure_below or len(self.model.pieces(text)[0]) < self.model.opening + FEWEST
+            read = self.model.pieces(text[:ENOUGH])[0]
+            unsure = ranked[0][1] < self.unsure_below or len(read) < self.model.opening + FEWEST
             answers.append(Answer(ranked[0][0], ranked, unsure))
         return answers
 
 
 FEWEST = 4
 """Tokens, the closing one counted: of less nobody can say a topic."""
+ENOUGH = 10_000
+"""Characters in which they are looked for."""
 
 
 def as_json(answer: Answer) -> str:

@@ -88,6 +88,10 @@ def test_what_cannot_work_is_one_line(trained, files, tmp_path):
         BatchConfig()
     with pytest.raises(UserError, match="two files have one name"):
         BatchConfig(files=(files[0], tmp_path / "x" / files[0].name))
+    with pytest.raises(UserError, match="two files have one name"):
+        BatchConfig(files=(files[0], files[0].with_suffix(".txt")))
+    with pytest.raises(UserError, match="holds the files themselves"):
+        BatchConfig(files=files, out=files[0].parent)
     with pytest.raises(UserError, match="no such file"):
         classify_file(trained.directory, tmp_path / "none.csv", tmp_path / "x.csv", "text")
     with pytest.raises(UserError, match="no column 'body'"):

@@ -60,6 +60,18 @@ def test_bombs_are_cut_and_end(bomb):
     assert len(clean(bomb)) <= LONGEST
 
 
+@pytest.mark.parametrize("digits", ["9", "0", "٣"])
+def test_a_number_of_a_character_may_have_any_length(digits):
+    """Python converts no whole number of more than 4,300 digits from text."""
+    for text in (
+        f"shares &#{digits * 100_000}; rose",
+        f"shares &#{digits * 5_000} rose",
+        f"shares &#x{digits * 5_000}; rose",
+    ):
+        assert clean(text).startswith("shares ") and clean(text).endswith(" rose")
+    assert clean("caf&#233; &#0000233; &#8217;") == "café é ’"
+
+
 def test_masked_texts_name_no_section_and_no_outlet():
     masked = mask_leaks("BBC Sport: the sport of kings, said Reuters. AP's man in the world of business.")
     assert not re.search(r"\b(bbc|sport|reuters|ap|world|business)\b", masked, re.IGNORECASE)

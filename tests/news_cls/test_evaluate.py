@@ -56,6 +56,18 @@ def test_calibration_by_hand():
     assert [row["articles"] for row in rows] == [2, 2] and rows[0]["accuracy"] == 0.5
 
 
+def test_a_bin_holds_its_upper_edge():
+    """(0.4, 0.5] and (0.9, 1], as Guo et al. 2017, §2, divide them: an edge is not its neighbour's."""
+    rows = evaluate.reliability(np.array([0.45, 0.5, 0.55, 1.0]), [True, False, True, True])
+    assert [(row["articles"], row["accuracy"]) for row in rows] == [(2, 0.5), (1, 1.0), (1, 1.0)]
+
+
+@pytest.mark.parametrize("articles", [8, 9, 15, 208])
+def test_at_least_what_was_asked_for_is_answered(articles):
+    sure = np.linspace(0.2, 1, articles)
+    assert 0.9 <= (sure >= evaluate.threshold_at(sure, 0.9)).mean() <= 0.9 + 1 / articles
+
+
 def test_abstention_leaves_out_the_least_sure_first():
     curve = evaluate.abstention(np.array([0.9, 0.5, 0.8, 0.6]), [True, False, True, False])
     assert curve == [(0.25, 0.0), (0.5, 0.0), (0.75, 0.5), (1.0, 1.0)]

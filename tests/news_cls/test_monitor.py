@@ -3,11 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import save_file
 from scipy.stats import binomtest
 from sqlalchemy import text
 
 from projects.news_cls.data.articles import Article
 from projects.news_cls.measure import drift_power, gate_trials, update_choice
+from projects.news_cls.monitor import memory
 from projects.news_cls.monitor.drift import classifier_test, confidence_test, mmd_test
 from projects.news_cls.monitor.labels import diagnose, estimate_weights, shares_test
 from projects.news_cls.monitor.memory import Memory, held_out, propose
@@ -300,6 +302,9 @@ def test_feedback_is_used_up_by_a_release_alone(tmp_path, current):
     assert len(store.feedback()) == 3
     store.add(current, **TOLD, action="release", reason="", numbers={}, parent=first, feedback=numbers[:2])
     assert [row["id"] for row in store.feedback()] == numbers[2:] and len(store.feedback(unused=False)) == 3
+    assert store.waiting() == 1
+    with pytest.raises(UserError, match="learned from these corrections meanwhile"):
+        store.add(current, **TOLD, action="release", reason="", numbers={}, parent=first, feedback=numbers)
     assert store.count() == {"versions": 3, "decisions": 3, "feedback": 3}
 
 
@@ -319,6 +324,16 @@ def test_a_version_that_was_cut_is_one_line(tmp_path, current):
         store.current()
     with pytest.raises(UserError, match="no version 9"):
         store.get(9)
+
+
+@pytest.mark.parametrize("change", ["labels = 'x'", "labels = '[\"a\"]'", "labels = '3'", "temperature = 0"])
+def test_a_version_that_does_not_fit_together_is_one_line(tmp_path, current, change):
+    store = opened(tmp_path)
+    store.add(current, **TOLD, action="release", reason="", numbers={})
+    with store._engine.begin() as connection:
+        connection.execute(text(f"UPDATE versions SET {change}"))
+    with pytest.raises(UserError, match="version 1 does not fit together"):
+        store.current()
 
 
 @pytest.mark.parametrize(
@@ -344,6 +359,26 @@ def test_a_proposal_learns_from_two_thirds_and_is_judged_by_the_rest(tmp_path, p
         )
 
 
+def test_a_text_that_is_sent_again_counts_once_by_what_was_said_last(tmp_path, past, current):
+    store = opened(tmp_path)
+    store.add(current, **TOLD, action="release", reason="", numbers={})
+    names = [f"article {number}" for number in range(60)]
+    for name in names + [next(filter(held_out, names))] * 40:
+        store.say(name, "a", "b", 1)
+    new = labelled(8, 60, turn=1.0)
+    copies = Labelled(new.embeddings[:1].repeat(40, 1), new.labels[:1].repeat(40))
+    decision, _ = propose(store, store.current(), Memory(*past), store.feedback(), new + copies)
+    assert decision.reason == "too few new labels", "forty copies of one article are one"
+    learned = []
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(memory, "updated", lambda head, learn, _: learned.append(learn.labels.tolist()) or head)
+        rows = [
+            {"id": n, "text": name} for n, name in enumerate(2 * [next(each for each in names if not held_out(each))])
+        ]
+        propose(store, store.current(), Memory(*past), rows, Labelled(new.embeddings[:2], torch.tensor([0, 2])))
+    assert learned == [[2]], "a correction of a correction replaces it"
+
+
 def test_memory_is_written_and_read(tmp_path, past):
     Memory(*past).write(tmp_path)
     found = Memory.read(tmp_path)
@@ -351,6 +386,9 @@ def test_memory_is_written_and_read(tmp_path, past):
     assert torch.equal(found.holdout.labels, past[1].labels)
     with pytest.raises(UserError, match="is not there"):
         Memory.read(tmp_path / "nowhere")
+    save_file({"train.labels": torch.zeros(2)}, tmp_path / memory.NAME)
+    with pytest.raises(UserError, match="lacks holdout"):
+        Memory.read(tmp_path)
 
 
 def test_a_head_packs_and_unpacks(current):

@@ -2,8 +2,11 @@
 
 import asyncio
 import csv
+import errno
 import io
+import threading
 import time
+from dataclasses import replace
 
 import httpx
 import pytest
@@ -11,9 +14,13 @@ import schemathesis
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.generation import GenerationMode
+from sqlalchemy import text as sql
 
 from projects.news_cls.monitor.memory import held_out
-from projects.news_cls.monitor.versions import Versions
+from projects.news_cls.monitor.versions import Head, Versions
+from projects.news_cls.server import files, service
+from projects.news_cls.server.queue_of_texts import UPDATES, TextQueue
+from shared.errors import UserError
 from tests.news_cls.conftest import TOKEN, client_of, news_rows
 
 RIGHT = {"Authorization": f"Bearer {TOKEN}"}
@@ -26,13 +33,17 @@ def client(make_app):
 
 
 def finished(client, name, seconds=20):
-    until = time.monotonic() + seconds
-    while time.monotonic() < until:
+    return until(client, name, lambda state: state["finished"], seconds)
+
+
+def until(client, name, reached, seconds=20):
+    last = time.monotonic() + seconds
+    while time.monotonic() < last:
         state = client.get(f"/files/{name}").json()
-        if state["finished"]:
+        if reached(state):
             return state
         time.sleep(0.02)
-    raise AssertionError("the file was never done")
+    raise AssertionError(f"it never came to that: {state}")
 
 
 def test_single_and_batch_say_the_same(client):
@@ -102,9 +113,10 @@ def test_formulas_in_a_file_come_back_as_text(client):
 @pytest.mark.parametrize(
     ("content", "column", "said"),
     [
-        (b"", "text", "no column"),
+        (b"", "text", "no rows"),
         (b"text\n", "text", "no rows"),
-        (b"a,b\n1,2\n", "text", "no column 'text'; its columns are a, b"),
+        (b"a,b\n1,2\n", "text", "there is no column 'text'; the columns are a, b"),
+        (b"a," * 99 + b"b\n", "text", "a, a, …"),
         (b"text\ncaf\xe9\n", "text", "line 2: not UTF-8"),
         (b"text,x\na\n", "text", "line 2: 1 fields"),
         (b'text\n"never closed\n', "text", "not a CSV file"),
@@ -116,6 +128,98 @@ def test_formulas_in_a_file_come_back_as_text(client):
 def test_a_file_that_cannot_be_read_is_one_line(client, content, column, said):
     answer = client.post(f"/files?column={column}", content=content)
     assert answer.status_code == 422 and said in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("name", ["write_text", "write_json"])
+def test_a_full_disk_refuses_a_file_in_one_line(client, monkeypatch, name):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files, name, full)
+    answer = client.post("/files", content=b"text\nbank shares\n")
+    assert answer.status_code == 422 and "cannot be stored: No space left" in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [(OSError(errno.ENOSPC, "No space left on device"), "No space left"), (RuntimeError("bank"), "its log says why")],
+)
+def test_a_file_that_stops_says_so_and_goes_on_at_the_next_start(make_app, monkeypatch, error, said):
+    with client_of(make_app()) as client:
+        with monkeypatch.context() as broken:
+            broken.setattr(files.csv, "writer", lambda *_, **__: raised(error))
+            sent = client.post("/files", content=b"text\nbank shares\n").json()
+            state = until(client, sent["id"], lambda state: state["problem"])
+        assert said in state["problem"] and not state["finished"] and state["rows"] == 1
+    with client_of(make_app()) as client:
+        assert finished(client, sent["id"])["problem"] == ""
+
+
+def raised(error):
+    raise error
+
+
+def test_a_stored_file_that_was_damaged_stops_neither_the_server_nor_the_others(make_app, tmp_path):
+    folder = tmp_path / "service" / "files"
+    folder.mkdir(parents=True)
+    stored = {"a": ("text\nbank\n", '{"column": "text"}'), "b": ("text\nbank\n", "{"), "c": ("text\nbank\n", "{}"),
+              "d": ("text\nbank\n", "[]"), "e": ("other\nbank\n", '{"column": "text"}')}  # fmt: skip
+    for name, (rows, told) in stored.items():
+        (folder / f"{name * 16}.csv").write_text(rows)
+        (folder / f"{name * 16}.json").write_text(told)
+    with client_of(make_app()) as client:
+        assert finished(client, "a" * 16)["done"] == 1
+        for name in "bcde":
+            assert "cannot be read" in client.get(f"/files/{name * 16}").json()["problem"]
+
+
+def test_files_that_somebody_removed_make_room(make_app, tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "MOST_FILES", 1)
+    with client_of(make_app()) as client:
+        first = finished(client, client.post("/files", content=b"text\nbank\n").json()["id"])
+        refused = client.post("/files", content=b"text\nbank\n")
+        assert refused.status_code == 422 and "remove some of files/" in refused.json()["detail"]
+        for path in (tmp_path / "service" / "files").glob(f"{first['id']}*"):
+            path.unlink()
+        assert client.post("/files", content=b"text\nbank\n").status_code == 202
+        assert client.get(f"/files/{first['id']}").status_code == 404
+
+
+def test_rows_of_a_finished_file_are_not_kept_in_memory(make_app):
+    app = make_app()
+    with client_of(app) as client:
+        state = finished(client, client.post("/files", content=b"text\nbank\ngoal\n").json()["id"])
+        assert state["rows"] == 2
+        until(client, state["id"], lambda _: app.state.service.files.get(state["id"]).rows == [])
+
+
+def test_files_leave_room_for_people_and_need_not_fit_into_what_may_wait():
+    """Work that nobody waits for has half of what may wait, however much there is of it."""
+    begun, go = threading.Event(), threading.Event()
+
+    def work(batch):
+        begun.set()
+        assert go.wait(10)
+        return batch
+
+    async def tried():
+        queue = TextQueue(work, at_once=1, waiting=8)
+        queue.start()
+        jobs = [asyncio.create_task(queue.when_free([f"{job}.{n}" for n in range(5)])) for job in range(8)]
+        await asyncio.to_thread(begun.wait, 10)
+        await asyncio.sleep(0.2)
+        assert queue.depth <= 4
+        update = asyncio.create_task(queue.when_free(["update"] * 3, UPDATES))
+        await asyncio.sleep(0.2)
+        assert 4 < queue.depth <= 6, "an update waits for no file to end"
+        person = asyncio.create_task(queue.submit(["person"] * 2))
+        await asyncio.sleep(0)
+        go.set()
+        assert await person == ["person"] * 2 and await update == ["update"] * 3
+        assert [await job for job in jobs] == [[f"{job}.{n}" for n in range(5)] for job in range(8)]
+        await queue.stop()
+
+    asyncio.run(tried())
 
 
 def test_a_file_that_was_accepted_survives_a_kill(make_app, tmp_path):
@@ -136,6 +240,31 @@ def test_unknown_files_and_topics(client):
     refused = client.post("/feedback", json={"text": "bank", "label": "weather"})
     assert refused.status_code == 422 and "the topics are money, sport, tech" in refused.json()["detail"]
     assert client.post("/explain", json={"text": "bank", "topic": "weather"}).status_code == 422
+
+
+def test_a_correction_of_nothing_teaches_nothing(client):
+    refused = client.post("/feedback", json={"text": "<p></p>", "label": "sport"})
+    assert refused.status_code == 422 and refused.json()["detail"] == "the text holds no word"
+    assert client.get("/versions").json()["feedback_waiting"] == 0
+
+
+def test_reasons_are_of_the_version_that_they_name(make_app):
+    """An update that comes while they wait changes neither."""
+    opened = make_app().state.service
+
+    async def tried():
+        await opened.start()
+        before, _ = await opened.explain("bank shares", "money")
+        waiting = asyncio.create_task(opened.explain("bank shares", "money"))
+        await asyncio.sleep(0)
+        own = opened.current()
+        opened._take(replace(own, id=2, head=Head(own.head.weight * 2, own.head.bias + 5)))
+        found, version = await waiting
+        assert version == 1 and found.logit == pytest.approx(before.logit, abs=1e-4)
+        assert (await opened.explain("bank shares", "money"))[1] == 2
+        await opened.close()
+
+    asyncio.run(tried())
 
 
 def test_reasons_add_up(client):
@@ -185,6 +314,40 @@ def test_going_back(make_app, tmp_path):
         assert client.post("/rollback", headers=RIGHT).json()["version"] == 1
         assert client.post("/classify", json={"text": "bank"}).json()["version"] == 1
         assert client.post("/rollback", headers=RIGHT).status_code == 422
+
+
+def test_a_server_follows_what_another_one_on_its_database_released(make_app, tmp_path, monkeypatch):
+    monkeypatch.setattr(service, "FOLLOW", 0.02)
+    with client_of(make_app()) as client:
+        store = Versions(f"sqlite:///{tmp_path / 'service' / 'news.sqlite'}")
+        first = store.current()
+        told = {"labels": first.labels, "encoder": first.encoder, "temperature": 1.0, "unsure_below": 0.5}
+        store.add(first.head, **told, action="release", reason="by another", numbers={}, parent=1)
+        last = time.monotonic() + 20
+        while client.get("/ready").json()["version"] == 1 and time.monotonic() < last:
+            time.sleep(0.02)
+        assert client.post("/classify", json={"text": "bank"}).json()["version"] == 2
+        assert client.get("/ready").json()["version"] == client.get("/versions").json()["current"] == 2
+        store.close()
+
+
+def test_a_database_of_another_model_and_a_folder_that_cannot_be_are_one_line(make_app, tmp_path):
+    """They are raised before a server starts, whose own way of failing is a traceback."""
+    make_app().state.service.versions.close()
+    store = Versions(f"sqlite:///{tmp_path / 'service' / 'news.sqlite'}")
+    with store._engine.begin() as connection:
+        connection.execute(sql("UPDATE versions SET encoder = 'another'"))
+    store.close()
+    with pytest.raises(UserError, match="are of another model"):
+        make_app()
+    with store._engine.begin() as connection:
+        connection.execute(sql("ALTER TABLE versions RENAME COLUMN head TO neck"))
+    store.close()
+    with pytest.raises(UserError, match="cannot be read: no such column"):
+        make_app()
+    (tmp_path / "file").write_text("")
+    with pytest.raises(UserError, match="file"):
+        make_app(data=tmp_path / "file" / "x", database=f"sqlite:///{tmp_path / 'other.sqlite'}")
 
 
 def test_beyond_what_may_wait_there_is_503_with_retry_after(make_app):

@@ -46,6 +46,9 @@ _MARKUP = re.compile(
     r"""(?:[^<>"']++|"[^"<]*+"|'[^'<]*+')*+>)"""
 )
 
+_LONG_NUMBER = re.compile(r"&#[0-9]{9,}+;?")
+"""No character has such a number, and `html.unescape` raises on one of more than 4,300 digits."""
+
 
 def visible(page: str) -> str:
     """What a reader would see of HTML: tags, comments, scripts and styles gone, blocks on lines of their own.
@@ -73,7 +76,7 @@ def visible(page: str) -> str:
                 unclosed.add(end)
         if name in BLOCKS:
             parts.append("\n")
-    return html.unescape("".join([*parts, page[place:]]))
+    return html.unescape(_LONG_NUMBER.sub("\N{REPLACEMENT CHARACTER}", "".join([*parts, page[place:]])))
 
 
 def clean(text: str) -> str:

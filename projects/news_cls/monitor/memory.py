@@ -56,7 +56,13 @@ class Memory:
         Raises:
             UserError: If it is missing or cut.
         """
+        if not (run / NAME).is_file():
+            raise UserError(f"{run / NAME} is not there: python -m projects.news_cls makes a run that can be served")
         found = load_tensors(run / NAME)
+        if missing := {f"{name}.{what}" for name in ("train", "holdout") for what in ("embeddings", "labels")} - set(
+            found
+        ):
+            raise UserError(f"{run / NAME} lacks {min(missing)}: it is of something else")
         parts = [
             Labelled(found[f"{name}.embeddings"].float(), found[f"{name}.labels"]) for name in ("train", "holdout")
         ]
@@ -73,7 +79,8 @@ def propose(
 ) -> tuple[Decision, int]:
     """Learn from feedback with replay, ask the gate, write down what it said. Returns the version that answers then.
 
-    A refused candidate is kept too, so that the log can be read; its feedback stays for the next one.
+    A refused candidate is kept too, so that the log can be read; its feedback stays for the next one. A text counts
+    once, by what was said of it last: thirty copies of one article would satisfy the gate, which counts and resamples.
 
     Args:
         rows: Feedback as stored.
@@ -82,11 +89,11 @@ def propose(
     Raises:
         UserError: If there is no feedback to learn from.
     """
-    judged = torch.tensor([held_out(row["text"]) for row in rows], dtype=torch.bool)
-    if not rows or bool(judged.all()):
+    last = {row["text"]: place for place, row in enumerate(rows)}
+    learned, judging = ([place for text, place in last.items() if held_out(text) == side] for side in (False, True))
+    if not learned:
         raise UserError("there is no feedback to learn from")
-    learn = Labelled(new.embeddings[~judged], new.labels[~judged])
-    judge = Labelled(new.embeddings[judged], new.labels[judged])
+    learn, judge = (Labelled(new.embeddings[part], new.labels[part]) for part in (learned, judging))
     candidate = updated(current.head, learn, memory.train)
     decision = gate(current.head, candidate, Holdout(memory.holdout), Holdout(judge))
     number = record(versions, current, candidate, decision, [row["id"] for row in rows])

@@ -175,6 +175,9 @@ class Versions:
 
         Args:
             feedback: What it learned from, which is then used up.
+
+        Raises:
+            UserError: If another version has learned from that feedback meanwhile.
         """
         with self._engine.begin() as connection:
             row: dict[str, Any] = {
@@ -187,7 +190,11 @@ class Versions:
             version = _key(connection.execute(insert(VERSIONS).values(row)))
             decision = _key(connection.execute(_decided(action, version, reason, numbers)))
             if feedback:
-                connection.execute(update(FEEDBACK).where(FEEDBACK.c.id.in_(feedback)).values(used_by=decision))
+                unused = FEEDBACK.c.id.in_(feedback) & FEEDBACK.c.used_by.is_(None)
+                if connection.execute(update(FEEDBACK).where(unused).values(used_by=decision)).rowcount != len(
+                    feedback
+                ):
+                    raise UserError("another server learned from these corrections meanwhile: ask again")
         return version
 
     def rollback(self, reason: str) -> Version:
@@ -228,8 +235,15 @@ class Versions:
             row = connection.execute(select(VERSIONS).where(VERSIONS.c.id == version)).one_or_none()
         if row is None:
             raise UserError(f"there is no version {version}")
-        fields = (row.id, row.made, row.encoder, row.parent, tuple(json.loads(row.labels)), row.temperature)
-        return Version(*fields, row.unsure_below, Head.unpacked(row.head))
+        head = Head.unpacked(row.head)
+        try:
+            labels = tuple(map(str, json.loads(row.labels)))
+        except (ValueError, TypeError):
+            labels = ()
+        if len(labels) != len(head.bias) or not row.temperature > 0:
+            raise UserError(f"the stored version {version} does not fit together: restore the database")
+        fields = (row.id, row.made, row.encoder, row.parent, labels, row.temperature)
+        return Version(*fields, row.unsure_below, head)
 
     def decisions(self, most: int = 100) -> list[dict[str, Any]]:
         """The latest decisions, newest first."""
@@ -252,6 +266,12 @@ class Versions:
             asked = asked.where(FEEDBACK.c.used_by.is_(None))
         with self._engine.connect() as connection:
             return [dict(row) for row in connection.execute(asked).mappings()]
+
+    def waiting(self) -> int:
+        """How many labels no update has learned from."""
+        asked = select(func.count()).select_from(FEEDBACK).where(FEEDBACK.c.used_by.is_(None))
+        with self._engine.connect() as connection:
+            return int(connection.execute(asked).scalar_one())
 
     def count(self) -> dict[str, int]:
         """Rows of each table."""

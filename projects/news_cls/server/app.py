@@ -3,6 +3,7 @@
 app = create_app(Service(classifier, memory, settings))
 """
 
+import asyncio
 import hmac
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -181,16 +182,17 @@ def found_file(service: Service, name: str) -> Uploaded:
 def state(service: Service, own: Uploaded) -> FileState:
     """How far a file is; it is finished when its answers are on disk."""
     finished = service.files.result(own.id).is_file()
-    return FileState(id=own.id, rows=len(own.rows), done=own.done, finished=finished, version=own.version)
+    return FileState(
+        id=own.id, rows=own.total, done=own.done, finished=finished, version=own.version, problem=own.problem
+    )
 
 
 async def versions(service: ServiceOf) -> VersionsResponse:
     """The version that answers, and why."""
-    waiting = len(service.versions.feedback())
-    own = [Decision(**row) for row in service.versions.decisions(50)]
-    return VersionsResponse(
-        current=service.current().id, labels=list(service.classifier.labels), feedback_waiting=waiting, decisions=own
-    )
+    waiting = await asyncio.to_thread(service.versions.waiting)
+    own = [Decision(**row) for row in await asyncio.to_thread(service.versions.decisions, 50)]
+    labels = list(service.classifier.labels)
+    return VersionsResponse(current=service.version, labels=labels, feedback_waiting=waiting, decisions=own)
 
 
 async def update(service: ServiceOf) -> UpdateResponse:
@@ -219,7 +221,7 @@ async def ready(service: ServiceOf) -> Health:
     """Takes work, and by which version."""
     if not service.ready:
         raise HTTPException(status.HTTP_503_SERVICE_UNAVAILABLE, "starting or stopping", {"Retry-After": "1"})
-    return Health(status="ok", version=service.current().id, waiting=service.queue.depth)
+    return Health(status="ok", version=service.version, waiting=service.queue.depth)
 
 
 def said(answer: Answer, version: int, top_k: int) -> ClassifyResponse:

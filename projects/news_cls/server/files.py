@@ -7,6 +7,7 @@ files/<id>.out.csv topics beside the rows; there when all of it is done
 import asyncio
 import csv
 import io
+import logging
 import re
 import secrets
 from collections.abc import Awaitable, Callable
@@ -14,12 +15,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from shared.assets.tables import require_columns
 from shared.errors import UserError
 from shared.files import read_json, write_json, write_text
+from shared.web import logs
 
 ID = re.compile(r"[0-9a-f]{16}")
 CHUNK = 32
+NAMED = 20  # columns that a refusal lists
 MOST_FILES = 200
 
 Ask = Callable[[list[str]], Awaitable[tuple[list[Any], int]]]
@@ -28,13 +30,21 @@ Ask = Callable[[list[str]], Awaitable[tuple[list[Any], int]]]
 
 @dataclass
 class Uploaded:
-    """A file and how far it is."""
+    """A file and how far it is.
+
+    Attributes:
+        rows: What is still to be answered; none are kept in memory of a file that is done.
+        total: Rows of the file.
+        problem: Why it stopped; the next start tries again.
+    """
 
     id: str
     column: str
     rows: list[dict[str, str]]
+    total: int
     done: int = 0
     version: int | None = None
+    problem: str = ""
 
 
 @dataclass
@@ -53,35 +63,54 @@ class Files:
     known: dict[str, Uploaded] = field(default_factory=dict)
     _tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
+    def __post_init__(self) -> None:
+        """Make the folder, before anything is served."""
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"{self.folder}: {error.strerror}") from None
+
     async def resume(self) -> None:
-        """Go on with what a killed process had accepted."""
-        self.folder.mkdir(parents=True, exist_ok=True)
+        """Go on with what a killed process had accepted; a file that cannot be read any more stops no other."""
         for path in sorted(self.folder.glob("*.json")):
             if ID.fullmatch(path.stem) and path.with_suffix(".csv").is_file():
-                told = read_json(path)
-                own = Uploaded(
-                    path.stem,
-                    told["column"],
-                    read_rows(path.with_suffix(".csv").read_bytes(), told["column"], self.most),
-                )
-                if self.result(own.id).is_file():
-                    own.done, own.version = len(own.rows), told.get("version")
-                self.known[own.id] = own
-                if own.done < len(own.rows):
+                own = self.known[path.stem] = await asyncio.to_thread(self._found, path)
+                if own.rows:
                     self._begin(own)
+
+    def _found(self, path: Path) -> Uploaded:
+        """A file of an earlier process."""
+        own = Uploaded(path.stem, "", [], 0)
+        try:
+            told = read_json(path)
+            own.column = str(told["column"])
+            rows = read_rows(path.with_suffix(".csv").read_bytes(), own.column, self.most)
+        except (UserError, KeyError, TypeError, OSError) as error:
+            own.problem = f"its stored copy cannot be read: {error}"
+            return own
+        own.total = len(rows)
+        if self.result(own.id).is_file():
+            own.done, own.version = own.total, told.get("version")
+        else:
+            own.rows = rows
+        return own
 
     async def accept(self, content: bytes, column: str) -> Uploaded:
         """Take a file; when this returns it is on disk.
 
         Raises:
-            UserError: If it cannot be read, lacks the column, or there are too many files.
+            UserError: If it cannot be read, lacks the column, cannot be stored, or there are too many files.
         """
+        self._forget_removed()
         if len(self.known) >= MOST_FILES:
             raise UserError(f"there are {MOST_FILES} files already: remove some of {self.folder.name}/")
-        rows = read_rows(content, column, self.most)
-        own = Uploaded(secrets.token_hex(8), column, rows)
-        write_text(self.folder / f"{own.id}.csv", content.decode("utf-8-sig"))
-        write_json(self.folder / f"{own.id}.json", {"column": column})
+        rows = await asyncio.to_thread(read_rows, content, column, self.most)
+        own = Uploaded(secrets.token_hex(8), column, rows, len(rows))
+        try:
+            await asyncio.to_thread(self._store, own, content)
+        except OSError as error:
+            (self.folder / f"{own.id}.csv").unlink(missing_ok=True)
+            raise UserError(f"the file cannot be stored: {error.strerror}") from None
         self.known[own.id] = own
         self._begin(own)
         return own
@@ -89,6 +118,16 @@ class Files:
     def get(self, name: str) -> Uploaded | None:
         """A file by its id."""
         return self.known.get(name)
+
+    def _store(self, own: Uploaded, content: bytes) -> None:
+        write_text(self.folder / f"{own.id}.csv", content.decode("utf-8-sig"))
+        write_json(self.folder / f"{own.id}.json", {"column": own.column})
+
+    def _forget_removed(self) -> None:
+        """What somebody has removed from the folder makes room."""
+        for own in list(self.known.values()):
+            if not own.rows and not (self.folder / f"{own.id}.csv").is_file():
+                del self.known[own.id]
 
     def result(self, name: str) -> Path:
         """Where its answers are, or will be."""
@@ -101,9 +140,20 @@ class Files:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     def _begin(self, own: Uploaded) -> None:
-        task = asyncio.create_task(self._work(own))
+        task = asyncio.create_task(self._worked(own))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _worked(self, own: Uploaded) -> None:
+        """Whoever asks how far a file is hears that it stopped, instead of waiting for ever."""
+        try:
+            await self._work(own)
+        except OSError as error:
+            own.problem = f"the answers cannot be stored: {error.strerror}"
+        except Exception as error:  # whatever the model raises
+            own.problem = "the service failed; its log says why"
+            logs.line(logging.ERROR, event="file failed", id=own.id, **logs.error_fields(error))
+        own.rows = []
 
     async def _work(self, own: Uploaded) -> None:
         out = io.StringIO()
@@ -118,8 +168,10 @@ class Files:
                 cells = [*row.values(), best[0], f"{best[1]:.4f}", "yes" if answer.unsure else "no"]
                 writer.writerow(map(harmless, cells))
             own.done = start + len(part)
+        # The version first: a kill between the two leaves a file that is simply done again.
+        told = {"column": own.column, "version": own.version}
+        await asyncio.to_thread(write_json, self.folder / f"{own.id}.json", told)
         await asyncio.to_thread(write_text, self.result(own.id), out.getvalue())
-        write_json(self.folder / f"{own.id}.json", {"column": own.column, "version": own.version})
 
 
 def harmless(cell: str) -> str:
@@ -145,7 +197,9 @@ def read_rows(content: bytes, column: str, most: int) -> list[dict[str, str]]:
     try:
         reader = csv.reader(io.StringIO(text, newline=""), strict=True)
         header = next(reader, [])
-        require_columns("the file", header, column)
+        if header and column not in header:
+            named = ", ".join(header[:NAMED]) + (", …" if len(header) > NAMED else "")
+            raise UserError(f"there is no column '{column}'; the columns are {named}")
         if len(set(header)) < len(header):
             raise UserError("two columns have one name")
         for cells in reader:

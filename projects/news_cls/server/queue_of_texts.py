@@ -10,6 +10,9 @@ from typing import Any
 
 from shared.web.problems import BusyError
 
+FILES, UPDATES = 0.5, 0.75
+"""Share of what may wait that work without a person at a screen fills."""
+
 
 @dataclass
 class _Waiting:
@@ -69,13 +72,22 @@ class TextQueue:
             for each in own:
                 each.done.cancel()  # of who has left nothing is computed any more
 
-    async def when_free(self, texts: Sequence[Any]) -> list[Any]:
-        """As `submit`, but waits for room: for work that nobody waits for at a screen."""
-        while True:
-            try:
-                return await self.submit(texts)
-            except BusyError:
+    async def when_free(self, texts: Sequence[Any], share: float = FILES) -> list[Any]:
+        """As `submit`, but waits for room, and takes the texts part by part.
+
+        Args:
+            share: Of what may wait, beyond which nothing is added: any number of files leaves room for an update, and
+                both leave some for people.
+        """
+        room = max(1, int(self._most * share))
+        size = min(room, self._at_once)
+        found: list[Any] = []
+        for start in range(0, len(texts), size):
+            part = texts[start : start + size]
+            while len(self._queue) + len(part) > room:
                 await asyncio.sleep(0.05)
+            found += await self.submit(part)
+        return found
 
     async def _run(self) -> None:
         loop = asyncio.get_running_loop()

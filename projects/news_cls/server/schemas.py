@@ -110,7 +110,8 @@ class FileState(Model):
     rows: int
     done: int
     finished: bool
-    version: Annotated[int | None, Field(description="That answered; none before the end.")] = None
+    version: Annotated[int | None, Field(description="That answered the last rows; none before the first.")] = None
+    problem: Annotated[str, Field(description="Why it stopped; empty while it goes on and when it is finished.")] = ""
 
 
 class Decision(Model):

@@ -21,7 +21,7 @@ class Settings:
         precision: Of torch: auto, float32 or bfloat16.
         data: Folder of uploads and their results.
         database: URL of versions, decisions and feedback; by default SQLite in `data`.
-        token: Allows updates and going back; without it only the command line does.
+        token: Allows updates and going back; without it nobody may.
         at_once: Articles in a batch of the model.
         waiting: Articles that may wait; beyond them 503.
         characters: Of an article, at most.

@@ -126,6 +126,7 @@ at("upload").addEventListener("submit", (event) => {
       at("progress").value = state.done / state.rows;
       at("progress-said").textContent = say("progress", state);
       if (state.finished) break;
+      if (state.problem) throw new Error(say("failed", { detail: state.problem }));
       await new Promise((resolve) => setTimeout(resolve, 300));
       state = await call(`/files/${state.id}`);
     }
