@@ -29,7 +29,7 @@ def test_class_weights_are_sklearns():
     assert torch.allclose(losses.class_weights(COUNTS).double(), torch.from_numpy(theirs))
     absent = losses.class_weights(torch.tensor([6.0, 2.0, 0.0]))
     assert absent.tolist() == pytest.approx([8 / (2 * 6), 8 / (2 * 2), 0.0]), (
-        "a topic without articles is none of the k"
+        "a topic without articles is not of the k"
     )
 
 
