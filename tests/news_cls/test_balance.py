@@ -28,9 +28,7 @@ def test_class_weights_are_sklearns():
     theirs = compute_class_weight("balanced", classes=np.arange(3), y=np.array(LABELS))
     assert torch.allclose(losses.class_weights(COUNTS).double(), torch.from_numpy(theirs))
     absent = losses.class_weights(torch.tensor([6.0, 2.0, 0.0]))
-    assert absent.tolist() == pytest.approx([8 / (2 * 6), 8 / (2 * 2), 0.0]), (
-        "a topic without articles is not of the k"
-    )
+    assert absent.tolist() == pytest.approx([8 / (2 * 6), 8 / (2 * 2), 0.0]), "a topic without articles is not of the k"
 
 
 def test_focal_is_its_definition_and_cross_entropy_at_zero():
