@@ -16,7 +16,7 @@ def ranked(scores: Float[np.ndarray, "u i"], k: int, barred: csr_matrix | None =
     """The k best films of each user, best first; of equal scores the lower film, so that a tie has one outcome.
 
     Args:
-        scores: Of every film.
+        scores: One a film.
         k: At most as many as there are films.
         barred: Nonzero where a film must not be shown: what the user has seen. Barred films come last, where k reaches
             them; a list for people cuts them off.

@@ -29,7 +29,7 @@ class Answer:
 
     Attributes:
         topic: The likeliest.
-        probabilities: Of every topic, likeliest first; calibrated by the temperature of validation.
+        probabilities: One a topic, likeliest first; calibrated by the temperature of validation.
         unsure: Whether a person should look: the largest is below the line that 90 % of validation passes, or the text
             holds hardly a word.
     """
@@ -44,7 +44,7 @@ class Classifier:
     """A model, the head that answers, and the sizes of its confidence.
 
     Attributes:
-        digest: Of the encoder's checkpoint; heads belong to one.
+        digest: SHA-256 of the encoder's checkpoint; heads belong to one.
         onnx: Computes embeddings instead of torch, where it was asked for.
     """
 

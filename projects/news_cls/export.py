@@ -45,7 +45,7 @@ def export(model: "TopicModel", digest: str, folder: Path) -> Path:
     """Write both graphs and say whose they are.
 
     Args:
-        digest: Of the encoder's weights, which a head must agree with.
+        digest: SHA-256 of the encoder's weights, which a head must agree with.
         folder: Must not be there.
     """
     import onnx
@@ -75,7 +75,7 @@ class OnnxEncoder:
 
     Args:
         folder: As `export` writes it.
-        digest: Of the checkpoint that it must belong to.
+        digest: SHA-256 of the checkpoint that it must belong to.
 
     Raises:
         UserError: If it is missing, or of another checkpoint.

@@ -54,7 +54,7 @@ class Trained:
     """A finished run: what was learned, and what it says of validation and test.
 
     Attributes:
-        model: Of the arms with an encoder; the head is the fitted one.
+        model: Encoder and head, of the arms that have one; the head is the fitted one.
         logits: (n, k) by part.
         labels: Numbers of the topics by part.
     """
@@ -191,8 +191,8 @@ def linear_probe(
     """Set the head to the logistic regression of embeddings. Returns the unlabelled articles that it took.
 
     Args:
-        own: Of training.
-        rest: Of the unlabelled articles.
+        own: Embeddings of the training articles.
+        rest: Embeddings of the unlabelled articles.
     """
     topics, labels = len(model.labels), given.labels["train"]
 

@@ -262,7 +262,7 @@ def clustered_interval(
     """95 % percentile bootstrap over whole clusters: injections, events or series, never single points.
 
     Args:
-        measure: Of the indices of the clusters that were drawn, with repeats.
+        measure: Function of the indices of the clusters that were drawn, with repeats.
         clusters: How many there are.
     """
     random = np.random.default_rng(seed)

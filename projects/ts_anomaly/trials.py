@@ -22,9 +22,9 @@ class Trial:
     """Scores of one injection.
 
     Attributes:
-        kind: Of the anomaly.
-        labels: Of the judged points.
-        scores: Of the same.
+        kind: What anomaly it is.
+        labels: One a judged point.
+        scores: One for each of the same.
         start: Where in the series the first of them is.
     """
 

@@ -108,8 +108,8 @@ def _fetched(name: str) -> Mapping[str, Dataset]:
             HfApi().dataset_info(identity, timeout=HUB_SECONDS)
         return from_hub(identity, configuration or None)
     # Not found, not reachable, not allowed, or a set that needs a configuration: the library and the HTTP client
-    # under it raise a dozen types for these, without a common root below Exception.
-    except Exception as error:
+    # under it raise a dozen types for these.
+    except Exception as error:  # they have no common root below it
         if isinstance(error, ValueError) and "Config name is missing" in str(error):
             choices = " ".join(str(error).split("\n")[1:2]).removeprefix(
                 "Please pick one among the available configs: "

@@ -26,8 +26,8 @@ class Line:
     """One connection that is kept.
 
     Args:
-        url: Of the server.
-        headers: Of every request.
+        url: Address of the server.
+        headers: Sent with every request.
         seconds: How long an answer is waited for.
     """
 

@@ -20,7 +20,7 @@ class Run:
 
     Attributes:
         left: First and last matching place of the one side.
-        right: Of the other.
+        right: The same of the other.
         matches: How many.
         weight: Sum of their weights, in nats.
     """

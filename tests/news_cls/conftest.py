@@ -98,3 +98,9 @@ def client_of(app):
 
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.fixture
+def client(make_app):
+    with client_of(make_app()) as opened:
+        yield opened

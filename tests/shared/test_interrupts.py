@@ -5,11 +5,11 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager, suppress
-from functools import partial
 from pathlib import Path
 
 import pytest
+
+from tests.processes import started
 
 BENCH = """
 import os
@@ -35,21 +35,6 @@ def main(config):
 if __name__ == "__main__":
     command(main, Config)
 """
-
-
-@contextmanager
-def started(*words):
-    """A command in a process group of its own, as a terminal starts it. Nothing of it is left at the end."""
-    pipe = subprocess.PIPE
-    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
-    with subprocess.Popen(
-        [sys.executable, *words], stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=listening
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 def interrupted(process):

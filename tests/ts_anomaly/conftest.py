@@ -19,6 +19,13 @@ def wave(n, seed=0, channels=1):
     return np.sin(2 * np.pi * steps / 20) + 0.1 * random.standard_normal((n, channels))
 
 
+def spiked(n, *steps):
+    """Lines of a CSV file, a point a minute, whose values jump at these steps."""
+    values = wave(n, 3)[:, 0]
+    values[list(steps)] += 50
+    return ["t,v", *(f"{60 * step},{value}" for step, value in enumerate(values))]
+
+
 def pushed(watch, values, start=0.0, step=60.0):
     points, alerts = [], []
     for place, value in enumerate(values):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.ts_anomaly.conftest import wave
+from tests.ts_anomaly.conftest import spiked
 
 
 def command(model, *words, **more):
@@ -29,10 +29,7 @@ def until(lines, step):
 
 @pytest.mark.slow
 def test_detect_tells_faults_of_a_pipe_and_a_stopped_one_goes_on(model, tmp_path):
-    values = wave(600, 3)[:, 0]
-    values[285:290] += 50
-    values[500:505] += 50
-    lines = ["t,v", *(f"{60 * n},{value}" for n, value in enumerate(values))]
+    lines = spiked(600, *range(285, 290), *range(500, 505))
     said, errors = command(model, "--chance", "1e-4").communicate("\n".join(lines) + "\n", timeout=60)
     steps = [json.loads(line)["step"] for line in said.splitlines() if json.loads(line)["kind"] == "opened"]
     assert {285, 500} <= set(steps) and "600 steps judged" in errors
@@ -56,9 +53,7 @@ def test_detect_tells_faults_of_a_pipe_and_a_stopped_one_goes_on(model, tmp_path
 
 @pytest.mark.slow
 def test_detect_that_is_killed_doubles_no_alert_and_two_do_not_share_a_state(model, tmp_path):
-    values = wave(400, 3)[:, 0]
-    values[[100, 200, 300]] += 50
-    lines = ["t,v", *(f"{60 * n},{value}" for n, value in enumerate(values))]
+    lines = spiked(400, 100, 200, 300)
     path, state = tmp_path / "m.csv", tmp_path / "state"
     path.write_text("\n".join(lines[:251]) + "\n")
     words = ["--chance", "1e-4", "--source", path, "--state", state]

@@ -3,11 +3,7 @@
 import json
 import os
 import signal
-import subprocess
-import sys
 import time
-from contextlib import contextmanager, suppress
-from functools import partial
 
 import httpx
 import pytest
@@ -16,26 +12,12 @@ from projects.ts_anomaly.server.settings import PREFIX
 from shared.files import is_temporary
 from shared.fingerprint import Verdict, verify
 from shared.web.launch import running
-from tests.ts_anomaly.conftest import wave
+from tests.processes import started
+from tests.ts_anomaly.conftest import spiked, wave
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(400)]  # several commands one behind the other
 PATIENCE = 120  # seconds that a busy machine may take
 SMALL = ["--batch", "2", "--sequence", "64", "--window", "8", "--width", "16", "--layers", "1"]
-
-
-@contextmanager
-def started(*words):
-    """A command in a process group of its own, as a terminal starts it. Nothing of it is left at the end."""
-    pipe, words = subprocess.PIPE, [sys.executable, "-m", *map(str, words)]
-    listening = partial(signal.signal, signal.SIGINT, signal.SIG_DFL)  # what runs in the background ignores it
-    with subprocess.Popen(
-        words, stdout=pipe, stderr=pipe, text=True, start_new_session=True, preexec_fn=listening
-    ) as process:
-        try:
-            yield process
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
 
 
 def interrupted(process, condition):
@@ -61,7 +43,7 @@ def weights(run):
 
 
 def test_train_goes_on_from_its_last_checkpoint(tmp_path):
-    words = ["projects.ts_anomaly.train", "--dataset", "mitdb", "--steps", "400", *SMALL]
+    words = ["-m", "projects.ts_anomaly.train", "--dataset", "mitdb", "--steps", "400", *SMALL]
     with started(*words, "--out", tmp_path / "straight") as process:
         assert process.communicate(timeout=PATIENCE)[1] == "" and process.returncode == 0
     run = tmp_path / "run"
@@ -78,7 +60,7 @@ def test_train_goes_on_from_its_last_checkpoint(tmp_path):
 
 def test_the_main_job_goes_on_with_its_judging(tmp_path):
     run = tmp_path / "run"
-    words = ["projects.ts_anomaly", "--dataset", "mitdb", "--steps", "12", *SMALL, "--out", run]
+    words = ["-m", "projects.ts_anomaly", "--dataset", "mitdb", "--steps", "12", *SMALL, "--out", run]
     with started(*words) as process:
         said, _ = interrupted(process, lambda: (run / "result.json").exists())
     assert said == "interrupted\n" and not halves(run)
@@ -90,7 +72,7 @@ def test_the_main_job_goes_on_with_its_judging(tmp_path):
 
 def test_results_go_on_behind_the_last_whole_cell(tmp_path):
     runs, out = tmp_path / "runs", tmp_path / "out"
-    words = ["projects.ts_anomaly.study", "--runs", runs, "--out", out, "--only", "mitdb"]
+    words = ["-m", "projects.ts_anomaly.study", "--runs", runs, "--out", out, "--only", "mitdb"]
     whole = {}
     for most in (1, 2):  # the second goes on
         with started(*words) as process:
@@ -111,12 +93,10 @@ def test_results_go_on_behind_the_last_whole_cell(tmp_path):
 
 
 def test_detect_says_in_its_line_what_it_did_and_goes_on(model, tmp_path):
-    values = wave(500, 3)[:, 0]
-    values[[100, 300, 450]] += 50
-    lines = ["t,v", *(f"{60 * n},{value}" for n, value in enumerate(values))]
+    lines = spiked(500, 100, 300, 450)
     path, state = tmp_path / "m.csv", tmp_path / "state"
     path.write_text("\n".join(lines[:351]) + "\n")
-    words = ["projects.ts_anomaly.detect", "--model", model, "--source", path, "--chance", "1e-4"]
+    words = ["-m", "projects.ts_anomaly.detect", "--model", model, "--source", path, "--chance", "1e-4"]
     told = []
     with started(*words, "--state", state, "--follow") as process:
 

@@ -59,8 +59,8 @@ class Draw:
 
     Attributes:
         warm: Columns of the films that are learned from; `cold` of those that are ranked.
-        likes: Of the warm films: (u, w).
-        wanted: Of the cold films: (u, c).
+        likes: Those of the warm films: (u, w).
+        wanted: Likes of the cold films: (u, c).
     """
 
     warm: np.ndarray

@@ -20,7 +20,7 @@ class Catalogue:
 
     Attributes:
         joined: How many texts of each kind had which outcome.
-        name: Of the set of ratings.
+        name: Which set of ratings it is.
     """
 
     films: tuple[Film, ...]

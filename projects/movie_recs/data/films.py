@@ -40,7 +40,7 @@ class Film:
     Attributes:
         id: Its number, which a title never takes the place of.
         title: As people write it, with the article in front.
-        year: Of its release; 0 if unknown.
+        year: When it came out; 0 if unknown.
         genres: In alphabetical order.
         people: Who made it or plays in it, as far as its text names them.
         text: An encyclopedia's introduction, a plot, or "".

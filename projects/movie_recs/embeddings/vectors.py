@@ -87,9 +87,9 @@ class TextVectors:
     """What is known of the texts of films.
 
     Attributes:
-        whole: Of each text from its beginning, as far as the encoder reads; 0 for a film without text.
+        whole: Vector of each text from its beginning, as far as the encoder reads; 0 for a film without text.
         pooled: Mean of the vectors of its sentences, of length 1.
-        sentences: Of all films' sentences, one after another.
+        sentences: Vectors of all films' sentences, one after another.
         starts: Where each film's sentences begin, and behind the last the number of all.
     """
 

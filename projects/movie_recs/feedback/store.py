@@ -104,7 +104,7 @@ class Store:
             try:
                 yield self._base
                 self._base.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # an interruption, too, leaves nothing half-done
                 if self._base.in_transaction:  # on a full disk SQLite may have ended it already, or not
                     self._base.execute("ROLLBACK")
                 raise

@@ -25,7 +25,7 @@ class Newcomer:
     Attributes:
         model: Weights between films.
         prior: Share of the users who like each film.
-        weight: Of the prior beside the answers.
+        weight: How much the prior counts beside the answers.
     """
 
     model: Similar
@@ -47,8 +47,8 @@ class Simulated:
     """New users of whom one half of the ratings answers questions and the other is what lists should find.
 
     Attributes:
-        likes: Of the half that answers, 1 where a film is liked: (u, i).
-        seen: Of the same half, 1 where a film was rated at all.
+        likes: Those of the half that answers, 1 where a film is liked: (u, i).
+        seen: The same half, 1 where a film was rated at all.
         wanted: Likes of the other half.
     """
 

@@ -41,7 +41,7 @@ class Head:
 
     Attributes:
         inverse: (K + λI)⁻¹.
-        features: Of the warm films, a constant beside them.
+        features: Those of the warm films, a constant beside them.
 
     Source: Gantner et al. 2010, "Learning attribute-to-feature mappings for cold-start recommendations", with a ridge
     in closed form as the mapping and EASE's scores as what is mapped to.
@@ -77,10 +77,10 @@ class Describer:
     """A film's features for the head, as a live catalogue needs them: what was fitted on some films describes others.
 
     Attributes:
-        whiten: Of the text's vectors.
+        whiten: How the text's vectors are whitened.
         genres: Column of each genre; a genre that is not there says nothing.
         people: Column of each person that two films name, with his weight.
-        weights: Of text, genres, people and years.
+        weights: What text, genres, people and years count.
     """
 
     whiten: Transform

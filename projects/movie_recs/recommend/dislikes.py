@@ -61,9 +61,9 @@ class Stars:
     """Predicted deviation of a user's stars from his own mean: the film's bias, and what his other stars say.
 
     Attributes:
-        bias: Of each film, shrunk.
+        bias: One a film, shrunk.
         weights: Between films, of what is left; zero diagonal.
-        mean: Of all stars.
+        mean: Mean of all stars.
     """
 
     bias: Float[np.ndarray, " i"]

@@ -15,7 +15,7 @@ def mmr(relevance: Float[np.ndarray, " n"], vectors: Float[np.ndarray, "n d"], k
 
     Args:
         relevance: In [0, 1], so that λ weighs like against like (`scaled`).
-        vectors: Of length 1.
+        vectors: Each has length 1.
         trade: λ in [0, 1].
 
     Source: Carbonell and Goldstein 1998, "The use of MMR".

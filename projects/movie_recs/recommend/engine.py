@@ -70,7 +70,7 @@ class Place:
 
     Attributes:
         because: Id of the liked film that speaks for it most; None if it is there for being popular.
-        share: Of what speaks for it that this film is.
+        share: Part of what speaks for it that this film is.
     """
 
     film: Film
@@ -83,7 +83,7 @@ class Engine:
     """Makes lists; films may be added, changed and removed while it does.
 
     Args:
-        width: Of the films' vectors.
+        width: Numbers of a film's vector.
         mean: What all texts have in common; taken away from each vector, and from what is asked.
         index: Where vectors are searched; by default chosen by the number of films.
     """

@@ -36,10 +36,10 @@ class Reason:
 
     Attributes:
         because: Id of the liked film that speaks for it most; None if none does (a popular film, for somebody new).
-        share: Of the film's score that comes from it, 0 to 1.
+        share: Part of the film's score that comes from it, 0 to 1.
         genres: That both are of.
         people: Whom both name.
-        sentence: Of the film's text, the one nearest to the liked film's; "" without one.
+        sentence: In the film's text, the one nearest to the liked film's; "" without one.
     """
 
     because: int | None = None
@@ -74,9 +74,9 @@ def reason(film: Film, liked: Film, share: float, told: Sequence[str], nearness:
     Args:
         film: The recommended one.
         liked: The one that speaks for it.
-        share: See `Reason`.
+        share: Part of the film's score that comes from the liked one.
         told: Sentences of the recommended film's text.
-        nearness: Of each sentence to the liked film's text.
+        nearness: How near each sentence is to the liked film's text.
     """
     best = told[int(np.argmax(nearness))] if len(told) and len(nearness) == len(told) else ""
     return Reason(

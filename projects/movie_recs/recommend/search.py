@@ -28,7 +28,7 @@ class Searched:
     Attributes:
         films: Vectors of whole, pooled and single sentences.
         centre: Taken away from what is searched and from what is asked.
-        weights: See `SearchWeights`.
+        weights: What each kind of nearness counts.
     """
 
     films: TextVectors

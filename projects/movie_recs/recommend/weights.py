@@ -21,7 +21,7 @@ def weights_of(
 
     Args:
         weights: Where it is sparse, an entry is stored once.
-        rows: Of the films, rising.
+        rows: Those of the films, rising.
     """
     told = np.zeros((len(opinions), len(rows)))
     old = np.flatnonzero(opinions < weights.shape[0])

@@ -49,7 +49,7 @@ class Movies:
 
     Args:
         settings: What the server was told.
-        encoder: Of texts and wishes.
+        encoder: Makes vectors of texts and wishes.
         begin: Films and ratings that a new store begins with, and the ratings every start learns from; None: neither.
 
     Raises:

@@ -77,8 +77,8 @@ def weighted_sum(losses: Float[Tensor, " b"], weights: Float[Tensor, " b"], wind
     of it: dividing by the weights of each micro-batch instead is the known bug, wrong where they differ.
 
     Args:
-        losses: Of each article.
-        weights: Of each article.
+        losses: One an article.
+        weights: One an article.
         window: (articles of the window) / (sum of their weights).
     """
     return (losses * weights).sum() * window

@@ -12,7 +12,7 @@ def over_sampled(labels: Sequence[int], source: torch.Generator, most: int = 10)
     """Rows of an epoch in which small topics are repeated until they have as many as the largest.
 
     Args:
-        labels: Of training.
+        labels: Topics of the training articles.
         source: Decides which of a topic come once more.
         most: How often one article is seen at most: a topic of two would else be repeated a thousand times.
     """

@@ -88,7 +88,7 @@ def divide(name: str, articles: Sequence[Article], seed: int) -> Corpus:
 
     Args:
         articles: With groups (`grouped`).
-        seed: Of the division.
+        seed: Decides the division.
 
     Raises:
         UserError: If a topic, or the whole, is too small to be learned and tested.

@@ -41,7 +41,7 @@ class Leak:
     """A word after which the topic is known.
 
     Attributes:
-        share: Of the articles with the word that are of its topic.
+        share: Part of the articles with the word that are of its topic.
         named: Whether it is an agency, an outlet or the name of a section.
     """
 

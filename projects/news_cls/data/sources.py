@@ -146,7 +146,7 @@ def corpus(name: str, seed: int = 0, *, text_column: str = "text", label_column:
 
     Args:
         name: One of EMBEDDED, a .csv, .tsv, .jsonl or .json file, or a hub id (ag_news).
-        seed: Of the division, where it is ours.
+        seed: Decides the division, where it is ours.
         text_column: Column of a file or a hub set that holds the text.
         label_column: The topic's.
 

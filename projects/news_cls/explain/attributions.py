@@ -26,7 +26,7 @@ class Explained:
 
     Attributes:
         words: What the model reads, in order.
-        scores: Of each word, in logits.
+        scores: One a word, in logits.
         spans: Tokens of each word, as (piece, first, end).
         logit: f(x), of the topic.
         baseline: f(x′).

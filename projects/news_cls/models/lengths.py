@@ -25,7 +25,7 @@ class LengthPolicy:
         kind: "head" reads the beginning; "ends" its beginning and its end, half each (Sun et al. 2019, "How to
             fine-tune BERT for text classification?", §5.3.1); "windows" reads up to MOST_WINDOWS pieces, whose
             embeddings are averaged.
-        tokens: Of a piece, its two special tokens included.
+        tokens: Length of a piece, its two special tokens included.
     """
 
     kind: Kind = "head"
@@ -40,7 +40,7 @@ class LengthPolicy:
         """The pieces that are read, each within [CLS] … [SEP]; a text without a token is one empty piece.
 
         Args:
-            ids: Of the whole text, without special tokens.
+            ids: Tokens of the whole text, without special tokens.
             open_id: [CLS] of the model.
             close_id: [SEP] of the model.
         """

@@ -22,7 +22,7 @@ class Tested:
     """Result of a test.
 
     Attributes:
-        p: Of no drift.
+        p: Chance of such a statistic without drift.
         effect: Held-out AUC of a classifier, MMD², or KS distance: how far apart, whatever the sizes.
     """
 

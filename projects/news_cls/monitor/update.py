@@ -49,7 +49,7 @@ def fit_head(start: Head, data: Labelled, weights: Float[Tensor, " n"] | None = 
     Args:
         start: Where it begins, and what it is tied to; the bias is free.
         data: What it learns from.
-        weights: Of the articles, by default equal.
+        weights: One an article, by default equal.
         anchor: Strength of the tie; LOOSE only keeps it finite.
     """
     weight = start.weight.clone().requires_grad_(True)

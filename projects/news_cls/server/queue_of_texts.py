@@ -76,8 +76,8 @@ class TextQueue:
         """As `submit`, but waits for room, and takes the texts part by part.
 
         Args:
-            share: Of what may wait, beyond which nothing is added: any number of files leaves room for an update, and
-                both leave some for people.
+            share: Part of what may wait, beyond which nothing is added: files leave room for an update, and both leave
+                some for people.
         """
         room = max(1, int(self._most * share))
         size = min(room, self._at_once)

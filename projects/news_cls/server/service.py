@@ -41,7 +41,7 @@ class Service:
 
     Args:
         classifier: Its head is the first version, if the database has none.
-        memory: Of the past.
+        memory: Articles of the past, which updates replay.
         settings: Limits.
 
     Raises:

@@ -18,14 +18,14 @@ class Settings:
         port: 0 takes a free one.
         model: The run whose encoder and first head are served.
         backend: torch, or onnx (int8; export it first).
-        precision: Of torch: auto, float32 or bfloat16.
+        precision: What torch computes in: auto, float32 or bfloat16.
         data: Folder of uploads and their results.
         database: URL of versions, decisions and feedback; by default SQLite in `data`.
         token: Allows updates and going back; without it nobody may.
         at_once: Articles in a batch of the model.
         waiting: Articles that may wait; beyond them 503.
-        characters: Of an article, at most.
-        rows: Of an uploaded file, at most.
+        characters: Most that an article may have.
+        rows: Most that an uploaded file may have.
         rate: Requests a second that a client may keep up.
     """
 

@@ -122,8 +122,8 @@ def fit_merge(found: Sequence[Candidates], right: Sequence[str], *, penalty: flo
     Args:
         found: Candidates of each query.
         right: Id of the document that is right; a query whose candidates lack it teaches nothing.
-        penalty: Of squared weights.
-        steps: Of L-BFGS.
+        penalty: Factor of the squared weights.
+        steps: How many L-BFGS takes.
 
     Source: Cao et al. 2007, "Learning to rank: from pairwise approach to listwise approach" (top-one cross-entropy).
     """

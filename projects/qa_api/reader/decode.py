@@ -33,7 +33,7 @@ class Span:
     Attributes:
         start: Offset in the document's text; `stop` is behind its end. Equal where no token can be an answer.
         score: First plus last token of the pair.
-        null: Of "not in here": the least over the document's windows, since an answer may stand in any of them.
+        null: Score of "not in here": the least over the document's windows, since an answer may stand in any of them.
     """
 
     start: int

@@ -33,10 +33,10 @@ class Worker:
     """One connection, one series.
 
     Attributes:
-        url: Of the server.
-        name: Of its series.
+        url: Address of the server.
+        name: Which series is its own.
         counts: Answers by status; 0 where there was none.
-        seconds: Of each push that was taken.
+        seconds: Latencies of the pushes that were taken.
     """
 
     url: str

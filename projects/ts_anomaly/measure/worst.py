@@ -28,7 +28,7 @@ class Worst:
     Attributes:
         error: "false alarm" or "miss".
         series: Its name.
-        kind: Of the anomaly in the trial.
+        kind: What anomaly the trial has.
         step: In the series, of the highest score of the alarm, or of the first point of what was missed.
         score: The highest; `threshold` is what it is compared with.
         evidence: The kind that was largest there.

@@ -25,7 +25,7 @@ class Judged:
     """What the model says of patches.
 
     Attributes:
-        logits: Of each point being part of an anomaly.
+        logits: One a point, of being part of an anomaly.
         residuals: (value − median) / half the spread of the quantiles, of the forecast made one patch before; 0 at
         gaps.
         forecast: Quantiles of the patch behind each token, compressed as `features` does.
@@ -73,7 +73,7 @@ class Contrast(nn.Module):
 
         Args:
             values: n is a multiple of p.
-            cache: Of the tokens before.
+            cache: Keys and values of the tokens before.
             before: Forecast of the first patch by the last token before it; without one its residuals are 0.
         """
         points, c = features(values), self.channels

@@ -27,7 +27,7 @@ class Reading:
     Attributes:
         seen: Points read so far.
         last: The last p − 1 points of each row, (r, p − 1) or fewer.
-        caches: Of each of the p sequences.
+        caches: One for each of the p sequences.
         forecasts: The last forecast of each sequence, (r, p, q).
     """
 
@@ -47,7 +47,7 @@ class Evidence:
     """What the model says of each point when it comes; NaN where it cannot say anything yet.
 
     Attributes:
-        logit: Of being part of an anomaly.
+        logit: For being part of an anomaly.
         near: Residual of the forecast made one point before.
         far: Residual of the forecast made a patch before.
     """

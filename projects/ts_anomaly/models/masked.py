@@ -19,7 +19,7 @@ class Masked(nn.Module):
         patch: Points of a token.
         width: d.
         layers: Blocks.
-        heads: Of attention.
+        heads: How many attention has.
     """
 
     def __init__(self, length: int = 64, patch: int = 4, width: int = 48, layers: int = 3, heads: int = 4) -> None:

@@ -65,7 +65,7 @@ class Webhook:
 
     Args:
         url: http or https.
-        tries: Of one line, before it is given up and counted.
+        tries: How often a line is sent before it is given up and counted.
         first: Seconds before the second try; up to half as much is added by chance.
         post: Sends one body, for tests.
         outbox: Keeps what waits, so that a killed process sends it when it begins again; None keeps nothing.
@@ -193,7 +193,7 @@ class Told:
     Args:
         file: Open for text; standard output by default.
         webhook: Or None.
-        log: Of what was told since the last state: who was killed judges some points again, and is silent of those.
+        log: What was told since the last state: who was killed judges some points again, and is silent of those.
     """
 
     def __init__(self, file: Any = None, webhook: Webhook | None = None, log: Path | None = None) -> None:

@@ -17,7 +17,7 @@ class Place:
     """Where a file was read to.
 
     Attributes:
-        inode: Of the file, so that another one under its name is known.
+        inode: Number of the file, so that another one under its name is known.
         offset: Bytes behind the last whole line.
         line: Its number.
     """

@@ -42,7 +42,7 @@ class Alert:
         step: Its number.
         score: Surprise, −log₁₀ of a chance; 0 where it has none.
         threshold: In force.
-        severity: Of the event; "" without one.
+        severity: How grave the event is; "" without one.
         detail: In words.
     """
 
@@ -60,7 +60,7 @@ class Point:
     """What became of one step.
 
     Attributes:
-        time: Of the step, in seconds.
+        time: When the step was, in seconds.
         step: Its number, from 0.
         values: One a channel; NaN is a gap.
         score: Surprise; NaN while too little was seen.
@@ -81,7 +81,7 @@ class WatchConfig:
     """How a watch behaves.
 
     Attributes:
-        chance: Of a false alarm at a step: 1 / 10,080 is one a week of minutes.
+        chance: How likely a false alarm at a step may be: 1 / 10,080 is one a week of minutes.
         gap: Quiet steps that an event outlasts.
         interval: Seconds of a step; None takes the first distance of two times.
         memory: Points that a new fit sees; 0 never fits again.

@@ -46,7 +46,7 @@ class Tail:
     Attributes:
         ranks: Sorted calibration scores (at most MOST_KEPT of them, evenly spaced).
         threshold: From here on the Pareto tail holds.
-        share: Of calibration scores above it.
+        share: Part of the calibration scores above it.
         shape: γ; at least 0 where `fit` made it.
         scale: σ.
     """

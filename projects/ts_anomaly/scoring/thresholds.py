@@ -46,7 +46,7 @@ class Spot:
     """Peaks over a threshold in a stream, and the level that a new peak exceeds with a chance that was asked for.
 
     Attributes:
-        chance: Of an alarm, a point (gap 0) or a new run of points.
+        chance: How likely an alarm may be, a point (gap 0) or a new run of points.
         gap: Points below the initial threshold that end a run; the largest score of a run is its peak, so that a
             fault that lasts counts once (Coles 2001, §5.3.2).
         initial: The threshold over which peaks are collected.

@@ -20,7 +20,7 @@ class Settings:
         demo: Embedded series that is replayed as if it came now, "" for none.
         pace: Points a second of the demonstration.
         warm: Points of a new series that its scale and threshold come from, before it is judged.
-        chance: Of a false alarm at a step.
+        chance: How likely a false alarm at a step may be.
         memory: Points of a series that a new fit sees, and that are kept for it; 0 never fits again.
         series: Series at most.
         waiting: Pushes that may wait for their turn.
