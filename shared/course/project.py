@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from shared.errors import UserError
+from shared.report import blocks
 
 ROOT = Path(__file__).resolve().parents[2]
 NAME = re.compile(r"[a-z][a-z0-9_]*")
@@ -97,19 +98,15 @@ def digests(project: Project, names: set[str]) -> dict[str, str]:
     """
     found = {}
     for name in sorted(names):
-        path, _, block = name.partition("#")
-        content = (project.folder / path).read_bytes() if (project.folder / path).is_file() else None
-        if content is not None and block:
-            content = table_in(content, block)
+        file, _, table = name.partition("#")
+        path = project.folder / file
+        content = path.read_bytes() if path.is_file() else None
+        if content is not None and table:
+            text = content.decode("utf-8")
+            block = blocks(text).get(table)
+            content = text[block.start : block.end].encode() if block else None
         found[name] = hashlib.sha256(content).hexdigest() if content is not None else ""
     return found
-
-
-def table_in(content: bytes, block: str) -> bytes | None:
-    """What stands between the marks of a table; None without them."""
-    marks = (f"<!-- begin {block} -->", f"<!-- end {block} -->")
-    found = re.search(rb"%b(.*?)%b" % tuple(re.escape(mark.encode()) for mark in marks), content, re.DOTALL)
-    return found[1] if found else None
 
 
 def stale(project: Project, recorded: dict[str, str]) -> list[str]:

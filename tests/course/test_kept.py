@@ -73,7 +73,7 @@ def test_results_that_changed_are_refused_and_other_files_are_named(recorded):
 
 def test_of_a_page_of_tables_only_those_count_that_are_shown(toy, demo_toml, monkeypatch):
     page = toy.results / "README.md"
-    page.write_text("<!-- begin seen -->\n1\n<!-- end seen -->\n<!-- begin other -->\n2\n<!-- end other -->\n")
+    page.write_text("<!-- begin seen of a.csv -->\n1\n<!-- end seen -->\n<!-- begin other -->\n2\n<!-- end other -->\n")
     cut = "sed -n '/begin seen/,/end seen/p' projects/toy/results/README.md"
     (toy.folder / "demo.toml").write_text(demo_toml(step=f'type = "{cut}"'))
     play = screenplay.load(toy)
